@@ -1,0 +1,224 @@
+"""What must agree between the books, and how a service shows its side of it.
+
+A measure belongs to the events of one producer and is keyed by that producer's outbox position and a line number, so
+all its books compare the same set: rows with `position <= watermark`. See docs/agreement.md for the method.
+"""
+
+from msgspec import Struct
+
+LEAF_BITS = 8  # A leaf is a range of 256 positions.
+DIGEST_VERSION = 1  # Of weights and leaves; sides that differ in it must not be compared.
+
+
+class Book(Struct, frozen=True):
+    """One side of a measure. `durables` are the consumers whose acknowledgement fills it; none for the producer."""
+
+    service: str
+    name: str  # Unique within the service; what `digest_attach` was given.
+    durables: tuple[str, ...] = ()
+
+
+class Measure(Struct, frozen=True):
+    number: int
+    name: str
+    title: str
+    title_zh: str
+    producer: str
+    values: tuple[str, str]  # What the two compared columns hold; "" where one is unused.
+    books: tuple[Book, ...]
+    open_state: str  # What may legitimately be in flight.
+
+
+MEASURES = (
+    Measure(
+        1,
+        "submitted",
+        "documents handed over",
+        "已提交单据",
+        "gateway",
+        ("quantity_micro", "amount_minor"),
+        (
+            Book("gateway", "command"),
+            Book(
+                "order",
+                "submission",
+                ("order-place-orders", "order-request-cancellations", "order-accept-credits"),
+            ),
+        ),
+        "handed over, not yet accepted",
+    ),
+    Measure(
+        2,
+        "ordered",
+        "ordered quantity and amount",
+        "订购数量与金额",
+        "order",
+        ("quantity_micro", "amount_minor"),
+        (Book("order", "order_line"), Book("inventory", "demand", ("inventory-reserve-stock",))),
+        "placed, not yet decided by inventory",
+    ),
+    Measure(
+        3,
+        "stopped",
+        "refused and cancelled quantity",
+        "拒绝与取消数量",
+        "inventory",
+        ("quantity_micro", ""),
+        (Book("inventory", "stop"), Book("order", "stop", ("order-note-inventory",))),
+        "stopped, not yet noted on the order",
+    ),
+    Measure(
+        4,
+        "shipped",
+        "shipped quantity",
+        "发货数量",
+        "inventory",
+        ("quantity_micro", ""),
+        (
+            Book("inventory", "shipped_line"),
+            Book("order", "shipped_line", ("order-note-inventory",)),
+            Book("finance", "billed_quantity", ("finance-bill-shipments",)),
+        ),
+        "shipped, not yet posted",
+    ),
+    Measure(
+        5,
+        "stock_value",
+        "stock moves and their value",
+        "库存变动与金额",
+        "inventory",
+        ("quantity_micro", "value_minor"),
+        (
+            Book("inventory", "move"),
+            Book("finance", "stock_value", ("finance-bill-shipments", "finance-post-stock")),
+        ),
+        "moved, not yet posted",
+    ),
+    Measure(
+        6,
+        "billed",
+        "billed net and tax",
+        "开票净额与税额",
+        "inventory",
+        ("net_minor", "tax_minor"),
+        (
+            Book("order", "billed", ("order-note-inventory",)),
+            Book("finance", "billed", ("finance-bill-shipments",)),
+        ),
+        "shipped, not yet billed",
+    ),
+    Measure(
+        7,
+        "credited",
+        "credited net and tax",
+        "贷项净额与税额",
+        "order",
+        ("net_minor", "tax_minor"),
+        (Book("order", "credit"), Book("finance", "credit", ("finance-credit-returns",))),
+        "credited, not yet posted",
+    ),
+    Measure(
+        8,
+        "returned",
+        "returned quantity",
+        "退货数量",
+        "order",
+        ("quantity_micro", ""),
+        (Book("order", "restock"), Book("inventory", "take_back", ("inventory-take-back",))),
+        "goods in return",
+    ),
+    Measure(
+        9,
+        "settled",
+        "money applied to orders",
+        "已核销金额",
+        "finance",
+        ("amount_minor", ""),
+        (Book("finance", "settlement"), Book("order", "settlement", ("order-note-settlements",))),
+        "applied, not yet noted on the order",
+    ),
+)
+
+
+class Mark(Struct, frozen=True):
+    """`rpc.<service>.mark`: how far the service's own positions are closed and published."""
+
+    position: int  # M: every event with pos <= M has been committed and published, for ever.
+    sequences: dict[str, int]  # Q per stream: the highest stream sequence among them.
+    last_position: int  # The highest number given out, closed or not.
+    oldest_writer: str = ""  # The transaction that holds M back, if one is older than a second.
+
+
+class DigestRequest(Struct, frozen=True):
+    """`rpc.<service>.digest`"""
+
+    measure: int
+    book: str
+    upto: int  # Rows with position <= upto.
+    leaves: bool = False  # False: one total; True: one entry per leaf.
+    version: int = DIGEST_VERSION
+
+
+class DigestEntry(Struct, frozen=True, array_like=True):
+    leaf: int  # -1 for the total.
+    rows: int
+    a: int
+    b: int
+    hash: str  # A decimal number of any size.
+
+
+class Digest(Struct, frozen=True):
+    entries: tuple[DigestEntry, ...]
+
+
+class RowsRequest(Struct, frozen=True):
+    """`rpc.<service>.rows`: the rows of some leaves, at most `limit`."""
+
+    measure: int
+    book: str
+    upto: int
+    leaves: tuple[int, ...]
+    limit: int = 20_000
+    version: int = DIGEST_VERSION
+
+
+class Row(Struct, frozen=True, array_like=True):
+    position: int
+    line_no: int
+    chain_id: str
+    order_no: str
+    a: int
+    b: int
+
+
+class Rows(Struct, frozen=True):
+    rows: tuple[Row, ...]
+    parked: tuple[int, ...] = ()  # Positions that wait for a partner document, with reason in the service's health.
+    truncated: bool = False
+
+
+class Sequences(Struct, frozen=True):
+    """`rpc.<service>.sequences`: stream sequence per position of the producer's own outbox; 0 where unpublished."""
+
+    sequences: dict[int, int]
+
+
+class SequencesRequest(Struct, frozen=True):
+    positions: tuple[int, ...]
+
+
+class Violation(Struct, frozen=True, omit_defaults=True):
+    """A balance that a service keeps and that is not the sum of its own facts, or a row touched by hand."""
+
+    rule: str
+    key: str  # What is wrong: an SKU, a voucher, an order number.
+    kept: str
+    facts: str
+    detail: str = ""
+
+
+class Violations(Struct, frozen=True):
+    """`rpc.<service>.violations`"""
+
+    rules: tuple[str, ...]  # All that were checked.
+    violations: tuple[Violation, ...]

@@ -1,0 +1,91 @@
+"""Questions and commands: request/reply over NATS, offered as HTTP routes by the gateway.
+
+Each owner's contract file ends with its `OPERATIONS`; the gateway generates route, validation, permission and OpenAPI
+from them, so a new operation is one entry here and one handler in its service.
+"""
+
+from typing import Literal
+
+from msgspec import Struct
+
+Scope = Literal["read", "write", "admin"]
+
+
+class Operation(Struct, frozen=True):
+    """`name` is `<owner>.<verb>`; it answers on `rpc.<name>`.
+
+    `request` fields that stand in the path's braces come from the path, those of a GET from the query string, the rest
+    from the JSON body. Commands (write, admin) carry an Idempotency-Key in their own business ids.
+    """
+
+    name: str
+    method: Literal["GET", "POST", "PUT"]
+    path: str  # /v1/orders/{order_no}
+    request: type
+    response: type
+    summary: str
+    scope: Scope = "read"
+
+    @property
+    def owner(self) -> str:
+        return self.name.partition(".")[0]
+
+    @property
+    def subject(self) -> str:
+        return f"rpc.{self.name}"
+
+
+class Problem(Struct, frozen=True, omit_defaults=True):
+    """What a refused operation answers; the gateway turns it into problem+json (RFC 9457)."""
+
+    code: str  # not_found, invalid, conflict, busy, …
+    detail: str
+    field: str = ""
+    status: int = 400
+
+
+class TrailEntry(Struct, frozen=True, omit_defaults=True):
+    """One thing that a service did for a chain, as its own books tell it; control joins them into a journey."""
+
+    at: str  # RFC 3339 UTC.
+    step: str  # received, mapped, placed, reserved, shipped, billed, paid … an English verb, past tense.
+    document: str = ""  # Number of the document that it made or changed.
+    event_id: str = ""  # Of the event that announced it.
+    cause_id: str = ""
+    voucher_no: str = ""
+    quantity_micro: int = 0
+    amount_minor: int = 0
+    currency: str = ""
+    detail: str = ""
+    attempts: int = 1
+
+
+class TrailRequest(Struct, frozen=True):
+    """`rpc.<service>.trail`, answered by every service."""
+
+    chain_id: str
+    order_no: str = ""
+
+
+class Trail(Struct, frozen=True):
+    entries: tuple[TrailEntry, ...]
+
+
+class Nothing(Struct, frozen=True):
+    """An empty request or answer."""
+
+
+class Health(Struct, frozen=True, omit_defaults=True):
+    """`rpc.<service>.health`, answered by every service."""
+
+    service: str
+    version: str
+    pid: int
+    ready: bool
+    memory_bytes: int
+    started_at: str
+    outbox_waiting: int = 0
+    outbox_oldest_seconds: float = 0.0
+    parked: int = 0
+    dead: int = 0
+    flows: dict[str, dict[str, float]] = {}  # Per durable: done, retried, dead, paused, batch_last, latency_p50_ms …

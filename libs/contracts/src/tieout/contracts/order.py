@@ -1,0 +1,265 @@
+"""What the order team promises: sales orders, the requests to change them, and their credit notes."""
+
+from datetime import date, datetime
+from typing import Annotated, ClassVar, Literal
+from uuid import UUID
+
+from msgspec import Meta, Struct
+from tieout.contracts.event import (
+    Company,
+    Currency,
+    Event,
+    LineNo,
+    Number,
+    QuantityMicro,
+    Sku,
+    Warehouse,
+)
+
+# What a line is to the books; finance maps each to an account of the company's chart (in brackets: the default one).
+Account = Literal[
+    "goods",  # 6001.01
+    "carriage",  # 6001.02
+    "allowance",  # 6001.08
+    "other",  # 6001.09
+    "sample",  # 6601.05
+    "commission",  # 6601.06
+    "bank_charge",  # 6603.02
+    "gift_voucher",  # 2204, a liability
+]
+CostAccount = Literal["cogs", "sample"]  # 6401 beside priced lines; 6601.05 where an order is free altogether.
+Restock = Literal["yes", "no", "if_fulfilled"]  # if_fulfilled: Shopify's legacy_restock; what never left is cancelled.
+
+
+class OrderLine(Struct, frozen=True, omit_defaults=True):
+    """One line as sold. Amounts were rounded once, at the source or by the channel; nobody rounds them again."""
+
+    line_no: LineNo
+    sku: Sku
+    quantity_micro: Annotated[int, Meta(ge=1, le=10**15)]
+    net_minor: Annotated[int, Meta(ge=0, le=10**15)]  # Of the whole line, after discounts, without tax.
+    tax_minor: Annotated[int, Meta(ge=0, le=10**15)] = 0
+    unit_price_micro: Annotated[int, Meta(ge=0, le=10**15)] = 0  # Millionths of the major unit, as the source wrote it.
+    uom: str = "PCS"
+    warehouse: Warehouse = "MAIN"
+    kind: Literal["goods", "service"] = "goods"  # A service has no stock; it goes with the first shipment.
+    account: Account = "goods"
+    rounding_micro: int = 0  # Exact amount minus rounded amount, in millionths of a minor unit; reported, never posted.
+
+
+class SubmitOrder(Event, frozen=True):
+    """gateway -> order: a satellite says that this order was placed.
+
+    (company, source, number, version) is the idempotency key; the same key with another fingerprint is a conflict.
+    """
+
+    SUBJECT: ClassVar = "order.submit.v1"
+    PRODUCER: ClassVar = "gateway"
+
+    intake_id: UUID  # Of the raw document; a redelivery of the command has the same, a second document another.
+    company: Company
+    source: str  # The satellite.
+    number: Number
+    version: str
+    fingerprint: str  # sha256 over the source's content only, hex.
+    customer: str  # An id, never a name.
+    currency: Currency
+    occurred_at: datetime
+    zone: str
+    business_date: date
+    lines: Annotated[tuple[OrderLine, ...], Meta(min_length=1, max_length=10_000)]
+    due_days: int = 30
+    rate_micro: int = 1_000_000  # Functional units per document unit, at `rate_date`.
+    rate_date: date | None = None
+
+
+class CancelLine(Struct, frozen=True):
+    line_no: LineNo
+    quantity_micro: Annotated[int, Meta(ge=1, le=10**15)]
+
+
+class SubmitCancel(Event, frozen=True):
+    """gateway -> order: a satellite asks to cancel. No lines: all that can still be stopped."""
+
+    SUBJECT: ClassVar = "order.cancel.v1"
+    PRODUCER: ClassVar = "gateway"
+
+    intake_id: UUID
+    company: Company
+    source: str
+    number: Number  # Of the cancellation itself.
+    version: str
+    fingerprint: str
+    order_number: Number
+    occurred_at: datetime
+    zone: str
+    business_date: date
+    lines: tuple[CancelLine, ...] = ()
+    reason: str = ""
+
+
+class CreditLine(Struct, frozen=True, omit_defaults=True):
+    """One line of a credit note. Positive numbers; the document's kind says the direction."""
+
+    line_no: LineNo
+    sku: Sku  # "" is not allowed; an allowance by value names the SKU "ALLOWANCE".
+    quantity_micro: QuantityMicro  # 0 for an allowance by value.
+    net_minor: Annotated[int, Meta(ge=0, le=10**15)]
+    tax_minor: Annotated[int, Meta(ge=0, le=10**15)] = 0
+    order_number: str = ""  # Linked: the sale's number and line. Both empty: unlinked.
+    order_line_no: int = 0
+    warehouse: Warehouse = "MAIN"
+    kind: Literal["goods", "service"] = "goods"
+    account: Account = "goods"
+    restock: Restock = "no"
+    rounding_micro: int = 0
+
+
+class SubmitCredit(Event, frozen=True):
+    """gateway -> order: goods come back, or the price is lowered afterwards."""
+
+    SUBJECT: ClassVar = "order.credit.v1"
+    PRODUCER: ClassVar = "gateway"
+
+    intake_id: UUID
+    company: Company
+    source: str
+    number: Number
+    version: str
+    fingerprint: str
+    customer: str
+    currency: Currency
+    occurred_at: datetime
+    zone: str
+    business_date: date
+    lines: Annotated[tuple[CreditLine, ...], Meta(min_length=1, max_length=10_000)]
+    order_number: str = ""  # The order of all linked lines that name none themselves.
+    reason: str = ""
+
+
+class PlacedLine(Struct, frozen=True, omit_defaults=True):
+    line_no: LineNo
+    sku: Sku
+    quantity_micro: int
+    net_minor: int
+    tax_minor: int = 0
+    warehouse: Warehouse = "MAIN"
+    kind: Literal["goods", "service"] = "goods"
+    account: Account = "goods"
+    cost_account: CostAccount = "cogs"
+
+
+class OrderPlaced(Event, frozen=True):
+    """A customer has committed to buy; nothing is reserved or charged yet.
+
+    `order_id` is the idempotency key. Lines are never empty, so "no lines" is a broken message and not a free order.
+    """
+
+    SUBJECT: ClassVar = "order.placed.v1"
+    PRODUCER: ClassVar = "order"
+
+    order_id: UUID
+    company: Company
+    source: str
+    order_no: Number
+    customer: str
+    currency: Currency
+    occurred_at: datetime
+    zone: str
+    business_date: date
+    net_minor: int  # Sums of the lines.
+    tax_minor: int
+    lines: tuple[PlacedLine, ...]
+    due_days: int = 30
+    rate_micro: int = 1_000_000
+    rate_date: date | None = None
+
+
+class CancelRequested(Event, frozen=True):
+    """Somebody wants it stopped; inventory holds the stock and decides how much still can be."""
+
+    SUBJECT: ClassVar = "order.cancel_requested.v1"
+    PRODUCER: ClassVar = "order"
+
+    cancel_id: UUID
+    order_id: UUID
+    company: Company
+    order_no: Number
+    business_date: date
+    lines: tuple[CancelLine, ...] = ()  # None: everything.
+    reason: str = ""
+
+
+class ReturnedLine(Struct, frozen=True, omit_defaults=True):
+    line_no: LineNo
+    sku: Sku
+    quantity_micro: int
+    net_minor: int
+    tax_minor: int = 0
+    order_id: UUID | None = None  # The linked sale; None: unlinked.
+    order_line_no: int = 0
+    warehouse: Warehouse = "MAIN"
+    kind: Literal["goods", "service"] = "goods"
+    account: Account = "goods"
+    restock: bool = False
+
+
+class OrderReturned(Event, frozen=True):
+    """A credit note: finance lowers the receivable, inventory takes back the lines with `restock`."""
+
+    SUBJECT: ClassVar = "order.returned.v1"
+    PRODUCER: ClassVar = "order"
+
+    credit_id: UUID
+    company: Company
+    source: str
+    credit_no: Number
+    customer: str
+    currency: Currency
+    occurred_at: datetime
+    zone: str
+    business_date: date
+    lines: tuple[ReturnedLine, ...]
+    rate_micro: int = 1_000_000
+    reason: str = ""
+
+
+class OrderCompleted(Event, frozen=True):
+    """Nothing is unallocated, reserved or back-ordered, and nothing is owed any more."""
+
+    SUBJECT: ClassVar = "order.completed.v1"
+    PRODUCER: ClassVar = "order"
+
+    order_id: UUID
+    company: Company
+    order_no: Number
+
+
+class SubmissionRepeated(Event, frozen=True):
+    """The same document came again with the same content: a success without effect."""
+
+    SUBJECT: ClassVar = "order.repeated.v1"
+    PRODUCER: ClassVar = "order"
+
+    intake_id: UUID
+    document_id: UUID
+    company: Company
+    source: str
+    number: Number
+    kind: Literal["order", "cancel", "credit"]
+
+
+class SubmissionConflicted(Event, frozen=True):
+    """The same document number came with other content, or content that its order cannot bear. Nothing was changed."""
+
+    SUBJECT: ClassVar = "order.conflicted.v1"
+    PRODUCER: ClassVar = "order"
+
+    intake_id: UUID
+    document_id: UUID
+    company: Company
+    source: str
+    number: Number
+    kind: Literal["order", "cancel", "credit"]
+    reason: str  # A code: other_content, above_billed, above_shipped, unknown_line, other_currency …
+    detail: str = ""

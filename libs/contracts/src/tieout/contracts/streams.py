@@ -1,0 +1,107 @@
+"""Which stream holds which subject, and who hears it: NATS permissions, stream settings and charts derive from it.
+
+One stream per producer. A stream with one writer can be audited against that writer's outbox, and restored from it.
+"""
+
+from msgspec import Struct
+from tieout.contracts import control, finance, inventory, order
+from tieout.contracts.event import Event
+
+CORE_SERVICES = ("gateway", "order", "inventory", "finance", "control")
+
+
+def _events() -> dict[str, type[Event]]:
+    found: dict[str, type[Event]] = {}
+    for module in (order, inventory, finance, control):
+        for thing in vars(module).values():
+            if isinstance(thing, type) and issubclass(thing, Event) and hasattr(thing, "SUBJECT"):
+                found[thing.SUBJECT] = thing
+    return found
+
+
+EVENTS: dict[str, type[Event]] = _events()  # By subject.
+
+
+def notice_subject(producer: str) -> str:
+    return f"{producer}.notice.v1"
+
+
+def stream_of(producer: str) -> str:
+    return producer.upper()
+
+
+def subjects_of(producer: str) -> tuple[str, ...]:
+    """All that a service may publish to its own stream."""
+    own = [subject for subject, event in EVENTS.items() if producer == event.PRODUCER]
+    return (*sorted(own), notice_subject(producer))
+
+
+DEAD_STREAM = "DEAD"  # Many writers: dead.<service>.<flow>
+DEAD_SUBJECT = "dead.>"
+
+
+def dead_subject(service: str, durable: str) -> str:
+    return f"dead.{service}.{durable}"
+
+
+def site_stream(site: str) -> str:
+    """The hub's copy of what a leaf site sold; sourced, never published to."""
+    return f"INTAKE_{site.upper().replace('-', '_')}"
+
+
+class Hears(Struct, frozen=True):
+    """A flow: one durable pull consumer on one producer's stream."""
+
+    durable: str  # <service>-<flow>
+    subjects: tuple[str, ...]
+
+    @property
+    def service(self) -> str:
+        return self.durable.partition("-")[0]
+
+    @property
+    def producer(self) -> str:
+        first = self.subjects[0]
+        return EVENTS[first].PRODUCER if first in EVENTS else first.partition(".")[0]
+
+    @property
+    def stream(self) -> str:
+        return stream_of(self.producer)
+
+
+FLOWS = (
+    Hears("order-place-orders", ("order.submit.v1",)),
+    Hears("order-request-cancellations", ("order.cancel.v1",)),
+    Hears("order-accept-credits", ("order.credit.v1",)),
+    Hears(
+        "order-note-inventory",
+        (
+            "inventory.reserved.v1",
+            "inventory.refused.v1",
+            "inventory.cancel_decided.v1",
+            "inventory.shipped.v1",
+            "inventory.returned.v1",
+        ),
+    ),
+    Hears("order-note-settlements", ("finance.settled.v1",)),
+    Hears("inventory-reserve-stock", ("order.placed.v1",)),
+    Hears("inventory-decide-cancellations", ("order.cancel_requested.v1",)),
+    Hears("inventory-take-back", ("order.returned.v1",)),
+    Hears("inventory-receive-goods", ("inventory.receive.v1",)),
+    Hears("inventory-adjust-stock", ("inventory.adjust.v1",)),
+    Hears("inventory-confirm-shipments", ("inventory.confirm.v1",)),
+    Hears("inventory-note-calendar", ("finance.company_opened.v1", "finance.period_closed.v1")),
+    Hears("finance-note-orders", ("order.placed.v1",)),
+    Hears("finance-bill-shipments", ("inventory.shipped.v1",)),
+    Hears("finance-credit-returns", ("order.returned.v1",)),
+    Hears(
+        "finance-post-stock",
+        ("inventory.returned.v1", "inventory.received.v1", "inventory.adjusted.v1", "inventory.revalued.v1"),
+    ),
+    Hears("finance-apply-payments", ("finance.pay.v1",)),
+    Hears("finance-pay-refunds", ("finance.refund.v1",)),
+    Hears("gateway-note-articles", ("inventory.articles_listed.v1",)),
+    Hears("gateway-note-companies", ("finance.company_opened.v1",)),
+    *(Hears(f"control-follow-{producer}", (notice_subject(producer),)) for producer in CORE_SERVICES[:4]),
+)
+FLOW: dict[str, Hears] = {flow.durable: flow for flow in FLOWS}
