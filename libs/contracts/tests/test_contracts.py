@@ -1,0 +1,129 @@
+"""The promises hold: ids are standard UUIDs, envelopes are CloudEvents, and no committed schema was broken."""
+
+import uuid
+from copy import deepcopy
+from datetime import UTC, date, datetime
+from typing import Any
+
+import msgspec
+import pytest
+from cloudevents.core.exceptions import CloudEventValidationError
+from cloudevents.core.formats.json import JSONFormat
+from cloudevents.core.v1.event import CloudEvent
+from tieout.contracts.agreement import MEASURES
+from tieout.contracts.event import NAMESPACE, Envelope, event_id, order_id
+from tieout.contracts.order import OrderPlaced, PlacedLine
+from tieout.contracts.schemas import FOLDER, breaks, schemas
+from tieout.contracts.streams import CORE_SERVICES, EVENTS, FLOW, FLOWS, subjects_of
+
+
+def envelope(**changed: Any) -> Envelope:
+    placed = OrderPlaced(
+        order_id=order_id("C1", "shop", "1001"),
+        company="C1",
+        source="shop",
+        order_no="1001",
+        customer="K1",
+        currency="CNY",
+        occurred_at=datetime(2026, 11, 23, tzinfo=UTC),
+        zone="Asia/Shanghai",
+        business_date=date(2026, 11, 23),
+        net_minor=100,
+        tax_minor=13,
+        lines=(PlacedLine(line_no=1, sku="A", quantity_micro=1_000_000, net_minor=100, tax_minor=13),),
+    )
+    given: dict[str, Any] = {
+        "specversion": "1.0",
+        "id": event_id(OrderPlaced.SUBJECT, placed.order_id),
+        "source": "/order",
+        "type": OrderPlaced.SUBJECT,
+        "time": "2026-11-23T00:00:00Z",
+        "pos": str(2**40),
+        "chainid": str(placed.order_id),
+        "orderno": "1001",
+        "company": "C1",
+        "data": msgspec.Raw(msgspec.json.encode(placed)),
+    }
+    return Envelope(**(given | changed))
+
+
+def test_an_event_id_is_the_standard_uuid_of_its_kind_and_key() -> None:
+    assert event_id("order.placed.v1", "C1", 7) == str(uuid.uuid5(NAMESPACE, "order.placed.v1|C1|7"))
+
+
+def test_the_official_sdk_reads_our_envelope_with_its_extensions() -> None:
+    sent = envelope()
+    event = JSONFormat().read(None, msgspec.json.encode(sent))
+    assert (event.get_id(), event.get_type(), event.get_source()) == (sent.id, sent.type, sent.source)
+    assert event.get_extension("pos") == str(2**40)  # A CloudEvents Integer would end at 2**31.
+    assert event.get_extension("chainid") == sent.chainid
+    data = event.get_data()
+    assert isinstance(data, dict)
+    assert data["order_no"] == "1001"
+
+
+def test_the_official_sdk_finds_our_attributes_valid_and_would_miss_an_id() -> None:
+    attributes = msgspec.json.decode(msgspec.json.encode(envelope()))
+    del attributes["data"]
+    attributes["time"] = datetime.fromisoformat(attributes["time"])  # What the SDK's own reader does.
+    CloudEvent(attributes)
+    del attributes["id"]
+    with pytest.raises(CloudEventValidationError):
+        CloudEvent(attributes)
+
+
+def test_every_subject_has_one_producer_and_every_flow_hears_one_producer() -> None:
+    published = [subject for producer in CORE_SERVICES for subject in subjects_of(producer)]
+    assert len(published) == len(set(published))
+    for flow in FLOWS:
+        assert set(flow.subjects) <= set(subjects_of(flow.producer)), flow
+        assert flow.service in CORE_SERVICES
+
+
+def test_every_event_is_heard_by_somebody_or_is_an_answer() -> None:
+    heard = {subject for flow in FLOWS for subject in flow.subjects}
+    answers = {"order.completed.v1", "order.conflicted.v1", "order.repeated.v1", "finance.receivable_opened.v1"}
+    answers |= {"finance.voucher_posted.v1", "finance.document_settled.v1", "inventory.document_settled.v1"}
+    assert {s for s, e in EVENTS.items() if e.PRODUCER != "control"} - heard <= answers
+
+
+def test_every_book_of_a_measure_is_filled_by_flows_that_hear_its_producer() -> None:
+    for measure in MEASURES:
+        assert len(measure.books) >= 2, measure.name
+        for book in measure.books:
+            for durable in book.durables:
+                assert FLOW[durable].service == book.service
+                assert FLOW[durable].producer == measure.producer
+
+
+def test_the_committed_schemas_are_those_of_the_code() -> None:
+    for stem, document in schemas().items():
+        committed = msgspec.json.decode((FOLDER / f"{stem}.json").read_bytes())
+        assert breaks(committed, document) == [], f"{stem}.v1 is promised: add a new version instead"
+        now = msgspec.json.decode(msgspec.json.encode(document))
+        assert now == committed, "run: python -m tieout.contracts.schemas, and commit what it writes"
+
+
+def _order_schema() -> dict[str, Any]:
+    document: dict[str, Any] = deepcopy(schemas()["order"])
+    return document
+
+
+def test_a_removed_field_breaks_the_contract() -> None:
+    changed = _order_schema()
+    del changed["$defs"]["OrderPlaced"]["properties"]["customer"]
+    assert breaks(_order_schema(), changed) == ["OrderPlaced.customer is gone"]
+
+
+def test_a_retyped_field_breaks_the_contract() -> None:
+    changed = _order_schema()
+    changed["$defs"]["OrderPlaced"]["properties"]["net_minor"]["type"] = "string"
+    assert len(breaks(_order_schema(), changed)) == 1
+
+
+def test_a_new_required_field_breaks_older_senders_and_a_new_optional_one_does_not() -> None:
+    changed = _order_schema()
+    changed["$defs"]["OrderPlaced"]["properties"]["note"] = {"type": "string", "default": ""}
+    assert breaks(_order_schema(), changed) == []
+    changed["$defs"]["OrderPlaced"]["required"].append("note")
+    assert breaks(_order_schema(), changed) == ["OrderPlaced.note is required now: give it a default"]
