@@ -1,8 +1,11 @@
 """What the control team promises: tickets and disagreements, and answers about journeys, agreement and status."""
 
-from typing import ClassVar
+from typing import Annotated, ClassVar, Literal
 
-from tieout.contracts.event import Event
+from msgspec import Meta, Struct
+from tieout.contracts.agreement import Violation
+from tieout.contracts.event import Event, Number
+from tieout.contracts.operation import Health, Operation
 
 
 class DisagreementFound(Event, frozen=True):
@@ -16,3 +19,250 @@ class DisagreementFound(Event, frozen=True):
     chain_id: str
     order_no: str
     detail: str
+
+
+class JourneyRequest(Struct, frozen=True):
+    """Order numbers are unique per company and satellite only, so the answer is a list."""
+
+    order_no: Number
+    company: str = ""
+
+
+class JourneyStep(Struct, frozen=True, omit_defaults=True):
+    """One thing that happened, in the order of a tree: parents first, `depth` says how deep."""
+
+    depth: int
+    service: str
+    step: str  # placed, shipped, billed …
+    at: str  # RFC 3339, UTC.
+    after_ms: float = 0.0  # Since the step that caused it.
+    since_start_ms: float = 0.0
+    event_type: str = ""  # order.placed.v1; empty where a service's books know it and no event told it.
+    event_id: str = ""
+    cause_id: str = ""
+    document: str = ""
+    voucher_no: str = ""
+    quantity_micro: int = 0
+    amount_minor: int = 0
+    currency: str = ""
+    detail: str = ""
+    attempts: int = 1  # How often the message was delivered before it worked.
+    repeats: int = 0  # How often its announcement arrived again.
+
+
+class Journey(Struct, frozen=True, omit_defaults=True):
+    order_no: str
+    company: str
+    chain_id: str  # The order's; its payments and credit notes may run under chains of their own.
+    trace_id: str
+    began_at: str
+    ended_at: str
+    duration_ms: float
+    steps: tuple[JourneyStep, ...]
+    vouchers: tuple[str, ...] = ()
+
+
+class Journeys(Struct, frozen=True, omit_defaults=True):
+    journeys: tuple[Journey, ...]
+    unanswered: tuple[str, ...] = ()  # Services that could not be asked; their part is missing.
+
+
+Verdict = Literal["agree", "open", "differ"]
+MeasureState = Literal["agree", "open", "differ", "unanswered"]
+Cause = Literal["in_flight", "parked", "dead", "differs"]
+
+
+class AgreementRequest(Struct, frozen=True):
+    wait_seconds: Annotated[float, Meta(ge=0, le=60)] = 2.0  # How long consumers may take to reach the newest mark.
+    violations: bool = True  # Prove each kept balance against its own facts as well.
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 100  # Differences and violations to list; counts are always whole.
+
+
+class BookSide(Struct, frozen=True):
+    """What one service's own database says up to the watermark."""
+
+    service: str
+    book: str
+    rows: int
+    a: int
+    b: int
+
+
+class MeasureResult(Struct, frozen=True, omit_defaults=True):
+    number: int
+    name: str
+    title: str
+    title_zh: str
+    producer: str
+    values: tuple[str, str]
+    state: MeasureState
+    watermark: int  # All books hold the same for every position up to here.
+    compared_upto: int  # Positions above the watermark were compared too; what is in flight there is told apart.
+    sides: tuple[BookSide, ...]
+    in_flight: int = 0  # Positions that a consumer has yet to handle.
+    parked: int = 0  # Positions that wait for a partner document.
+    dead: int = 0  # Positions whose message lies in the dead letters of a book's flow.
+    differing: int = 0  # Positions that nothing explains.
+    open_state: str = ""
+    note: str = ""
+
+
+class DifferenceSide(Struct, frozen=True, omit_defaults=True):
+    service: str
+    book: str
+    present: bool
+    a: int = 0
+    b: int = 0
+
+
+class Difference(Struct, frozen=True, omit_defaults=True):
+    """One line of one event on which two books do not hold the same."""
+
+    measure: int
+    name: str
+    values: tuple[str, str]
+    cause: Cause
+    order_no: str
+    chain_id: str
+    position: int  # Of the producer's event.
+    line_no: int
+    sides: tuple[DifferenceSide, ...]
+
+
+class Watermark(Struct, frozen=True, omit_defaults=True):
+    """How far a producer's events are closed, and how far all of its books have followed."""
+
+    producer: str
+    mark: int  # Everything up to here is committed and published, for ever.
+    agreed: int  # Everything up to here is in every book; the lowest of its measures.
+    last_position: int
+    at: str
+    oldest_writer: str = ""
+
+
+class FlowState(Struct, frozen=True, omit_defaults=True):
+    """One durable consumer as the broker sees it."""
+
+    durable: str
+    stream: str
+    waiting: int  # Not delivered yet.
+    unacked: int  # Delivered, not confirmed.
+    floor: int  # Stream sequence up to which all is confirmed.
+    stalled_seconds: float = 0.0  # Since it last moved, while something waits.
+    missing: bool = False  # The broker knows no such consumer: its service has not started yet.
+
+
+class Agreement(Struct, frozen=True, omit_defaults=True):
+    verdict: Verdict
+    sentence: str  # The verdict for people.
+    at: str
+    took_ms: float
+    measures: tuple[MeasureResult, ...]
+    watermarks: tuple[Watermark, ...]
+    differences: tuple[Difference, ...] = ()  # Parked, dead and unexplained ones; those in flight are only counted.
+    flows: tuple[FlowState, ...] = ()  # Those with something under way.
+    rules_checked: int = 0
+    violations_found: int = 0
+    violations: tuple[tuple[str, Violation], ...] = ()  # With the service.
+    unanswered: tuple[str, ...] = ()
+
+
+class StatusRequest(Struct, frozen=True):
+    minutes: Annotated[int, Meta(ge=1, le=1440)] = 15  # Of latencies and throughput.
+
+
+class StepLatency(Struct, frozen=True):
+    """From one event to the event that it caused; or, for `journey`, from the first command to the voucher."""
+
+    before: str
+    after: str
+    count: int
+    p50_ms: float
+    p95_ms: float
+    p99_ms: float
+
+
+class Throughput(Struct, frozen=True):
+    event_type: str
+    total: int  # In the asked minutes.
+    per_second_last_minute: float
+    per_second_peak: float  # Best ten seconds.
+
+
+class ServiceStatus(Struct, frozen=True, omit_defaults=True):
+    service: str
+    up: bool
+    instances: tuple[Health, ...] = ()
+    waiting: int = 0  # Over all of its flows.
+
+
+class Status(Struct, frozen=True, omit_defaults=True):
+    at: str
+    services: tuple[ServiceStatus, ...]
+    flows: tuple[FlowState, ...]
+    latencies: tuple[StepLatency, ...] = ()
+    throughput: tuple[Throughput, ...] = ()
+    dead_letters: int = 0
+    disagreements: int = 0  # Found by the periodic proof and not gone yet.
+
+
+class DeadLettersRequest(Struct, frozen=True):
+    after: int = 0
+    limit: Annotated[int, Meta(ge=1, le=200)] = 50
+    service: str = ""
+
+
+class DeadLetter(Struct, frozen=True, omit_defaults=True):
+    number: int
+    at: str
+    service: str
+    flow: str
+    subject: str
+    reason: str
+    field: str = ""
+    detail: str = ""
+    order_no: str = ""
+    company: str = ""
+    chain_id: str = ""
+    position: int = 0
+    attempts: int = 1
+
+
+class DeadLetters(Struct, frozen=True, omit_defaults=True):
+    letters: tuple[DeadLetter, ...]
+    next_after: int = 0  # 0: that was all.
+
+
+SHOW_JOURNEY = Operation(
+    "control.journey",
+    "GET",
+    "/v1/journeys/{order_no}",
+    JourneyRequest,
+    Journeys,
+    "Every step of one order over all services: when, how long, which document, which voucher.",
+)
+PROVE_AGREEMENT = Operation(
+    "control.agreement",
+    "GET",
+    "/v1/agreement",
+    AgreementRequest,
+    Agreement,
+    "Whether orders, stock and books agree, proved now from each service's own database.",
+)
+SHOW_STATUS = Operation(
+    "control.status",
+    "GET",
+    "/v1/status",
+    StatusRequest,
+    Status,
+    "Health, lag, stalled consumers, step latencies and throughput of the whole suite.",
+)
+LIST_DEAD_LETTERS = Operation(
+    "control.dead_letters",
+    "GET",
+    "/v1/dead-letters",
+    DeadLettersRequest,
+    DeadLetters,
+    "Messages that a flow could not handle, with the reason.",
+)
+OPERATIONS = (SHOW_JOURNEY, PROVE_AGREEMENT, SHOW_STATUS, LIST_DEAD_LETTERS)
