@@ -15,6 +15,7 @@ from tieout.contracts.event import (
     Sku,
     Warehouse,
 )
+from tieout.contracts.operation import Operation
 
 # What a line is to the books; finance maps each to an account of the company's chart (in brackets: the default one).
 Account = Literal[
@@ -263,3 +264,167 @@ class SubmissionConflicted(Event, frozen=True):
     kind: Literal["order", "cancel", "credit"]
     reason: str  # A code: other_content, above_billed, above_shipped, unknown_line, other_currency …
     detail: str = ""
+
+
+# ---------------------------------------------------------------------------------------------------- questions
+
+Fulfilment = Literal["open", "back_ordered", "reserved", "part_shipped", "shipped", "closed_short"]
+Billing = Literal["unbilled", "part_billed", "billed", "part_credited", "credited"]
+PaymentStatus = Literal["unpaid", "part_paid", "paid", "overpaid", "refunded"]
+
+
+class LineView(Struct, frozen=True, omit_defaults=True):
+    """What has become of one line: ordered = refused + cancelled + shipped + reserved + back-ordered + unallocated.
+
+    Each number is a sum of facts; none is kept beside them.
+    """
+
+    line_no: int
+    sku: str
+    kind: Literal["goods", "service"]
+    account: Account
+    warehouse: str
+    uom: str
+    ordered_micro: int
+    net_minor: int
+    tax_minor: int
+    refused_micro: int = 0
+    cancelled_micro: int = 0
+    reserved_micro: int = 0
+    back_ordered_micro: int = 0
+    shipped_micro: int = 0
+    unallocated_micro: int = 0
+    credited_micro: int = 0
+    billed_net_minor: int = 0
+    billed_tax_minor: int = 0
+    credited_net_minor: int = 0
+    credited_tax_minor: int = 0
+
+
+class OrderSummary(Struct, frozen=True, omit_defaults=True):
+    order_id: UUID
+    company: str
+    source: str
+    order_no: str
+    customer: str
+    currency: str
+    business_date: date
+    placed_at: datetime
+    net_minor: int
+    tax_minor: int
+    fulfilment: Fulfilment
+    billing: Billing
+    payment: PaymentStatus
+    billed_minor: int  # Net and tax of what was shipped.
+    credited_minor: int
+    settled_minor: int
+    owed_minor: int  # billed - credited - settled; negative: the customer is owed.
+    completed: bool = False
+
+
+class DocumentView(Struct, frozen=True, omit_defaults=True):
+    """A document that changed the order: its own, a cancellation, a credit note."""
+
+    kind: Literal["order", "cancel", "credit"]
+    number: str
+    document_id: UUID
+    at: datetime
+    quantity_micro: int = 0
+    net_minor: int = 0
+    tax_minor: int = 0
+    reason: str = ""
+
+
+class OrderView(Struct, frozen=True):
+    summary: OrderSummary
+    lines: tuple[LineView, ...]
+    documents: tuple[DocumentView, ...]
+
+
+class ShowOrder(Struct, frozen=True):
+    order_no: Number
+    company: str = ""  # Needed where several companies or satellites use the same number.
+    source: str = ""
+
+
+class ListOrders(Struct, frozen=True):
+    """Newest first. `after` is the `next` of the page before."""
+
+    company: str = ""
+    source: str = ""
+    customer: str = ""
+    open_only: bool = False  # Leaves out what is completed.
+    after: Annotated[int, Meta(ge=0)] = 0
+    limit: Annotated[int, Meta(ge=1, le=200)] = 50
+
+
+class OrderPage(Struct, frozen=True):
+    orders: tuple[OrderSummary, ...]
+    next: int = 0  # 0: this was the last page.
+
+
+class OutcomesRequest(Struct, frozen=True):
+    company: str = ""
+    source: str = ""
+
+
+class Outcome(Struct, frozen=True, omit_defaults=True):
+    """Submitted documents by what became of them, as their positions in the books say; never counted by a feeder."""
+
+    company: str
+    source: str
+    month: str  # Of the business date, 2026-11.
+    kind: Literal["order", "cancel", "credit"]
+    outcome: Literal["accepted", "duplicate", "conflict"]
+    reason: str
+    documents: int
+    lines: int
+    quantity_micro: int
+    amount_minor: int  # Net and tax.
+    rounding_micro: int  # Exact minus rounded amounts, in millionths of a minor unit.
+
+
+class Outcomes(Struct, frozen=True):
+    outcomes: tuple[Outcome, ...]
+
+
+class CancelOrder(Struct, frozen=True):
+    """A clerk's cancellation. The same `idempotency_key` with the same content is told as repeated."""
+
+    order_no: Number
+    idempotency_key: Annotated[str, Meta(min_length=1, max_length=80)]
+    company: str = ""
+    source: str = ""
+    lines: tuple[CancelLine, ...] = ()  # None: all that can still be stopped.
+    reason: Annotated[str, Meta(max_length=500)] = ""
+
+
+class CancelAnswer(Struct, frozen=True):
+    cancel_id: UUID
+    order_id: UUID
+    repeated: bool
+
+
+SHOW_ORDER = Operation(
+    "order.show", "GET", "/v1/orders/{order_no}", ShowOrder, OrderView, "One order with its line sums and documents"
+)
+LIST_ORDERS = Operation("order.list", "GET", "/v1/orders", ListOrders, OrderPage, "Orders, newest first")
+OUTCOMES = Operation(
+    "order.outcomes",
+    "GET",
+    "/v1/order-outcomes",
+    OutcomesRequest,
+    Outcomes,
+    "What became of submitted orders, cancellations and credits, by month and reason",
+)
+CANCEL_ORDER = Operation(
+    "order.cancel",
+    "POST",
+    "/v1/orders/{order_no}/cancel",
+    CancelOrder,
+    CancelAnswer,
+    "Ask to stop an order, wholly or in part; inventory decides how much still can be",
+    scope="write",
+)
+
+OPERATIONS = (SHOW_ORDER, LIST_ORDERS, OUTCOMES, CANCEL_ORDER)
