@@ -1,0 +1,51 @@
+"""One database per service with three roles each, and no way from one service into another's data.
+
+owner migrates, app works (what it may do to a table is decided in the migrations), auditor reads.
+"""
+
+import asyncpg
+from tieout.devstack.postgres import Postgres
+from tieout.devstack.secrets import Secrets
+
+ROLES = ("owner", "app", "auditor")
+
+
+def database_of(service: str) -> str:
+    return f"tieout_{service}"
+
+
+def role_of(service: str, role: str) -> str:
+    return f"{service}_{role}"
+
+
+def secret_of(service: str, role: str) -> str:
+    """Name of the role's password among the stack's secrets."""
+    return f"postgres_{service}_{role}"
+
+
+async def prepare(postgres: Postgres, secrets: Secrets, services: tuple[str, ...]) -> None:
+    """Roles with their present passwords, and the databases that are missing. Safe to run again."""
+    connection = await asyncpg.connect(postgres.url())
+    try:
+        await connection.execute("REVOKE CONNECT ON DATABASE postgres, template1 FROM PUBLIC")
+        roles = {row["rolname"] for row in await connection.fetch("SELECT rolname FROM pg_roles")}
+        databases = {row["datname"] for row in await connection.fetch("SELECT datname FROM pg_database")}
+        for service in services:
+            for role in ROLES:
+                name = role_of(service, role)
+                verb = "ALTER" if name in roles else "CREATE"
+                password = secrets.of(secret_of(service, role))  # Letters and digits only, see secrets.py.
+                await connection.execute(f"{verb} ROLE {name} LOGIN NOINHERIT PASSWORD '{password}'")
+            if database_of(service) not in databases:
+                await create(connection, service, database_of(service))
+    finally:
+        await connection.close()
+
+
+async def create(connection: asyncpg.Connection, service: str, name: str, *, template: str = "") -> None:
+    """A database that only the service's own roles may enter."""
+    copied = f"TEMPLATE {template}" if template else ""
+    await connection.execute(f"CREATE DATABASE {name} OWNER {role_of(service, 'owner')} {copied}")
+    members = ", ".join(role_of(service, role) for role in ROLES)
+    await connection.execute(f"REVOKE ALL ON DATABASE {name} FROM PUBLIC")
+    await connection.execute(f"GRANT CONNECT ON DATABASE {name} TO {members}")

@@ -1,0 +1,103 @@
+"""Who may say and hear what on NATS, derived from the contracts, so that a new flow needs no line here.
+
+A service publishes its own subjects and its own dead letters, manages its own stream and its own durables, answers its
+own operations, and nothing else. No service reads another's inbox: each has a prefix of its own.
+"""
+
+from collections.abc import Iterable
+
+from msgspec import Struct
+from tieout.contracts import streams
+
+OPERATOR = "operator"  # The command line and the tests: everything.
+SYSTEM = "system"  # The system account: connections and leaf nodes come and go there.
+TILL = "till"  # At a site: may sell, and nothing else.
+LEAF_CONNECTED = "$SYS.ACCOUNT.TIEOUT.LEAFNODE.CONNECT"
+SITE_STREAM = "SAT"  # The name of each site's own stream, in the site's own JetStream domain.
+SITE_SUBJECT = "sale.>"
+
+
+class Permissions(Struct, frozen=True):
+    publish: tuple[str, ...]
+    subscribe: tuple[str, ...]
+
+    def as_config(self) -> dict[str, object]:
+        # A reply goes to the asker's inbox, whichever that is: allowed once per request, for a while.
+        return {
+            "publish": {"allow": list(self.publish)},
+            "subscribe": {"allow": list(self.subscribe)},
+            "allow_responses": {"max": 1, "expires": "2m"},
+        }
+
+
+def inbox_of(user: str) -> str:
+    return f"_INBOX_{user}"
+
+
+def of_service(service: str, sites: Iterable[str] = ()) -> Permissions:
+    """All that `service` may do on the hub. `sites` matter to the gateway, which takes in what they sold."""
+    publish = {"$JS.API.INFO", "$JS.API.STREAM.NAMES", f"dead.{service}.>", *streams.subjects_of(service)}
+    publish |= _manages(streams.stream_of(service))
+    publish |= {f"$JS.API.STREAM.INFO.{streams.DEAD_STREAM}", *_reads(streams.DEAD_STREAM)}
+    for flow in streams.FLOWS:
+        if flow.service == service:
+            publish |= _consumes(flow.stream, flow.durable)
+    subscribe = {f"{inbox_of(service)}.>", f"rpc.{service}.>", "$SRV.>"}
+    if service == "gateway":
+        publish.add("rpc.>")
+        subscribe.add(LEAF_CONNECTED)
+        for site in sites:
+            stream = streams.site_stream(site)
+            publish |= _manages(stream) | _consumes(stream, "*")
+    if service == "control":
+        # Reads how far every consumer is, and asks every service for its side of the books.
+        publish |= {"rpc.>", "$JS.API.CONSUMER.INFO.*.*", "$JS.API.CONSUMER.LIST.*", "$JS.API.STREAM.INFO.*"}
+        publish |= {"$JS.API.STREAM.LIST", *_manages(streams.DEAD_STREAM), *_consumes(streams.DEAD_STREAM, "*")}
+        subscribe |= {"$JS.EVENT.ADVISORY.>", LEAF_CONNECTED}
+    return Permissions(tuple(sorted(publish)), tuple(sorted(subscribe)))
+
+
+def of_site(site: str) -> Permissions:
+    """What a leaf node's connection may carry: the hub's sourcing of the site's stream, and the downlink of the hub.
+
+    Nothing that a till publishes crosses by itself; the hub fetches. A miss here is silent, so tests prove it works.
+    """
+    return Permissions(
+        publish=("$JSC.R.>", "$JS.S.>", "$JS.FC.>", f"$JS.hub.API.CONSUMER.CREATE.DOWN.*.down.{site}.>"),
+        subscribe=(
+            f"$JS.{site}.API.CONSUMER.CREATE.{SITE_STREAM}",
+            f"$JS.{site}.API.CONSUMER.CREATE.{SITE_STREAM}.>",
+            "$JSC.R.>",
+            "$JS.S.>",
+            "$JS.M.>",
+            "$JS.FC.>",
+        ),
+    )
+
+
+def of_till() -> Permissions:
+    return Permissions(publish=(SITE_SUBJECT,), subscribe=("_INBOX.>", f"{inbox_of(TILL)}.>"))
+
+
+def _manages(stream: str) -> set[str]:
+    """Everything on one's own stream except deleting it: what is lost is filled up again, never dropped."""
+    calls = ("CREATE", "UPDATE", "INFO", "PURGE", "MSG.GET")
+    return {*(f"$JS.API.STREAM.{call}.{stream}" for call in calls), *_reads(stream)}
+
+
+def _reads(stream: str) -> set[str]:
+    return {f"$JS.API.STREAM.MSG.GET.{stream}", f"$JS.API.DIRECT.GET.{stream}", f"$JS.API.DIRECT.GET.{stream}.>"}
+
+
+def _consumes(stream: str, durable: str) -> set[str]:
+    return {
+        f"$JS.API.STREAM.INFO.{stream}",
+        f"$JS.API.CONSUMER.CREATE.{stream}.{durable}",
+        f"$JS.API.CONSUMER.CREATE.{stream}.{durable}.>",
+        f"$JS.API.CONSUMER.DURABLE.CREATE.{stream}.{durable}",
+        f"$JS.API.CONSUMER.INFO.{stream}.{durable}",
+        f"$JS.API.CONSUMER.DELETE.{stream}.{durable}",
+        f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{durable}",
+        f"$JS.ACK.{stream}.{durable}.>",
+        f"$JS.ACK.*.*.{stream}.{durable}.>",  # Later servers put domain and account first.
+    }
