@@ -143,7 +143,7 @@ def _customer(text: str) -> str:
 
 
 def _measure(invoices: Sequence[Invoice], splits: dict[str, int]) -> dict[str, Measured]:
-    months: dict[str, list[int]] = defaultdict(lambda: [0] * 5)
+    months: dict[str, list[int]] = defaultdict(lambda: [0] * 6)
     for invoice in invoices:
         month = months[f"{invoice.at:%Y-%m}"]
         month[0] += 1
@@ -152,7 +152,9 @@ def _measure(invoices: Sequence[Invoice], splits: dict[str, int]) -> dict[str, M
             month[2] += (line.quantity or 0) * MICRO
             month[3] += line.amount
             month[4] += line.rounding_micro
-    return {name: Measured(*values[:5], splits.get(name, 0)) for name, values in sorted(months.items())}
+    for name, added in splits.items():
+        months[name][5] = added
+    return {name: Measured(*values) for name, values in sorted(months.items())}
 
 
 def _opening_receipts(stock: Opening, day: date, content_hash: str) -> Iterator[Document]:
