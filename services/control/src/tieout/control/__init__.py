@@ -1,0 +1,1 @@
+"""Control: what happened to an order, and whether orders, stock and books agree."""

@@ -1,0 +1,220 @@
+"""Which difference between two books is what. See docs/agreement.md for why these rules give no false alarm.
+
+A position is one event of a producer. Each book holds all rows of an event or none, because it is one transaction. So
+a book that has none may be excused: its consumer has not confirmed the event yet, parked it, or buried it. A book that
+has *other* rows than the rest is never excused.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from msgspec import Struct
+from tieout.contracts.agreement import Book, DigestEntry, Measure, Row
+from tieout.contracts.control import (
+    Cause,
+    Difference,
+    DifferenceSide,
+    MeasureResult,
+    MeasureState,
+    Verdict,
+)
+
+NEVER = 1 << 62  # A floor above every sequence: the consumer has nothing left to do.
+
+
+class Floor(Struct, frozen=True):
+    """How far a durable consumer has confirmed, read after the producer's mark."""
+
+    sequence: int  # Everything up to here is confirmed; NEVER where nothing is waiting or under way.
+    waiting: int = 0
+    unacked: int = 0
+
+    @classmethod
+    def of(cls, ack_floor: int, waiting: int, unacked: int) -> "Floor":
+        return cls(ack_floor if waiting or unacked else NEVER, waiting, unacked)
+
+
+Rows = Mapping[int, Mapping[int, Row]]  # position -> line -> row
+
+
+class BookRows(Struct, frozen=True):
+    """One side of a measure, read for the leaves that differ."""
+
+    book: Book
+    rows: Rows
+    parked: frozenset[int] = frozenset()
+    dead: frozenset[int] = frozenset()
+
+
+class Context(Struct, frozen=True):
+    """What explains an absent event."""
+
+    floors: Mapping[str, Floor]  # By durable.
+    sequences: Mapping[int, int]  # Stream sequence per position; 0: exists, not published. No entry: no such event.
+    types: Mapping[int, str] = {}  # Event type per position, as far as control heard its notice.
+    subjects: Mapping[str, tuple[str, ...]] = {}  # What each durable hears.
+
+
+def caught_up(book: Book, floors: Mapping[str, Floor], sequence: int) -> bool:
+    """Whether a book's consumers have confirmed up to a stream sequence; a producer's own book always has."""
+    return all(durable in floors and floors[durable].sequence >= sequence for durable in book.durables)
+
+
+def totals_equal(sides: Sequence[DigestEntry | None]) -> bool:
+    """A book without rows answers nothing, or zeros; both mean the same."""
+    return len({_content(side) for side in sides}) <= 1
+
+
+def differing_leaves(sides: Sequence[Mapping[int, DigestEntry]]) -> list[int]:
+    leaves = set().union(*sides)
+    return sorted(leaf for leaf in leaves if len({_content(side.get(leaf)) for side in sides}) > 1)
+
+
+def _content(entry: DigestEntry | None) -> tuple[int, int, int, str]:
+    if entry is None or ((entry.rows, entry.a, entry.b) == (0, 0, 0) and entry.hash in {"0", ""}):
+        return (0, 0, 0, "0")
+    return (entry.rows, entry.a, entry.b, entry.hash)
+
+
+def leaf_portions(leaves: Sequence[int], rows_per_leaf: Mapping[int, int], rows_max: int) -> list[tuple[int, ...]]:
+    """Leaves grouped so that an answer stays below a message's size; a leaf is never split."""
+    portions: list[tuple[int, ...]] = []
+    current: list[int] = []
+    rows = 0
+    for leaf in leaves:
+        more = rows_per_leaf.get(leaf, 0)
+        if current and rows + more > rows_max:
+            portions.append(tuple(current))
+            current, rows = [], 0
+        current.append(leaf)
+        rows += more
+    return [*portions, tuple(current)] if current else portions
+
+
+def by_position(rows: Iterable[Row]) -> dict[int, dict[int, Row]]:
+    found: dict[int, dict[int, Row]] = {}
+    for row in rows:
+        found.setdefault(row.position, {})[row.line_no] = row
+    return found
+
+
+def unequal_positions(books: Sequence[BookRows]) -> list[int]:
+    positions = set().union(*(book.rows for book in books))
+    return sorted(p for p in positions if len({_lines(book.rows.get(p)) for book in books}) > 1)
+
+
+def _lines(rows: Mapping[int, Row] | None) -> frozenset[tuple[int, int, int]]:
+    return frozenset((row.line_no, row.a, row.b) for row in rows.values()) if rows else frozenset()
+
+
+def cause_of(position: int, books: Sequence[BookRows], context: Context) -> Cause:
+    """Why the books differ at a position; `differs` when nothing explains it."""
+    excuses: set[Cause] = set()
+    remaining = set()
+    for book in books:
+        rows = book.rows.get(position)
+        excuse = None if rows else _excuse(position, book, context)
+        if excuse is None:
+            remaining.add(_lines(rows))
+        else:
+            excuses.add(excuse)
+    if len(remaining) > 1 or not excuses:
+        return "differs"
+    worst_first: tuple[Cause, ...] = ("dead", "parked", "in_flight")
+    return next(cause for cause in worst_first if cause in excuses)
+
+
+def _excuse(position: int, book: BookRows, context: Context) -> Cause | None:
+    if position in book.dead:
+        return "dead"
+    if position in book.parked:
+        return "parked"
+    sequence = context.sequences.get(position)
+    if not book.book.durables or sequence is None:
+        return None  # The producer's own rows, or an event that never was: nobody is on the way.
+    if sequence == 0:
+        return "in_flight"
+    event_type = context.types.get(position)
+    hearing = [
+        durable
+        for durable in book.book.durables
+        if event_type is None or event_type in context.subjects.get(durable, (event_type,))
+    ]
+    floor = min((context.floors[durable].sequence for durable in hearing if durable in context.floors), default=0)
+    return "in_flight" if sequence > floor else None
+
+
+def line_differences(measure: Measure, position: int, cause: Cause, books: Sequence[BookRows]) -> list[Difference]:
+    """The lines of one event that differ, each with what every book holds."""
+    rows = [book.rows.get(position, {}) for book in books]
+    found = []
+    for line_no in sorted(set().union(*rows)):
+        held = [lines.get(line_no) for lines in rows]
+        if len({(row.a, row.b) if row else None for row in held}) == 1:
+            continue
+        known = next(row for row in held if row)
+        found.append(
+            Difference(
+                measure=measure.number,
+                name=measure.name,
+                values=measure.values,
+                cause=cause,
+                order_no=known.order_no,
+                chain_id=known.chain_id,
+                position=position,
+                line_no=line_no,
+                sides=tuple(
+                    DifferenceSide(
+                        book.book.service, book.book.name, row is not None, row.a if row else 0, row.b if row else 0
+                    )
+                    for book, row in zip(books, held, strict=True)
+                ),
+            )
+        )
+    return found
+
+
+def state_of(*, differing: int, dead: int, in_flight: int, parked: int) -> MeasureState:
+    """A dead message does not come right by waiting, so it counts as a difference; the others are legitimate."""
+    if differing or dead:
+        return "differ"
+    return "open" if in_flight or parked else "agree"
+
+
+def verdict_of(states: Iterable[MeasureState], violations: int, unanswered: Sequence[str]) -> Verdict:
+    seen = set(states)
+    if violations or "differ" in seen:
+        return "differ"
+    return "open" if unanswered or seen & {"open", "unanswered"} else "agree"
+
+
+def sentence(
+    verdict: Verdict, measures: Sequence[MeasureResult], violations: int, unanswered: Sequence[str], *, shown: int = 3
+) -> str:
+    """The verdict as people say it: what disagrees first, then what is still on its way."""
+    told = []
+    for measure in measures:
+        if measure.differing:
+            told.append(f"{measure.title}: {_count(measure.differing, 'event')} with different values")
+        if measure.dead:
+            told.append(f"{measure.title}: {_count(measure.dead, 'message')} in the dead letters")
+    if violations:
+        told.append(f"{_count(violations, 'kept balance')} not the sum of its facts")
+    on_the_way = sum(measure.in_flight for measure in measures)
+    waiting = sum(measure.parked for measure in measures)
+    if on_the_way:
+        told.append(f"{_count(on_the_way, 'event')} still on the way")
+    if waiting:
+        told.append(f"{_count(waiting, 'event')} waiting for a partner document")
+    if unanswered:
+        told.append(f"no answer from {', '.join(unanswered)}")
+    rest = f", and {len(told) - shown} more" if len(told) > shown else ""
+    detail = "; ".join(told[:shown]) + rest
+    if verdict == "agree":
+        return "Orders, stock and books agree."
+    return (
+        f"The books differ. {detail}." if verdict == "differ" else f"Nothing disagrees, but not all is there. {detail}."
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,0 +1,184 @@
+"""Which difference is what: in flight, parked, dead, or unexplained."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+from tieout.contracts.agreement import MEASURES, Book, DigestEntry, Measure, Row
+from tieout.control.domain.agreement import (
+    NEVER,
+    BookRows,
+    Context,
+    Floor,
+    by_position,
+    caught_up,
+    cause_of,
+    differing_leaves,
+    leaf_portions,
+    line_differences,
+    sentence,
+    state_of,
+    totals_equal,
+    unequal_positions,
+    verdict_of,
+)
+
+PRODUCER = Book("inventory", "shipped_line")
+FINANCE = Book("finance", "billed_quantity", ("finance-bill-shipments",))
+ORDER = Book("order", "shipped_line", ("order-note-inventory",))
+SHIPPED = Measure(4, "shipped", "shipped quantity", "发货数量", "inventory", ("quantity_micro", ""), (), "")
+
+
+def rows(*given: tuple[int, int, int]) -> dict[int, dict[int, Row]]:
+    return by_position(
+        Row(position, line, f"chain-{position}", f"{1000 + position}", a, 0) for position, line, a in given
+    )
+
+
+def context(finance: int = NEVER, order: int = NEVER, **sequences: int) -> Context:
+    return Context(
+        floors={"finance-bill-shipments": Floor(finance), "order-note-inventory": Floor(order)},
+        sequences={int(key.lstrip("p")): value for key, value in sequences.items()},
+    )
+
+
+def books(
+    finance: dict[int, dict[int, Row]],
+    produced: dict[int, dict[int, Row]],
+    *,
+    parked: frozenset[int] = frozenset(),
+    dead: frozenset[int] = frozenset(),
+) -> list[BookRows]:
+    return [BookRows(PRODUCER, produced), BookRows(FINANCE, finance, parked, dead)]
+
+
+def test_an_event_above_the_floor_that_a_book_does_not_have_is_in_flight() -> None:
+    assert cause_of(7, books({}, rows((7, 1, 5))), context(finance=99, p7=100)) == "in_flight"
+
+
+def test_an_event_that_the_consumer_has_confirmed_and_does_not_have_differs() -> None:
+    assert cause_of(7, books({}, rows((7, 1, 5))), context(finance=100, p7=100)) == "differs"
+
+
+def test_an_event_that_is_there_in_part_is_never_excused() -> None:
+    both = books(rows((7, 1, 5)), rows((7, 1, 5), (7, 2, 6)))
+    assert unequal_positions(both) == [7]
+    assert cause_of(7, both, context(finance=0, p7=100)) == "differs"
+
+
+def test_a_row_that_the_producer_does_not_have_differs_even_above_the_floor() -> None:
+    assert cause_of(7, books(rows((7, 1, 5)), {}), context(finance=0, p7=100)) == "differs"
+
+
+def test_a_position_that_was_never_announced_is_not_in_flight() -> None:
+    assert cause_of(7, books({}, rows((7, 1, 5))), context(finance=0)) == "differs"
+
+
+def test_an_unpublished_event_is_in_flight() -> None:
+    assert cause_of(7, books({}, rows((7, 1, 5))), context(p7=0)) == "in_flight"
+
+
+def test_a_parked_event_waits_for_its_partner() -> None:
+    assert cause_of(7, books({}, rows((7, 1, 5)), parked=frozenset({7})), context(p7=1)) == "parked"
+
+
+def test_a_dead_event_is_told_as_dead_also_while_another_book_has_it_in_flight() -> None:
+    three = [*books({}, rows((7, 1, 5)), dead=frozenset({7})), BookRows(ORDER, {})]
+    assert cause_of(7, three, context(order=3, p7=9)) == "dead"
+
+
+def test_a_book_with_other_values_differs_while_a_third_one_is_in_flight() -> None:
+    three = [*books(rows((7, 1, 6)), rows((7, 1, 5))), BookRows(ORDER, {})]
+    assert cause_of(7, three, context(order=3, p7=9)) == "differs"
+
+
+def test_only_the_consumer_that_hears_the_type_can_excuse_an_absent_event() -> None:
+    book = Book("finance", "stock_value", ("finance-bill-shipments", "finance-post-stock"))
+    sides = [BookRows(PRODUCER, rows((7, 1, 5))), BookRows(book, {})]
+    subjects = {
+        "finance-bill-shipments": ("inventory.shipped.v1",),
+        "finance-post-stock": ("inventory.received.v1",),
+    }
+    floors = {"finance-bill-shipments": Floor(NEVER), "finance-post-stock": Floor(1)}
+    shipped = Context(floors, {7: 9}, {7: "inventory.shipped.v1"}, subjects)
+    received = Context(floors, {7: 9}, {7: "inventory.received.v1"}, subjects)
+    assert cause_of(7, sides, shipped) == "differs"
+    assert cause_of(7, sides, received) == "in_flight"
+
+
+def test_the_differing_lines_are_named_with_the_values_of_each_book() -> None:
+    both = books(rows((7, 1, 5), (7, 2, 9)), rows((7, 1, 5), (7, 2, 6), (7, 3, 1)))
+    found = line_differences(SHIPPED, 7, "differs", both)
+    assert [(d.line_no, d.order_no, [(s.present, s.a) for s in d.sides]) for d in found] == [
+        (2, "1007", [(True, 6), (True, 9)]),
+        (3, "1007", [(True, 1), (False, 0)]),
+    ]
+
+
+def test_a_book_without_rows_equals_zeros_and_a_cancelled_out_leaf() -> None:
+    assert totals_equal([None, DigestEntry(-1, 0, 0, 0, "0")])
+    assert not totals_equal([None, DigestEntry(-1, 0, 0, 0, "12")])  # Hash left over: rows that cancel in the sums.
+    assert differing_leaves([{0: DigestEntry(0, 0, 0, 0, "0")}, {}]) == []
+    assert differing_leaves([{0: DigestEntry(0, 1, 5, 0, "7")}, {}]) == [0]
+
+
+def test_a_floor_without_work_left_is_above_everything() -> None:
+    assert Floor.of(3, waiting=0, unacked=0).sequence == NEVER
+    assert Floor.of(3, waiting=1, unacked=0).sequence == 3
+    assert caught_up(FINANCE, {"finance-bill-shipments": Floor(5)}, 5)
+    assert not caught_up(FINANCE, {"finance-bill-shipments": Floor(4)}, 5)
+    assert not caught_up(FINANCE, {}, 0)  # A consumer that does not exist has confirmed nothing.
+    assert caught_up(PRODUCER, {}, 5)
+
+
+def test_a_dead_message_makes_the_books_differ_and_a_parked_one_leaves_them_open() -> None:
+    assert state_of(differing=0, dead=1, in_flight=0, parked=0) == "differ"
+    assert state_of(differing=0, dead=0, in_flight=0, parked=1) == "open"
+    assert state_of(differing=0, dead=0, in_flight=0, parked=0) == "agree"
+    assert verdict_of(["agree", "open"], 0, ()) == "open"
+    assert verdict_of(["agree", "open"], 1, ()) == "differ"
+    assert verdict_of(["agree"], 0, ("finance",)) == "open"
+    assert sentence("agree", (), 0, ()) == "Orders, stock and books agree."
+    assert "no answer from finance" in sentence("open", (), 0, ("finance",))
+
+
+def test_every_contracted_measure_can_be_caught_up() -> None:
+    floors = {durable: Floor(NEVER) for m in MEASURES for b in m.books for durable in b.durables}
+    assert all(caught_up(book, floors, 1) for measure in MEASURES for book in measure.books)
+
+
+@given(st.lists(st.integers(0, 50), unique=True), st.integers(1, 40), st.data())
+def test_portions_hold_each_leaf_once_and_stay_small(leaves: list[int], rows_max: int, data: st.DataObject) -> None:
+    per_leaf = {leaf: data.draw(st.integers(0, 60)) for leaf in leaves}
+    portions = leaf_portions(leaves, per_leaf, rows_max)
+    assert [leaf for portion in portions for leaf in portion] == leaves
+    for portion in portions:
+        assert len(portion) == 1 or sum(per_leaf[leaf] for leaf in portion) <= rows_max
+
+
+EVENTS = st.dictionaries(st.integers(1, 20), st.integers(1, 9), min_size=1)
+
+
+@given(EVENTS, st.integers(0, 25), st.sets(st.integers(1, 20)))
+def test_a_book_that_follows_honestly_never_differs(produced: dict[int, int], floor: int, ahead: set[int]) -> None:
+    """Sequence equals position here: what is at or below the floor is there, what is above it may be."""
+    whole = rows(*((position, 1, value) for position, value in produced.items()))
+    followed = {position: lines for position, lines in whole.items() if position <= floor or position in ahead}
+    sides = books(followed, whole)
+    known = Context({"finance-bill-shipments": Floor(floor)}, {position: position for position in produced})
+    assert {cause_of(position, sides, known) for position in unequal_positions(sides)} <= {"in_flight"}
+
+
+@given(EVENTS, st.data())
+def test_every_edit_below_the_floor_is_found(produced: dict[int, int], data: st.DataObject) -> None:
+    whole = rows(*((position, 1, value) for position, value in produced.items()))
+    victim = data.draw(st.sampled_from(sorted(produced)))
+    edited = dict(whole)
+    match data.draw(st.sampled_from(["update", "delete", "insert"])):
+        case "update":
+            edited |= rows((victim, 1, produced[victim] + 1))
+        case "delete":
+            del edited[victim]
+        case _:
+            edited |= rows((victim, 1, produced[victim]), (victim, 2, 1))
+    sides = books(edited, whole)
+    known = Context({"finance-bill-shipments": Floor(100)}, {position: position for position in produced})
+    assert [(p, cause_of(p, sides, known)) for p in unequal_positions(sides)] == [(victim, "differs")]
