@@ -1,0 +1,5 @@
+import sys
+
+from tieout.devstack.cli import main
+
+sys.exit(main())

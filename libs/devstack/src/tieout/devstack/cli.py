@@ -1,0 +1,102 @@
+"""The `tieout` command: one table of subcommands, each in a module of its own, imported only when it is asked for.
+
+Such a module has two functions:
+
+    def add_arguments(parser: argparse.ArgumentParser) -> None
+    def run(arguments: argparse.Namespace) -> int | None        # the exit code; None is 0
+
+`arguments.dir` is the stack's folder (a resolved `Path`) for every subcommand that works on a stack. A mistake of the
+user is `raise CommandFailed("what is wrong, and what to do next")`: told in one line, exit code 1.
+"""
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from msgspec import Struct
+from tieout.devstack.failures import CommandFailed
+from tieout.devstack.processes import ServerFailed
+
+DEFAULT_FOLDER = ".tieout"
+
+
+class Command(Struct, frozen=True):
+    name: str
+    module: str
+    summary: str
+    on_a_stack: bool = True  # Takes --dir.
+
+
+COMMANDS = (
+    Command("up", "tieout.devstack.up", "Start the whole stack: Postgres, NATS, a leaf site, and every service."),
+    Command("down", "tieout.devstack.down", "Stop the stack of this folder."),
+    Command("status", "tieout.devstack.status", "What runs, how far each service is, and what waits."),
+    Command("logs", "tieout.devstack.logs", "Show what a service or server has logged."),
+    Command("demo", "tieout.devstack.demo", "Watch a trading day flow from two satellites to posted vouchers."),
+    Command("feed", "tieout.devstack.feed", "Send files through intake and chain, and account for every document."),
+    Command("journey", "tieout.devstack.journey", "Follow one order through all services."),
+    Command("agreement", "tieout.devstack.agreement", "Prove that orders, stock and books agree, or show where not."),
+    Command(
+        "quarantine", "tieout.devstack.quarantine", "List, show, correct and resubmit documents that were refused."
+    ),
+    Command("bench", "tieout.devstack.bench", "Measure throughput and latency on this machine."),
+    Command("test", "tieout.devstack.test", "Run the project's tests (arguments go to pytest).", on_a_stack=False),
+)
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run one subcommand. Exit codes: 0 done, 1 failed or not in agreement, 2 wrong usage, 130 interrupted."""
+    words = list(sys.argv[1:] if words is None else words)
+    chosen = next((command for command in COMMANDS if words and words[0] == command.name), None)
+    if chosen is None:
+        parser = _overview()
+        if not words:
+            parser.print_help()
+            return 2
+        parser.parse_args(words)
+        return 0
+    try:
+        module = importlib.import_module(chosen.module)
+        parser = argparse.ArgumentParser(prog=f"tieout {chosen.name}", description=module.__doc__ or chosen.summary)
+        parser.formatter_class = argparse.RawDescriptionHelpFormatter
+        if chosen.on_a_stack:
+            _add_folder(parser)
+        module.add_arguments(parser)
+        if chosen.name == "test":
+            return int(module.run(*parser.parse_known_args(words[1:])) or 0)
+        return int(module.run(parser.parse_args(words[1:])) or 0)
+    except (CommandFailed, ServerFailed) as failure:
+        print(f"tieout {chosen.name}: {failure}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # `tieout logs order | head` has seen enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+
+
+def _overview() -> argparse.ArgumentParser:
+    width = max(len(command.name) for command in COMMANDS)
+    listed = "\n".join(f"  {command.name.ljust(width)}  {command.summary}" for command in COMMANDS)
+    parser = argparse.ArgumentParser(
+        prog="tieout",
+        usage="tieout COMMAND [--help]",
+        description="Orders, stock and books in agreement, and the proof of it.",
+        epilog=f"commands:\n{listed}\n\n`tieout COMMAND --help` explains one. `tieout demo` is a good first.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("command", choices=[command.name for command in COMMANDS], help=argparse.SUPPRESS)
+    return parser
+
+
+def _add_folder(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--dir",
+        type=lambda text: Path(text).expanduser().resolve(),
+        default=Path(DEFAULT_FOLDER).resolve(),
+        metavar="D",
+        help=f"folder of the stack's state (default: {DEFAULT_FOLDER} in the present folder)",
+    )

@@ -1,0 +1,61 @@
+"""Where everything of a running stack listens, in `endpoints.json`: addresses, and files that hold the credentials."""
+
+from pathlib import Path
+
+import httpx
+import msgspec
+from msgspec import Struct
+from tieout.devstack.failures import CommandFailed
+
+
+class NatsEndpoint(Struct, frozen=True):
+    url: str
+    user: str
+    password_file: str
+    monitor: str = ""  # HTTP: /varz, /jsz, /leafz …
+
+
+class DatabaseEndpoint(Struct, frozen=True):
+    dsn: str  # As the role `app`; without password.
+    password_file: str
+    auditor_dsn: str  # May read everything and change nothing.
+    auditor_password_file: str
+    owner_dsn: str
+    owner_password_file: str
+
+
+class Endpoints(Struct, frozen=True):
+    gateway: str
+    admin_token_file: str
+    hub: NatsEndpoint  # As the operator.
+    sites: dict[str, NatsEndpoint]  # As a till, which may publish sale.> and nothing else.
+    databases: dict[str, DatabaseEndpoint]
+
+    def write(self, folder: Path) -> None:
+        draft = folder / ".endpoints.json"
+        draft.write_bytes(msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n")
+        draft.rename(folder / "endpoints.json")
+
+    def client(self, timeout: float = 30.0) -> httpx.Client:
+        """HTTP to the gateway with the admin token."""
+        return httpx.Client(base_url=self.gateway, headers=self.authorization(), timeout=timeout)
+
+    def async_client(self, timeout: float = 30.0) -> httpx.AsyncClient:
+        return httpx.AsyncClient(base_url=self.gateway, headers=self.authorization(), timeout=timeout)
+
+    def authorization(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {Path(self.admin_token_file).read_text().strip()}"}
+
+
+def of_stack(folder: Path) -> Endpoints:
+    """Of the stack in this folder, which must be running."""
+    try:
+        return msgspec.json.decode((folder / "endpoints.json").read_bytes(), type=Endpoints)
+    except FileNotFoundError:
+        raise CommandFailed(
+            f"no stack runs in {folder}. Start one with: ./tieout up, or name its folder: --dir"
+        ) from None
+    except msgspec.MsgspecError as error:
+        raise CommandFailed(
+            f"{folder}/endpoints.json is damaged ({error}). Run: ./tieout down, then ./tieout up"
+        ) from None

@@ -1,0 +1,118 @@
+"""What runs, how far each service is behind, and what waits: outboxes, dead letters, stalled consumers.
+
+Exit code 0 when everything is up, 1 otherwise.
+"""
+
+import argparse
+import contextlib
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import psutil
+from rich.console import Console
+from rich.table import Table
+from tieout.contracts.control import Status
+from tieout.devstack import endpoints
+from tieout.devstack.failures import CommandFailed
+from tieout.devstack.suite import ProcessFacts
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="the same as one JSON document")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    where = endpoints.of_stack(arguments.dir)
+    facts = _processes(arguments.dir)
+    status, failure = _ask(where)
+    up = all(fact["up"] for fact in facts) and status is not None and all(s.up for s in status.services)
+    if arguments.json:
+        told = {"up": up, "gateway": where.gateway, "processes": facts, "failure": failure}
+        told["status"] = msgspec.to_builtins(status)
+        print(json.dumps(told, indent=2))
+    else:
+        _show(where, facts, status, failure)
+    return 0 if up else 1
+
+
+def _processes(folder: Path) -> list[dict[str, Any]]:
+    try:
+        noted = msgspec.json.decode((folder / "run" / "processes.json").read_bytes(), type=list[ProcessFacts])
+    except (OSError, msgspec.MsgspecError) as error:
+        raise CommandFailed(f"no stack runs in {folder} ({error}). Start one with: ./tieout up") from None
+    told = []
+    for fact in noted:
+        entry: dict[str, Any] = {"name": fact.name, "up": False, "pid": fact.pid, "restarts": fact.restarts}
+        entry |= {"memory_bytes": 0, "up_seconds": 0.0, "log": fact.log}
+        with contextlib.suppress(psutil.Error):
+            if fact.pid:
+                process = psutil.Process(fact.pid)
+                entry["up"] = process.status() != psutil.STATUS_ZOMBIE
+                entry["memory_bytes"] = _memory(process)
+                entry["up_seconds"] = round(time.time() - process.create_time(), 1)
+        told.append(entry)
+    return told
+
+
+def _memory(process: psutil.Process) -> int:
+    """Its own and its children's; pages that they share are counted once (Linux), so Postgres is not overstated."""
+    total = 0
+    for part in (process, *process.children(recursive=True)):
+        with contextlib.suppress(psutil.Error):
+            full = part.memory_full_info()
+            total += getattr(full, "pss", full.rss)
+    return total
+
+
+def _ask(where: endpoints.Endpoints) -> tuple[Status | None, str]:
+    try:
+        with where.client(timeout=10) as client:
+            answer = client.get("/v1/status")
+        answer.raise_for_status()
+        return msgspec.json.decode(answer.content, type=Status), ""
+    except (httpx.HTTPError, msgspec.MsgspecError, OSError) as error:
+        return None, f"{where.gateway}/v1/status does not answer as it should: {error}"
+
+
+def _show(where: endpoints.Endpoints, facts: list[dict[str, Any]], status: Status | None, failure: str) -> None:
+    console = Console()
+    services = {service.service: service for service in status.services} if status else {}
+    table = Table(title=f"gateway {where.gateway}", title_justify="left")
+    for heading in ("", "up", "pid", "memory", "restarts", "waiting", "outbox", "parked", "dead"):
+        table.add_column(heading, justify="left" if heading in ("", "up") else "right")
+    for fact in facts:
+        up = "[green]yes[/]" if fact["up"] else "[red]no[/]"
+        cells = [fact["name"], up, str(fact["pid"]), f"{fact['memory_bytes'] / 2**20:.0f} MB", str(fact["restarts"])]
+        service = services.get(fact["name"])
+        if service is not None:
+            health = service.instances
+            cells += [str(service.waiting), *(str(sum(getattr(h, name) for h in health)) for name in _COUNTS)]
+            if not service.up:
+                cells[1] = "[red]silent[/]"
+        table.add_row(*cells)
+    console.print(table)
+    total = sum(fact["memory_bytes"] for fact in facts) / 2**20
+    console.print(f"memory in all: {total:.0f} MB")
+    if status is None:
+        console.print(f"[red]{failure}[/]")
+        return
+    for flow in status.flows:
+        if flow.stalled_seconds > 0:
+            console.print(f"[red]{flow.durable} has not moved for {flow.stalled_seconds:.0f} s, {flow.waiting} wait[/]")
+    if status.latencies:
+        table = Table(title="step latency, ms", title_justify="left")
+        for heading in ("from", "to", "count", "p50", "p95", "p99"):
+            table.add_column(heading, justify="left" if heading in ("from", "to") else "right")
+        for step in status.latencies:
+            percentiles = (f"{value:.0f}" for value in (step.p50_ms, step.p95_ms, step.p99_ms))
+            table.add_row(step.before, step.after, str(step.count), *percentiles)
+        console.print(table)
+    if status.dead_letters or status.disagreements:
+        console.print(f"[red]{status.dead_letters} dead letters, {status.disagreements} disagreements[/]")
+
+
+_COUNTS = ("outbox_waiting", "parked", "dead")

@@ -1,0 +1,450 @@
+"""The whole stack as processes of one machine: Postgres, the hub, leaf sites, and every service as in production.
+
+`Stack` belongs to the main thread: the kernel ends a child when the *thread* that started it dies.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import importlib.util
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterable, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import msgspec
+import nats.aio.client
+import nats.errors
+import nats.js.errors
+import psutil
+from msgspec import Struct
+from nats.js.api import DiscardPolicy, StorageType, StreamConfig
+from tieout.contracts.operation import Health
+from tieout.contracts.streams import CORE_SERVICES
+from tieout.devstack import databases, permissions, processes
+from tieout.devstack import nats as broker
+from tieout.devstack.endpoints import DatabaseEndpoint, Endpoints, NatsEndpoint
+from tieout.devstack.failures import CommandFailed
+from tieout.devstack.postgres import Postgres
+from tieout.devstack.processes import ServerFailed
+from tieout.devstack.secrets import Secrets
+
+SITES = ("store-1",)
+START_SECONDS_MAX = 60.0
+STOP_SECONDS_MAX = 10.0
+_RESTART_SECONDS_MIN, _RESTART_SECONDS_MAX = 0.1, 10.0
+_STEADY_SECONDS = 30.0  # Who ran this long before it died is restarted at once again.
+_STARTING_DEATHS_MAX = 3  # Who dies this often before the stack is ready will not come up by trying again.
+
+
+def installed_services() -> tuple[str, ...]:
+    """The core services that are there, in the order of the chain."""
+    found = []
+    for service in CORE_SERVICES:
+        with contextlib.suppress(ModuleNotFoundError):
+            if importlib.util.find_spec(f"tieout.{service}.__main__") is not None:
+                found.append(service)
+    return tuple(found)
+
+
+class ProcessFacts(Struct, frozen=True):
+    """One line of `run/processes.json`."""
+
+    name: str
+    pid: int  # 0: not running at this moment.
+    restarts: int
+    log: str
+
+
+class _Service:
+    def __init__(self, name: str, log: Path) -> None:
+        self.name = name
+        self.log = log
+        self.process: subprocess.Popen[bytes] | None = None
+        self.wanted = False
+        self.restarts = 0
+        self.deaths = 0  # In a row, without a steady time between.
+        self.started_at = 0.0
+        self.start_again_at = 0.0
+
+
+class Stack:
+    """One running stack in one folder.
+
+    async with Stack(folder).running() as stack: …   # stopped in order at the end, whatever happens
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        port: int = 0,
+        sites: Iterable[str] = SITES,
+        services: Iterable[str] | None = None,
+        log: str = "text",
+        environment: Mapping[str, str] = {},
+        postgres_settings: Mapping[str, str] = {},
+    ) -> None:
+        self.folder = folder.resolve()
+        self.http_port = port
+        self.sites_wanted = tuple(sites)
+        self.services_wanted = installed_services() if services is None else tuple(services)
+        self.logs = self.folder / "logs"
+        self._log = log
+        self._environment = dict(environment)  # For every service, above all else: OTEL_…, TIEOUT_LOG_LEVEL …
+        self._postgres_settings = postgres_settings
+        self._run = self.folder / "run"
+        self._lock: IO[bytes] | None = None
+        self._servers: list[Postgres | broker.Nats] = []
+        self._services: dict[str, _Service] = {}
+        self._watch: asyncio.Task[None] | None = None
+        self._operator: nats.aio.client.Client | None = None
+        self._ready = False
+
+    # Starting and stopping
+
+    async def start(self) -> Endpoints:
+        """Everything healthy when it returns. On a failure whatever was started is stopped again."""
+        self._take_folder()
+        try:
+            self._stop_left_over()
+            self._start_servers()
+            await databases.prepare(self.postgres, self.secrets, self.services_wanted)
+            await asyncio.gather(self._prepare_sites(), *(self._migrate(name) for name in self.services_wanted))
+            self.http_port = self.http_port or processes.free_port()
+            for name in self.services_wanted:
+                self._services[name] = _Service(name, self.logs / f"{name}.log")
+                self.start_service(name)
+            self._watch = asyncio.create_task(self._restart_the_dead())
+            await self.wait_until_ready()
+            self._ready = True
+            endpoints = self.endpoints()
+            endpoints.write(self.folder)
+            return endpoints
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Services first, all at once: they stop fetching, finish, commit and flush. Then the servers below them."""
+        if self._watch is not None:
+            self._watch.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._watch
+        await asyncio.gather(*(self.stop_service(name) for name in self._services))
+        if self._operator is not None:
+            await self._operator.close()
+        for server in reversed(self._servers):
+            server.stop()
+        (self.folder / "endpoints.json").unlink(missing_ok=True)
+        if self._run.exists():
+            shutil.rmtree(self._run, ignore_errors=True)
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator["Stack"]:
+        await self.start()
+        try:
+            yield self
+        finally:
+            await self.stop()
+
+    # One service
+
+    def start_service(self, name: str) -> None:
+        service = self._services[name]
+        service.wanted = True
+        command = [sys.executable, "-m", f"tieout.{name}", "serve"]
+        service.process = processes.start(
+            command, log=service.log, environment=self.environment_of(name), cwd=self.folder
+        )
+        service.started_at = time.monotonic()
+        self._note_processes()
+
+    async def stop_service(self, name: str, patience_seconds: float = STOP_SECONDS_MAX) -> bool:
+        """Gracefully, and it stays down until `start_service`. False where it had to be killed."""
+        service = self._services[name]
+        service.wanted = False
+        process, service.process = service.process, None
+        if process is None or process.poll() is not None:
+            return True
+        process.send_signal(signal.SIGTERM)
+        deadline = time.monotonic() + patience_seconds
+        while process.poll() is None:
+            if time.monotonic() > deadline:
+                process.kill()
+                process.wait()
+                return False
+            await asyncio.sleep(0.02)
+        return True
+
+    def kill_service(self, name: str) -> None:
+        """kill -9; the supervisor starts it again."""
+        process = self._services[name].process
+        if process is not None:
+            process.kill()
+
+    async def wait_until_ready(self, names: Iterable[str] | None = None, seconds: float = START_SECONDS_MAX) -> None:
+        """Every named service (all by default) answers that it is healthy."""
+        deadline = time.monotonic() + seconds
+        for name in self.services_wanted if names is None else names:
+            while not await self._is_ready(name):
+                service = self._services[name]
+                if not self._ready and service.deaths >= _STARTING_DEATHS_MAX:
+                    told = processes.end_of(service.log)
+                    raise ServerFailed(f"the service {name} does not start. The end of {service.log}:\n{told}")
+                if time.monotonic() > deadline:
+                    told = processes.end_of(service.log)
+                    raise ServerFailed(
+                        f"the service {name} is not ready after {seconds:.0f} s. The end of {service.log}:\n{told}"
+                    )
+                await asyncio.sleep(0.03)
+
+    # The servers below
+
+    def cut(self, site: str) -> None:
+        """The line between a site and the hub breaks. The site goes on selling."""
+        self.sites[site].set_link(up=False)
+
+    def mend(self, site: str) -> None:
+        self.sites[site].set_link(up=True)
+
+    def restart_hub(self, *, kill: bool = False) -> None:
+        """The broker goes away and comes back on the same ports, with what is on its disk."""
+        if kill and self.hub.process is not None:
+            self.hub.process.kill()
+            self.hub.process.wait()
+        self.hub.stop()
+        self.hub.start()
+        self._note_processes()
+
+    def restart_postgres(self, *, kill: bool = False) -> None:
+        port = self.postgres.port
+        if kill and self.postgres.process is not None:
+            self.postgres.process.kill()
+            self.postgres.process.wait()
+        self.postgres.stop()
+        self.postgres.start(port)
+        self._note_processes()
+
+    # What others need to know
+
+    def endpoints(self) -> Endpoints:
+        def database(service: str) -> DatabaseEndpoint:
+            def dsn(role: str) -> str:
+                return self.postgres.url(databases.database_of(service), databases.role_of(service, role))
+
+            def file(role: str) -> str:
+                return str(self.secrets.file(databases.secret_of(service, role)))
+
+            return DatabaseEndpoint(
+                dsn("app"), file("app"), dsn("auditor"), file("auditor"), dsn("owner"), file("owner")
+            )
+
+        def server(at: broker.Nats, user: str, secret: str) -> NatsEndpoint:
+            password_file = str(self.secrets.file(f"nats_{secret}"))
+            return NatsEndpoint(at.url, user, password_file, f"http://127.0.0.1:{at.monitor_port}")
+
+        return Endpoints(
+            gateway=f"http://127.0.0.1:{self.http_port}",
+            admin_token_file=str(self.secrets.file("admin_token")),
+            hub=server(self.hub, permissions.OPERATOR, permissions.OPERATOR),
+            sites={name: server(site, permissions.TILL, f"{name}-till") for name, site in self.sites.items()},
+            databases={service: database(service) for service in self.services_wanted},
+        )
+
+    def running_processes(self) -> dict[str, psutil.Process]:
+        """Services and servers by name, for those who measure; children (of Postgres) belong to their parent."""
+        pids = {name: service.process.pid for name, service in self._services.items() if service.process}
+        servers = {"postgres": self.postgres.process, "hub": self.hub.process}
+        servers |= {name: site.process for name, site in self.sites.items()}
+        pids |= {name: process.pid for name, process in servers.items() if process}
+        return {name: psutil.Process(pid) for name, pid in pids.items()}
+
+    def environment_of(self, service: str, *, migrate: bool = False) -> dict[str, str]:
+        """What the process of a service is told. Passwords stand in files, which only their owner reads."""
+        database = databases.database_of(service)
+
+        def url(role: str) -> str:
+            return self.postgres.url(database, databases.role_of(service, role))
+
+        def secret(name: str) -> str:
+            return str(self.secrets.file(name))
+
+        told = {
+            "PYTHONUNBUFFERED": "1",
+            "TIEOUT_LOG": self._log,
+            "TIEOUT_DATABASE_URL": url("app"),
+            "TIEOUT_DATABASE_PASSWORD_FILE": secret(databases.secret_of(service, "app")),
+            "TIEOUT_NATS_URL": self.hub.url,
+            "TIEOUT_NATS_USER": service,
+            "TIEOUT_NATS_PASSWORD_FILE": secret(f"nats_{service}"),
+        }
+        if migrate:
+            told["TIEOUT_OWNER_URL"] = url("owner")
+            told["TIEOUT_OWNER_PASSWORD_FILE"] = secret(databases.secret_of(service, "owner"))
+        if service == "gateway":
+            told["TIEOUT_HTTP_HOST"] = "127.0.0.1"
+            told["TIEOUT_HTTP_PORT"] = str(self.http_port)
+            told["TIEOUT_ADMIN_TOKEN_FILE"] = secret("admin_token")
+            told["TIEOUT_SITES"] = ",".join(self.sites_wanted)
+        return {**os.environ, **told, **self._environment}
+
+    async def operator(self) -> nats.aio.client.Client:
+        """A client of the hub that may do everything."""
+        if self._operator is None:
+            self._operator = await _connect(self.hub, permissions.OPERATOR, self.secrets.of("nats_operator"))
+        return self._operator
+
+    # How it is done
+
+    def _take_folder(self) -> None:
+        """One launcher per folder; the lock dies with it."""
+        self._run.mkdir(parents=True, exist_ok=True)
+        self._lock = (self.folder / "lock").open("wb")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._lock.close()
+            self._lock = None
+            raise CommandFailed(
+                f"a stack runs in {self.folder} already. Stop it with: ./tieout down, or choose another --dir"
+            ) from None
+        processes.note(self._run / "launcher", os.getpid())
+
+    def _stop_left_over(self) -> None:
+        """What a launcher that was killed could not stop (Linux does that by itself)."""
+        stop_left_over(self._run)
+
+    def _start_servers(self) -> None:
+        self.secrets = Secrets(self.folder / "secrets")
+        self.postgres = Postgres(
+            self.folder / "postgres",
+            self.secrets.of("postgres"),
+            log=self.logs / "postgres.log",
+            settings=self._postgres_settings,
+        )
+        self.hub = broker.hub(self.folder / "hub", self.secrets, log=self.logs / "hub.log", sites=self.sites_wanted)
+        self.sites: dict[str, broker.Nats] = {}
+        for server in (self.postgres, self.hub):
+            self._servers.append(server)
+            server.start()
+        for name in self.sites_wanted:
+            log = self.logs / f"{name}.log"
+            self.sites[name] = broker.site(name, self.folder / name, self.secrets, self.hub, log=log)
+            self._servers.append(self.sites[name])
+            self.sites[name].start()
+        self._note_processes()
+
+    async def _prepare_sites(self) -> None:
+        """Each site keeps its own sales; the hub only copies them."""
+        for name, site in self.sites.items():
+            client = await _connect(site, permissions.OPERATOR, self.secrets.of(f"nats_{name}-operator"))
+            try:
+                config = StreamConfig(
+                    name=permissions.SITE_STREAM,
+                    subjects=[permissions.SITE_SUBJECT],
+                    storage=StorageType.FILE,
+                    discard=DiscardPolicy.NEW,
+                    allow_direct=True,
+                    max_age=14 * 24 * 3600,
+                )
+                try:
+                    await client.jsm().add_stream(config)
+                except nats.js.errors.BadRequestError:  # It exists with other settings.
+                    await client.jsm().update_stream(config)
+            finally:
+                await client.close()
+
+    async def _migrate(self, service: str) -> None:
+        log = self.logs / f"{service}.log"
+        with log.open("ab") as out:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", f"tieout.{service}", "migrate"),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                env=self.environment_of(service, migrate=True),
+                cwd=self.folder,
+                start_new_session=True,
+                preexec_fn=processes.ends_with_launcher(signal.SIGTERM),
+            )
+        if await process.wait():
+            raise ServerFailed(f"the migration of {service} failed. The end of {log}:\n{processes.end_of(log)}")
+
+    async def _is_ready(self, service: str) -> bool:
+        try:
+            answer = await (await self.operator()).request(f"rpc.{service}.health", b"{}", timeout=1)
+            return msgspec.json.decode(answer.data, type=Health).ready
+        except (nats.errors.Error, msgspec.MsgspecError, OSError):
+            return False
+
+    async def _restart_the_dead(self) -> None:
+        while True:
+            await asyncio.sleep(0.1)
+            now = time.monotonic()
+            for server in self._servers:
+                if server.process is not None and server.process.poll() is not None:
+                    server.start(server.port)
+                    self._note_processes()
+            for service in self._services.values():
+                process = service.process
+                if not service.wanted:
+                    continue
+                if process is not None and process.poll() is not None:
+                    service.process = None
+                    service.deaths = 1 if now - service.started_at > _STEADY_SECONDS else service.deaths + 1
+                    delay = min(_RESTART_SECONDS_MIN * 2 ** (service.deaths - 1), _RESTART_SECONDS_MAX)
+                    service.start_again_at = now + delay
+                    with service.log.open("a") as log:
+                        log.write(
+                            f"[tieout] {service.name} ended with code {process.returncode}; again in {delay:.1f} s\n"
+                        )
+                if service.process is None and now >= service.start_again_at:
+                    service.restarts += 1
+                    self.start_service(service.name)
+
+    def _note_processes(self) -> None:
+        """For `status`, and for a later launcher that has to clear up after this one."""
+        known: dict[str, tuple[subprocess.Popen[bytes] | None, int, Path]] = {
+            "postgres": (self.postgres.process, 0, self.postgres.log),
+            "hub": (self.hub.process, 0, self.hub.log),
+            **{name: (site.process, 0, site.log) for name, site in self.sites.items()},
+            **{name: (service.process, service.restarts, service.log) for name, service in self._services.items()},
+        }
+        facts = []
+        for name, (process, restarts, log) in known.items():
+            if process is not None and process.poll() is None:
+                processes.note(self._run / f"{name}.pid", process.pid)
+            facts.append(ProcessFacts(name, process.pid if process else 0, restarts, str(log)))
+        draft = self._run / ".processes.json"
+        draft.write_bytes(msgspec.json.encode(facts))
+        draft.rename(self._run / "processes.json")
+
+
+def stop_left_over(run: Path) -> bool:
+    """Stop the processes that a killed launcher noted in this folder. True if there were any."""
+    found = False
+    for pid_file in sorted(run.glob("*.pid")):
+        how = signal.SIGINT if pid_file.stem == "postgres" else signal.SIGTERM
+        found = processes.stop_left_over(pid_file, how, STOP_SECONDS_MAX) or found
+    return found
+
+
+async def _connect(server: broker.Nats, user: str, password: str) -> nats.aio.client.Client:
+    async def quiet(_: Exception) -> None:
+        """The hub is restarted on purpose at times; the client connects again by itself."""
+
+    client = nats.aio.client.Client()
+    options: dict[str, Any] = {"max_reconnect_attempts": -1, "reconnect_time_wait": 0.1, "error_cb": quiet}
+    await client.connect(
+        server.url, user=user, password=password, inbox_prefix=permissions.inbox_of(user).encode(), **options
+    )
+    return client

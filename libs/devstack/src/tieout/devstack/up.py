@@ -1,0 +1,121 @@
+"""Start the whole stack and keep it running: real Postgres, a real NATS hub, a leaf site, and every service.
+
+Runs in the foreground and shows the services' logs; Ctrl-C stops everything in order. With --detach it returns as
+soon as the stack is ready, and `tieout down` stops it.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from tieout.devstack import processes
+from tieout.devstack.failures import CommandFailed
+from tieout.devstack.logs import Follower
+from tieout.devstack.suite import Stack, stop_left_over
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--port", type=_port, default=0, metavar="P", help="port of the gateway (default: a free one)")
+    parser.add_argument("--fresh", action="store_true", help="forget everything this folder's stack has stored")
+    parser.add_argument("-d", "--detach", action="store_true", help="return when ready; stop it with `tieout down`")
+    parser.add_argument("-q", "--quiet", action="store_true", help="do not show the services' logs")
+    parser.add_argument("--log", choices=("text", "json"), default="text", help="form of the services' logs")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    if arguments.fresh:
+        forget(arguments.dir)
+    if arguments.detach:
+        return _detached(arguments)
+    return asyncio.run(_foreground(arguments))
+
+
+def forget(folder: Path) -> None:
+    """Remove a stack's state. Refuses a folder that is in use, or that does not look like a stack's."""
+    if not folder.exists():
+        return
+    if (folder / "endpoints.json").exists() and _launcher_lives(folder):
+        raise CommandFailed(f"a stack runs in {folder}. Stop it with: ./tieout down, then use --fresh")
+    if any(folder.iterdir()) and not (folder / "lock").exists():
+        raise CommandFailed(
+            f"{folder} holds other files than a stack's. --fresh would delete them; choose another --dir"
+        )
+    stop_left_over(folder / "run")
+    shutil.rmtree(folder)
+
+
+async def _foreground(arguments: argparse.Namespace) -> int:
+    began = time.monotonic()
+    stack = Stack(arguments.dir, port=arguments.port, log=arguments.log)
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for received in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(received, stopped.set)
+    follower = None if arguments.quiet else Follower(stack.logs, colour=sys.stdout.isatty())
+    showing = asyncio.create_task(follower.run()) if follower is not None else None
+    starting = asyncio.create_task(stack.start())
+    waiting = asyncio.create_task(stopped.wait())
+    try:
+        await asyncio.wait((starting, waiting), return_when=asyncio.FIRST_COMPLETED)
+        if not starting.done():
+            starting.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await starting
+            return 130
+        where = starting.result()
+        print(f"ready {where.gateway}", flush=True)
+        print(
+            f"in {time.monotonic() - began:.1f} s; {arguments.dir}/endpoints.json lists all addresses", file=sys.stderr
+        )
+        await waiting
+        print("stopping ...", file=sys.stderr)
+        await stack.stop()
+    finally:
+        if showing is not None and follower is not None:
+            showing.cancel()
+            follower.show_new()
+    return 0
+
+
+def _detached(arguments: argparse.Namespace) -> int:
+    """The same command once more in the background; this one waits until it is ready or has failed."""
+    folder: Path = arguments.dir
+    log = folder / "logs" / "up.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "tieout.devstack", "up", "--quiet", "--log", arguments.log]
+    command += ["--dir", str(folder), "--port", str(arguments.port)]
+    offset = log.stat().st_size if log.exists() else 0
+    with log.open("ab") as out:
+        background = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True)
+    try:
+        while True:
+            told = log.read_bytes()[offset:].decode(errors="replace")
+            for line in told.splitlines():
+                if line.startswith("ready "):
+                    print(line)
+                    return 0
+            if background.poll() is not None:
+                raise CommandFailed(told.strip().removeprefix("tieout up: ") or f"it ended at once. See {log}")
+            time.sleep(0.05)
+    except KeyboardInterrupt:
+        processes.stop(background)
+        raise
+
+
+def _launcher_lives(folder: Path) -> bool:
+    with contextlib.suppress(OSError, ValueError):
+        noted = (folder / "run" / "launcher").read_text()
+        return processes.identity(int(noted.partition(" ")[0])) == noted
+    return False
+
+
+def _port(text: str) -> int:
+    if not text.isdigit() or not 0 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: give a number from 1 to 65535, or 0 for a free one")
+    return int(text)
