@@ -86,9 +86,7 @@ def test_of_two_orders_with_one_number_exactly_one_is_expected_to_be_accepted() 
             if expected.kind == "order":
                 accepted[fed.satellite, fed.number] += expected.outcome == "accepted"
     conflicting = {
-        (fed.satellite, fed.number)
-        for fed in day.documents
-        if fed.expected[0] == type(fed.expected[0])("order", "conflict")
+        (fed.satellite, fed.number) for fed in day.documents if fed.expected[0] == Expected("order", "conflict")
     }
     assert conflicting
     assert all(accepted[key] == 1 for key in conflicting)
