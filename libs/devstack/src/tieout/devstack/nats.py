@@ -131,7 +131,7 @@ def hub(
             }
         )
     server = Nats("hub", folder, log=log, durable=durable)
-    connected = permissions.LEAF_CONNECTED
+    connected = permissions.CLIENT_CONNECTED
     server._accounts = {
         "TIEOUT": {
             "jetstream": "enabled",

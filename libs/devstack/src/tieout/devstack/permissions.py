@@ -12,7 +12,9 @@ from tieout.contracts import streams
 OPERATOR = "operator"  # The command line and the tests: everything.
 SYSTEM = "system"  # The system account: connections and leaf nodes come and go there.
 TILL = "till"  # At a site: may sell, and nothing else.
-LEAF_CONNECTED = "$SYS.ACCOUNT.TIEOUT.LEAFNODE.CONNECT"
+CLIENT_CONNECTED = (
+    "$SYS.ACCOUNT.TIEOUT.CONNECT"  # Its `client.kind` says whether it is a leaf node; `client.user` is the site.
+)
 SITE_STREAM = "SAT"  # The name of each site's own stream, in the site's own JetStream domain.
 SITE_SUBJECT = "sale.>"
 
@@ -45,7 +47,7 @@ def of_service(service: str, sites: Iterable[str] = ()) -> Permissions:
     subscribe = {f"{inbox_of(service)}.>", f"rpc.{service}.>", "$SRV.>"}
     if service == "gateway":
         publish.add("rpc.>")
-        subscribe.add(LEAF_CONNECTED)
+        subscribe.add(CLIENT_CONNECTED)
         for site in sites:
             stream = streams.site_stream(site)
             publish |= _manages(stream) | _consumes(stream, "*")
@@ -53,7 +55,7 @@ def of_service(service: str, sites: Iterable[str] = ()) -> Permissions:
         # Reads how far every consumer is, and asks every service for its side of the books.
         publish |= {"rpc.>", "$JS.API.CONSUMER.INFO.*.*", "$JS.API.CONSUMER.LIST.*", "$JS.API.STREAM.INFO.*"}
         publish |= {"$JS.API.STREAM.LIST", *_manages(streams.DEAD_STREAM), *_consumes(streams.DEAD_STREAM, "*")}
-        subscribe |= {"$JS.EVENT.ADVISORY.>", LEAF_CONNECTED}
+        subscribe |= {"$JS.EVENT.ADVISORY.>", CLIENT_CONNECTED}
     return Permissions(tuple(sorted(publish)), tuple(sorted(subscribe)))
 
 
