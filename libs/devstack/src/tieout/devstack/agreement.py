@@ -1,0 +1,192 @@
+"""Prove that orders, stock and books agree, from each service's own database.
+
+Shown are both sides of every measure, the orders that differ with both values, and what is still on its way.
+
+Exit code 0 only if they agree, 1 where they differ (or could not be asked), 2 while a part is still open.
+"""
+
+import argparse
+import sys
+
+import msgspec
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from tieout.contracts.control import Agreement, Difference, MeasureResult
+from tieout.devstack import questions
+from tieout.devstack.journey import quantity
+
+_SIGNS = {
+    "agree": "[bold green]✓[/]",
+    "open": "[bold yellow]…[/]",
+    "differ": "[bold red]✗[/]",
+    "unanswered": "[bold red]?[/]",
+}
+_CAUSES = {
+    "differs": "[red]differs[/]",
+    "dead": "[red]dead letter[/]",
+    "parked": "[yellow]waits for its partner[/]",
+    "in_flight": "on its way",
+}
+_LABELS = {
+    "quantity_micro": "quantity",
+    "amount_minor": "amount",
+    "net_minor": "net",
+    "tax_minor": "tax",
+    "value_minor": "value",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="the same as one JSON document")
+    parser.add_argument(
+        "--wait", type=float, default=2.0, metavar="S", help="seconds that services may take to catch up (default 2)"
+    )
+    parser.add_argument("--limit", type=int, default=100, metavar="N", help="differences to list (default 100)")
+    parser.add_argument(
+        "--quick", action="store_true", help="compare the books only; do not prove balances against their own facts"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    answer = questions.get(
+        arguments.dir,
+        "/v1/agreement",
+        Agreement,
+        {
+            "wait_seconds": arguments.wait,
+            "limit": arguments.limit,
+            "violations": "false" if arguments.quick else "true",
+        },
+        seconds_max=arguments.wait + 90,
+    )
+    if arguments.json:
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(answer), indent=2).decode() + "\n")
+    else:
+        render(answer, Console())
+    return exit_code(answer)
+
+
+def render(answer: Agreement, console: Console) -> None:
+    """Measures, then differences and broken balances if there are any, and the verdict last, where the eye ends."""
+    console.print(_measures(answer))
+    if answer.differences:
+        console.print(_differences(answer))
+    if answer.violations:
+        console.print(_violations(answer))
+    for watermark in answer.watermarks:
+        if watermark.oldest_writer:
+            console.print(
+                f"{watermark.producer} is held back by a long transaction: {watermark.oldest_writer}", style="yellow"
+            )
+    upto = ", ".join(f"{mark.producer} {mark.agreed:,}" for mark in answer.watermarks)
+    console.print(
+        f"Compared up to position {upto or '0'}; {answer.rules_checked} balance rules; {answer.took_ms:,.0f} ms.",
+        style="dim",
+    )
+    style = {"agree": "bold green", "open": "bold yellow", "differ": "bold red"}[answer.verdict]
+    sign = {"agree": "✓", "open": "…", "differ": "✗"}[answer.verdict]
+    console.print(f"{sign} {answer.sentence}", style=style, highlight=False)
+
+
+def exit_code(answer: Agreement) -> int:
+    """0 only if the books agree; 2 while a part is still open, 1 where they differ."""
+    return {"agree": 0, "open": 2, "differ": 1}[answer.verdict]
+
+
+def _measures(answer: Agreement) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    table.add_column("")
+    table.add_column("what must agree")
+    table.add_column("rows", justify="right")
+    table.add_column("", justify="right")
+    table.add_column("", justify="right")
+    table.add_column("")
+    for measure in answer.measures:
+        table.add_row(
+            _SIGNS[measure.state],
+            f"[bold]{measure.title}[/]",
+            "",
+            *(f"[dim]{_LABELS.get(value, value)}[/]" for value in measure.values),
+            _remark(measure),
+        )
+        for number, side in enumerate(measure.sides):
+            first = measure.sides[0]
+            cells = (
+                _cell(f"{side.rows:,}", side.rows == first.rows),
+                _cell(_value(measure.values[0], side.a), side.a == first.a),
+                _cell(_value(measure.values[1], side.b), side.b == first.b) if measure.values[1] else "",
+            )
+            table.add_row("", f"  {side.service}", *cells, "", end_section=number == len(measure.sides) - 1)
+    return table
+
+
+def _remark(measure: MeasureResult) -> str:
+    if measure.state == "unanswered":
+        return f"[red]no answer from {measure.note}[/]"
+    parts = []
+    if measure.differing:
+        parts.append(f"[red]{measure.differing:,} differ[/]")
+    if measure.dead:
+        parts.append(f"[red]{measure.dead:,} in dead letters[/]")
+    if measure.parked:
+        parts.append(f"[yellow]{measure.parked:,} waiting for a partner[/]")
+    if measure.in_flight:
+        parts.append(f"[yellow]{measure.in_flight:,} {measure.open_state or 'on the way'}[/]")
+    if measure.note:
+        parts.append(f"[dim]{escape(measure.note)}[/]")
+    return ", ".join(parts)
+
+
+def _differences(answer: Agreement) -> Table:
+    table = Table(title="What does not agree", title_justify="left", title_style="bold", header_style="dim", box=None)
+    for column in ("order", "measure", "line", "cause", "the books say"):
+        table.add_column(column, overflow="fold")
+    for difference in answer.differences:
+        table.add_row(
+            escape(difference.order_no or difference.chain_id),
+            difference.name,
+            str(difference.line_no),
+            _CAUSES[difference.cause],
+            _both(difference),
+        )
+    told = len({(difference.measure, difference.position) for difference in answer.differences})
+    whole = sum(measure.differing + measure.dead + measure.parked for measure in answer.measures)
+    if whole > told:
+        table.caption = f"{whole - told:,} more events are not listed; raise --limit."
+    return table
+
+
+def _both(difference: Difference) -> str:
+    said = []
+    for side in difference.sides:
+        values = [
+            f"{_LABELS.get(name, name)} {_value(name, value)}"
+            for name, value in zip(difference.values, (side.a, side.b), strict=True)
+            if name
+        ]
+        said.append(f"{side.service}: {', '.join(values) if side.present else 'nothing'}")
+    return "\n".join(said)
+
+
+def _violations(answer: Agreement) -> Table:
+    table = Table(title="Balances that are not the sum of their facts, and rows touched by hand", box=None)
+    table.title_justify, table.title_style, table.header_style = "left", "bold", "dim"
+    for column in ("service", "rule", "what", "kept", "its facts say", "detail"):
+        table.add_column(column, overflow="fold")
+    for service, found in answer.violations:
+        table.add_row(
+            service, *(escape(text) for text in (found.rule, found.key, found.kept, found.facts, found.detail))
+        )
+    if answer.violations_found > len(answer.violations):
+        table.caption = f"{answer.violations_found - len(answer.violations):,} more."
+    return table
+
+
+def _value(name: str, value: int) -> str:
+    """Quantities in units. Sums of money run over all currencies, so they stay in minor units."""
+    return quantity(value) if name.endswith("_micro") else f"{value:,}"
+
+
+def _cell(text: str, same: bool) -> str:
+    return text if same else f"[bold red]{text}[/]"

@@ -1,0 +1,136 @@
+"""Follow one order through all services: what happened, when, how long it took, which document and voucher it made."""
+
+import argparse
+import sys
+from datetime import datetime
+from urllib.parse import quote
+
+import msgspec
+from rich.console import Console
+from rich.text import Text
+from rich.tree import Tree
+from tieout.contracts.control import Journey, Journeys, JourneyStep
+from tieout.devstack import questions
+
+# Decimals of the currencies that do not have two (ISO 4217).
+_DECIMALS = {
+    "JPY": 0,
+    "KRW": 0,
+    "VND": 0,
+    "CLP": 0,
+    "ISK": 0,
+    "XAF": 0,
+    "BHD": 3,
+    "KWD": 3,
+    "OMR": 3,
+    "JOD": 3,
+    "TND": 3,
+}
+_SERVICE_STYLES = {"gateway": "cyan", "order": "blue", "inventory": "yellow", "finance": "green", "control": "magenta"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("order_no", help="the order's number, as its shop or store wrote it")
+    parser.add_argument("--company", default="", help="only this company's order, where several use the number")
+    parser.add_argument("--json", action="store_true", help="the same as one JSON document")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    path = f"/v1/journeys/{quote(arguments.order_no, safe='')}"
+    answer = questions.get(arguments.dir, path, Journeys, {"company": arguments.company})
+    if arguments.json:
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(answer), indent=2).decode() + "\n")
+    else:
+        render(answer, Console())
+    return 0
+
+
+def render(answer: Journeys, console: Console) -> None:
+    """One tree per order; numbers are unique per company and satellite only, so there may be several."""
+    for number, journey in enumerate(answer.journeys):
+        if number:
+            console.print()
+        console.print(_tree(journey))
+    if len(answer.journeys) > 1:
+        console.print(f"\n{len(answer.journeys)} orders have this number. Narrow it down with --company.", style="dim")
+    if answer.unanswered:
+        console.print(f"Not complete: no answer from {', '.join(answer.unanswered)}.", style="bold red")
+
+
+def money(amount_minor: int, currency: str) -> str:
+    """123450, CNY -> 1,234.50 CNY; exact, whatever the currency's decimals."""
+    decimals = _DECIMALS.get(currency, 2)
+    whole, part = divmod(abs(amount_minor), 10**decimals)
+    sign = "-" if amount_minor < 0 else ""
+    fraction = f".{part:0{decimals}d}" if decimals else ""
+    return f"{sign}{whole:,}{fraction} {currency}".rstrip()
+
+
+def quantity(quantity_micro: int) -> str:
+    """1_500_000 -> 1.5"""
+    whole, part = divmod(abs(quantity_micro), 1_000_000)
+    fraction = f".{part:06d}".rstrip("0").rstrip(".")
+    return f"{'-' if quantity_micro < 0 else ''}{whole:,}{fraction}"
+
+
+def duration(milliseconds: float) -> str:
+    """As people say it: 12 ms, 3.4 s, 5 min 20 s, 2 h 5 min."""
+    if milliseconds < 1000:
+        return f"{milliseconds:.0f} ms"
+    seconds = milliseconds / 1000
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, seconds = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {seconds} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours < 48 else f"{hours // 24} days"
+
+
+def _tree(journey: Journey) -> Tree:
+    title = Text.assemble(
+        ("Order ", "bold"),
+        (journey.order_no, "bold"),
+        f"  company {journey.company}" if journey.company else "",
+        f"  {_clock(journey.began_at, with_date=True)}",
+        (f"  took {duration(journey.duration_ms)}", "bold"),
+    )
+    tree = Tree(title, guide_style="dim")
+    branches = [tree]
+    for step in journey.steps:
+        del branches[step.depth + 1 :]
+        branches.append(branches[-1].add(_label(step)))
+    tree.add(Text(f"trace {journey.trace_id}", style="dim"))
+    return tree
+
+
+def _label(step: JourneyStep) -> Text:
+    text = Text.assemble(
+        (f"{_clock(step.at)}  ", "dim"),
+        (f"{step.service} ", _SERVICE_STYLES.get(step.service, "white")),
+        (step.step.replace("_", " "), "bold"),
+    )
+    if step.document:
+        text.append(f" {step.document}")
+    if step.voucher_no:
+        text.append(f"  voucher {step.voucher_no}", style="bold green")
+    if step.quantity_micro:
+        text.append(f"  {quantity(step.quantity_micro)} pcs")
+    if step.amount_minor:
+        text.append(f"  {money(step.amount_minor, step.currency)}")
+    if step.cause_id and step.after_ms:
+        text.append(f"  after {duration(step.after_ms)}", style="dim")
+    if step.detail:
+        text.append(f"  {step.detail}", style="italic")
+    if step.attempts > 1:
+        text.append(f"  {step.attempts} attempts", style="bold red")
+    if step.repeats:
+        text.append(f"  heard again {step.repeats}x", style="yellow")
+    return text
+
+
+def _clock(at: str, *, with_date: bool = False) -> str:
+    """Local time of the reader, to the millisecond; the answer itself keeps UTC."""
+    local = datetime.fromisoformat(at).astimezone()
+    clock = f"{local:%H:%M:%S}.{local.microsecond // 1000:03d}"
+    return f"{local:%Y-%m-%d} {clock}" if with_date else clock

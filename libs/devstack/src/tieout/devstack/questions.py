@@ -1,0 +1,50 @@
+"""Asking the running stack over its HTTP, with errors that tell the person at the keyboard what to do next."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+import msgspec
+from tieout.devstack import endpoints
+from tieout.devstack.failures import CommandFailed
+
+Answer = TypeVar("Answer")
+
+
+def get(
+    folder: Path, path: str, answer: type[Answer], parameters: Mapping[str, Any], *, seconds_max: float = 30.0
+) -> Answer:
+    """The answer of an operation of the contracts, checked against its type.
+
+    Raises CommandFailed: no stack, no answer in time, a refusal (with the service's own words), or an answer of
+    another version.
+    """
+    where = endpoints.of_stack(folder)
+    try:
+        with where.client(timeout=seconds_max) as client:
+            response = client.get(
+                path, params={key: value for key, value in parameters.items() if value not in ("", None)}
+            )
+    except httpx.TimeoutException:
+        raise CommandFailed(f"{where.gateway} took more than {seconds_max:.0f} s. See: ./tieout status") from None
+    except (httpx.HTTPError, OSError) as error:
+        raise CommandFailed(f"{where.gateway} does not answer ({error}). See: ./tieout status") from None
+    if response.is_error:
+        raise CommandFailed(_refusal(response))
+    try:
+        return msgspec.json.decode(response.content, type=answer)
+    except msgspec.MsgspecError as error:
+        raise CommandFailed(
+            f"{where.gateway}{path} answered what this version does not understand ({error}). "
+            "Restart the stack with the same version: ./tieout down, then ./tieout up"
+        ) from None
+
+
+def _refusal(response: httpx.Response) -> str:
+    """The detail of a problem+json (RFC 9457), or the bare status where there is none."""
+    try:
+        problem = response.json()
+        return str(problem.get("detail") or problem.get("title") or response.status_code)
+    except (ValueError, AttributeError):
+        return f"{response.request.url.path}: HTTP {response.status_code} {response.reason_phrase}"
