@@ -12,6 +12,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+MICRO = 1_000_000
 GROUP = "tieout.formats"
 
 
