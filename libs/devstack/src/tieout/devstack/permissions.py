@@ -12,6 +12,7 @@ from tieout.contracts import streams
 OPERATOR = "operator"  # The command line and the tests: everything.
 SYSTEM = "system"  # The system account: connections and leaf nodes come and go there.
 TILL = "till"  # At a site: may sell, and nothing else.
+ASKERS = ("gateway", "control", OPERATOR)  # Who may call operations.
 CLIENT_CONNECTED = (
     "$SYS.ACCOUNT.TIEOUT.CONNECT"  # Its `client.kind` says whether it is a leaf node; `client.user` is the site.
 )
@@ -24,21 +25,20 @@ class Permissions(Struct, frozen=True):
     subscribe: tuple[str, ...]
 
     def as_config(self) -> dict[str, object]:
-        # A reply goes to the asker's inbox, whichever that is: allowed once per request, for a while.
-        return {
-            "publish": {"allow": list(self.publish)},
-            "subscribe": {"allow": list(self.subscribe)},
-            "allow_responses": {"max": 1, "expires": "2m"},
-        }
+        return {"publish": {"allow": list(self.publish)}, "subscribe": {"allow": list(self.subscribe)}}
 
 
 def inbox_of(user: str) -> str:
+    """Prefix of a user's inboxes; its client must be told (`inbox_prefix`), else no answer reaches it."""
     return f"_INBOX_{user}"
 
 
 def of_service(service: str, sites: Iterable[str] = ()) -> Permissions:
     """All that `service` may do on the hub. `sites` matter to the gateway, which takes in what they sold."""
     publish = {"$JS.API.INFO", "$JS.API.STREAM.NAMES", f"dead.{service}.>", *streams.subjects_of(service)}
+    # Answers go to the askers' inboxes. `allow_responses` would be narrower, but the server then remembers each
+    # delivered message of a consumer for as long as an answer is allowed.
+    publish |= {"_INBOX.>", *(f"{inbox_of(asker)}.>" for asker in ASKERS)}
     publish |= _manages(streams.stream_of(service))
     publish |= {f"$JS.API.STREAM.INFO.{streams.DEAD_STREAM}", *_reads(streams.DEAD_STREAM)}
     for flow in streams.FLOWS:
@@ -84,7 +84,8 @@ def of_till() -> Permissions:
 def _manages(stream: str) -> set[str]:
     """Everything on one's own stream except deleting it: what is lost is filled up again, never dropped."""
     calls = ("CREATE", "UPDATE", "INFO", "PURGE", "MSG.GET")
-    return {*(f"$JS.API.STREAM.{call}.{stream}" for call in calls), *_reads(stream)}
+    about = {*(f"$JS.API.STREAM.{call}.{stream}" for call in calls), *_reads(stream)}
+    return about | {f"$JS.API.CONSUMER.LIST.{stream}", f"$JS.API.CONSUMER.NAMES.{stream}"}  # Whose floor is where.
 
 
 def _reads(stream: str) -> set[str]:
