@@ -1,0 +1,62 @@
+import pytest
+from tieout.devstack import up
+from tieout.devstack.cli import COMMANDS, main
+from tieout.devstack.failures import CommandFailed
+
+
+def test_help_lists_every_command(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    assert ended.value.code == 0
+    shown = capsys.readouterr().out
+    assert all(f"  {command.name} " in shown for command in COMMANDS)
+
+
+def test_an_unknown_command_is_told_with_those_that_exist(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["lauch"])
+    assert ended.value.code == 2
+    assert "demo" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", [command.name for command in COMMANDS])
+def test_every_command_explains_itself(name, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([name, "--help"])
+    assert ended.value.code == 0
+    assert f"tieout {name}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", [["status"], ["journey", "1001"], ["agreement"], ["quarantine", "list"]])
+def test_a_command_without_a_stack_says_how_to_start_one(command, tmp_path, capsys):
+    assert main([*command, "--dir", str(tmp_path)]) == 1
+    assert "./tieout up" in capsys.readouterr().err
+
+
+def test_logs_of_nothing_say_what_there_is(tmp_path, capsys):
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "order.log").write_text("one\ntwo\n")
+    assert main(["logs", "orders", "--dir", str(tmp_path)]) == 1
+    assert "There is: order" in capsys.readouterr().err
+    assert main(["logs", "order", "-n", "1", "--dir", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == "two\n"
+
+
+def test_stopping_what_does_not_run_is_no_failure(tmp_path, capsys):
+    assert main(["down", "--dir", str(tmp_path)]) == 0
+    assert "no stack runs" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("port", ["-1", "65536", "http"])
+def test_a_port_that_is_none_is_told(port, tmp_path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["up", "--port", port, "--dir", str(tmp_path)])
+    assert ended.value.code == 2
+    assert "--port" in capsys.readouterr().err
+
+
+def test_fresh_deletes_no_folder_that_is_not_a_stack(tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(CommandFailed, match="other files"):
+        up.forget(tmp_path)
+    assert (tmp_path / "thesis.txt").exists()

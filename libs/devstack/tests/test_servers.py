@@ -1,0 +1,188 @@
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import asyncpg
+import nats
+import psutil
+import pytest
+from nats.js.api import ExternalStream, StreamConfig, StreamSource, SubjectTransform
+from tieout.devstack import endpoints, permissions, suite
+from tieout.devstack.failures import CommandFailed
+from tieout.devstack.postgres import UNSAFE_BUT_FAST, Postgres
+from tieout.devstack.secrets import Secrets
+from tieout.devstack.suite import Stack
+
+LAUNCHER = """
+import asyncio, pathlib, sys
+from tieout.devstack.suite import Stack
+async def main():
+    stack = Stack(pathlib.Path(sys.argv[1]), services=())
+    await stack.start()
+    print("ready", flush=True)
+    await asyncio.sleep(600)
+asyncio.run(main())
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "stack"
+
+
+def bare(folder, **options):
+    return Stack(folder, services=(), postgres_settings=UNSAFE_BUT_FAST, **options)
+
+
+def test_a_secret_is_the_same_for_all_who_ask_at_once_and_readable_by_its_owner_only(tmp_path):
+    found = set()
+    threads = [threading.Thread(target=lambda: found.add(Secrets(tmp_path / "s").of("one"))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    (word,) = found
+    assert word.isalnum()
+    assert word[0].isalpha()
+    assert (tmp_path / "s" / "one").stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "s").stat().st_mode & 0o777 == 0o700
+
+
+async def test_postgres_keeps_its_data_over_kill_and_restart(tmp_path):
+    server = Postgres(tmp_path / "data", "Secret", log=tmp_path / "log")
+    server.start()
+    connection = await asyncpg.connect(server.url())
+    await connection.execute("CREATE TABLE kept AS SELECT 42 AS answer")
+    await connection.close()
+    server.process.kill()
+    server.process.wait()
+    server.start()
+    connection = await asyncpg.connect(server.url())
+    assert await connection.fetchval("SELECT answer FROM kept") == 42
+    await connection.close()
+    server.stop()
+
+
+async def test_a_second_launcher_in_the_same_folder_is_told_so(folder):
+    async with bare(folder).running():
+        with pytest.raises(CommandFailed, match=r"runs in .* already"):
+            await bare(folder).start()
+        assert endpoints.of_stack(folder).gateway.startswith("http://127.0.0.1:")
+    with pytest.raises(CommandFailed, match="no stack runs"):
+        endpoints.of_stack(folder)
+
+
+async def test_two_stacks_in_two_folders_run_side_by_side(tmp_path):
+    async with bare(tmp_path / "a").running() as one, bare(tmp_path / "b").running() as other:
+        assert one.hub.port != other.hub.port
+        assert one.secrets.of("nats_operator") != other.secrets.of("nats_operator")
+
+
+def test_a_killed_launcher_takes_its_servers_along_and_the_next_one_starts(folder):
+    launcher = subprocess.Popen([sys.executable, "-c", LAUNCHER, str(folder)], stdout=subprocess.PIPE)
+    assert launcher.stdout.readline() == b"ready\n"
+    left = [psutil.Process(fact["pid"]) for fact in json.loads((folder / "run" / "processes.json").read_bytes())]
+    assert len(left) == 3
+    os.kill(launcher.pid, signal.SIGKILL)
+    launcher.wait()
+    if sys.platform == "linux":
+        assert psutil.wait_procs(left, timeout=10)[1] == []
+
+    async def start_again():
+        async with bare(folder).running():
+            pass
+
+    asyncio.run(start_again())
+
+
+async def test_a_stack_leaves_no_process_and_no_note_behind(folder):
+    async with bare(folder).running() as stack:
+        running = list(stack.running_processes().values())
+    assert psutil.wait_procs(running, timeout=1)[1] == []
+    assert not (folder / "run").exists()
+    assert not suite.stop_left_over(folder / "run")
+
+
+INTAKE = {
+    "name": "INTAKE_STORE_1",
+    "duplicate_window": 0,
+    "sources": [
+        StreamSource(
+            name=permissions.SITE_STREAM,
+            external=ExternalStream(api="$JS.store-1.API"),
+            subject_transforms=[SubjectTransform(src="sale.>", dest="intake.store-1.>")],
+        )
+    ],
+}
+
+
+async def sold(jetstream, at_least, seconds=10.0):
+    """Messages in the hub's copy, once there are so many, and how long that took."""
+    began = time.monotonic()
+    while True:
+        count = (await jetstream.stream_info("INTAKE_STORE_1")).state.messages
+        if count >= at_least or time.monotonic() - began > seconds:
+            return count, time.monotonic() - began
+        await asyncio.sleep(0.02)
+
+
+async def test_a_site_sells_on_while_it_is_cut_off_and_everything_arrives_once(folder):
+    async with bare(folder).running() as stack:
+        site = stack.endpoints().sites["store-1"]
+        till = await nats.connect(site.url, user=site.user, password=stack.secrets.of("nats_store-1-till"))
+        gateway = await nats.connect(
+            stack.hub.url,
+            user="gateway",
+            password=stack.secrets.of("nats_gateway"),
+            inbox_prefix=permissions.inbox_of("gateway").encode(),
+            reconnect_time_wait=0.05,
+            max_reconnect_attempts=-1,
+        )
+        connected = []
+
+        async def note(message):
+            connected.append(json.loads(message.data)["client"])
+
+        await gateway.subscribe(permissions.CLIENT_CONNECTED, cb=note)
+        hub, store = gateway.jetstream(), till.jetstream()
+        await hub.add_stream(StreamConfig(**INTAKE))
+
+        async def sell(first):
+            for number in range(first, first + 5):
+                await store.publish("sale.order", b"%d" % number)
+
+        async def link_is_back():
+            """The site's connection is announced to the gateway; putting the sources back resumes them at once."""
+            for _ in range(250):
+                if any(client["kind"] == "Leafnode" and client["user"] == "store-1" for client in connected):
+                    break
+                await asyncio.sleep(0.02)
+            await hub.update_stream(StreamConfig(**{**INTAKE, "sources": []}))
+            await hub.update_stream(StreamConfig(**INTAKE))
+
+        await sell(0)
+        assert (await sold(hub, 5))[0] == 5
+        stack.cut("store-1")
+        await asyncio.sleep(0.2)
+        await sell(5)
+        assert (await sold(hub, 6, 0.3))[0] == 5
+        stack.mend("store-1")
+        await link_is_back()
+        assert (await sold(hub, 10))[0] == 10
+
+        connected.clear()
+        stack.restart_hub(kill=True)
+        await sell(10)
+        await link_is_back()
+        count, seconds = await sold(hub, 15)
+        assert count == 15
+        assert seconds < 2.0
+        bodies = [(await hub.get_msg("INTAKE_STORE_1", number)).data for number in range(1, 16)]
+        assert sorted(map(int, bodies)) == list(range(15))
+        await till.close()
+        await gateway.close()
