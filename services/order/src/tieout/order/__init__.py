@@ -1,0 +1,1 @@
+"""Sales orders, the requests to change them, and their credit notes."""

@@ -1,0 +1,66 @@
+"""The ids that flows lock before they read: orders, cancellations and credit notes, also those that are still to come.
+
+Whoever needs an order that is not there, or not far enough, parks its message under the order's lock and marks the
+anchor as awaited; whoever brings the next fact of that order sees the mark under the same lock. Nothing falls between.
+"""
+
+from collections.abc import Collection, Iterable
+from typing import Any
+from uuid import UUID
+
+from msgspec import Struct
+from tieout.servicekit import Received, Transaction, sql
+
+statements = sql.load(__file__)
+
+
+class Anchor(Struct):
+    id: UUID
+    position: int | None  # None: named by others, not brought yet.
+    awaited: bool
+
+
+async def claim(tx: Transaction, ids: Collection[UUID]) -> dict[UUID, Anchor]:
+    """Locks these ids, making those that nobody has named before."""
+    ordered = sorted(ids)
+    await tx.execute(statements.claim, ordered)
+    return await lock(tx, ordered)
+
+
+async def lock(tx: Transaction, ids: Collection[UUID]) -> dict[UUID, Anchor]:
+    """Locks those of these ids that exist."""
+    rows = await tx.fetch(statements.lock, sorted(ids))
+    return {id: Anchor(id, position, awaited) for id, position, awaited in rows}
+
+
+async def accept(tx: Transaction, brought: Iterable[Anchor]) -> None:
+    """Says where the documents of these anchors stand now."""
+    anchors = list(brought)
+    if anchors:
+        await tx.execute(statements.accept, [a.id for a in anchors], [a.position for a in anchors])
+
+
+class Waiting:
+    """Collects who waits for what, and who need not wait any more; saved once per batch."""
+
+    def __init__(self) -> None:
+        self._waited: dict[UUID, Anchor] = {}
+        self._served: dict[UUID, Anchor] = {}
+
+    def park(self, tx: Transaction, received: Received[Any], anchor: Anchor, reason: str) -> None:
+        tx.park(received, key=str(anchor.id), reason=reason)
+        self._waited[anchor.id] = anchor
+
+    def serve(self, anchor: Anchor) -> None:
+        """A fact of this order was added: those who wait for it look again."""
+        if anchor.awaited:
+            self._served[anchor.id] = anchor
+
+    async def save(self, tx: Transaction) -> None:
+        served = [id for id in self._served if id not in self._waited]
+        if self._waited:
+            await tx.execute(statements.await_them, sorted(self._waited))
+        if served:
+            await tx.execute(statements.await_no_more, sorted(served))
+        if self._served:
+            tx.wake([str(id) for id in self._served])

@@ -1,0 +1,13 @@
+-- name: accepted
+-- What each credit number was accepted with.
+SELECT position, version, fingerprint FROM credit_note WHERE position = ANY($1::bigint[]);
+
+-- name: conditional
+-- Credit lines whose goods had not left when the credit came, by the request to stop them.
+SELECT l.cancel_position, l.line_no, l.order_line_no, l.sku, l.quantity_micro, l.net_minor, l.tax_minor,
+    l.credited_micro, l.asked_micro, l.warehouse, l.kind, l.account,
+    n.position, n.rate_micro, n.occurred_at, n.credit_id, n.intake_id, n.business_date, n.company, n.source,
+    n.credit_no, n.version, n.fingerprint, n.customer, n.currency, n.zone, n.reason
+FROM conditional_line l JOIN credit_note n ON n.position = l.position
+WHERE l.cancel_position = ANY($1::bigint[])
+ORDER BY l.cancel_position, l.line_no;

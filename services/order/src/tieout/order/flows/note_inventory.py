@@ -1,0 +1,283 @@
+"""inventory.reserved | refused | cancel_decided | shipped | returned -> facts per line, order.completed, order.returned
+
+Quantities and parts of amounts are noted as facts; nothing is counted up. Whatever waits for an order's next fact (a
+credit that came before its sale had shipped) is woken here.
+"""
+
+import copy
+from collections.abc import Iterable
+from typing import Any
+from uuid import UUID
+
+from msgspec import structs
+from tieout.contracts.event import document_id
+from tieout.contracts.inventory import (
+    CancelDecided,
+    GoodsReturned,
+    GoodsShipped,
+    OrderRefused,
+    StockReserved,
+)
+from tieout.contracts.order import ReturnedLine
+from tieout.order import anchors, balances, completion, credits
+from tieout.order.anchors import Anchor, Waiting
+from tieout.order.credits import Credits, Note
+from tieout.order.domain import Conditional, OrderBalance, late_return, part
+from tieout.servicekit import Database, Received, Transaction, batch_flow, sql
+
+statements = sql.load(__file__)
+
+Noted = StockReserved | OrderRefused | CancelDecided | GoodsShipped | GoodsReturned
+
+SHIPPED_COLUMNS = (
+    "position",
+    "order_position",
+    "from_micro",
+    "to_micro",
+    "net_minor",
+    "tax_minor",
+    "line_no",
+    "from_reserved",
+)
+STOP_COLUMNS = (
+    "position",
+    "order_position",
+    "quantity_micro",
+    "of_back_ordered_micro",
+    "of_reserved_micro",
+    "too_late_micro",
+    "line_no",
+    "kind",
+)
+RESERVATION_COLUMNS = ("position", "order_position", "reserved_micro", "back_ordered_micro", "line_no")
+TAKEN_BACK_COLUMNS = ("position", "credit_position", "quantity_micro", "line_no")
+
+
+@batch_flow("order-note-inventory", StockReserved, OrderRefused, CancelDecided, GoodsShipped, GoodsReturned, size=500)
+async def note_inventory(batch: list[Received[Any]], database: Database) -> None:
+    async with database.transaction() as tx:
+        held = await _hold(tx, batch)
+        noted = await _noted(tx, batch)
+        lines = await _own_lines(tx, batch, held)
+        waiting = Waiting()
+        facts = _Facts()
+        decided: list[tuple[Received[CancelDecided], Anchor]] = []
+        for received in batch:
+            event: Noted = received.data
+            anchor = held[_partner(event)]
+            if anchor.position is None:
+                waiting.park(tx, received, anchor, "waits for its document")
+                continue
+            if type(event) is CancelDecided:
+                decided.append((received, anchor))  # Also when it is noted: its late credit may still be missing.
+            if received.position in noted:
+                continue
+            noted.add(received.position)
+            if type(event) is GoodsShipped:
+                fault = facts.shipped(received.position, anchor.position, event, lines)
+                if fault:
+                    tx.bury(received, reason="unknown_line", field="lines", detail=fault)
+                    continue
+            elif type(event) is StockReserved:
+                facts.reserved(received.position, anchor.position, event)
+                continue  # Frees nobody who waits, and completes nothing.
+            elif type(event) is OrderRefused:
+                facts.refused(received.position, anchor.position, event)
+            elif type(event) is CancelDecided:
+                facts.cancelled(received.position, anchor.position, event)
+            elif type(event) is GoodsReturned:
+                facts.taken_back(received.position, anchor.position, event)
+                continue
+            waiting.serve(anchor)
+        await facts.save(tx)
+        credited = await _credit_what_was_too_late(tx, decided, held, waiting) if decided else set()
+        await completion.complete(tx, facts.worth_a_look | credited | await facts.paid(tx))
+        await waiting.save(tx)
+
+
+def _partner(event: Noted) -> UUID:
+    """The document whose lock guards the facts of this event."""
+    return event.credit_id if isinstance(event, GoodsReturned) else event.order_id
+
+
+async def _hold(tx: Transaction, batch: list[Received[Any]]) -> dict[UUID, Anchor]:
+    ids = {_partner(received.data) for received in batch}
+    ids.update(received.data.cancel_id for received in batch if type(received.data) is CancelDecided)
+    held = await anchors.lock(tx, ids)
+    if len(held) < len(ids):  # Only after a loss on our side: inventory knows every one of them from us.
+        held.update(await anchors.claim(tx, ids - held.keys()))
+    return held
+
+
+async def _noted(tx: Transaction, batch: list[Received[Any]]) -> set[int]:
+    asked: dict[type[Noted], list[int]] = {
+        GoodsShipped: [],
+        StockReserved: [],
+        OrderRefused: [],
+        GoodsReturned: [],
+    }
+    asked[CancelDecided] = asked[OrderRefused]
+    for received in batch:
+        asked[type(received.data)].append(received.position)
+    rows = await tx.fetch(
+        statements.noted, asked[GoodsShipped], asked[StockReserved], asked[OrderRefused], asked[GoodsReturned]
+    )
+    return {row[0] for row in rows}
+
+
+Lines = dict[tuple[int, int], tuple[int, int, int]]
+
+
+async def _own_lines(tx: Transaction, batch: list[Received[Any]], held: dict[UUID, Anchor]) -> Lines:
+    """Ordered quantity, net and tax by (position of the order, line number), of orders that shipped."""
+    shipped = {held[r.data.order_id].position for r in batch if type(r.data) is GoodsShipped} - {None}
+    if not shipped:
+        return {}
+    rows = await tx.fetch(statements.own_lines, sorted(p for p in shipped if p is not None))
+    return {(position, line_no): (quantity, net, tax) for position, line_no, quantity, net, tax in rows}
+
+
+class _Facts:
+    """Rows of one batch."""
+
+    def __init__(self) -> None:
+        self._shipped: list[tuple[Any, ...]] = []
+        self._reserved: list[tuple[Any, ...]] = []
+        self._stopped: list[tuple[Any, ...]] = []
+        self._taken_back: list[tuple[Any, ...]] = []
+        self._billed: set[int] = set()
+        self.worth_a_look: set[int] = set()  # Orders that these facts may complete whether or not anybody paid.
+
+    def shipped(self, position: int, order: int, event: GoodsShipped, lines: Lines) -> str:
+        """Answers what is wrong, or nothing."""
+        rows: list[tuple[Any, ...]] = []
+        billed = 0
+        for line in event.lines:
+            own = lines.get((order, line.line_no))
+            if own is None:
+                return f"Order {event.order_no} has no line {line.line_no}."
+            quantity, net, tax = own
+            start, end = line.from_micro, line.to_micro
+            if start or end != quantity:
+                net, tax = part(net, start, end, quantity), part(tax, start, end, quantity)
+            billed += net + tax
+            rows.append((position, order, start, end, net, tax, line.line_no, line.from_reserved))
+        self._shipped += rows
+        (self._billed if billed else self.worth_a_look).add(order)
+        return ""
+
+    def reserved(self, position: int, order: int, event: StockReserved) -> None:
+        self._reserved += [
+            (position, order, line.reserved_micro, line.back_ordered_micro, line.line_no) for line in event.lines
+        ]
+
+    def refused(self, position: int, order: int, event: OrderRefused) -> None:
+        self._stopped += [
+            (position, order, line.quantity_micro, 0, 0, 0, line.line_no, "refused") for line in event.lines
+        ]
+        self.worth_a_look.add(order)
+
+    def cancelled(self, position: int, order: int, event: CancelDecided) -> None:
+        self._stopped += [
+            (
+                position,
+                order,
+                line.back_ordered_micro + line.reserved_micro,
+                line.back_ordered_micro,
+                line.reserved_micro,
+                line.too_late_micro,
+                line.line_no,
+                "cancelled",
+            )
+            for line in event.lines
+        ]
+        self.worth_a_look.add(order)
+
+    def taken_back(self, position: int, credit: int, event: GoodsReturned) -> None:
+        self._taken_back += [(position, credit, line.quantity_micro, line.line_no) for line in event.lines]
+
+    async def save(self, tx: Transaction) -> None:
+        for table, columns, rows in (
+            ("shipped_line", SHIPPED_COLUMNS, self._shipped),
+            ("reservation", RESERVATION_COLUMNS, self._reserved),
+            ("stop", STOP_COLUMNS, self._stopped),
+            ("taken_back", TAKEN_BACK_COLUMNS, self._taken_back),
+        ):
+            if rows:
+                await tx.copy(table, columns=columns, records=rows)
+
+    async def paid(self, tx: Transaction) -> set[int]:
+        """Of the orders that were billed just now, those that may be complete: an unpaid one still owes it all."""
+        return await completion.touched_by_money(tx, self._billed) if self._billed else set()
+
+
+Late = tuple[Note, UUID, OrderBalance, list[ReturnedLine], Received[CancelDecided]]
+
+
+async def _credit_what_was_too_late(
+    tx: Transaction,
+    decided: list[tuple[Received[CancelDecided], Anchor]],
+    held: dict[UUID, Anchor],
+    waiting: Waiting,
+) -> set[int]:
+    """Cancellations that a credit `if_fulfilled` asked for: what had left already is a return after all.
+
+    Answers the orders that were credited. A message waits where its goods are said to have left but their shipment is
+    not noted yet; its stops are noted all the same.
+    """
+    cancels = {held[r.data.cancel_id].position for r, _ in decided if any(x.too_late_micro for x in r.data.lines)}
+    conditional = await credits.conditional_of(tx, sorted(p for p in cancels if p is not None)) if cancels else {}
+    if not conditional:
+        return set()
+    loaded = await balances.load(tx, {a.position for _, a in decided if a.position is not None})
+    orders = {order.order_id: order for order in loaded.values()}
+    ids = {
+        (note.position, received.data.order_id): _late_id(note, received.data.order_id)
+        for received, _ in decided
+        for note, _ in conditional.get(held[received.data.cancel_id].position or 0, ())
+    }
+    made = await anchors.claim(tx, ids.values())
+    due: list[Late] = []
+    for received, anchor in decided:
+        event = received.data
+        parts = conditional.get(held[event.cancel_id].position or 0, ())
+        if not parts or made[ids[parts[0][0].position, event.order_id]].position is not None:
+            continue
+        trial = copy.deepcopy(orders[event.order_id])
+        returned = _late_lines(event, [part for _, part in parts], trial)
+        if returned is None:
+            waiting.park(tx, received, anchor, "waits for the shipment of what it was too late to stop")
+            continue
+        orders[event.order_id] = trial
+        if returned:
+            late_id = ids[parts[0][0].position, event.order_id]
+            made[late_id].position = 0  # Taken: a second copy in this batch finds it.
+            due.append((parts[0][0], late_id, trial, returned, received))
+    notes = Credits()
+    for (note, late_id, _, returned, received), position in zip(due, await tx.positions(len(due)), strict=True):
+        made[late_id].position = position
+        late = structs.replace(note, position=position, credit_id=late_id)
+        notes.note(tx, late, tuple(returned), {}, orders, received)
+    await anchors.accept(tx, [made[late_id] for _, late_id, _, _, _ in due])
+    await notes.save(tx)
+    return {order.position for _, _, order, _, _ in due}
+
+
+def _late_id(note: Note, order_id: UUID) -> UUID:
+    """A kind of its own, so that no satellite's credit number can meet it."""
+    return document_id("late_credit", note.company, note.source, f"{note.credit_no}|{order_id}")
+
+
+def _late_lines(event: CancelDecided, parts: Iterable[Conditional], order: OrderBalance) -> list[ReturnedLine] | None:
+    """None while a shipment is missing. What was too late for a line is given to its credit lines in turn."""
+    too_late = {line.line_no: line.too_late_micro for line in event.lines}
+    returned: list[ReturnedLine] = []
+    for one in parts:
+        line_no = one.line.order_line_no
+        line = late_return(one, too_late.get(line_no, 0), order)
+        if line == "later":
+            return None
+        if line is not None:
+            too_late[line_no] -= line.quantity_micro
+            returned.append(line)
+    return returned

@@ -1,0 +1,2 @@
+-- name: noted
+SELECT position FROM settlement WHERE position = ANY($1::bigint[]);
