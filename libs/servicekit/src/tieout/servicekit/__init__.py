@@ -1,0 +1,37 @@
+"""What must be identical in every service for safety: transactions with announcements, batch flows, the outbox and its
+audit, dead letters, parked messages, operations, migrations, the evidence for the agreement, logs and traces."""
+
+from tieout.servicekit import sql
+from tieout.servicekit.app import Service, main, migrate_service
+from tieout.servicekit.batches import BatchFlow, batch_flow
+from tieout.servicekit.database import Connection, Database, Transaction
+from tieout.servicekit.errors import Misconfigured, Refused, TieoutError, Unprocessable
+from tieout.servicekit.letters import Letter
+from tieout.servicekit.migrate import migrate
+from tieout.servicekit.received import Received
+from tieout.servicekit.rpc import Answers, ask, operation
+from tieout.servicekit.settings import Settings, secret
+
+__all__ = [
+    "Answers",
+    "BatchFlow",
+    "Connection",
+    "Database",
+    "Letter",
+    "Misconfigured",
+    "Received",
+    "Refused",
+    "Service",
+    "Settings",
+    "TieoutError",
+    "Transaction",
+    "Unprocessable",
+    "ask",
+    "batch_flow",
+    "main",
+    "migrate",
+    "migrate_service",
+    "operation",
+    "secret",
+    "sql",
+]

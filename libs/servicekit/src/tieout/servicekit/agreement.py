@@ -1,0 +1,187 @@
+"""A service's side of the proof: marks, digests, rows, sequences, violations. contracts/agreement.py has the shapes.
+
+Digests and their triggers live in kit/0003_pre_digests.sql; here are the questions about them.
+"""
+
+import asyncio
+from typing import Any
+
+from tieout.contracts.agreement import (
+    DIGEST_VERSION,
+    LEAF_BITS,
+    MEASURES,
+    Digest,
+    DigestEntry,
+    DigestRequest,
+    Mark,
+    Row,
+    Rows,
+    RowsRequest,
+    Sequences,
+    SequencesRequest,
+    Violation,
+    Violations,
+)
+from tieout.contracts.operation import Nothing
+from tieout.contracts.streams import stream_of
+from tieout.servicekit import sql
+from tieout.servicekit.database import Database
+from tieout.servicekit.errors import Misconfigured, Refused
+
+statements = sql.load(__file__)
+
+KNOWN_ANSWER = -2186038058745988139  # On Postgres 18, as on those before it that we know.
+PRODUCER = {measure.number: measure.producer for measure in MEASURES}
+ROWS_MAX = 20_000
+SCRUB_LEAVES = 1_000  # At a time; also the slice of the background scrub.
+MARK_TRIES = 5
+
+
+class Book:
+    """One entry of digest_book with the statements that read it. The texts come from migrations, never from outside."""
+
+    def __init__(self, row: Any) -> None:
+        self.name: str = row["book"]
+        self.measure: int = row["measure"]
+        place, line, a, b, where = row["position"], row["line"], row["a"], row["b"], row["condition"]
+        tab = '"' + row["tab"].replace('"', '""') + '"'
+        weight = f"(hashint8extended(({place}) * 100003 + ({line}), 1) | 1)"
+        value = f"({a})::numeric * {weight}"
+        if b != "0":
+            value += f" + ({b})::numeric * (hashint8extended(({place}) * 100003 + ({line}), 2) | 1)"
+        # Whole leaves from the digest and its deltas, the begun one from the rows themselves: one statement, one snapshot.
+        self.digest = f"""
+            SELECT CASE WHEN $2 THEN leaf ELSE -1 END AS leaf, sum(n)::bigint AS n, sum(a)::bigint AS a, sum(b)::bigint AS b, sum(h)::text AS h
+            FROM (SELECT leaf, n, a, b, h FROM digest WHERE book = $3 AND leaf < ($1::bigint >> {LEAF_BITS})
+                  UNION ALL SELECT leaf, n, a, b, h FROM digest_delta WHERE book = $3 AND leaf < ($1::bigint >> {LEAF_BITS})
+                  UNION ALL SELECT $1::bigint >> {LEAF_BITS}, count(*), coalesce(sum({a}), 0), coalesce(sum({b}), 0), coalesce(sum({value}), 0)
+                  FROM {tab} WHERE {place} >= (($1::bigint >> {LEAF_BITS}) << {LEAF_BITS}) AND {place} <= $1 AND ({where})) x
+            GROUP BY 1 HAVING sum(n) <> 0 OR sum(h) <> 0 OR sum(a) <> 0 ORDER BY 1"""  # noqa: S608
+        self.rows = f"""
+            SELECT {place} AS position, ({line})::bigint AS line, coalesce(({row["chain"]})::text, '') AS chain,
+                   coalesce(({row["order_no"]})::text, '') AS order_no, ({a})::bigint AS a, ({b})::bigint AS b
+            FROM unnest($1::bigint[]) l (leaf)
+            JOIN {tab} ON {place} >= l.leaf << {LEAF_BITS} AND {place} < (l.leaf + 1) << {LEAF_BITS}
+            WHERE {place} <= $2 AND ({where}) ORDER BY 1, 2 LIMIT $3"""  # noqa: S608
+
+
+class Evidence:
+    """Answers the questions of the proof from the service's own database."""
+
+    def __init__(self, database: Database, violations: sql.Statements | None) -> None:
+        self._database = database
+        self._violations = violations
+        self._books: dict[str, Book] = {}
+        self._scrubbed = 0
+
+    async def start(self) -> None:
+        """Raises Misconfigured where this Postgres hashes otherwise: then no digest could be compared."""
+        async with self._database.read() as connection:
+            answer = await connection.fetchval(statements.known_answer)
+            if answer != KNOWN_ANSWER:
+                raise Misconfigured(
+                    f"hashint8extended answers {answer} instead of {KNOWN_ANSWER} on this Postgres. "
+                    "Raise DIGEST_VERSION, and build the digests of all services afresh."
+                )
+            self._books = {row["book"]: Book(row) for row in await connection.fetch(statements.books)}
+
+    def _book(self, measure: int, name: str, version: int) -> Book:
+        if version != DIGEST_VERSION:
+            raise Refused(
+                "other_version",
+                f"Digests here have version {DIGEST_VERSION}, you ask for {version}. Deploy the same version on both sides.",
+                field="version",
+                status=409,
+            )
+        book = self._books.get(name)
+        if book is None or book.measure != measure:
+            raise Refused(
+                "not_found", f"This service has no book {name!r} for measure {measure}.", field="book", status=404
+            )
+        return book
+
+    async def mark(self, request: Nothing, database: Database) -> Mark:
+        """How far our positions are closed and published. Asks again briefly, as closing takes two looks."""
+        async with database.read() as connection:
+            row = await connection.fetchrow(statements.take_mark)
+            for _ in range(MARK_TRIES):
+                if row is None or row["closed"]:
+                    break
+                await asyncio.sleep(0.005)
+                row = await connection.fetchrow(statements.take_mark)
+            assert row is not None
+            oldest = "" if row["closed"] else await connection.fetchval(statements.oldest_writer) or ""
+        stream = stream_of(database.service)
+        return Mark(row["m"], {stream: row["q"]}, row["last_position"], oldest)
+
+    async def digest(self, request: DigestRequest, database: Database) -> Digest:
+        book = self._book(request.measure, request.book, request.version)
+        async with database.read() as connection:
+            rows = await connection.fetch(book.digest, request.upto, request.leaves, book.name)
+        return Digest(tuple(DigestEntry(row["leaf"], row["n"], row["a"], row["b"], row["h"]) for row in rows))
+
+    async def rows(self, request: RowsRequest, database: Database) -> Rows:
+        book = self._book(request.measure, request.book, request.version)
+        limit = max(1, min(request.limit, ROWS_MAX))
+        producer = PRODUCER[request.measure]
+        async with database.read() as connection:
+            found = await connection.fetch(book.rows, list(request.leaves), request.upto, limit + 1)
+            parked = await connection.fetch(
+                statements.parked_positions, stream_of(producer), request.upto, list(request.leaves)
+            )
+        return Rows(
+            tuple(Row(r["position"], r["line"], r["chain"], r["order_no"], r["a"], r["b"]) for r in found[:limit]),
+            tuple(row["position"] for row in parked),
+            len(found) > limit,
+        )
+
+    async def sequences(self, request: SequencesRequest, database: Database) -> Sequences:
+        positions = sorted(request.positions)
+        if not positions:
+            return Sequences({})
+        async with database.read() as connection:
+            rows = await connection.fetch(statements.sequences, positions[0], positions[-1], positions)
+        known = {row["position"]: row["sequence"] for row in rows}
+        return Sequences({position: known.get(position, 0) for position in positions})
+
+    async def violations(self, request: Nothing, database: Database) -> Violations:
+        """The service's own rules, rows touched by hand, triggers that are not armed, digests that are not the rows."""
+        rules = ["touched_by_hand", "triggers_armed", "digest_is_rows"]
+        found: list[Violation] = []
+        async with database.read() as connection:
+            for row in await connection.fetch(statements.touched):
+                found.append(_touched(row))
+            for row in await connection.fetch(statements.unarmed):
+                found.append(
+                    Violation("triggers_armed", row["tab"], f"{row['missing']} is missing or disabled", "ENABLE ALWAYS")
+                )
+            last: int = await connection.fetchval(statements.last_leaf)
+            for first in range(0, last + 1, SCRUB_LEAVES):
+                for row in await connection.fetch(statements.scrub, first, min(last, first + SCRUB_LEAVES - 1)):
+                    found.append(
+                        Violation("digest_is_rows", f"{row['book']}, leaf {row['leaf']}", row["kept"], row["facts"])
+                    )
+            for rule, statement in self._violations or ():
+                rules.append(rule)
+                for row in await connection.fetch(statement):
+                    found.append(
+                        Violation(rule, str(row["key"]), str(row["kept"]), str(row["facts"]), str(row["detail"] or ""))
+                    )
+        return Violations(tuple(rules), tuple(found))
+
+    async def fold(self) -> None:
+        """Each second: merge what the triggers appended."""
+        async with self._database.read() as connection:
+            if await connection.fetchval(statements.deltas_waiting):
+                await connection.execute(statements.fold)
+
+
+def _touched(row: Any) -> Violation:
+    detail = f"{row['op']} by {row['who']} at {row['at']}"
+    return Violation(
+        "touched_by_hand",
+        f"{row['tab']} {row['key']}",
+        row["now"] or "(gone)",
+        row["before"] or "(was not there)",
+        detail,
+    )

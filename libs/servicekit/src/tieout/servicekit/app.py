@@ -1,0 +1,426 @@
+"""A service: settings -> database -> broker -> flows, operations, tasks; and back again within ten seconds.
+
+`main("inventory", build)` gives `python -m tieout.inventory serve|migrate`. `build(settings) -> Service` lists all that
+the service does; it is the one place that knows everything.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import importlib.metadata
+import os
+import resource
+import signal
+import sys
+import time
+import typing
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import structlog
+from faststream.nats import NatsBroker
+from nats.aio.client import Client
+from nats.js import JetStreamContext
+from tieout.contracts.agreement import (
+    Digest,
+    DigestRequest,
+    Mark,
+    Rows,
+    RowsRequest,
+    Sequences,
+    SequencesRequest,
+    Violations,
+)
+from tieout.contracts.operation import Health, Nothing, Operation, Trail, TrailRequest
+from tieout.servicekit import sql
+from tieout.servicekit.agreement import Evidence
+from tieout.servicekit.agreement import statements as agreement_statements
+from tieout.servicekit.batches import BatchFlow, FlowSubscriber, subscribe
+from tieout.servicekit.database import Database, open_pool
+from tieout.servicekit.errors import Cause, Misconfigured, TieoutError, cause_of
+from tieout.servicekit.migrate import migrate
+from tieout.servicekit.outbox import Outbox
+from tieout.servicekit.outbox import statements as outbox_statements
+from tieout.servicekit.parked import Waker
+from tieout.servicekit.rpc import Answers, Endpoints
+from tieout.servicekit.settings import Settings, secret
+from tieout.servicekit.streams import Audit, dead_stream, ensure_stream, own_stream
+from tieout.servicekit.telemetry import Tracing, set_up_logs
+
+log = structlog.get_logger(__name__)
+
+FOLD_SECONDS = 1.0
+AUDIT_SECONDS = 60.0
+PRUNE_SECONDS = 600.0
+
+Task = Callable[["Service"], Coroutine[Any, Any, None]]
+
+
+class Service:
+    """Everything that one service does. `tasks` are coroutine functions that run beside it until they are cancelled."""
+
+    def __init__(
+        self,
+        name: str,
+        settings: Settings,
+        *,
+        migrations: Path,
+        flows: Sequence[BatchFlow[Any]] = (),
+        operations: Sequence[Answers[Any, Any]] = (),
+        trail: Callable[[TrailRequest, Database], Awaitable[Trail]] | None = None,
+        violations: sql.Statements | None = None,
+        tasks: Sequence[Task] = (),
+    ) -> None:
+        self.name = name
+        self.settings = settings
+        self.migrations = migrations
+        self.flows = tuple(flows)
+        self.operations = tuple(operations)
+        self.trail = trail
+        self.violations = violations
+        self.tasks = tuple(tasks)
+        self.version = _version(name)
+        self.ready = False
+        self.database: Database
+        self.broker: NatsBroker
+        self._started_at = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+        self._subscribers: list[FlowSubscriber] = []
+        self._running: list[asyncio.Task[Any]] = []
+        self._own_tasks: list[asyncio.Task[Any]] = []
+        self._stop = asyncio.Event()
+        self._audit: Audit | None = None
+        self._auditing: asyncio.Task[None] | None = None
+        self._pools: tuple[Any, ...] = ()
+        self._failure: BaseException | None = None
+
+    @property
+    def nats(self) -> Client:
+        """The connection, for tasks that need it raw."""
+        return self.broker.config.connection_state.connection
+
+    @property
+    def jetstream(self) -> JetStreamContext:
+        return self.broker.config.connection_state.stream
+
+    # ------------------------------------------------------------------ start
+
+    async def start(self) -> None:
+        """Ready means: database and broker answered, flows ask, operations answer. Nobody waits for other services."""
+        settings = self.settings
+        if not settings.database_url:
+            raise Misconfigured("TIEOUT_DATABASE_URL is missing. Set it to postgresql://role@host:port/database.")
+        password = secret(settings.database_password_file, "TIEOUT_DATABASE_PASSWORD_FILE")
+        size = settings.database_connections_max
+        pool = await _patiently("database", lambda: open_pool(settings.database_url, password, self.name, size=size))
+        marks = await _patiently(
+            "database", lambda: open_pool(settings.database_url, password, self.name, size=2, durable=False)
+        )
+        self._pools = (pool, marks)
+        outbox = Outbox(self.name)
+        self.tracing = Tracing.from_environment(self.name, self.version)
+        self.database = Database(pool, service=self.name, version=self.version, outbox=outbox, tracing=self.tracing)
+        self.evidence = Evidence(self.database, self.violations)
+        await self.evidence.start()
+
+        self.broker = self._make_broker()
+        await _patiently("broker", self.broker.connect)
+        outbox.connect(self.nats, marks)
+        hours = settings.outbox_retention_hours
+        config = own_stream(self.name, replicas=settings.stream_replicas, max_age_days=settings.stream_max_age_days)
+        self._audit = Audit(self.jetstream, outbox, marks, config, hours)
+        self._audit_soon()
+
+        self._subscribers = [subscribe(self.broker, flow, self.database) for flow in self.flows]
+        await self.broker.start()
+        self.endpoints = Endpoints(self.nats, self.database)
+        await self.endpoints.start([*self.operations, *self._own_operations()])
+
+        waker = Waker(self.database, self._subscribers)
+        self._own_tasks = [
+            self._spawn(outbox.relay(), "relay"),
+            self._spawn(waker.run(), "parked messages"),
+            self._spawn(self._housekeeping(), "housekeeping"),
+        ]
+        self._running = [self._spawn(task(self), getattr(task, "__name__", "task")) for task in self.tasks]
+        self.ready = True
+        log.info("ready", version=self.version, pid=os.getpid(), flows=len(self.flows))
+
+    def _make_broker(self) -> NatsBroker:
+        settings = self.settings
+        options: dict[str, Any] = {}
+        if settings.nats_user:
+            options["user"] = settings.nats_user
+            options["password"] = secret(settings.nats_password_file, "TIEOUT_NATS_PASSWORD_FILE") or ""
+        broker = NatsBroker(
+            settings.nats_url,
+            name=f"tieout-{self.name}",
+            inbox_prefix=f"_INBOX_{settings.nats_user or self.name}",
+            apply_types=False,
+            logger=None,
+            pending_size=64 << 20,
+            max_reconnect_attempts=-1,
+            reconnect_time_wait=0.2,
+            allow_reconnect=True,
+            reconnected_cb=self._reconnected,
+            disconnected_cb=self._disconnected,
+            error_cb=_told,
+        )
+        broker._connection_kwargs.update(options)
+        return broker
+
+    def _spawn(self, work: Coroutine[Any, Any, Any], name: str) -> "asyncio.Task[Any]":
+        """A task whose death ends the process: a half-dead service helps nobody, and the supervisor starts it again."""
+        task = asyncio.create_task(work, name=name)
+
+        def ended(task: "asyncio.Task[Any]") -> None:
+            if task.cancelled() or self._stop.is_set():
+                return
+            error = task.exception()
+            self._failure = error or RuntimeError(f"task {name} ended by itself")
+            log.error("task died", task=name, exc_info=error)
+            self._stop.set()
+
+        task.add_done_callback(ended)
+        return task
+
+    # ------------------------------------------------------------------ broker comes and goes
+
+    async def _disconnected(self) -> None:
+        if self.ready:
+            log.warning("broker away")
+            self.database.outbox.disconnected()
+
+    async def _reconnected(self) -> None:
+        log.info("broker back")
+        self._audit_soon()
+        for subscriber in self._subscribers:
+            subscriber.intake.again()
+
+    def _audit_soon(self) -> None:
+        if self._auditing is None or self._auditing.done():
+            self._auditing = asyncio.create_task(self._audit_until_done())
+
+    async def _audit_until_done(self) -> None:
+        """Nothing new is published before our stream is known to hold what we published before."""
+        assert self._audit is not None
+        pause = 0.1
+        while not self._stop.is_set():
+            try:
+                await self._audit.run()
+                if self.name == "control":
+                    settings = self.settings
+                    config = dead_stream(replicas=settings.stream_replicas, max_age_days=settings.stream_max_age_days)
+                    await ensure_stream(self.jetstream, config)
+                await self.database.outbox.sweep(0.0)
+                return
+            except Exception as error:
+                if cause_of(error) is Cause.CODE:
+                    log.exception("audit failed")
+                else:
+                    log.warning("audit waits for the broker", error=repr(error)[:300])
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 2.0)
+
+    async def _housekeeping(self) -> None:
+        audited = pruned = time.monotonic()
+        while True:
+            await asyncio.sleep(FOLD_SECONDS)
+            try:
+                await self.evidence.fold()
+                now = time.monotonic()
+                if now - audited > AUDIT_SECONDS and self.nats.is_connected:
+                    audited = now
+                    self._audit_soon()
+                if now - pruned > PRUNE_SECONDS and self.nats.is_connected and self._audit is not None:
+                    pruned = now
+                    await self._audit.prune()
+            except Exception as error:
+                if cause_of(error) is Cause.CODE:
+                    log.exception("housekeeping failed")
+                else:
+                    log.warning("housekeeping waits", error=repr(error)[:300])
+
+    # ------------------------------------------------------------------ what every service answers
+
+    def _own_operations(self) -> list[Answers[Any, Any]]:
+        name = self.name
+
+        def answers(verb: str, request: type, response: type, function: Any) -> Answers[Any, Any]:
+            return Answers(Operation(f"{name}.{verb}", "GET", "", request, response, verb), function)
+
+        found = [
+            answers("health", Nothing, Health, self._health),
+            answers("mark", Nothing, Mark, self.evidence.mark),
+            answers("digest", DigestRequest, Digest, self.evidence.digest),
+            answers("rows", RowsRequest, Rows, self.evidence.rows),
+            answers("sequences", SequencesRequest, Sequences, self.evidence.sequences),
+            answers("violations", Nothing, Violations, self.evidence.violations),
+            answers("trail", TrailRequest, Trail, self.trail or _no_trail),
+        ]
+        taken = {answer.operation.name for answer in self.operations}
+        return [answer for answer in found if answer.operation.name not in taken]
+
+    async def _health(self, request: Nothing, database: Database) -> Health:
+        async with database.read() as connection:
+            waiting = await connection.fetchrow(outbox_statements.waiting)
+            kept = await connection.fetchrow(agreement_statements.parked_and_dead)
+        assert waiting is not None
+        assert kept is not None
+        return Health(
+            service=self.name,
+            version=self.version,
+            pid=os.getpid(),
+            ready=self.ready and database.outbox.open.is_set(),
+            memory_bytes=_memory_bytes(),
+            started_at=self._started_at,
+            outbox_waiting=waiting["batches"],
+            outbox_oldest_seconds=round(waiting["seconds"], 3),
+            parked=kept["parked"],
+            dead=kept["dead"],
+            flows={subscriber.flow.durable: subscriber.numbers() for subscriber in self._subscribers},
+        )
+
+    # ------------------------------------------------------------------ stop
+
+    async def stop(self) -> None:
+        """Stop what brings new work, finish and commit what is in hand, publish it, close."""
+        started = time.monotonic()
+        self.ready = False
+        self._stop.set()
+        await _cancel(self._running)
+        with contextlib.suppress(Exception):
+            await asyncio.gather(*[subscriber.stop() for subscriber in self._subscribers])
+        with contextlib.suppress(Exception):
+            await self.endpoints.stop()
+        await self.database.outbox.flush(3.0)
+        await _cancel([*self._own_tasks, *([self._auditing] if self._auditing else [])])
+        with contextlib.suppress(Exception):
+            async with asyncio.timeout(2.0):
+                await self.nats.flush()
+                await self.nats.close()
+        self.tracing.close()
+        for pool in self._pools:
+            with contextlib.suppress(Exception):
+                async with asyncio.timeout(1.0):
+                    await pool.close()
+        log.info("stopped", seconds=round(time.monotonic() - started, 2))
+
+    async def serve(self) -> None:
+        """Until SIGTERM or SIGINT. Raises what killed a task, so that the process ends with an error."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        starting = asyncio.create_task(self.start())
+        stopping = asyncio.create_task(self._stop.wait())
+        await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if not starting.done():  # Asked to stop while database or broker were still away.
+            starting.cancel()
+            with contextlib.suppress(asyncio.CancelledError, Exception):
+                await starting
+            return
+        await starting
+        await stopping
+        try:
+            async with asyncio.timeout(self.settings.stop_seconds_max):
+                await self.stop()
+        except TimeoutError:
+            log.error("stop took too long; what was not acknowledged will be delivered again")
+        if self._failure is not None:
+            raise self._failure
+
+
+async def _no_trail(request: TrailRequest, database: Database) -> Trail:
+    return Trail(())
+
+
+async def _told(error: Exception) -> None:
+    log.warning("broker connection", error=repr(error)[:300])
+
+
+async def _cancel(tasks: Sequence["asyncio.Task[Any]"]) -> None:
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _patiently(what: str, attempt: Callable[[], Awaitable[Any]]) -> Any:
+    """At a start the servers may come later than we; only causes that pass are waited for."""
+    pause = 0.1
+    while True:
+        try:
+            return await attempt()
+        except Exception as error:
+            if cause_of(error) is not Cause.PASSING:
+                raise
+            log.warning(f"waiting for the {what}", error=repr(error)[:300])
+        await asyncio.sleep(pause)
+        pause = min(pause * 2, 2.0)
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(f"tieout-{name}")
+    except importlib.metadata.PackageNotFoundError:
+        return "0.0.0"
+
+
+def _memory_bytes() -> int:
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+        return pages * resource.getpagesize()
+    except (OSError, ValueError, IndexError):  # Not Linux: the highest it ever was, in KiB or bytes.
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else peak * 1024
+
+
+async def migrate_service(service: Service, phase: str = "all") -> list[str]:
+    """Run the migrations of a service on its database, as its owner."""
+    settings = service.settings
+    if not settings.owner_url:
+        raise Misconfigured("TIEOUT_OWNER_URL is missing. Set it to postgresql://<service>_owner@host:port/database.")
+    password = secret(settings.owner_password_file, "TIEOUT_OWNER_PASSWORD_FILE")
+    connection = await asyncpg.connect(
+        settings.owner_url, password=password, server_settings={"application_name": "tieout-migrate"}
+    )
+    try:
+        return await migrate(connection, service.name, service.migrations, typing.cast("Any", phase))
+    finally:
+        await connection.close()
+
+
+def main(name: str, build: Callable[[Any], Service]) -> None:
+    """`serve` runs until it is told to stop; `migrate [--phase pre|post]` brings the database up to date."""
+    parser = argparse.ArgumentParser(prog=f"python -m tieout.{name}", description=build.__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("serve", help="run the service until SIGTERM")
+    migrating = commands.add_parser("migrate", help="bring the database up to date")
+    migrating.add_argument("--phase", choices=("pre", "post", "all"), default="all")
+    arguments = parser.parse_args()
+    kind = typing.get_type_hints(build).get("settings", Settings)
+    try:
+        settings = kind.from_environment()
+        set_up_logs(name, settings.log, settings.log_level)
+        service = build(settings)
+        if arguments.command == "migrate":
+            for applied in asyncio.run(migrate_service(service, arguments.phase)):
+                log.info("applied", migration=applied)
+        else:
+            _run(service.serve())
+    except TieoutError as error:
+        log.error(str(error))
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _run(work: Coroutine[Any, Any, None]) -> None:
+    if sys.platform == "win32":
+        asyncio.run(work)
+        return
+    import uvloop
+
+    uvloop.run(work)

@@ -1,0 +1,482 @@
+"""Batch flows: what a service does when events arrive.
+
+A flow is one function per thing that can happen; the kit gives it batches of decoded messages, acknowledges after its
+commit, and deals with everything that can go wrong, by the classes of errors.py:
+
+* passing causes pause the flow and try the same batch again, for as long as it takes;
+* lost races run the same batch again at once;
+* a bad message is found by bisecting and becomes a dead letter; at most LEAVES_MAX are sought at a time;
+* an unforeseen error of one message parks it for another try, three times, then buries it;
+* when most messages fail, the code is wrong: the flow stops consuming, says so, and probes with one message from time
+  to time. The stream is not poured into DEAD.
+"""
+
+import asyncio
+import collections
+import contextlib
+import random
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any, Generic, TypeVar, cast
+
+import structlog
+from faststream import AckPolicy
+from faststream.nats import JStream, NatsBroker, PullSub
+from faststream.nats.subscriber.usecases import BatchPullStreamSubscriber
+from nats.aio.msg import Msg
+from nats.js.api import AckPolicy as Acks
+from nats.js.api import ConsumerConfig
+from nats.js.errors import NotFoundError
+from tieout.contracts.streams import FLOW, Hears
+from tieout.servicekit.database import RETRY_SECONDS, Database
+from tieout.servicekit.errors import UNREADABLE, Cause, Misconfigured, Unprocessable, cause_of
+from tieout.servicekit.intake import Intake
+from tieout.servicekit.received import Reader, Received
+from tieout.servicekit.wire import acknowledge, delivery
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+Function = Callable[[list[Received[Any]], Database], Awaitable[None]]
+
+LINGER_SECONDS = 0.01
+ACK_WAIT_SECONDS = 30  # Extended while a batch runs.
+LEAVES_MAX = 16
+RACES_MAX = 10  # Lost in a row; then it is treated as a passing cause.
+PAUSE_SECONDS_MAX = 5.0
+FAILURES_TO_STOP = 16  # More failures than successes, and at least so many: the code is wrong.
+OUTCOMES_KEPT = 200
+PROBE_SECONDS = 10.0
+LATENCIES_KEPT = 512
+
+
+class BatchFlow(Generic[T]):
+    """What `batch_flow` makes of a function. Call it with a batch and a database: that is how tests run it."""
+
+    def __init__(
+        self, hears: Hears, types: tuple[type[Any], ...], size: int, linger_seconds: float, function: Function
+    ) -> None:
+        self.hears = hears
+        self.durable = hears.durable
+        self.types = types
+        self.size = size
+        self.linger_seconds = linger_seconds
+        self.function = function
+        self.__doc__ = function.__doc__
+        self.__name__ = getattr(function, "__name__", hears.durable)
+
+    async def __call__(self, batch: list[Received[T]], database: Database) -> None:
+        await self.function(batch, database)
+
+
+def batch_flow(
+    durable: str, *types: type[T], size: int = 500, linger_seconds: float = LINGER_SECONDS
+) -> Callable[[Callable[[list[Received[T]], Database], Awaitable[None]]], BatchFlow[T]]:
+    """A flow of contracts.streams.FLOWS. One call handles one batch in exactly one `database.transaction()`.
+
+    `types` are the events that it hears, one for each subject; a narrower Struct with the same SUBJECT decodes only its
+    own fields. A type without SUBJECT (Notice) is decoded from the bare body.
+    """
+    hears = FLOW.get(durable)
+    if hears is None:
+        raise Misconfigured(f"flow {durable!r} is not declared in tieout.contracts.streams.FLOWS. Add it there.")
+    told = {kind.SUBJECT for kind in types if hasattr(kind, "SUBJECT")}
+    bare = [kind for kind in types if not hasattr(kind, "SUBJECT")]
+    if not bare and told != set(hears.subjects):
+        raise Misconfigured(f"flow {durable!r} hears {sorted(hears.subjects)}, but its types have {sorted(told)}.")
+
+    def decorate(function: Callable[[list[Received[T]], Database], Awaitable[None]]) -> BatchFlow[T]:
+        return BatchFlow(hears, types, size, linger_seconds, cast("Function", function))
+
+    return decorate
+
+
+class Batch(list[Msg]):
+    """FastStream's raw message for us: the messages, with what they were decoded to beside them."""
+
+    received: list[Received[Any]]
+
+
+async def _decoded(message: Any) -> list[Received[Any]]:
+    """FastStream's decoder: everything is decoded already, message by message, so one broken body fails alone."""
+    return cast("list[Received[Any]]", message.raw_message.received)
+
+
+class FlowSubscriber(BatchPullStreamSubscriber):
+    """FastStream's batch subscriber, fed by a standing pull request, with bisecting and explicit acknowledgements."""
+
+    flow: BatchFlow[Any]
+    database: Database
+
+    async def _create_subscription(self) -> None:
+        flow = self.flow
+        self.reader = Reader(*flow.types)
+        self.counts = self.database.counts.setdefault(flow.durable, {})
+        self.latencies: collections.deque[float] = collections.deque(maxlen=LATENCIES_KEPT)
+        self.outcomes: collections.deque[tuple[int, int]] = collections.deque(maxlen=OUTCOMES_KEPT)
+        self.stopped = False
+        self.one_at_a_time = asyncio.Lock()  # Parked messages run between batches, not beside them.
+        self.idle = asyncio.Event()
+        self.intake = Intake(
+            self.connection,
+            flow.hears.stream,
+            flow.durable,
+            size=flow.size,
+            linger_seconds=flow.linger_seconds,
+            ensure=self._ensure_consumer,
+        )
+        self.subscription = cast("Any", await self.intake.start())
+        self.add_task(self._consume_pull)
+
+    async def _ensure_consumer(self) -> None:
+        """The durable as this version wants it. One that has other filters (an older version's) is updated."""
+        hears = self.flow.hears
+        config = ConsumerConfig(
+            name=hears.durable,
+            durable_name=hears.durable,
+            ack_policy=Acks.EXPLICIT,
+            ack_wait=ACK_WAIT_SECONDS,
+            max_ack_pending=self.flow.size * 20,
+            max_deliver=-1,
+        )
+        if len(hears.subjects) == 1:
+            config.filter_subject = hears.subjects[0]
+        else:
+            config.filter_subjects = list(hears.subjects)
+        try:
+            found = (await self.jetstream.consumer_info(hears.stream, hears.durable)).config
+        except NotFoundError:
+            await self.jetstream.add_consumer(hears.stream, config)
+            return
+        if (found.filter_subject or None, sorted(found.filter_subjects or ())) != (
+            config.filter_subject,
+            sorted(config.filter_subjects or ()),
+        ):
+            await self.jetstream.add_consumer(hears.stream, config)
+
+    async def _consume_pull(self) -> None:
+        self.idle.clear()
+        try:
+            while messages := await self.intake.take():
+                async with self.one_at_a_time:
+                    await self.settle(messages)
+                self.intake.settled()
+        except asyncio.CancelledError:
+            raise
+        except Exception:  # A bug of the kit itself: say so, and let the broker deliver again.
+            log.exception("flow loop failed", flow=self.flow.durable)
+        finally:
+            self.idle.set()
+
+    async def stop(self) -> None:
+        """Stop asking, finish what is in hand, acknowledge it."""
+        if hasattr(self, "intake"):
+            await self.intake.close()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.idle.wait(), 8.0)
+            self.intake.end()
+            self.subscription = None
+        await super().stop()
+
+    # ------------------------------------------------------------------ one batch
+
+    async def settle(self, messages: Sequence[Msg]) -> None:
+        """Decode each message alone, give up the unreadable ones, run the others."""
+        batch = Batch()
+        batch.received = []
+        broken: list[tuple[Msg, Exception]] = []
+        read = self.reader.read
+        durable = self.flow.durable
+        for message in messages:
+            came = delivery(message.reply)
+            try:
+                received = read(
+                    message.data,
+                    subject=message.subject,
+                    attempts=came.attempts,
+                    stream=came.stream,
+                    stream_sequence=came.stream_sequence,
+                    durable=durable,
+                )
+            except UNREADABLE as error:
+                broken.append((message, error))
+            except ValueError as error:  # A position that is no number.
+                broken.append((message, error))
+            else:
+                batch.append(message)
+                batch.received.append(received)
+        self.counts["lag"] = delivery(messages[-1].reply).pending + self.intake.waiting
+        if broken:
+            await self._until_it_works(lambda: self._bury_broken(broken))
+            await acknowledge(self.connection, [message.reply for message, _ in broken])
+            self._note(0, len(broken))
+        if batch:
+            await self._work(batch)
+
+    async def _bury_broken(self, broken: Sequence[tuple[Msg, Exception]]) -> None:
+        async with self.database.transaction() as tx:
+            for message, error in broken:
+                came = delivery(message.reply)
+                detail = str(error) or type(error).__name__
+                tx.bury_raw(
+                    durable=self.flow.durable,
+                    subject=message.subject,
+                    body=message.data,
+                    stream=came.stream,
+                    sequence=came.stream_sequence,
+                    attempts=came.attempts,
+                    reason="unreadable",
+                    field=field_of(detail),
+                    detail=detail,
+                )
+
+    async def _work(self, batch: Batch) -> None:
+        """Run a batch; bisect where it fails; stop the flow where most of it fails."""
+        todo = collections.deque([batch])
+        failing: list[tuple[Batch, Exception]] = []
+        while todo:
+            part = todo.popleft()
+            try:
+                await self._until_it_works(lambda part=part: self._run(part))  # type: ignore[misc]
+            except Exception as error:
+                if len(part) > 1:
+                    todo.extendleft(reversed(_halves(part)))
+                    continue
+                failing.append((part, error))
+                self._note(0, 1)
+                if self._code_is_wrong():
+                    await self._wait_until_code_works([one for one, _ in failing], todo, error)
+                    failing = []
+                elif len(failing) == LEAVES_MAX:
+                    await self._give_up(failing)
+                    failing = []
+                continue
+            await self._confirm(part)
+        if failing:
+            await self._give_up(failing)
+
+    async def _run(self, part: Batch) -> None:
+        started = time.monotonic()
+        retry = any(received.attempts > 1 for received in part.received)
+        with self.database.tracing.batch(self.flow.durable, part.received, retry=retry):
+            await self.process_message(cast("Any", part))
+        self.counts["batch_seconds"] = time.monotonic() - started
+
+    async def _confirm(self, part: Batch) -> None:
+        """Committed: acknowledge, count, measure."""
+        await acknowledge(self.connection, [message.reply for message in part])
+        self._note(len(part), 0)
+        counts = self.counts
+        counts["done"] = counts.get("done", 0) + len(part)
+        counts["batches"] = counts.get("batches", 0) + 1
+        counts["batch_last"] = len(part)
+        again = sum(1 for received in part.received if received.attempts > 1)
+        if again:
+            counts["retried"] = counts.get("retried", 0) + again
+        now = datetime.now(UTC)
+        for received in part.received[:: max(1, len(part) // 4)]:  # Enough for percentiles, and cheap.
+            with contextlib.suppress(ValueError):
+                self.latencies.append((now - datetime.fromisoformat(received.envelope.time)).total_seconds())
+
+    async def _until_it_works(self, attempt: Callable[[], Awaitable[None]]) -> None:
+        """Pause for passing causes, repeat lost races; everything else is the caller's."""
+        pause = 0.1
+        races = 0
+        while True:
+            try:
+                await attempt()
+                return
+            except Exception as error:
+                cause = cause_of(error)
+                if cause is Cause.AGAIN and races < RACES_MAX:
+                    races += 1
+                    await asyncio.sleep(random.uniform(0, 0.01) * races)
+                    continue
+                if cause is Cause.AGAIN and _is_unique(error):
+                    raise  # No race: it collides with what has been there for long, so it is a bad message.
+                if cause not in (Cause.PASSING, Cause.AGAIN):
+                    raise
+                self.counts["paused"] = self.counts.get("paused", 0) + 1
+                log.warning("flow pauses", flow=self.flow.durable, seconds=pause, error=repr(error)[:300])
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, PAUSE_SECONDS_MAX)
+
+    # ------------------------------------------------------------------ what cannot be handled
+
+    async def _give_up(self, failing: Sequence[tuple[Batch, Exception]]) -> None:
+        await self._until_it_works(
+            lambda: self._bury_or_park([(part.received[0], error) for part, error in failing], self.database)
+        )
+        await acknowledge(self.connection, [part[0].reply for part, _ in failing])
+
+    async def _bury_or_park(self, failing: Sequence[tuple[Received[Any], Exception]], database: Database) -> None:
+        async with database.transaction() as tx:
+            for received, error in failing:
+                if isinstance(error, Unprocessable):
+                    tx.bury(received, reason=error.reason, field=error.field, detail=error.detail)
+                elif cause_of(error) in (Cause.DATA, Cause.AGAIN):
+                    tx.bury(
+                        received,
+                        reason="refused_by_database",
+                        field=str(getattr(error, "column_name", "") or ""),
+                        detail=f"{type(error).__name__}: {error}",
+                    )
+                elif received.attempts <= len(RETRY_SECONDS):
+                    tx.park(received, key="", reason="retry", seconds=RETRY_SECONDS[received.attempts - 1])
+                    log.error(
+                        "message fails, will be tried again", flow=self.flow.durable, **_about(received), exc_info=error
+                    )
+                else:
+                    tx.bury(
+                        received,
+                        reason="internal_error",
+                        detail=f"{type(error).__name__}; the service's log has the rest",
+                    )
+                    log.error("message buried", flow=self.flow.durable, **_about(received), exc_info=error)
+
+    def _note(self, worked: int, failed: int) -> None:
+        self.outcomes.append((worked, failed))
+
+    def _code_is_wrong(self) -> bool:
+        worked = sum(one[0] for one in self.outcomes)
+        failed = sum(one[1] for one in self.outcomes)
+        return failed >= FAILURES_TO_STOP and failed > worked
+
+    async def _wait_until_code_works(
+        self, failed: list[Batch], todo: "collections.deque[Batch]", error: Exception
+    ) -> None:
+        """Hold everything, try one message from time to time, go on when one works. Nothing is given up meanwhile."""
+        self.stopped = True
+        self.counts["stopped"] = 1
+        todo.extendleft(reversed(failed))
+        log.error("flow stopped: most messages fail, so the code is wrong", flow=self.flow.durable, exc_info=error)
+        while self.intake_open:
+            await asyncio.sleep(PROBE_SECONDS)
+            probe = todo.popleft()
+            if len(probe) > 1:
+                first, rest = _cut(probe, 1)
+                todo.appendleft(rest)
+                probe = first
+            try:
+                await self._until_it_works(lambda probe=probe: self._run(probe))  # type: ignore[misc]
+            except Exception as again:
+                todo.append(probe)
+                log.error("flow still stopped", flow=self.flow.durable, error=repr(again)[:300])
+                continue
+            await self._confirm(probe)
+            break
+        else:
+            todo.clear()  # The process ends; the broker will deliver all of it again.
+        self.stopped = False
+        self.counts["stopped"] = 0
+        self.outcomes.clear()
+
+    @property
+    def intake_open(self) -> bool:
+        return not self.intake._closing
+
+    # ------------------------------------------------------------------ parked messages
+
+    async def run_parked(self, rows: Sequence[Any]) -> None:
+        """Rows of `parked` that are due: run them as a batch, in transactions that also remove them."""
+        async with self.one_at_a_time:
+            if self.stopped:
+                return
+            readable: list[Received[Any]] = []
+            for row in rows:
+                try:
+                    readable.append(
+                        self.reader.read(
+                            row["body"],
+                            subject=row["subject"],
+                            attempts=row["attempts"],
+                            stream=row["stream"],
+                            stream_sequence=row["stream_sequence"],
+                            durable=self.flow.durable,
+                        )
+                    )
+                except UNREADABLE as error:  # A newer version reads more strictly than the one that parked it.
+                    log.error(
+                        "parked message is unreadable", flow=self.flow.durable, event=row["event_id"], error=str(error)
+                    )
+            parts = collections.deque([readable] if readable else [])
+            while parts:
+                part = parts.popleft()
+                database = self.database.taking(self.flow.durable, [received.business_id for received in part])
+                try:
+                    with self.database.tracing.batch(self.flow.durable, part, retry=True):
+                        await self.flow.function(part, database)
+                except Exception as error:
+                    if cause_of(error) in (Cause.PASSING, Cause.AGAIN):
+                        log.warning("parked messages wait on", flow=self.flow.durable, error=repr(error)[:300])
+                        continue  # They stay, and are due again.
+                    if len(part) > 1:
+                        middle = len(part) // 2
+                        parts.extendleft((part[middle:], part[:middle]))
+                        continue
+                    await self._bury_or_park([(part[0], error)], database)
+                else:
+                    self.counts["done"] = self.counts.get("done", 0) + len(part)
+                    self.counts["woken"] = self.counts.get("woken", 0) + len(part)
+
+    def numbers(self) -> dict[str, float]:
+        """For health: what was done, how fast, how far behind. Latency: from the event's time to our commit."""
+        found = dict(self.counts)
+        if self.latencies:
+            ordered = sorted(self.latencies)
+            for name, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99)):
+                found[f"latency_{name}_ms"] = round(ordered[int(share * (len(ordered) - 1))] * 1000, 1)
+        return found
+
+
+def subscribe(broker: NatsBroker, flow: BatchFlow[Any], database: Database) -> FlowSubscriber:
+    """Let FastStream build its subscriber, then change what feeds it."""
+    subscriber = broker.subscriber(
+        flow.hears.subjects[0],
+        stream=JStream(flow.hears.stream, declare=False),
+        durable=flow.durable,
+        pull_sub=PullSub(batch=True, batch_size=flow.size, timeout=1.0),
+        decoder=_decoded,
+        ack_policy=AckPolicy.MANUAL,
+        no_reply=True,
+    )
+    subscriber.__class__ = FlowSubscriber
+    ours = cast("FlowSubscriber", subscriber)
+    ours.flow = flow
+    ours.database = database
+
+    async def handle(batch: Any) -> None:
+        await flow.function(batch, database)
+
+    subscriber(handle)
+    return ours
+
+
+def field_of(detail: str) -> str:
+    """msgspec ends with "at `$.lines[0].sku`"; give the path without the dollar."""
+    _, found, rest = detail.partition("at `$")
+    return rest.partition("`")[0].lstrip(".") if found else ""
+
+
+def _halves(part: Batch) -> list[Batch]:
+    return list(_cut(part, len(part) // 2))
+
+
+def _cut(part: Batch, at: int) -> tuple[Batch, Batch]:
+    left, right = Batch(part[:at]), Batch(part[at:])
+    left.received, right.received = part.received[:at], part.received[at:]
+    return left, right
+
+
+def _is_unique(error: BaseException) -> bool:
+    return type(error).__name__ == "UniqueViolationError"
+
+
+def _about(received: Received[Any]) -> dict[str, Any]:
+    return {
+        "event": received.envelope.id,
+        "order_no": received.envelope.orderno,
+        "trace": received.envelope.chainid.replace("-", ""),
+        "attempts": received.attempts,
+    }

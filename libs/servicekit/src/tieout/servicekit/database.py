@@ -1,0 +1,265 @@
+"""The database of a service: a pool, and transactions that carry announcements.
+
+What a flow announces is written to the outbox with its rows, in its transaction, and published right after the commit.
+"""
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import asyncpg
+from tieout.contracts.event import Event, event_id
+from tieout.servicekit.errors import Unprocessable
+from tieout.servicekit.letters import write_letter
+from tieout.servicekit.outbox import MESSAGE_BYTES_MAX, Outbox
+from tieout.servicekit.received import Outgoing, Received, encode
+from tieout.servicekit.telemetry import Tracing
+
+Connection = asyncpg.pool.PoolConnectionProxy
+
+RETRY_SECONDS = (1, 5, 30)  # Before the second, third and fourth try of a message that failed for an unknown reason.
+PARKED_SECONDS_MAX = 3600  # A parked message is tried at least this often, woken or not.
+
+_WAKE = "UPDATE parked SET due_at = now() WHERE key = ANY($1::text[])"
+_TAKE = "DELETE FROM parked WHERE durable = $1 AND event_id = ANY($2::text[])"
+_PARK = """
+INSERT INTO parked (durable, event_id, key, reason, subject, body, stream, stream_sequence, position, attempts, due_at)
+SELECT durable, event_id, key, reason, subject, body, stream, stream_sequence, position, attempts, now() + make_interval(secs => seconds)
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[], $7::text[], $8::bigint[], $9::bigint[], $10::integer[], $11::float8[])
+  AS p (durable, event_id, key, reason, subject, body, stream, stream_sequence, position, attempts, seconds)
+ON CONFLICT (durable, event_id) DO UPDATE SET key = excluded.key, reason = excluded.reason, due_at = excluded.due_at
+"""
+
+
+class Transaction:
+    """One transaction of asyncpg, plus what leaves with its commit: events, dead letters, parked messages, wake-ups."""
+
+    def __init__(self, connection: "Connection[asyncpg.Record]", database: "Database") -> None:
+        self.connection = connection
+        self.fetch = connection.fetch
+        self.fetchrow = connection.fetchrow
+        self.fetchval = connection.fetchval
+        self.execute = connection.execute
+        self.time = datetime.now(UTC).isoformat().replace("+00:00", "Z")  # Of every event announced in here.
+        self.announced: list[tuple[int, str, str, bytes]] = []  # position, id, subject, body
+        self.told: list[tuple[str, str, str, str]] = []  # chain, order number, company, cause: for the notice
+        self.letters: list[tuple[Any, str, bytes]] = []
+        self.woken: list[str] = []
+        self._parked: list[tuple[Any, ...]] = []
+        self._database = database
+        self._source = f"/{database.service}"
+
+    async def copy(self, table: str, *, columns: Sequence[str], records: Iterable[Sequence[Any]]) -> None:
+        """COPY: the cheapest way for more than about ten rows. Triggers fire once per call."""
+        await self.connection.copy_records_to_table(table, columns=list(columns), records=records)
+
+    async def positions(self, count: int) -> list[int]:
+        """Fresh outbox positions, ascending. Numbers of a rolled back transaction are lost, and that is fine."""
+        if count == 0:
+            return []
+        found: list[int] = await self.connection.fetchval("SELECT next_pos($1)", count)
+        return found
+
+    def announce(
+        self,
+        event: Event,
+        *,
+        position: int,
+        key: tuple[object, ...],
+        chain: object,
+        order_no: str = "",
+        company: str = "",
+        cause: Received[Any] | None = None,
+    ) -> str:
+        """Say that something is a fact now. `key` is its business id; the same key is the same event for ever.
+
+        Returns the event's id. Raises Unprocessable where the event is larger than a message may be.
+        """
+        kind = event.SUBJECT
+        if self._database.service != event.PRODUCER:
+            raise TypeError(f"{kind} belongs to {event.PRODUCER}; {self._database.service} must not announce it")
+        chain_id = chain if isinstance(chain, str) else str(chain)
+        identity = event_id(kind, *key)
+        cause_id = ""
+        trace = ""
+        if cause is not None:
+            cause_id = cause.envelope.id
+            if cause.trace and cause.envelope.chainid == chain_id:
+                trace = cause.trace
+        if not trace and self._database.tracing.enabled:
+            trace = self._database.tracing.begin(kind, chain_id, order_no, company, cause)
+        body = encode(
+            Outgoing(
+                "1.0",
+                identity,
+                self._source,
+                kind,
+                self.time,
+                str(position),
+                chain_id,
+                "application/json",
+                event,
+                order_no,
+                company,
+                cause_id,
+                trace,
+            )
+        )
+        if len(body) > MESSAGE_BYTES_MAX:
+            raise Unprocessable(
+                "too_large", "lines", f"{kind} would have {len(body)} bytes; {MESSAGE_BYTES_MAX} is the most."
+            )
+        self.announced.append((position, identity, kind, body))
+        self.told.append((chain_id, order_no, company, cause_id))
+        return identity
+
+    def bury(self, received: Received[Any], *, reason: str, field: str = "", detail: str = "") -> None:
+        """Give a message up: its dead letter is written in this transaction, then it is acknowledged."""
+        self.bury_raw(
+            durable=received.durable,
+            subject=received.subject,
+            body=received.body,
+            stream=received.stream,
+            sequence=received.stream_sequence,
+            attempts=received.attempts,
+            reason=reason,
+            field=field,
+            detail=detail,
+            traceparent=received.trace or received.envelope.traceparent,
+            event_id_=received.envelope.id,
+            chain_id=received.envelope.chainid,
+            order_no=received.envelope.orderno,
+            company=received.envelope.company,
+            position=received.position,
+        )
+
+    def bury_raw(self, *, durable: str, reason: str, **original: Any) -> None:
+        """The same for a message that could not even be decoded."""
+        database = self._database
+        self.letters.append(
+            write_letter(service=database.service, version=database.version, durable=durable, reason=reason, **original)
+        )
+        database.count(durable, "buried", 1)
+
+    def park(self, received: Received[Any], *, key: str, reason: str, seconds: float | None = None) -> None:
+        """Keep a message that came too early, until somebody calls `wake` with its key; then it is acknowledged.
+
+        Call it under the lock of the anchor that it waits for, else the wake-up may pass unseen. It is also tried
+        again by itself from time to time: after a minute, then two, four … at most every hour.
+        """
+        if seconds is None:
+            seconds = min(60.0 * 2 ** min(received.attempts - 1, 10), PARKED_SECONDS_MAX)
+        self._parked.append(
+            (
+                received.durable,
+                received.business_id,
+                key,
+                reason,
+                received.subject,
+                received.body,
+                received.stream,
+                received.stream_sequence,
+                received.position,
+                received.attempts,
+                float(seconds),
+            )
+        )
+        self._database.count(received.durable, "parked", 1)
+
+    def wake(self, keys: Iterable[str]) -> None:
+        """The partners of these keys are here: run their parked messages again, right after this commit."""
+        self.woken.extend(keys)
+
+    async def finish(self) -> bool:
+        """The last statements before the commit. True where parked messages became due."""
+        if self._parked:
+            await self.connection.execute(_PARK, *map(list, zip(*self._parked, strict=True)))
+        if not self.woken:
+            return False
+        status: str = await self.connection.execute(_WAKE, self.woken)
+        return status != "UPDATE 0"
+
+
+class Database:
+    """Give flows and operations this; `transaction()` to change, `read()` to look."""
+
+    def __init__(
+        self,
+        pool: "asyncpg.Pool[asyncpg.Record]",
+        *,
+        service: str,
+        version: str = "0",
+        outbox: Outbox | None = None,
+        tracing: Tracing | None = None,
+    ) -> None:
+        self.pool = pool
+        self.service = service
+        self.version = version
+        self.outbox = outbox or Outbox(service)
+        self.tracing = tracing or Tracing.off()
+        self.counts: dict[str, dict[str, float]] = {}
+        self.on_woken: list[Any] = []  # Called after a commit that woke parked messages.
+        self._taking: tuple[str, list[str]] | None = None
+
+    def count(self, durable: str, what: str, number: float) -> None:
+        mine = self.counts.setdefault(durable, {})
+        mine[what] = mine.get(what, 0) + number
+
+    def taking(self, durable: str, event_ids: list[str]) -> "Database":
+        """The same database, whose transactions also remove these parked messages: effect and removal are one."""
+        other = object.__new__(Database)
+        other.__dict__.update(self.__dict__)
+        other._taking = (durable, event_ids)
+        return other
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        """Commits at the end of the block, rolls back when it raises. Published at once, if the broker is there."""
+        outbox = self.outbox
+        await outbox.room.acquire()  # Bounds what is committed but not published.
+        parts: list[Any] = []
+        woke = False
+        try:
+            async with self.pool.acquire() as connection, connection.transaction():
+                tx = Transaction(connection, self)
+                if self._taking is not None:
+                    await connection.execute(_TAKE, *self._taking)
+                yield tx
+                woke = await tx.finish()
+                if tx.announced or tx.letters:
+                    parts = await outbox.write(connection, tx)
+        except BaseException:
+            outbox.room.release()
+            raise
+        if parts:
+            outbox.publish_soon(parts)  # Releases the room when it is done.
+        else:
+            outbox.room.release()
+        if woke:
+            for call in self.on_woken:
+                call()
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator["Connection[asyncpg.Record]"]:
+        """A connection for questions. No transaction: each statement sees what is committed when it begins."""
+        async with self.pool.acquire() as connection:
+            yield connection
+
+
+async def open_pool(
+    url: str, password: str | None, service: str, *, size: int = 8, durable: bool = True
+) -> "asyncpg.Pool[asyncpg.Record]":
+    """`durable=False`: commits do not wait for the disk; only for marks that may be lost."""
+    settings = {
+        "application_name": f"tieout-{service}",
+        "jit": "off",
+        "statement_timeout": "60s",
+        "lock_timeout": "20s",
+        "idle_in_transaction_session_timeout": "60s",
+    }
+    if not durable:
+        settings["synchronous_commit"] = "off"
+    return await asyncpg.create_pool(
+        url, password=password, min_size=1, max_size=size, server_settings=settings, command_timeout=90
+    )

@@ -1,0 +1,105 @@
+"""What can go wrong, and what the kit does about it.
+
+    TieoutError
+    ├── Misconfigured      a setting is missing or senseless: the process does not start; names the variable
+    ├── MigrationFailed    the database is not as the code expects it; names the file
+    ├── Unprocessable      this message can never be handled: the kit finds it, writes a dead letter, goes on
+    ├── Refused            a question or command is answered with a Problem; nothing is logged as an error
+    └── NotPublished       the broker did not take a batch; its rows stay in the outbox and go out later
+
+Every other exception of a flow falls into one of the classes that `cause_of` tells apart.
+"""
+
+import asyncio
+from enum import Enum
+
+import asyncpg
+import msgspec
+import nats.errors
+from tieout.contracts.operation import Problem
+
+
+class TieoutError(Exception):
+    """Root of all errors that the kit raises itself."""
+
+
+class Misconfigured(TieoutError):
+    pass
+
+
+class MigrationFailed(TieoutError):
+    pass
+
+
+class NotPublished(TieoutError):
+    pass
+
+
+class Unprocessable(TieoutError):
+    """Never handled, however often it is tried. Give a code, the field, and a sentence for the one who mends it."""
+
+    def __init__(self, reason: str, field: str = "", detail: str = "") -> None:
+        super().__init__(f"{reason}: {field} {detail}".strip())
+        self.reason = reason
+        self.field = field
+        self.detail = detail
+
+
+class Refused(TieoutError):
+    """The answer to a question or command is no. `status` is what the gateway answers over HTTP."""
+
+    def __init__(self, code: str, detail: str, *, field: str = "", status: int = 400) -> None:
+        super().__init__(f"{code}: {detail}")
+        self.problem = Problem(code=code, detail=detail, field=field, status=status)
+
+
+class Cause(Enum):
+    PASSING = "passing"  # Database or broker away, full, or too slow: pause and try the same batch; burns no attempt.
+    AGAIN = "again"  # Lost a race against another transaction: run the same batch at once.
+    DATA = "data"  # One message of the batch is bad: bisect, bury.
+    CODE = "code"  # Nobody foresaw this: bisect, try the one again later, then bury; stop if most messages fail.
+
+
+# A depth of about 1,000 raises RecursionError, which is no DecodeError; a lone surrogate raises UnicodeDecodeError.
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+_PASSING = (
+    OSError,
+    asyncio.TimeoutError,
+    nats.errors.Error,
+    NotPublished,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.InsufficientResourcesError,  # Too many connections, disk or memory full.
+    asyncpg.QueryCanceledError,  # statement_timeout
+    asyncpg.LockNotAvailableError,  # lock_timeout
+    asyncpg.ReadOnlySQLTransactionError,  # A standby, during a failover.
+    asyncpg.IdleInTransactionSessionTimeoutError,
+)
+_AGAIN = (
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+    asyncpg.UniqueViolationError,  # Another replica was first; the second run sees its rows.
+)
+_DATA = (
+    Unprocessable,
+    asyncpg.DataError,
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.RaiseError,
+    asyncpg.exceptions._base.DataError,  # asyncpg's own, raised before anything is sent: an integer out of range.
+)
+
+
+def cause_of(error: BaseException) -> Cause:
+    """What the kit does next depends on nothing but this."""
+    if isinstance(error, _DATA) and not isinstance(error, asyncpg.UniqueViolationError):
+        return Cause.DATA
+    if isinstance(error, _AGAIN):
+        return Cause.AGAIN
+    if isinstance(error, _PASSING):
+        return Cause.PASSING
+    if isinstance(error, asyncpg.InterfaceError) and "clos" in str(error):  # "connection is closed", "pool is closing"
+        return Cause.PASSING
+    return Cause.CODE

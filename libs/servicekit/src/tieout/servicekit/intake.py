@@ -1,0 +1,175 @@
+"""One standing pull request per flow: messages flow in by themselves, and an idle flow costs next to nothing.
+
+FastStream's own pull loop waits until a batch is full or its time is up; here a batch is what has arrived. Linger is a
+minimum spacing between batches unless full: an idle flow answers at once, batches grow by themselves under load.
+"""
+
+import asyncio
+import collections
+import contextlib
+import time
+from collections.abc import Awaitable, Callable
+
+import structlog
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+from nats.js.errors import NotFoundError
+from tieout.servicekit.wire import acknowledge
+
+log = structlog.get_logger(__name__)
+
+EXPIRES_SECONDS = 1.5  # Of one pull request: a stop waits at most this long for the last one to end.
+HELD_BYTES_MAX = 16 << 20  # Arrived but not yet handled, and in one pull request.
+EXTEND_SECONDS = 8.0  # Messages held longer than this ask the broker for more time, again and again.
+
+
+class Intake:
+    def __init__(
+        self,
+        connection: Client,
+        stream: str,
+        durable: str,
+        *,
+        size: int,
+        linger_seconds: float,
+        ensure: Callable[[], Awaitable[None]],
+    ) -> None:
+        """`ensure` creates the durable consumer where it is missing; it raises while its stream is."""
+        self.size = size
+        self._nats = connection
+        self._durable = durable
+        self._linger = linger_seconds
+        self._window = 2 * size
+        self._ensure = ensure
+        self._api = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{durable}"
+        self._queue: collections.deque[Msg] = collections.deque()
+        self._held_bytes = 0
+        self._in_hand: list[Msg] = []  # Given out, not yet settled.
+        self._arrived = asyncio.Event()
+        self._owed = 0  # Messages that the broker may still send for our requests.
+        self._closing = False
+        self._closed = False
+        self._heard = 0.0
+        self._taken = 0.0
+        self._subscription: Subscription | None = None
+        self._repair: asyncio.Task[None] | None = None
+        self._extender: asyncio.Task[None] | None = None
+
+    async def start(self) -> Subscription:
+        self._inbox = self._nats.new_inbox()
+        # Without limits: nats-py's defaults drop messages; ours is what we ask for.
+        self._subscription = await self._nats.subscribe(
+            self._inbox, cb=self._receive, pending_msgs_limit=0, pending_bytes_limit=0
+        )
+        self._extender = asyncio.create_task(self._extend())
+        self.again()
+        return self._subscription
+
+    async def _ask(self) -> None:
+        number = self._window - self._owed - len(self._queue)
+        if self._closing or number < max(1, self.size // 2) or self._held_bytes > HELD_BYTES_MAX:
+            return
+        self._owed += number
+        self._heard = time.monotonic()
+        request = b'{"batch":%d,"max_bytes":%d,"expires":%d}' % (number, HELD_BYTES_MAX, EXPIRES_SECONDS * 1e9)
+        await self._nats.publish(self._api, request, self._inbox)
+
+    async def _receive(self, message: Msg) -> None:
+        self._heard = time.monotonic()
+        if message.reply and message.reply.startswith("$JS.ACK"):
+            self._owed -= 1
+            self._held_bytes += len(message.data)
+            self._queue.append(message)
+            self._arrived.set()
+            return
+        headers = message.headers or {}
+        status = headers.get("Status")
+        if status == "100":
+            return
+        missing = headers.get("Nats-Pending-Messages")
+        if status == "408" or (status == "409" and missing is not None):  # Our request ended: time or bytes are up.
+            self._owed = max(0, self._owed - int(missing or self._owed))
+            await self._ask()
+        else:  # 409 consumer deleted, leader moved, shutting down; 503 nobody there.
+            self.again()
+
+    def again(self) -> None:
+        """At the start, after a reconnect, a 409 or a 503: the broker does not know our request, perhaps not the consumer."""
+        self._owed = 0
+        if self._repair is None or self._repair.done():
+            self._repair = asyncio.create_task(self._make_sure())
+
+    async def _make_sure(self) -> None:
+        pause = 0.05
+        told = False
+        while not self._closing:
+            try:
+                await self._ensure()
+                await self._ask()
+                return
+            except NotFoundError:  # The producer creates its stream when it starts; nothing is wrong with that.
+                pass
+            except Exception as error:
+                if not told:
+                    log.warning("flow waits for the broker", flow=self._durable, error=repr(error))
+                    told = True
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 1.0)
+
+    async def take(self) -> list[Msg]:
+        """The next batch, whose messages count as in hand until `settled`; [] once closed and empty."""
+        while True:
+            while not self._queue:
+                if self._closed:
+                    return []
+                self._arrived.clear()
+                try:
+                    await asyncio.wait_for(self._arrived.wait(), EXPIRES_SECONDS * 3)
+                except TimeoutError:
+                    if time.monotonic() - self._heard > EXPIRES_SECONDS * 3:
+                        self.again()
+            rest = self._taken + self._linger - time.monotonic()
+            if rest > 0 and len(self._queue) < self.size and not self._closing:
+                await asyncio.sleep(rest)
+                continue
+            break
+        batch = [self._queue.popleft() for _ in range(min(self.size, len(self._queue)))]
+        self._held_bytes -= sum(len(message.data) for message in batch)
+        self._in_hand = batch
+        self._taken = time.monotonic()
+        await self._ask()
+        return batch
+
+    def settled(self) -> None:
+        self._in_hand = []
+
+    @property
+    def waiting(self) -> int:
+        return len(self._queue)
+
+    async def _extend(self) -> None:
+        """While a batch runs long or the database is away, the broker must not think that we died."""
+        while True:
+            await asyncio.sleep(EXTEND_SECONDS)
+            with contextlib.suppress(Exception):
+                if self._in_hand or self._queue:
+                    await acknowledge(self._nats, [m.reply for m in (*self._in_hand, *self._queue)], b"+WPI")
+
+    async def close(self) -> None:
+        """Ask for no more; every request ends by itself, full or with a 408; only then unsubscribe. Nothing is dropped."""
+        self._closing = True
+        end = time.monotonic() + EXPIRES_SECONDS + 0.3
+        while self._owed > 0 and time.monotonic() < end and self._nats.is_connected:
+            await asyncio.sleep(0.01)
+        if self._subscription is not None:
+            with contextlib.suppress(Exception):
+                await self._subscription.drain()
+        self._closed = True
+        self._arrived.set()
+
+    def end(self) -> None:
+        """After the last batch was settled."""
+        for task in (self._extender, self._repair):
+            if task is not None:
+                task.cancel()

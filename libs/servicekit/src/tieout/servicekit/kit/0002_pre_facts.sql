@@ -1,0 +1,113 @@
+-- Facts are inserted, never edited; state may change. Whoever touches a fact by hand leaves a trace here.
+
+CREATE TABLE fact_tables (tab text PRIMARY KEY, key_columns text[] NOT NULL);
+CALL kit_grant('SELECT', 'fact_tables');
+
+CREATE TABLE tamper (
+    id     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at     timestamptz NOT NULL DEFAULT clock_timestamp(),
+    tab    text NOT NULL,
+    op     text NOT NULL,
+    key    jsonb NOT NULL,
+    before jsonb,
+    after  jsonb,
+    who    text NOT NULL,
+    app    text NOT NULL,
+    addr   inet
+);
+CREATE INDEX tamper_tab ON tamper (tab, key);
+CALL kit_grant('SELECT', 'tamper');
+
+-- The table itself, and its partitions where it has some.
+CREATE FUNCTION parts_of(tab text) RETURNS TABLE (part regclass) LANGUAGE sql STABLE AS $$
+    SELECT tab::regclass UNION SELECT relid FROM pg_partition_tree(tab::regclass);
+$$;
+
+-- Fires on hand edits only (the app role has no UPDATE or DELETE), so it may take its time to name the row.
+CREATE FUNCTION note_tamper() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+    names text[];
+BEGIN
+    SELECT key_columns INTO names FROM fact_tables WHERE tab = TG_ARGV[0];
+    IF TG_OP = 'INSERT' THEN
+        INSERT INTO tamper (tab, op, key, before, after, who, app, addr)
+        SELECT TG_ARGV[0], TG_OP, row_key(names, to_jsonb(n)), NULL, to_jsonb(n), session_user, current_setting('application_name'), inet_client_addr()
+        FROM new_rows n;
+    ELSIF TG_OP = 'DELETE' THEN
+        INSERT INTO tamper (tab, op, key, before, after, who, app, addr)
+        SELECT TG_ARGV[0], TG_OP, row_key(names, to_jsonb(o)), to_jsonb(o), NULL, session_user, current_setting('application_name'), inet_client_addr()
+        FROM old_rows o;
+    ELSE
+        INSERT INTO tamper (tab, op, key, before, after, who, app, addr)
+        SELECT TG_ARGV[0], TG_OP, coalesce(o.key, n.key), o.content, n.content, session_user, current_setting('application_name'), inet_client_addr()
+        FROM (SELECT row_key(names, to_jsonb(r)) AS key, to_jsonb(r) AS content FROM old_rows r) o
+        FULL JOIN (SELECT row_key(names, to_jsonb(r)) AS key, to_jsonb(r) AS content FROM new_rows r) n ON o.key = n.key;
+    END IF;
+    RETURN NULL;
+END $$;
+
+CREATE FUNCTION row_key(names text[], content jsonb) RETURNS jsonb LANGUAGE sql IMMUTABLE AS $$
+    SELECT jsonb_object_agg(name, content -> name) FROM unnest(names) name;
+$$;
+
+CREATE FUNCTION refuse_truncate() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'facts are never truncated: %', TG_TABLE_NAME;
+END $$;
+
+-- A fact table and each of its partitions: a statement that names a partition fires only that partition's triggers.
+CREATE PROCEDURE fact_table(tab text) LANGUAGE plpgsql AS $$
+DECLARE
+    part regclass;
+    names text[];
+    app_role text;
+BEGIN
+    SELECT array_agg(a.attname ORDER BY a.attnum) INTO names
+    FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)
+    WHERE i.indrelid = tab::regclass AND i.indisprimary;
+    IF names IS NULL THEN
+        RAISE EXCEPTION 'fact table % needs a primary key: without one a touched row cannot be named', tab;
+    END IF;
+    INSERT INTO fact_tables (tab, key_columns) VALUES (tab, names);
+    SELECT app INTO app_role FROM kit_role;
+    FOR part IN SELECT p.part FROM parts_of(tab) p LOOP
+        CALL kit_grant('SELECT, INSERT', part::text);
+        EXECUTE format('CREATE TRIGGER tamper_insert AFTER INSERT ON %s REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT '
+            'WHEN (session_user <> %L AND coalesce(current_setting(''tieout.migrating'', true), '''') <> ''on'') EXECUTE FUNCTION note_tamper(%L)', part, app_role, tab);
+        EXECUTE format('CREATE TRIGGER tamper_delete AFTER DELETE ON %s REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION note_tamper(%L)', part, tab);
+        EXECUTE format('CREATE TRIGGER tamper_update AFTER UPDATE ON %s REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION note_tamper(%L)', part, tab);
+        EXECUTE format('CREATE TRIGGER tamper_truncate BEFORE TRUNCATE ON %s FOR EACH STATEMENT EXECUTE FUNCTION refuse_truncate()', part);
+        EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER tamper_insert, ENABLE ALWAYS TRIGGER tamper_delete, '
+            'ENABLE ALWAYS TRIGGER tamper_update, ENABLE ALWAYS TRIGGER tamper_truncate', part);
+    END LOOP;
+END $$;
+
+-- Kept balances, anchors, projections, queues: they change, and a violation query ties the balances to the facts.
+CREATE PROCEDURE state_table(tab text) LANGUAGE plpgsql AS $$
+DECLARE
+    part regclass;
+BEGIN
+    FOR part IN SELECT p.part FROM parts_of(tab) p LOOP
+        CALL kit_grant('SELECT, INSERT, UPDATE, DELETE', part::text);
+    END LOOP;
+END $$;
+
+-- Rows that were touched by hand and are not as they were before. A row that was put back as it was is forgiven.
+CREATE FUNCTION touched_by_hand() RETURNS TABLE (tab text, key jsonb, before jsonb, now jsonb, op text, who text, at timestamptz)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+    touched record;
+BEGIN
+    FOR touched IN
+        SELECT f.tab, string_agg(format('r.%1$I = k.%1$I', name), ' AND ') AS same
+        FROM fact_tables f, unnest(f.key_columns) name
+        WHERE f.tab IN (SELECT DISTINCT t.tab FROM tamper t) GROUP BY f.tab
+    LOOP
+        RETURN QUERY EXECUTE format(
+            'SELECT t.tab, t.key, t.before, to_jsonb(r), t.op, t.who, t.at
+             FROM (SELECT DISTINCT ON (key) * FROM tamper WHERE tab = %1$L ORDER BY key, id) t
+             CROSS JOIN LATERAL jsonb_populate_record(NULL::%1$I, t.key) k
+             LEFT JOIN %1$I r ON %2$s
+             WHERE t.before IS DISTINCT FROM to_jsonb(r) AND (t.before IS NOT NULL OR r IS NOT NULL)', touched.tab, touched.same);
+    END LOOP;
+END $$;

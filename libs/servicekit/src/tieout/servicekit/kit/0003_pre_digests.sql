@@ -1,0 +1,123 @@
+-- Digests: per book and leaf (256 positions) count, two sums, and a linear hash, sum of value x weight(key), so that
+-- reversals cancel and an edit is new minus old. Triggers append deltas (an upsert would make writers queue); a folder
+-- merges them each second; a scrub recomputes leaves from the rows and so finds what no trigger can see.
+
+CREATE TABLE digest_book (
+    book      text PRIMARY KEY,
+    measure   integer NOT NULL,
+    tab       text NOT NULL,
+    position  text NOT NULL,  -- A column; it needs an index that begins with it.
+    line      text NOT NULL,
+    chain     text NOT NULL,
+    order_no  text NOT NULL,
+    a         text NOT NULL,
+    b         text NOT NULL,
+    condition text NOT NULL
+);
+CREATE TABLE digest (
+    book text NOT NULL, leaf bigint NOT NULL,
+    n bigint NOT NULL, a numeric NOT NULL, b numeric NOT NULL, h numeric NOT NULL,
+    PRIMARY KEY (book, leaf)
+) WITH (fillfactor = 70);
+CREATE TABLE digest_delta (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    book text NOT NULL, leaf bigint NOT NULL,
+    n bigint NOT NULL, a numeric NOT NULL, b numeric NOT NULL, h numeric NOT NULL
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
+CALL kit_grant('SELECT', 'digest_book');
+CALL kit_grant('SELECT', 'digest');
+CALL kit_grant('SELECT', 'digest_delta');
+
+-- One SELECT over `source` (a transition table or the table itself) for one book.
+CREATE FUNCTION digest_select(book digest_book, source text, sign text, extra text DEFAULT 'true') RETURNS text LANGUAGE sql STABLE AS $$
+    SELECT format(
+        'SELECT %L::text, (%s) >> 8, %scount(*), %scoalesce(sum(%s), 0)::numeric, %s, %scoalesce(sum((%s)::numeric * (hashint8extended((%s) * 100003 + (%s), 1) | 1)%s), 0)
+         FROM %s WHERE (%s) AND (%s) GROUP BY (%s) >> 8',
+        book.book, book.position, sign, sign, book.a,
+        CASE WHEN book.b = '0' THEN '0::numeric' ELSE format('%scoalesce(sum(%s), 0)::numeric', sign, book.b) END,
+        sign, book.a, book.position, book.line,
+        CASE WHEN book.b = '0' THEN '' ELSE format(' + (%s)::numeric * (hashint8extended((%s) * 100003 + (%s), 2) | 1)', book.b, book.position, book.line) END,
+        source, book.condition, extra, book.position);
+$$;
+
+-- CALL digest_attach('shipped_line', '[{"measure": 4, "book": "shipped_line", "a": "to_micro - from_micro", "b": "0", "where": "kind = ''goods''"}, …]')
+-- A trigger function of its own per table: dynamic SQL inside a trigger would be planned at every statement.
+CREATE PROCEDURE digest_attach(tab text, books jsonb) LANGUAGE plpgsql AS $$
+DECLARE
+    entry jsonb;
+    book digest_book;
+    plus text;
+    minus text;
+    part regclass;
+BEGIN
+    FOR entry IN SELECT jsonb_array_elements(books) LOOP
+        INSERT INTO digest_book (book, measure, tab, position, line, chain, order_no, a, b, condition)
+        VALUES (entry ->> 'book', (entry ->> 'measure')::integer, tab,
+            coalesce(entry ->> 'position', 'position'), coalesce(entry ->> 'line', 'line_no'),
+            coalesce(entry ->> 'chain', 'order_id::text'), coalesce(entry ->> 'order_no', 'order_no'),
+            entry ->> 'a', coalesce(entry ->> 'b', '0'), coalesce(entry ->> 'where', 'true'))
+        RETURNING * INTO book;
+        -- A wrong name shall fail here, in the migration, and not at the first order.
+        EXECUTE format('SELECT (%s)::bigint, (%s)::bigint, (%s)::text, (%s)::text, (%s)::bigint, (%s)::bigint FROM %I WHERE %s LIMIT 0',
+            book.position, book.line, book.chain, book.order_no, book.a, book.b, tab, book.condition);
+    END LOOP;
+    SELECT string_agg(digest_select(d, 'new_rows', ''), ' UNION ALL '), string_agg(digest_select(d, 'old_rows', '-'), ' UNION ALL ')
+    INTO plus, minus FROM digest_book d WHERE d.tab = digest_attach.tab;
+    EXECUTE format('CREATE FUNCTION %I() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS %L', 'digest_insert_' || tab,
+        'BEGIN INSERT INTO digest_delta (book, leaf, n, a, b, h) ' || plus || '; RETURN NULL; END');
+    EXECUTE format('CREATE FUNCTION %I() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS %L', 'digest_delete_' || tab,
+        'BEGIN INSERT INTO digest_delta (book, leaf, n, a, b, h) ' || minus || '; RETURN NULL; END');
+    EXECUTE format('CREATE FUNCTION %I() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS %L', 'digest_update_' || tab,
+        'BEGIN INSERT INTO digest_delta (book, leaf, n, a, b, h) ' || plus || ' UNION ALL ' || minus || '; RETURN NULL; END');
+    FOR part IN SELECT p.part FROM parts_of(tab) p LOOP
+        EXECUTE format('CREATE TRIGGER digest_insert AFTER INSERT ON %s REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION %I()', part, 'digest_insert_' || tab);
+        EXECUTE format('CREATE TRIGGER digest_delete AFTER DELETE ON %s REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION %I()', part, 'digest_delete_' || tab);
+        EXECUTE format('CREATE TRIGGER digest_update AFTER UPDATE ON %s REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION %I()', part, 'digest_update_' || tab);
+        EXECUTE format('CREATE TRIGGER digest_truncate BEFORE TRUNCATE ON %s FOR EACH STATEMENT EXECUTE FUNCTION refuse_truncate()', part);
+        EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER digest_insert, ENABLE ALWAYS TRIGGER digest_delete, '
+            'ENABLE ALWAYS TRIGGER digest_update, ENABLE ALWAYS TRIGGER digest_truncate', part);
+    END LOOP;
+END $$;
+
+-- Merges what the triggers appended. Replicas may fold at once: each takes other deltas, and the order prevents deadlocks.
+CREATE FUNCTION fold_digest() RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    WITH taken AS (
+        DELETE FROM digest_delta WHERE id IN (SELECT id FROM digest_delta ORDER BY id LIMIT 5000 FOR UPDATE SKIP LOCKED)
+        RETURNING book, leaf, n, a, b, h
+    ), summed AS (
+        SELECT book, leaf, sum(n)::bigint AS n, sum(a) AS a, sum(b) AS b, sum(h) AS h FROM taken GROUP BY book, leaf
+    )
+    INSERT INTO digest AS d (book, leaf, n, a, b, h) SELECT book, leaf, n, a, b, h FROM summed ORDER BY book, leaf
+    ON CONFLICT (book, leaf) DO UPDATE SET n = d.n + excluded.n, a = d.a + excluded.a, b = d.b + excluded.b, h = d.h + excluded.h;
+$$;
+
+-- Leaves whose digest is not what the rows give: a disabled trigger, a detached partition, an edit of the digest itself.
+CREATE FUNCTION scrub_digest(first_leaf bigint, last_leaf bigint) RETURNS TABLE (book text, leaf bigint, kept text, facts text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+    one digest_book;
+BEGIN
+    FOR one IN SELECT * FROM digest_book ORDER BY digest_book.book LOOP
+        RETURN QUERY EXECUTE format(
+            'SELECT %1$L::text, coalesce(d.leaf, r.leaf), format(''%%s rows, a=%%s, b=%%s'', coalesce(d.n, 0), coalesce(d.a, 0), coalesce(d.b, 0)),
+                    format(''%%s rows, a=%%s, b=%%s'', coalesce(r.n, 0), coalesce(r.a, 0), coalesce(r.b, 0))
+             FROM (SELECT leaf, sum(n) AS n, sum(a) AS a, sum(b) AS b, sum(h) AS h
+                   FROM (SELECT leaf, n, a, b, h FROM digest WHERE book = %1$L AND leaf BETWEEN $1 AND $2
+                         UNION ALL SELECT leaf, n, a, b, h FROM digest_delta WHERE book = %1$L AND leaf BETWEEN $1 AND $2) x GROUP BY leaf) d
+             FULL JOIN (%2$s) r (book, leaf, n, a, b, h) ON r.leaf = d.leaf
+             WHERE (coalesce(d.n, 0), coalesce(d.a, 0), coalesce(d.b, 0), coalesce(d.h, 0))
+                IS DISTINCT FROM (coalesce(r.n, 0), coalesce(r.a, 0), coalesce(r.b, 0), coalesce(r.h, 0))',
+            one.book, digest_select(one, quote_ident(one.tab), '', format('(%s) >= $1 << 8 AND (%s) < ($2 + 1) << 8', one.position, one.position)))
+        USING first_leaf, last_leaf;
+    END LOOP;
+END $$;
+
+-- Fact tables and partitions whose triggers are missing or not ENABLE ALWAYS.
+CREATE FUNCTION unarmed_tables() RETURNS TABLE (tab text, missing text) LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT part.part::text, wanted.name
+    FROM (SELECT f.tab, name FROM fact_tables f, unnest(ARRAY['tamper_insert', 'tamper_delete', 'tamper_update', 'tamper_truncate']) name
+          UNION SELECT d.tab, name FROM digest_book d, unnest(ARRAY['digest_insert', 'digest_delete', 'digest_update', 'digest_truncate']) name) wanted
+    CROSS JOIN LATERAL parts_of(wanted.tab) part
+    WHERE NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = part.part AND t.tgname = wanted.name AND t.tgenabled = 'A')
+    ORDER BY 1, 2;
+$$;

@@ -1,0 +1,245 @@
+"""The outbox: what a transaction announces is a row of it, and goes to the stream after the commit.
+
+Right after it, in the good case, in one atomic publish; by the relay, where the process died or the broker was away.
+So an event may be published twice and never be forgotten; consumers key on business ids.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import asyncpg
+import structlog
+from msgspec import Struct
+from nats.aio.client import Client
+from tieout.contracts.event import Notice, event_id
+from tieout.contracts.streams import notice_subject, stream_of
+from tieout.servicekit import sql
+from tieout.servicekit.errors import Cause, cause_of
+from tieout.servicekit.letters import LETTERS_STREAM
+from tieout.servicekit.received import encode
+from tieout.servicekit.wire import publish_atomic
+
+if TYPE_CHECKING:
+    from tieout.servicekit.database import Connection, Transaction
+
+statements = sql.load(__file__)
+log = structlog.get_logger(__name__)
+
+MESSAGE_BYTES_MAX = 1_000_000  # The broker takes 1 MiB with headers.
+BATCH_MESSAGES_MAX = 999  # The broker takes 1,000 in one atomic batch; one is the notice.
+BATCH_BYTES_MAX = 4 << 20
+ROOM = 8  # Transactions that may be under way or committed but unpublished, in one process.
+RELAY_SECONDS = 1.0
+SWEEP_ROWS = 20  # As in the statement.
+OVERDUE_SECONDS = 5.0  # Older rows were left behind by a process that died.
+
+
+class Part(Struct):
+    """One row of the outbox: one atomic publish."""
+
+    batch: int
+    stream: str
+    messages: list[tuple[str, bytes]]
+
+
+class Outbox:
+    """Without `connect` it only writes rows: enough for tests of a flow, and for a service whose broker is away."""
+
+    def __init__(self, service: str) -> None:
+        self.service = service
+        self.stream = stream_of(service)
+        self.room = asyncio.Semaphore(ROOM)
+        self.open = asyncio.Event()  # Set by the audit: until then nothing new is published.
+        self.published = 0
+        self.failed = 0
+        self.created: datetime | None = None
+        self._nats: Client | None = None
+        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+        self._one_at_a_time = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._in_flight: set[int] = set()
+        self._left: set[int] = set()  # Failed here: the relay need not wait until they are overdue.
+
+    def connect(self, connection: Client, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+        """`pool` writes the marks; its commits need not wait for the disk."""
+        self._nats = connection
+        self._pool = pool
+
+    async def write(self, connection: "Connection[asyncpg.Record]", tx: "Transaction") -> list[Part]:
+        """The rows of a transaction, inside it."""
+        parts = []
+        order = _in_order(tx.announced)
+        for chunk in _chunks(tx.announced, order):
+            events = [tx.announced[index] for index in chunk]
+            told = [tx.told[index] for index in chunk]
+            chains, order_nos, companies, causes = zip(*told, strict=True)
+            positions = tuple(event[0] for event in events)
+            notice = Notice(
+                tx.time,
+                tuple(event[2] for event in events),
+                tuple(event[1] for event in events),
+                positions,
+                chains,
+                order_nos,
+                companies,
+                causes,
+            )
+            subject = notice_subject(self.service)
+            ids: list[Any] = [event[1] for event in events]
+            ids.append(event_id(subject, positions[0]))
+            messages = [(event[2], event[3]) for event in events]
+            messages.append((subject, encode(notice)))
+            parts.append(await self._row(connection, self.stream, list(positions), ids, messages))
+        if tx.letters:
+            for first in range(0, len(tx.letters), 4):  # Letters may be as large as messages may.
+                some = tx.letters[first : first + 4]
+                ids = [letter[0] for letter in some]
+                parts.append(
+                    await self._row(connection, LETTERS_STREAM, [], ids, [(letter[1], letter[2]) for letter in some])
+                )
+        return parts
+
+    async def _row(
+        self,
+        connection: "Connection[asyncpg.Record]",
+        stream: str,
+        positions: list[int],
+        ids: Sequence[str | UUID],
+        messages: list[tuple[str, bytes]],
+    ) -> Part:
+        batch = await connection.fetchval(
+            statements.write,
+            stream,
+            positions,
+            positions[0] if positions else None,
+            positions[-1] if positions else None,
+            ids,
+            [message[0] for message in messages],
+            [message[1] for message in messages],
+        )
+        return Part(batch, stream, messages)
+
+    def publish_soon(self, parts: list[Part]) -> None:
+        """Called with the room taken; gives it back when the parts are published or left to the relay."""
+        if self._nats is None or not self.open.is_set():
+            self._left.update(part.batch for part in parts)
+            self.room.release()
+            return
+        self._in_flight.update(part.batch for part in parts)
+        task = asyncio.create_task(self._publish_all(parts))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _publish_all(self, parts: list[Part]) -> None:
+        try:
+            for part in parts:
+                try:
+                    await self._publish(part)
+                except Exception as error:
+                    self.failed += 1
+                    self._left.add(part.batch)
+                    log.warning("left to the relay", batch=part.batch, stream=part.stream, error=repr(error))
+        finally:
+            self._in_flight.difference_update(part.batch for part in parts)
+            self.room.release()
+
+    async def _publish(self, part: Part) -> None:
+        assert self._nats is not None
+        assert self._pool is not None
+        async with self._one_at_a_time:  # In order, as long as nothing fails; and the broker allows few open batches.
+            _, last = await publish_atomic(self._nats, self.service, part.messages)
+        self.published += len(part.messages)
+        created = self.created if part.stream == self.stream else None
+        await self._pool.execute(statements.sent, part.batch, last - len(part.messages) + 1, last, created)
+
+    async def relay(self) -> None:
+        """For ever: publish what was left behind."""
+        while True:
+            await asyncio.sleep(RELAY_SECONDS)
+            if not self.open.is_set():
+                continue
+            try:
+                while await self.sweep() == SWEEP_ROWS:
+                    pass
+            except Exception as error:
+                if cause_of(error) not in (Cause.PASSING, Cause.AGAIN):
+                    log.exception("relay failed")
+                else:
+                    log.warning("relay waits", error=repr(error))
+
+    async def sweep(self, overdue_seconds: float = OVERDUE_SECONDS) -> int:
+        """Publish rows that nobody is publishing: failed ones at once, others when they are overdue."""
+        assert self._nats is not None
+        assert self._pool is not None
+        asked = list(self._left)
+        away: dict[str, Exception] = {}
+        async with self._pool.acquire() as connection, connection.transaction():
+            rows = await connection.fetch(statements.unsent, list(self._in_flight), asked, overdue_seconds)
+            for row in rows:
+                if row["stream"] in away:
+                    continue  # The next one would fail as well; but another stream may be there.
+                messages = list(zip(row["subjects"], row["bodies"], strict=True))
+                try:
+                    async with self._one_at_a_time:
+                        _, last = await publish_atomic(self._nats, self.service, messages)
+                except Exception as error:
+                    if cause_of(error) is not Cause.PASSING:
+                        raise
+                    away[row["stream"]] = error
+                    continue
+                created = self.created if row["stream"] == self.stream else None
+                await connection.execute(statements.sent, row["batch"], last - len(messages) + 1, last, created)
+                self.published += len(messages)
+                self._left.discard(row["batch"])
+        for stream, error in away.items():
+            log.warning("relay waits", stream=stream, error=repr(error))
+        if away:
+            return 0
+        if len(rows) < SWEEP_ROWS:
+            self._left.difference_update(asked)  # What was not found has been sent by another replica.
+        return len(rows)
+
+    def disconnected(self) -> None:
+        """Nobody will answer what is under way; the relay publishes it after the audit that follows the reconnect."""
+        self.open.clear()
+        for task in self._tasks:
+            task.cancel()
+
+    async def flush(self, seconds: float) -> None:
+        """Wait for what is under way, at the end of the process."""
+        if self._tasks:
+            await asyncio.wait(set(self._tasks), timeout=seconds)
+        for task in self._tasks:
+            task.cancel()
+        with contextlib.suppress(Exception):
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def _in_order(announced: list[tuple[int, str, str, bytes]]) -> list[int]:
+    """Indices by position: a notice promises that order, and it makes the first position the lowest."""
+    positions = [event[0] for event in announced]
+    indices = list(range(len(positions)))
+    if any(later < earlier for earlier, later in zip(positions, positions[1:], strict=False)):
+        indices.sort(key=positions.__getitem__)
+    return indices
+
+
+def _chunks(announced: list[tuple[int, str, str, bytes]], order: list[int]) -> list[list[int]]:
+    """Cut where an atomic batch would have too many messages or bytes."""
+    chunks: list[list[int]] = []
+    current: list[int] = []
+    size = 0
+    for index in order:
+        length = len(announced[index][3])
+        if current and (len(current) == BATCH_MESSAGES_MAX or size + length > BATCH_BYTES_MAX):
+            chunks.append(current)
+            current, size = [], 0
+        current.append(index)
+        size += length
+    if current:
+        chunks.append(current)
+    return chunks

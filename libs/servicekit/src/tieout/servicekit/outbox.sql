@@ -1,0 +1,51 @@
+-- name: write
+-- One row is one atomic publish.
+INSERT INTO outbox (stream, pos, first_pos, last_pos, ids, subjects, bodies)
+VALUES ($1, $2::bigint[], $3, $4, $5::uuid[], $6::text[], $7::bytea[]) RETURNING batch;
+
+-- name: sent
+-- On a connection whose commits do not wait for the disk: a lost mark costs one publish more, never an event.
+UPDATE outbox SET first_seq = $2, last_seq = $3, seqs = NULL, stream_created = $4 WHERE batch = $1;
+
+-- name: sent_apart
+-- The audit put single messages behind the others: their sequences are no longer consecutive.
+UPDATE outbox SET first_seq = $2, last_seq = $3, seqs = $4::bigint[], stream_created = $5 WHERE batch = $1;
+
+-- name: unsent
+-- Rows that another replica is publishing are locked, and passed over.
+SELECT batch, stream, pos, subjects, bodies FROM outbox
+WHERE first_seq IS NULL AND NOT batch = ANY($1::bigint[])
+  AND (batch = ANY($2::bigint[]) OR written_at < now() - make_interval(secs => $3))
+ORDER BY batch LIMIT 20 FOR UPDATE SKIP LOCKED;
+
+-- name: waiting
+-- For health: how many batches lie here unpublished, and since when.
+SELECT count(*) AS batches, coalesce(extract(epoch FROM clock_timestamp() - min(written_at)), 0)::float8 AS seconds
+FROM outbox WHERE first_seq IS NULL;
+
+-- name: top_sequence
+-- The highest sequence that the broker ever gave us. A new stream begins above it: no number is given out twice.
+SELECT coalesce(max(last_seq), 0) FROM outbox WHERE stream = $1;
+
+-- name: newest_sent
+SELECT batch, stream_created FROM outbox WHERE stream = $1 AND first_seq IS NOT NULL ORDER BY batch DESC LIMIT $2;
+
+-- name: all_sent
+-- Only what is young enough to be in the stream still.
+SELECT batch, stream_created FROM outbox
+WHERE stream = $1 AND first_seq IS NOT NULL AND written_at > now() - make_interval(hours => $2) ORDER BY batch;
+
+-- name: ends
+-- First and last message: enough to see whether a batch is there, as it was stored whole.
+SELECT first_seq, last_seq, bodies[1] AS first_body, bodies[cardinality(bodies)] AS last_body FROM outbox WHERE batch = $1;
+
+-- name: whole
+SELECT subjects, bodies, coalesce(seqs, (SELECT array_agg(first_seq + g - 1 ORDER BY g) FROM generate_series(1, cardinality(bodies)) g)) AS seqs
+FROM outbox WHERE batch = $1 FOR UPDATE;
+
+-- name: restate_mark
+SELECT restate_mark();
+
+-- name: prune
+-- Published, older than the retention, and below what every consumer has confirmed.
+DELETE FROM outbox WHERE stream = $1 AND last_seq <= $2 AND written_at < now() - make_interval(hours => $3);

@@ -1,0 +1,60 @@
+"""Settings come from the environment, once, at the start: TIEOUT_<FIELD>. Secrets come from files, never from values.
+
+A service adds its own fields by subclassing; every field has a safe default, so that an old deployment keeps starting.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+from msgspec import Struct
+from tieout.servicekit.errors import Misconfigured
+
+Own = TypeVar("Own", bound="Settings")
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    database_url: str = ""  # postgresql://inventory_app@127.0.0.1:5432/tieout_inventory
+    database_password_file: str = ""
+    owner_url: str = ""  # For `migrate` only.
+    owner_password_file: str = ""
+    database_connections_max: int = 8
+    nats_url: str = "nats://127.0.0.1:4222"
+    nats_user: str = ""
+    nats_password_file: str = ""
+    stream_replicas: int = 1
+    stream_max_age_days: int = 14
+    outbox_retention_hours: int = 168  # Below the streams' age: what the outbox still has can be published again.
+    log: str = "json"  # json | text
+    log_level: str = "info"
+    stop_seconds_max: float = 10.0
+
+    @classmethod
+    def from_environment(cls: type[Own], environment: Mapping[str, str] | None = None) -> Own:
+        """What TIEOUT_ variables say, converted to each field's type; variables that name no field are somebody else's."""
+        return _read(cls, os.environ if environment is None else environment)
+
+
+def _read(kind: type[Own], environment: Mapping[str, str]) -> Own:
+    found = {}
+    for field in msgspec.structs.fields(kind):
+        variable = f"TIEOUT_{field.name.upper()}"
+        if variable not in environment:
+            continue
+        try:
+            found[field.name] = msgspec.convert(environment[variable], field.type, strict=False)
+        except msgspec.ValidationError as error:
+            raise Misconfigured(f"{variable}={environment[variable]!r}: {error}. Set it to a {field.type}.") from None
+    return kind(**found)
+
+
+def secret(path: str, variable: str) -> str | None:
+    """Content of a secret file without its line end; None where no file is named."""
+    if not path:
+        return None
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Misconfigured(f"{variable}={path!r} cannot be read: {error}. Check that the file exists.") from None

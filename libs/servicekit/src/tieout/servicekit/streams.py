@@ -1,0 +1,164 @@
+"""The service's own stream: created, kept as the contracts say, and compared with the outbox.
+
+Uses of the JetStream API, for permissions: STREAM.INFO, CREATE, UPDATE, PURGE of the own stream; DIRECT.GET and
+CONSUMER.LIST of it; CONSUMER.INFO, CONSUMER.CREATE (with and without filter), CONSUMER.MSG.NEXT of the own durables on
+other producers' streams.
+"""
+
+import asyncio
+import json
+from typing import Any
+
+import structlog
+from nats.js import JetStreamContext
+from nats.js.api import DiscardPolicy, StorageType, StreamConfig, StreamState
+from nats.js.errors import APIError, NotFoundError
+from tieout.contracts.streams import DEAD_STREAM, DEAD_SUBJECT, stream_of, subjects_of
+from tieout.servicekit.outbox import MESSAGE_BYTES_MAX, Outbox, statements
+from tieout.servicekit.wire import publish_atomic, when
+
+log = structlog.get_logger(__name__)
+
+NEWEST_AUDITED = 5  # Batches compared at the start, on every reconnect and each minute; all of them on a mismatch.
+AT_ONCE = 64
+
+
+def own_stream(service: str, *, replicas: int, max_age_days: int) -> StreamConfig:
+    return _stream(stream_of(service), list(subjects_of(service)), replicas, max_age_days)
+
+
+def dead_stream(*, replicas: int, max_age_days: int) -> StreamConfig:
+    return _stream(DEAD_STREAM, [DEAD_SUBJECT], replicas, max_age_days)
+
+
+def _stream(name: str, subjects: list[str], replicas: int, max_age_days: int) -> StreamConfig:
+    return StreamConfig(
+        name=name,
+        subjects=subjects,
+        storage=StorageType.FILE,
+        discard=DiscardPolicy.NEW,
+        max_age=max_age_days * 86_400,
+        num_replicas=replicas,
+        allow_atomic=True,
+        allow_direct=True,
+    )
+
+
+async def ensure_stream(js: JetStreamContext, config: StreamConfig, *, first_sequence: int = 1) -> Any:
+    """The stream's info. Created above every sequence ever given out; updated where its settings are older."""
+    assert config.name is not None
+    try:
+        info = await js.stream_info(config.name)
+    except NotFoundError:
+        config.first_seq = first_sequence
+        log.info("stream created", stream=config.name, first_sequence=first_sequence)
+        return await js.add_stream(config)
+    found = info.config
+    wanted = (sorted(config.subjects or ()), config.max_age, config.num_replicas, True, True)
+    if wanted != (
+        sorted(found.subjects or ()),
+        found.max_age,
+        found.num_replicas,
+        found.allow_atomic,
+        found.allow_direct,
+    ):
+        found.subjects, found.max_age, found.num_replicas = config.subjects, config.max_age, config.num_replicas
+        found.allow_atomic, found.allow_direct = True, True
+        info = await js.update_stream(found)
+    if info.state.messages == 0 and info.state.last_seq < first_sequence - 1:  # Emptied, but still there.
+        await js._api_request(f"{js._prefix}.STREAM.PURGE.{config.name}", json.dumps({"seq": first_sequence}).encode())
+        info = await js.stream_info(config.name)
+    return info
+
+
+class Audit:
+    """Compares the stream with the outbox, and publishes again what the broker lost.
+
+    A sequence that exists proves nothing: after the loss of a stream's tail its numbers are used again. So the stored
+    bytes are compared with ours.
+    """
+
+    def __init__(
+        self, js: JetStreamContext, outbox: Outbox, pool: Any, config: StreamConfig, retention_hours: int
+    ) -> None:
+        self._js = js
+        self._outbox = outbox
+        self._pool = pool
+        self._config = config
+        self._retention_hours = retention_hours
+        self.lost = 0
+
+    async def run(self) -> int:
+        """Number of messages published again. Afterwards the outbox may publish."""
+        outbox = self._outbox
+        top: int = await self._pool.fetchval(statements.top_sequence, outbox.stream)
+        info = await ensure_stream(self._js, self._config, first_sequence=top + 1)
+        created = when(info.created)
+        newest = await self._pool.fetch(statements.newest_sent, outbox.stream, NEWEST_AUDITED)
+        changed = any(row["stream_created"] is not None and row["stream_created"] != created for row in newest[:1])
+        outbox.created = created
+        lost = 0
+        if changed or not all([await self._is_there(row["batch"], info.state) for row in newest]):
+            for row in await self._pool.fetch(statements.all_sent, outbox.stream, self._retention_hours):
+                lost += await self._restore(row["batch"], info.state)
+            await self._pool.execute(statements.restate_mark)
+            log.warning(
+                "the broker had lost messages" if lost else "stream audited", stream=outbox.stream, published_again=lost
+            )
+        self.lost += lost
+        outbox.open.set()
+        return lost
+
+    async def _stored(self, sequence: int, state: StreamState) -> bytes | None:
+        if not state.first_seq <= sequence <= state.last_seq:
+            return None
+        try:
+            return (await self._js.get_msg(self._config.name or "", sequence, direct=True)).data or b""
+        except (NotFoundError, APIError):
+            return None
+
+    async def _is_there(self, batch: int, state: StreamState) -> bool:
+        row = await self._pool.fetchrow(statements.ends, batch)
+        if row is None:
+            return True  # Pruned meanwhile.
+        stored = [await self._stored(row[end], state) for end in ("first_seq", "last_seq")]
+        return stored == [row["first_body"], row["last_body"]]
+
+    async def _restore(self, batch: int, state: StreamState) -> int:
+        if await self._is_there(batch, state):
+            return 0
+        async with self._pool.acquire() as connection, connection.transaction():
+            row = await connection.fetchrow(statements.whole, batch)
+            if row is None:
+                return 0
+            sequences = list(row["seqs"])
+            missing = []
+            for first in range(0, len(sequences), AT_ONCE):
+                some = range(first, min(first + AT_ONCE, len(sequences)))
+                found = await asyncio.gather(*[self._stored(sequences[index], state) for index in some])
+                missing += [index for index, body in zip(some, found, strict=True) if body != row["bodies"][index]]
+            if not missing:
+                return 0
+            messages = [(row["subjects"][index], row["bodies"][index]) for index in missing]
+            _, last = await publish_atomic(self._js._nc, self._outbox.service, messages)
+            for offset, index in enumerate(missing):
+                sequences[index] = last - len(missing) + 1 + offset
+            whole = sequences == list(range(sequences[0], sequences[0] + len(sequences)))
+            if whole:
+                await connection.execute(statements.sent, batch, sequences[0], sequences[-1], self._outbox.created)
+            else:
+                await connection.execute(
+                    statements.sent_apart, batch, sequences[0], max(sequences), sequences, self._outbox.created
+                )
+        return len(missing)
+
+    async def prune(self) -> None:
+        """Forget what is older than the retention and confirmed by every consumer."""
+        consumers = await self._js.consumers_info(self._config.name or "")
+        floors = [consumer.ack_floor.stream_seq for consumer in consumers if consumer.ack_floor]
+        info = await self._js.stream_info(self._config.name or "")
+        floor = min(floors, default=info.state.last_seq)
+        await self._pool.execute(statements.prune, self._outbox.stream, floor, self._retention_hours)
+
+
+__all__ = ["MESSAGE_BYTES_MAX", "Audit", "dead_stream", "ensure_stream", "own_stream"]
