@@ -49,13 +49,17 @@ class Book:
         value = f"({a})::numeric * {weight}"
         if b != "0":
             value += f" + ({b})::numeric * (hashint8extended(({place}) * 100003 + ({line}), 2) | 1)"
-        # Whole leaves from the digest and its deltas, the begun one from the rows themselves: one statement, one snapshot.
+        leaf = f"($1::bigint >> {LEAF_BITS})"
+        # Whole leaves from the digest and its deltas, the begun one from the rows: one statement, one snapshot.
         self.digest = f"""
-            SELECT CASE WHEN $2 THEN leaf ELSE -1 END AS leaf, sum(n)::bigint AS n, sum(a)::bigint AS a, sum(b)::bigint AS b, sum(h)::text AS h
-            FROM (SELECT leaf, n, a, b, h FROM digest WHERE book = $3 AND leaf < ($1::bigint >> {LEAF_BITS})
-                  UNION ALL SELECT leaf, n, a, b, h FROM digest_delta WHERE book = $3 AND leaf < ($1::bigint >> {LEAF_BITS})
-                  UNION ALL SELECT $1::bigint >> {LEAF_BITS}, count(*), coalesce(sum({a}), 0), coalesce(sum({b}), 0), coalesce(sum({value}), 0)
-                  FROM {tab} WHERE {place} >= (($1::bigint >> {LEAF_BITS}) << {LEAF_BITS}) AND {place} <= $1 AND ({where})) x
+            SELECT CASE WHEN $2 THEN leaf ELSE -1 END AS leaf,
+                   sum(n)::bigint AS n, sum(a)::bigint AS a, sum(b)::bigint AS b, sum(h)::text AS h
+            FROM (SELECT leaf, n, a, b, h FROM digest WHERE book = $3 AND leaf < {leaf}
+                  UNION ALL
+                  SELECT leaf, n, a, b, h FROM digest_delta WHERE book = $3 AND leaf < {leaf}
+                  UNION ALL
+                  SELECT {leaf}, count(*), coalesce(sum({a}), 0), coalesce(sum({b}), 0), coalesce(sum({value}), 0)
+                  FROM {tab} WHERE {place} >= ({leaf} << {LEAF_BITS}) AND {place} <= $1 AND ({where})) x
             GROUP BY 1 HAVING sum(n) <> 0 OR sum(h) <> 0 OR sum(a) <> 0 ORDER BY 1"""  # noqa: S608
         self.rows = f"""
             SELECT {place} AS position, ({line})::bigint AS line, coalesce(({row["chain"]})::text, '') AS chain,
@@ -149,24 +153,24 @@ class Evidence:
         rules = ["touched_by_hand", "triggers_armed", "digest_is_rows"]
         found: list[Violation] = []
         async with database.read() as connection:
-            for row in await connection.fetch(statements.touched):
-                found.append(_touched(row))
-            for row in await connection.fetch(statements.unarmed):
-                found.append(
-                    Violation("triggers_armed", row["tab"], f"{row['missing']} is missing or disabled", "ENABLE ALWAYS")
-                )
+            found.extend(_touched(row) for row in await connection.fetch(statements.touched))
+            found.extend(
+                Violation("triggers_armed", row["tab"], f"{row['missing']} is missing or disabled", "ENABLE ALWAYS")
+                for row in await connection.fetch(statements.unarmed)
+            )
             last: int = await connection.fetchval(statements.last_leaf)
             for first in range(0, last + 1, SCRUB_LEAVES):
-                for row in await connection.fetch(statements.scrub, first, min(last, first + SCRUB_LEAVES - 1)):
-                    found.append(
-                        Violation("digest_is_rows", f"{row['book']}, leaf {row['leaf']}", row["kept"], row["facts"])
-                    )
+                wrong = await connection.fetch(statements.scrub, first, min(last, first + SCRUB_LEAVES - 1))
+                found.extend(
+                    Violation("digest_is_rows", f"{row['book']}, leaf {row['leaf']}", row["kept"], row["facts"])
+                    for row in wrong
+                )
             for rule, statement in self._violations or ():
                 rules.append(rule)
-                for row in await connection.fetch(statement):
-                    found.append(
-                        Violation(rule, str(row["key"]), str(row["kept"]), str(row["facts"]), str(row["detail"] or ""))
-                    )
+                found.extend(
+                    Violation(rule, str(row["key"]), str(row["kept"]), str(row["facts"]), str(row["detail"] or ""))
+                    for row in await connection.fetch(statement)
+                )
         return Violations(tuple(rules), tuple(found))
 
     async def fold(self) -> None:

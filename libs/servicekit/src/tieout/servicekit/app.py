@@ -22,6 +22,7 @@ from typing import Any
 import asyncpg
 import structlog
 from faststream.nats import NatsBroker
+from faststream.security import SASLPlaintext
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 from tieout.contracts.agreement import (
@@ -68,7 +69,7 @@ class Service:
         settings: Settings,
         *,
         migrations: Path,
-        flows: Sequence[BatchFlow[Any]] = (),
+        flows: Sequence[BatchFlow] = (),
         operations: Sequence[Answers[Any, Any]] = (),
         trail: Callable[[TrailRequest, Database], Awaitable[Trail]] | None = None,
         violations: sql.Statements | None = None,
@@ -99,11 +100,11 @@ class Service:
     @property
     def nats(self) -> Client:
         """The connection, for tasks that need it raw."""
-        return self.broker.config.connection_state.connection
+        return typing.cast("Client", self.broker.config.connection_state.connection)
 
     @property
     def jetstream(self) -> JetStreamContext:
-        return self.broker.config.connection_state.stream
+        return typing.cast("JetStreamContext", self.broker.config.connection_state.stream)
 
     # ------------------------------------------------------------------ start
 
@@ -150,26 +151,22 @@ class Service:
 
     def _make_broker(self) -> NatsBroker:
         settings = self.settings
-        options: dict[str, Any] = {}
+        options: dict[str, Any] = {"reconnect_time_wait": 0.2, "max_reconnect_attempts": -1}
         if settings.nats_user:
-            options["user"] = settings.nats_user
-            options["password"] = secret(settings.nats_password_file, "TIEOUT_NATS_PASSWORD_FILE") or ""
-        broker = NatsBroker(
+            password = secret(settings.nats_password_file, "TIEOUT_NATS_PASSWORD_FILE") or ""
+            options["security"] = SASLPlaintext(username=settings.nats_user, password=password)
+        return NatsBroker(
             settings.nats_url,
             name=f"tieout-{self.name}",
             inbox_prefix=f"_INBOX_{settings.nats_user or self.name}",
             apply_types=False,
             logger=None,
             pending_size=64 << 20,
-            max_reconnect_attempts=-1,
-            reconnect_time_wait=0.2,
-            allow_reconnect=True,
             reconnected_cb=self._reconnected,
             disconnected_cb=self._disconnected,
             error_cb=_told,
+            **options,
         )
-        broker._connection_kwargs.update(options)
-        return broker
 
     def _spawn(self, work: Coroutine[Any, Any, Any], name: str) -> "asyncio.Task[Any]":
         """A task whose death ends the process: a half-dead service helps nobody, and the supervisor starts it again."""

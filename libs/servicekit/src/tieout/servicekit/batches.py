@@ -18,7 +18,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, cast
 
 import structlog
 from faststream import AckPolicy
@@ -37,7 +37,6 @@ from tieout.servicekit.wire import acknowledge, delivery
 
 log = structlog.get_logger(__name__)
 
-T = TypeVar("T")
 Function = Callable[[list[Received[Any]], Database], Awaitable[None]]
 
 LINGER_SECONDS = 0.01
@@ -51,7 +50,7 @@ PROBE_SECONDS = 10.0
 LATENCIES_KEPT = 512
 
 
-class BatchFlow(Generic[T]):
+class BatchFlow:
     """What `batch_flow` makes of a function. Call it with a batch and a database: that is how tests run it."""
 
     def __init__(
@@ -66,13 +65,13 @@ class BatchFlow(Generic[T]):
         self.__doc__ = function.__doc__
         self.__name__ = getattr(function, "__name__", hears.durable)
 
-    async def __call__(self, batch: list[Received[T]], database: Database) -> None:
+    async def __call__(self, batch: list[Received[Any]], database: Database) -> None:
         await self.function(batch, database)
 
 
 def batch_flow(
-    durable: str, *types: type[T], size: int = 500, linger_seconds: float = LINGER_SECONDS
-) -> Callable[[Callable[[list[Received[T]], Database], Awaitable[None]]], BatchFlow[T]]:
+    durable: str, *types: type[Any], size: int = 500, linger_seconds: float = LINGER_SECONDS
+) -> Callable[[Function], BatchFlow]:
     """A flow of contracts.streams.FLOWS. One call handles one batch in exactly one `database.transaction()`.
 
     `types` are the events that it hears, one for each subject; a narrower Struct with the same SUBJECT decodes only its
@@ -86,8 +85,8 @@ def batch_flow(
     if not bare and told != set(hears.subjects):
         raise Misconfigured(f"flow {durable!r} hears {sorted(hears.subjects)}, but its types have {sorted(told)}.")
 
-    def decorate(function: Callable[[list[Received[T]], Database], Awaitable[None]]) -> BatchFlow[T]:
-        return BatchFlow(hears, types, size, linger_seconds, cast("Function", function))
+    def decorate(function: Function) -> BatchFlow:
+        return BatchFlow(hears, types, size, linger_seconds, function)
 
     return decorate
 
@@ -106,7 +105,7 @@ async def _decoded(message: Any) -> list[Received[Any]]:
 class FlowSubscriber(BatchPullStreamSubscriber):
     """FastStream's batch subscriber, fed by a standing pull request, with bisecting and explicit acknowledgements."""
 
-    flow: BatchFlow[Any]
+    flow: BatchFlow
     database: Database
 
     async def _create_subscription(self) -> None:
@@ -430,7 +429,7 @@ class FlowSubscriber(BatchPullStreamSubscriber):
         return found
 
 
-def subscribe(broker: NatsBroker, flow: BatchFlow[Any], database: Database) -> FlowSubscriber:
+def subscribe(broker: NatsBroker, flow: BatchFlow, database: Database) -> FlowSubscriber:
     """Let FastStream build its subscriber, then change what feeds it."""
     subscriber = broker.subscriber(
         flow.hears.subjects[0],

@@ -25,8 +25,10 @@ _WAKE = "UPDATE parked SET due_at = now() WHERE key = ANY($1::text[])"
 _TAKE = "DELETE FROM parked WHERE durable = $1 AND event_id = ANY($2::text[])"
 _PARK = """
 INSERT INTO parked (durable, event_id, key, reason, subject, body, stream, stream_sequence, position, attempts, due_at)
-SELECT durable, event_id, key, reason, subject, body, stream, stream_sequence, position, attempts, now() + make_interval(secs => seconds)
-FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[], $7::text[], $8::bigint[], $9::bigint[], $10::integer[], $11::float8[])
+SELECT durable, event_id, key, reason, subject, body, stream, stream_sequence, position, attempts,
+       now() + make_interval(secs => seconds)
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[], $7::text[],
+            $8::bigint[], $9::bigint[], $10::integer[], $11::float8[])
   AS p (durable, event_id, key, reason, subject, body, stream, stream_sequence, position, attempts, seconds)
 ON CONFLICT (durable, event_id) DO UPDATE SET key = excluded.key, reason = excluded.reason, due_at = excluded.due_at
 """

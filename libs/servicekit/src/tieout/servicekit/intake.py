@@ -95,7 +95,7 @@ class Intake:
             self.again()
 
     def again(self) -> None:
-        """At the start, after a reconnect, a 409 or a 503: the broker does not know our request, perhaps not the consumer."""
+        """At the start, after a reconnect, a 409 or a 503: the broker knows no request of ours, perhaps no consumer."""
         self._owed = 0
         if self._repair is None or self._repair.done():
             self._repair = asyncio.create_task(self._make_sure())
@@ -157,14 +157,14 @@ class Intake:
                     await acknowledge(self._nats, [m.reply for m in (*self._in_hand, *self._queue)], b"+WPI")
 
     async def close(self) -> None:
-        """Ask for no more; every request ends by itself, full or with a 408; only then unsubscribe. Nothing is dropped."""
+        """Ask for no more; every request ends by itself, full or with a 408; only then unsubscribe."""
         self._closing = True
         end = time.monotonic() + EXPIRES_SECONDS + 0.3
-        while self._owed > 0 and time.monotonic() < end and self._nats.is_connected:
+        while self._owed > 0 and time.monotonic() < end and self._nats.is_connected:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         if self._subscription is not None:
             with contextlib.suppress(Exception):
-                await self._subscription.drain()
+                await self._subscription.drain()  # type: ignore[no-untyped-call]
         self._closed = True
         self._arrived.set()
 

@@ -1,4 +1,4 @@
-"""Forward only: `NNNN_pre_*.sql` before the new code is deployed, `NNNN_post_*.sql` after. The kit's own files come first.
+"""Forward only: `NNNN_pre_*.sql` before the new code is deployed, `NNNN_post_*.sql` after. The kit's files come first.
 
 Each file is one transaction; a file that was applied may not change afterwards (its checksum is kept).
 """

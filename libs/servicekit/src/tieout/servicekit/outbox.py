@@ -6,6 +6,7 @@ So an event may be published twice and never be forgotten; consumers key on busi
 
 import asyncio
 import contextlib
+import itertools
 from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -195,8 +196,8 @@ class Outbox:
                 await connection.execute(statements.sent, row["batch"], last - len(messages) + 1, last, created)
                 self.published += len(messages)
                 self._left.discard(row["batch"])
-        for stream, error in away.items():
-            log.warning("relay waits", stream=stream, error=repr(error))
+        for stream, reason in away.items():
+            log.warning("relay waits", stream=stream, error=repr(reason)[:300])
         if away:
             return 0
         if len(rows) < SWEEP_ROWS:
@@ -223,7 +224,7 @@ def _in_order(announced: list[tuple[int, str, str, bytes]]) -> list[int]:
     """Indices by position: a notice promises that order, and it makes the first position the lowest."""
     positions = [event[0] for event in announced]
     indices = list(range(len(positions)))
-    if any(later < earlier for earlier, later in zip(positions, positions[1:], strict=False)):
+    if any(later < earlier for earlier, later in itertools.pairwise(positions)):
         indices.sort(key=positions.__getitem__)
     return indices
 

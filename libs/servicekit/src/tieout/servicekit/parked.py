@@ -1,4 +1,4 @@
-"""Parked messages: what came before its partner, and what failed for a reason nobody foresaw, runs again by its own flow.
+"""Parked messages: what came before its partner, and what failed unforeseen, runs again by its own flow.
 
 A wake-up runs them right after the commit that brought the partner; without one they are tried now and then.
 """

@@ -9,13 +9,14 @@ import contextlib
 import secrets
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar
 
 import msgspec
 import structlog
 from nats import micro
 from nats.aio.client import Client
 from nats.micro.request import Request
+from nats.micro.service import Service as MicroService
 from tieout.contracts.operation import Operation, Problem
 from tieout.servicekit.batches import field_of
 from tieout.servicekit.database import Database
@@ -62,7 +63,7 @@ class Endpoints:
         self._database = database
         self._tasks: set[asyncio.Task[None]] = set()
         self._gate = asyncio.Semaphore(AT_ONCE_MAX)
-        self._service: micro.Service | None = None
+        self._service: MicroService | None = None
 
     async def start(self, answers: list[Answers[Any, Any]]) -> None:
         database = self._database
@@ -82,7 +83,7 @@ class Endpoints:
         await self._nats.flush()
 
     def _handler(self, answer: Answers[Any, Any]) -> Callable[[Request], Awaitable[None]]:
-        decode = msgspec.json.Decoder(answer.operation.request).decode
+        decode: Callable[[bytes], Any] = msgspec.json.Decoder(answer.operation.request).decode
 
         async def accept(request: Request) -> None:
             if len(self._tasks) >= 10 * AT_ONCE_MAX:
@@ -161,4 +162,4 @@ async def ask(
     if answer.headers and "Nats-Service-Error-Code" in answer.headers:
         problem = msgspec.json.decode(answer.data, type=Problem)
         raise Refused(problem.code, problem.detail, field=problem.field, status=problem.status)
-    return cast("Answered", msgspec.json.decode(answer.data, type=kind))
+    return msgspec.json.decode(answer.data, type=kind)

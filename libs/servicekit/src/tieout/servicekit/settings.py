@@ -33,7 +33,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     @classmethod
     def from_environment(cls: type[Own], environment: Mapping[str, str] | None = None) -> Own:
-        """What TIEOUT_ variables say, converted to each field's type; variables that name no field are somebody else's."""
+        """What TIEOUT_ variables say, converted to each field's type; the others are somebody else's."""
         return _read(cls, os.environ if environment is None else environment)
 
 

@@ -45,7 +45,7 @@ async def acknowledge(connection: Client, replies: Iterable[str], word: bytes = 
 async def publish_atomic(
     connection: Client, service: str, messages: Sequence[tuple[str, bytes]], *, timeout: float = 5.0
 ) -> tuple[str, int]:
-    """All of (subject, body) or none of them, in this order, in consecutive sequences. Returns stream and last sequence."""
+    """All of (subject, body) or none, in this order, in consecutive sequences. Returns stream and last sequence."""
     if not connection.is_connected:
         raise NotPublished("the broker is away")
     # At most 64 characters, unique among all processes that publish to the stream.
