@@ -40,7 +40,7 @@ def of_service(service: str, sites: Iterable[str] = ()) -> Permissions:
     # delivered message of a consumer for as long as an answer is allowed.
     publish |= {"_INBOX.>", *(f"{inbox_of(asker)}.>" for asker in ASKERS)}
     publish |= _manages(streams.stream_of(service))
-    publish |= {f"$JS.API.STREAM.INFO.{streams.DEAD_STREAM}", *_reads(streams.DEAD_STREAM)}
+    publish.add(f"$JS.API.STREAM.INFO.{streams.DEAD_STREAM}")
     for flow in streams.FLOWS:
         if flow.service == service:
             publish |= _consumes(flow.stream, flow.durable)

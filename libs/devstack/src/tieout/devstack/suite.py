@@ -136,11 +136,15 @@ class Stack:
             self._watch.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._watch
+            self._watch = None
         await asyncio.gather(*(self.stop_service(name) for name in self._services))
+        self._services.clear()
         if self._operator is not None:
             await self._operator.close()
-        for server in reversed(self._servers):
-            server.stop()
+            self._operator = None
+        while self._servers:
+            self._servers.pop().stop()
+        self._ready = False
         (self.folder / "endpoints.json").unlink(missing_ok=True)
         if self._run.exists():
             shutil.rmtree(self._run, ignore_errors=True)
