@@ -23,8 +23,9 @@ def secret_of(service: str, role: str) -> str:
     return f"postgres_{service}_{role}"
 
 
-async def prepare(postgres: Postgres, secrets: Secrets, services: tuple[str, ...]) -> None:
-    """Roles with their present passwords, and the databases that are missing. Safe to run again."""
+async def prepare(postgres: Postgres, secrets: Secrets, services: tuple[str, ...]) -> bool:
+    """Roles with their present passwords, and the databases that are missing. True if one was; safe to run again."""
+    made = False
     connection = await asyncpg.connect(postgres.url())
     try:
         await connection.execute("REVOKE CONNECT ON DATABASE postgres, template1 FROM PUBLIC")
@@ -38,8 +39,10 @@ async def prepare(postgres: Postgres, secrets: Secrets, services: tuple[str, ...
                 await connection.execute(f"{verb} ROLE {name} LOGIN NOINHERIT PASSWORD '{password}'")
             if database_of(service) not in databases:
                 await create(connection, service, database_of(service))
+                made = True
     finally:
         await connection.close()
+    return made
 
 
 async def create(connection: asyncpg.Connection, service: str, name: str, *, template: str = "") -> None:

@@ -30,6 +30,7 @@ from tieout.devstack import databases, permissions, processes
 from tieout.devstack import nats as broker
 from tieout.devstack.endpoints import DatabaseEndpoint, Endpoints, NatsEndpoint
 from tieout.devstack.failures import CommandFailed
+from tieout.devstack.migrations import Migrations, Target, fingerprint
 from tieout.devstack.postgres import Postgres
 from tieout.devstack.processes import ServerFailed
 from tieout.devstack.secrets import Secrets
@@ -113,9 +114,7 @@ class Stack:
         self._take_folder()
         try:
             self._stop_left_over()
-            self._start_servers()
-            await databases.prepare(self.postgres, self.secrets, self.services_wanted)
-            await asyncio.gather(self._prepare_sites(), *(self._migrate(name) for name in self.services_wanted))
+            await self._prepare()
             self.http_port = self.http_port or processes.free_port()
             for name in self.services_wanted:
                 self._services[name] = _Service(name, self.logs / f"{name}.log")
@@ -272,7 +271,7 @@ class Stack:
         pids |= {name: process.pid for name, process in servers.items() if process}
         return {name: psutil.Process(pid) for name, pid in pids.items()}
 
-    def environment_of(self, service: str, *, migrate: bool = False) -> dict[str, str]:
+    def environment_of(self, service: str) -> dict[str, str]:
         """What the process of a service is told. Passwords stand in files, which only their owner reads."""
         database = databases.database_of(service)
 
@@ -291,9 +290,6 @@ class Stack:
             "TIEOUT_NATS_USER": service,
             "TIEOUT_NATS_PASSWORD_FILE": secret(f"nats_{service}"),
         }
-        if migrate:
-            told["TIEOUT_OWNER_URL"] = url("owner")
-            told["TIEOUT_OWNER_PASSWORD_FILE"] = secret(databases.secret_of(service, "owner"))
         if service == "gateway":
             told["TIEOUT_HTTP_HOST"] = "127.0.0.1"
             told["TIEOUT_HTTP_PORT"] = str(self.http_port)
@@ -326,6 +322,29 @@ class Stack:
     def _stop_left_over(self) -> None:
         """What a launcher that was killed could not stop (Linux does that by itself)."""
         stop_left_over(self._run)
+
+    async def _prepare(self) -> None:
+        """Servers, sites, databases and their schemas. Where this folder is up to date nothing is migrated."""
+        migrations = Migrations(self.logs / "migrations.log")
+        wanted, done = fingerprint(self.services_wanted), self.folder / "migrated"
+        current = done.exists() and done.read_text() == wanted
+        if not current and self.services_wanted:
+            await migrations.start()
+        try:
+            self._start_servers()
+            await self._prepare_sites()
+            made = await databases.prepare(self.postgres, self.secrets, self.services_wanted)
+            if (made or not current) and self.services_wanted:
+                if current:
+                    await migrations.start()
+                await migrations.run([self._target(service) for service in self.services_wanted])
+                done.write_text(wanted)
+        finally:
+            await migrations.stop()
+
+    def _target(self, service: str) -> Target:
+        url = self.postgres.url(databases.database_of(service), databases.role_of(service, "owner"))
+        return Target(service, url, self.secrets.of(databases.secret_of(service, "owner")))
 
     def _start_servers(self) -> None:
         self.secrets = Secrets(self.folder / "secrets")
@@ -366,22 +385,6 @@ class Stack:
                     await client.jsm().update_stream(config)
             finally:
                 await client.close()
-
-    async def _migrate(self, service: str) -> None:
-        log = self.logs / f"{service}.log"
-        with log.open("ab") as out:
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", f"tieout.{service}", "migrate"),
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=out,
-                env=self.environment_of(service, migrate=True),
-                cwd=self.folder,
-                start_new_session=True,
-                preexec_fn=processes.ends_with_launcher(signal.SIGTERM),
-            )
-        if await process.wait():
-            raise ServerFailed(f"the migration of {service} failed. The end of {log}:\n{processes.end_of(log)}")
 
     async def _is_ready(self, service: str) -> bool:
         try:
