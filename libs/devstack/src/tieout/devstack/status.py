@@ -80,6 +80,8 @@ def _ask(where: endpoints.Endpoints) -> tuple[Status | None, str]:
 
 def _show(where: endpoints.Endpoints, facts: list[dict[str, Any]], status: Status | None, failure: str) -> None:
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=120)
     services = {service.service: service for service in status.services} if status else {}
     table = Table(title=f"gateway {where.gateway}", title_justify="left")
     for heading in ("", "up", "pid", "memory", "restarts", "waiting", "outbox", "parked", "dead"):

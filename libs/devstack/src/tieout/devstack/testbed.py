@@ -11,19 +11,18 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import asyncpg
 import nats.aio.client
 import nats.errors
 import nats.js.errors
 from msgspec import Struct
-from nats.js.api import RetentionPolicy, StorageType, StreamConfig
-from tieout.contracts import streams
+from nats.js.api import StreamConfig
 from tieout.devstack import databases, permissions
 from tieout.devstack import nats as broker
 from tieout.devstack.postgres import UNSAFE_BUT_FAST, Postgres
 from tieout.devstack.secrets import Secrets
+from tieout.servicekit.streams import own_stream
 
 SITE = "store-1"
 
@@ -148,12 +147,4 @@ class Testbed:
 
 def stream_config(producer: str) -> StreamConfig:
     """The stream of a producer that is not running in this test, so that its events can be played to a consumer."""
-    options: dict[str, Any] = {"allow_atomic": True} if "allow_atomic" in StreamConfig.__annotations__ else {}
-    return StreamConfig(
-        name=streams.stream_of(producer),
-        subjects=list(streams.subjects_of(producer)),
-        storage=StorageType.FILE,
-        retention=RetentionPolicy.LIMITS,
-        allow_direct=True,
-        **options,
-    )
+    return own_stream(producer, replicas=1, max_age_days=1)

@@ -57,7 +57,9 @@ async def _foreground(arguments: argparse.Namespace) -> int:
     loop = asyncio.get_running_loop()
     for received in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(received, stopped.set)
-    follower = None if arguments.quiet else Follower(stack.logs, colour=sys.stdout.isatty())
+    follower = (
+        None if arguments.quiet else Follower(stack.logs, names=stack.services_wanted, colour=sys.stdout.isatty())
+    )
     showing = asyncio.create_task(follower.run()) if follower is not None else None
     starting = asyncio.create_task(stack.start())
     waiting = asyncio.create_task(stopped.wait())
