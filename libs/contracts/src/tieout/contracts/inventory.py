@@ -16,6 +16,7 @@ from tieout.contracts.event import (
     Sku,
     Warehouse,
 )
+from tieout.contracts.operation import Operation
 from tieout.contracts.order import Account, CancelLine, CostAccount
 
 
@@ -314,3 +315,240 @@ class DocumentSettled(Event, frozen=True):
     outcome: Literal["duplicate", "conflict"]
     reason: str = ""
     detail: str = ""
+
+
+# ------------------------------------------------------------------------------------------- questions and commands
+
+StockPolicy = Literal[
+    "refuse",  # An order that a line cannot be served of is refused as a whole.
+    "back_order",  # What is there is promised, the rest waits; first come, first served.
+    "allow_negative",  # Everything is promised; below zero goods leave at an estimate that their receipt corrects.
+]
+Fulfilment = Literal["auto", "confirmed"]  # Goods leave at once, or when the warehouse's own system confirms.
+Method = Literal["moving_average", "fifo"]
+
+
+class WarehouseView(Struct, frozen=True):
+    company: str
+    warehouse: str
+    stock_policy: StockPolicy
+    fulfilment: Fulfilment
+    method: Method
+    name: str
+
+
+class PutWarehouse(Struct, frozen=True):
+    """A warehouse that was never described works like MAIN; an undescribed MAIN refuses, ships at once, and is valued
+    by moving average. The method stays as it is once goods have moved."""
+
+    company: Company
+    warehouse: Warehouse
+    stock_policy: StockPolicy = "refuse"
+    fulfilment: Fulfilment = "auto"
+    method: Method = "moving_average"
+    name: Annotated[str, Meta(max_length=200)] = ""
+
+
+class ListWarehouses(Struct, frozen=True):
+    company: str = ""
+
+
+class Warehouses(Struct, frozen=True):
+    warehouses: tuple[WarehouseView, ...]
+
+
+class Article(Struct, frozen=True, omit_defaults=True):
+    """`standard_cost_minor` for `standard_quantity_micro`: used only where goods come in without any known cost."""
+
+    sku: Sku
+    name: Annotated[str, Meta(max_length=500)] = ""
+    uom: Annotated[str, Meta(min_length=1, max_length=20)] = "PCS"
+    standard_cost_minor: Annotated[int, Meta(ge=0, le=10**15)] = 0
+    standard_quantity_micro: Annotated[int, Meta(ge=1, le=10**15)] = 1_000_000
+
+
+class PutArticles(Struct, frozen=True):
+    """Known SKUs are changed, new ones are added and announced. The last one wins where an SKU stands there twice."""
+
+    company: Company
+    articles: Annotated[tuple[Article, ...], Meta(min_length=1, max_length=10_000)]
+
+
+class ArticlesPut(Struct, frozen=True):
+    added: int
+    changed: int
+
+
+class ListStock(Struct, frozen=True):
+    """By company, warehouse, SKU. `after` is the `next` of the page before."""
+
+    company: str = ""
+    warehouse: str = ""
+    sku: str = ""
+    back_ordered_only: bool = False
+    after: Annotated[str, Meta(max_length=200)] = ""
+    limit: Annotated[int, Meta(ge=1, le=500)] = 100
+
+
+class StockView(Struct, frozen=True):
+    company: str
+    warehouse: str
+    sku: str
+    on_hand_micro: int
+    reserved_micro: int
+    back_ordered_micro: int
+    free_micro: int  # On hand - reserved: what may still be promised.
+    value_minor: int
+    currency: str
+    moves: int  # Valued moves so far.
+
+
+class StockPage(Struct, frozen=True):
+    stock: tuple[StockView, ...]
+    next: str = ""  # "": this was the last page.
+
+
+class ListMoves(Struct, frozen=True):
+    """The stock ledger, oldest first. `after` is the `next` of the page before."""
+
+    company: str = ""
+    warehouse: str = ""
+    sku: str = ""
+    document_no: str = ""  # Of the order, credit note, receipt or count.
+    after: Annotated[str, Meta(max_length=200)] = ""
+    limit: Annotated[int, Meta(ge=1, le=500)] = 100
+
+
+class MoveView(Struct, frozen=True):
+    position: int
+    line_no: int
+    kind: Literal["issue", "return", "opening", "purchase", "count", "revaluation"]
+    company: str
+    warehouse: str
+    sku: str
+    quantity_micro: int  # Signed.
+    value_minor: int  # Signed.
+    seq: int  # Counts the valued moves of this stock.
+    document_no: str
+    business_date: date
+    period: Period
+    recorded_at: datetime
+
+
+class MovePage(Struct, frozen=True):
+    moves: tuple[MoveView, ...]
+    next: str = ""
+
+
+class ConfirmRequest(Struct, frozen=True):
+    """Goods of an order have left a warehouse that confirms. No lines: all that is reserved there."""
+
+    company: Company
+    order_source: str
+    order_number: Number
+    idempotency_key: Annotated[str, Meta(min_length=1, max_length=80)]
+    warehouse: Warehouse = "MAIN"
+    lines: tuple[CancelLine, ...] = ()
+    business_date: date | None = None  # None: today, where the company is.
+
+
+class ConfirmedLine(Struct, frozen=True):
+    line_no: int
+    sku: str
+    quantity_micro: int
+    cost_minor: int
+
+
+class Confirmation(Struct, frozen=True):
+    repeated: bool  # This key was confirmed before; nothing left a second time.
+    lines: tuple[ConfirmedLine, ...]
+
+
+class InventoryOutcomesRequest(Struct, frozen=True):
+    company: str = ""
+    source: str = ""
+
+
+class InventoryOutcome(Struct, frozen=True):
+    """What inventory's books say became of lines, by source and month of the business date.
+
+    Order lines: `refused`, `cancelled`, `back_ordered`, `reserved` (promised, not confirmed). A line of which a part
+    has shipped is counted in `lines_part`, not in `lines`, because it also counts as shipped elsewhere.
+    Documents: `opening`, `purchase`, `adjusted_gain`, `adjusted_loss`, `returned`, and papers that changed nothing:
+    `duplicate` and `conflict` with their reason.
+    """
+
+    company: str
+    source: str
+    month: str
+    outcome: Literal[
+        "refused",
+        "cancelled",
+        "back_ordered",
+        "reserved",
+        "opening",
+        "purchase",
+        "adjusted_gain",
+        "adjusted_loss",
+        "returned",
+        "duplicate",
+        "conflict",
+    ]
+    reason: str
+    documents: int
+    lines: int
+    lines_part: int
+    quantity_micro: int  # Signed.
+    amount_minor: int  # Net and tax of the order lines' part, in the order's currency; 0 for documents.
+    value_minor: int  # Signed stock value, in the company's currency; 0 for order lines.
+    currency: str  # Of the amount, else of the value.
+
+
+class InventoryOutcomes(Struct, frozen=True):
+    outcomes: tuple[InventoryOutcome, ...]
+
+
+PUT_WAREHOUSE = Operation(
+    "inventory.put_warehouse",
+    "PUT",
+    "/v1/companies/{company}/warehouses/{warehouse}",
+    PutWarehouse,
+    WarehouseView,
+    "Describe a warehouse: what it promises, how goods leave it, how they are valued",
+    scope="admin",
+)
+WAREHOUSES = Operation(
+    "inventory.warehouses", "GET", "/v1/warehouses", ListWarehouses, Warehouses, "The described warehouses"
+)
+PUT_ARTICLES = Operation(
+    "inventory.put_articles",
+    "PUT",
+    "/v1/companies/{company}/articles",
+    PutArticles,
+    ArticlesPut,
+    "Add or change articles, up to 10,000 at once; orders may name only these",
+    scope="write",
+)
+STOCK = Operation(
+    "inventory.stock", "GET", "/v1/stock", ListStock, StockPage, "Quantities, promises and value by warehouse and SKU"
+)
+MOVES = Operation("inventory.moves", "GET", "/v1/stock-moves", ListMoves, MovePage, "The stock ledger, oldest first")
+CONFIRM = Operation(
+    "inventory.confirm",
+    "POST",
+    "/v1/orders/{order_number}/confirm",
+    ConfirmRequest,
+    Confirmation,
+    "Say that reserved goods of an order have left the warehouse",
+    scope="write",
+)
+INVENTORY_OUTCOMES = Operation(
+    "inventory.outcomes",
+    "GET",
+    "/v1/inventory-outcomes",
+    InventoryOutcomesRequest,
+    InventoryOutcomes,
+    "What became of order lines and stock documents, by source, month and reason",
+)
+
+OPERATIONS = (PUT_WAREHOUSE, WAREHOUSES, PUT_ARTICLES, STOCK, MOVES, CONFIRM, INVENTORY_OUTCOMES)

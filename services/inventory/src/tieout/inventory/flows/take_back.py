@@ -1,0 +1,171 @@
+"""order.returned -> inventory.returned
+
+Goods of a credit note go back into stock: linked ones at the value of their original issue, part by part so that all
+parts add up to it; others at the present average, else the last one, else the standard cost. A return that comes before
+its goods have left waits for them.
+"""
+
+from collections import Counter, defaultdict
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+from tieout.contracts import inventory
+from tieout.contracts.order import CostAccount, OrderReturned, ReturnedLine
+from tieout.inventory.journal import Moved
+from tieout.inventory.stockroom import Stockroom, company_key
+from tieout.inventory.valuation import value_of_first
+from tieout.servicekit import Database, Received, Transaction, batch_flow, sql
+
+statements = sql.load(__file__)
+
+UNLINKED: CostAccount = "cogs"  # What an unlinked return was sold as is not known.
+TAKE_BACK_COLUMNS = ("position", "line_no", "credit_id", "credit_no", "source", "quantity_micro")
+
+SoldLine = tuple[int, int]  # Position of the sale's order.placed, line number.
+
+
+@batch_flow("inventory-take-back", OrderReturned, size=200)
+async def take_back(batch: list[Received[OrderReturned]], database: Database) -> None:
+    credits = {received.data.credit_id: received for received in reversed(batch) if _goods(received.data)}
+    if not credits:
+        return
+    async with database.transaction() as tx:
+        room = Stockroom(tx)
+        await room.enter({received.data.company for received in credits.values()})
+        for credit_id in [i for i, received in credits.items() if received.data.company not in room.houses]:
+            received = credits.pop(credit_id)
+            tx.park(received, key=company_key(received.data.company), reason="unknown_company")
+        lines = [(received.data, line) for received in credits.values() for line in _goods(received.data)]
+        await room.lock({(credit.company, line.warehouse, line.sku) for credit, line in lines})
+        await room.learn_costs(room.stocks.values())
+        for row in await tx.fetch(statements.taken_back, list(credits)):
+            credits.pop(row["credit_id"], None)
+
+        coming: Counter[int] = Counter()
+        for credit, line in lines:
+            coming[room.by_key[credit.company, line.warehouse, line.sku].stock_id] += line.quantity_micro
+        linked = {line.order_id for _, line in lines if line.order_id is not None}
+        await room.anchor(linked.union(await room.waiting_for(coming)))  # All at once, in order.
+        sales = Sales(room)
+        await sales.read(tx, linked)
+
+        rows = []
+        brought: dict[int, tuple[Received[Any] | None, date]] = {}
+        for received in reversed(credits.values()):
+            if not sales.bear(received, tx):
+                continue
+            _put_back(room, sales, received, brought)
+            credit = received.data
+            rows += [
+                (
+                    received.position,
+                    line.line_no,
+                    credit.credit_id,
+                    credit.credit_no,
+                    credit.source,
+                    line.quantity_micro,
+                )
+                for line in _goods(credit)
+            ]
+        await tx.copy("take_back", columns=TAKE_BACK_COLUMNS, records=rows)
+        await room.serve(brought)
+        await room.leave()
+
+
+class Sales:
+    """What the sold lines of linked returns cost when they left, and how much of them has come back before."""
+
+    def __init__(self, room: Stockroom) -> None:
+        self._room = room
+        self._issues: defaultdict[SoldLine, list[tuple[int, int]]] = defaultdict(list)
+        self._returned: Counter[SoldLine] = Counter()
+
+    async def read(self, tx: Transaction, order_ids: set[UUID]) -> None:
+        positions = [order.position for order in self._room.orders.values() if order.order_id in order_ids]
+        for position, line_no, kind, quantity, value in await tx.fetch(statements.moves_of, positions):
+            if kind == "issue":
+                self._issues[position, line_no].append((-quantity, -value))
+            else:
+                self._returned[position, line_no] += quantity
+
+    def bear(self, received: Received[OrderReturned], tx: Transaction) -> bool:
+        """Whether all its goods have left and none came back before; else it is parked, or buried if never."""
+        claims: Counter[SoldLine] = Counter()
+        for line in _goods(received.data):
+            if line.order_id is None:
+                continue
+            order = self._room.orders.get(line.order_id)
+            if order is None:
+                tx.park(received, key=str(line.order_id), reason="waits_for_its_order")
+                return False
+            sold = order.lines.get(line.order_line_no)
+            where = f"lines[{line.line_no}]"
+            if sold is None or sold.service or sold.sku != line.sku:
+                detail = f"Line {line.order_line_no} of order {order.order_no} is no {line.sku}."
+                tx.bury(received, reason="unknown_line", field=f"{where}.order_line_no", detail=detail)
+                return False
+            key = order.position, line.order_line_no
+            claims[key] += line.quantity_micro
+            upto = self._returned[key] + claims[key]
+            if upto > sold.quantity_micro - sold.stopped:
+                most = sold.quantity_micro - sold.stopped
+                detail = f"{upto} would be back, but at most {most} can have left (millionths)."
+                tx.bury(received, reason="above_shipped", field=f"{where}.quantity_micro", detail=detail)
+                return False
+            if upto > sold.shipped:
+                tx.park(received, key=str(line.order_id), reason="waits_for_its_shipment")
+                return False
+        return True
+
+    def value_of(self, order_position: int, line: ReturnedLine) -> int:
+        """The cost of the next `line.quantity_micro` of the sold line to come back."""
+        key = order_position, line.order_line_no
+        issues = self._issues[key]
+        before = self._returned[key]
+        self._returned[key] += line.quantity_micro
+        return value_of_first(self._returned[key], issues) - value_of_first(before, issues)
+
+
+def _put_back(
+    room: Stockroom,
+    sales: Sales,
+    received: Received[OrderReturned],
+    brought: dict[int, tuple[Received[Any] | None, date]],
+) -> None:
+    credit = received.data
+    back, revalued = [], defaultdict(list)
+    for line in _goods(credit):
+        stock = room.by_key[credit.company, line.warehouse, line.sku]
+        order = room.orders[line.order_id] if line.order_id is not None else None
+        if order is None:
+            value, cost_account = stock.estimate(line.quantity_micro), UNLINKED
+        else:
+            value = sales.value_of(order.position, line)
+            cost_account = order.lines[line.order_line_no].cost_account
+        revaluation = stock.receive(line.quantity_micro, value)
+        brought[stock.stock_id] = (received, credit.business_date)
+        moved = Moved(line.line_no, stock, line.quantity_micro, value, stock.seq - bool(revaluation))
+        told = inventory.ReturnedLine(
+            line.line_no,
+            line.sku,
+            line.quantity_micro,
+            value,
+            line.warehouse,
+            cost_account,
+            line.order_id,
+            line.order_line_no,
+        )
+        back.append((moved, order.position if order else None, line.order_line_no if order else None, told))
+        if revaluation:
+            revalued[line.warehouse].append(Moved(line.line_no, stock, 0, revaluation, stock.seq))
+    room.journal.returned(credit, back, received)
+    for warehouse, lines in revalued.items():
+        room.journal.revalued(
+            credit.company, warehouse, credit.credit_id, credit.credit_no, credit.business_date, lines, received
+        )
+
+
+def _goods(credit: OrderReturned) -> list[ReturnedLine]:
+    """The lines that inventory takes back; credits without goods are none of its business."""
+    return [line for line in credit.lines if line.restock and line.kind == "goods" and line.quantity_micro > 0]

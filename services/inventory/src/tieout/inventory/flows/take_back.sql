@@ -1,0 +1,9 @@
+-- name: taken_back
+-- Asked after the locks: the same credit note may have come before.
+SELECT DISTINCT credit_id FROM take_back WHERE credit_id = ANY($1::uuid[]);
+
+-- name: moves_of
+-- What left of these orders, part by part in the order it left, and what has come back.
+SELECT order_position, coalesce(order_line_no, line_no), kind, quantity_micro, value_minor
+FROM move WHERE order_position = ANY($1::bigint[]) AND kind IN ('issue', 'return')
+ORDER BY order_position, from_micro;

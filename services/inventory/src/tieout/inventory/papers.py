@@ -1,0 +1,150 @@
+"""Receipts, counts and confirmations: each number counts once, whoever sends it again.
+
+The same content under the same number is a success without effect (duplicate); other content is a conflict, told and
+kept as a fact, and never written over the first. A paper that cannot be obeyed gives its number back.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Generic, Literal, TypeVar
+from uuid import UUID
+
+from tieout.contracts.event import document_id
+from tieout.contracts.inventory import DocumentSettled, SubmitAdjustment, SubmitConfirmation, SubmitReceipt
+from tieout.inventory.journal import Journal
+from tieout.servicekit import Received, Transaction, sql
+
+statements = sql.load(__file__)
+
+Kind = Literal["receipt", "adjustment", "confirmation"]
+P = TypeVar("P", SubmitReceipt, SubmitAdjustment, SubmitConfirmation)
+
+SUBMISSION_COLUMNS = (
+    "intake_id",
+    "document_id",
+    "kind",
+    "outcome",
+    "reason",
+    "company",
+    "source",
+    "number",
+    "business_date",
+    "lines",
+    "quantity_micro",
+    "value_minor",
+)
+
+
+class Paper(Generic[P]):
+    """One submitted document: its content, its id by number, and the message that brought it (none: an operation)."""
+
+    __slots__ = ("cause", "content", "document_id")
+
+    content: P
+
+    def __init__(self, kind: Kind, content: P, cause: Received[Any] | None) -> None:
+        self.content = content
+        self.cause = cause
+        self.document_id: UUID = document_id(kind, content.company, content.source, content.number)
+
+
+class Papers(Generic[P]):
+    """The papers of one batch, all of one kind."""
+
+    def __init__(self, kind: Kind, tx: Transaction, journal: Journal) -> None:
+        self._kind: Kind = kind
+        self._tx = tx
+        self._journal = journal
+        self._submissions: list[tuple[Any, ...]] = []
+        self._given_back: list[UUID] = []
+        self.conflicts: list[Paper[P]] = []  # Of this batch.
+
+    def read(self, batch: Iterable[Received[P]]) -> list[Paper[P]]:
+        return [Paper(self._kind, received.data, received) for received in batch]
+
+    async def admit(self, papers: Sequence[Paper[P]]) -> list[Paper[P]]:
+        """Lock the numbers and answer those that are to be decided now. Redeliveries are dropped, repeats settled."""
+        first: dict[UUID, Paper[P]] = {}
+        for paper in papers:
+            first.setdefault(paper.document_id, paper)
+        if not first:
+            return []
+        rows = [
+            (key, self._kind, c.intake_id, c.company, c.source, c.number, c.version, c.fingerprint)
+            for key, c in ((key, paper.content) for key, paper in first.items())
+        ]
+        holders = {
+            key: (intake, version, fingerprint)
+            for key, intake, version, fingerprint in await self._tx.fetch(
+                statements.anchor_documents, *map(list, zip(*rows, strict=True))
+            )
+        }
+        intakes = [paper.content.intake_id for paper in papers]
+        settled = {row[0] for row in await self._tx.fetch(statements.settled, intakes)}
+        to_decide = []
+        for paper in papers:
+            content = paper.content
+            if content.intake_id in settled:
+                continue
+            settled.add(content.intake_id)
+            intake, version, fingerprint = holders[paper.document_id]
+            if intake == content.intake_id:
+                to_decide.append(paper)
+            elif fingerprint == content.fingerprint:
+                self._settle(paper, "duplicate")
+            else:
+                detail = f"Version {version} was taken with other content than this version {content.version}."
+                self._settle(paper, "conflict", "other_content", detail)
+        return to_decide
+
+    def refuse(self, paper: Paper[P], reason: str, detail: str) -> None:
+        """It cannot be obeyed; nothing was changed, and its number is free for a corrected one."""
+        self._given_back.append(paper.document_id)
+        self._settle(paper, "conflict", reason, detail)
+
+    def accept(self, paper: Paper[P], quantity_micro: int, value_minor: int) -> None:
+        self._submissions.append(self._row(paper, "accepted", "", quantity_micro, value_minor))
+
+    def _settle(
+        self, paper: Paper[P], outcome: Literal["duplicate", "conflict"], reason: str = "", detail: str = ""
+    ) -> None:
+        content = paper.content
+        if outcome == "conflict":
+            self.conflicts.append(paper)
+        quantity = sum(line.quantity_micro for line in content.lines)
+        value = sum(line.value_minor for line in content.lines) if isinstance(content, SubmitReceipt) else 0
+        self._submissions.append(self._row(paper, outcome, reason, quantity, value))
+        event = DocumentSettled(
+            content.intake_id,
+            paper.document_id,
+            content.company,
+            content.source,
+            content.number,
+            self._kind,
+            outcome,
+            reason,
+            detail,
+        )
+        self._journal.told(event, (content.intake_id,), paper.document_id, content.number, content.company, paper.cause)
+
+    def _row(self, paper: Paper[P], outcome: str, reason: str, quantity: int, value: int) -> tuple[Any, ...]:
+        c = paper.content
+        return (
+            c.intake_id,
+            paper.document_id,
+            self._kind,
+            outcome,
+            reason,
+            c.company,
+            c.source,
+            c.number,
+            c.business_date,
+            len(c.lines),
+            quantity,
+            value,
+        )
+
+    async def save(self) -> None:
+        if self._given_back:
+            await self._tx.execute(statements.give_numbers_back, self._given_back)
+        if self._submissions:
+            await self._tx.copy("submission", columns=SUBMISSION_COLUMNS, records=self._submissions)

@@ -1,0 +1,105 @@
+-- name: list_warehouses
+SELECT company, warehouse, stock_policy, fulfilment, method, name FROM warehouse
+WHERE company = $1 OR $1 = '' ORDER BY company, warehouse;
+
+-- name: list_stock
+SELECT s.company, s.warehouse, s.sku, s.on_hand_micro, s.reserved_micro, s.back_ordered_micro, s.on_hand_micro - s.reserved_micro,
+       s.value_minor, coalesce(c.currency, ''), s.valuation_seq
+FROM stock s LEFT JOIN company c ON c.company = s.company
+WHERE ($1 = '' OR s.company = $1) AND ($2 = '' OR s.warehouse = $2) AND ($3 = '' OR s.sku = $3)
+  AND (NOT $4::boolean OR s.back_ordered_micro > 0)
+  AND (s.company, s.warehouse, s.sku) > ($5, $6, $7)
+ORDER BY s.company, s.warehouse, s.sku LIMIT $8;
+
+-- name: list_moves
+SELECT m.position, m.line_no, m.kind, s.company, s.warehouse, s.sku, m.quantity_micro, m.value_minor, m.seq, m.document_no,
+       m.business_date, m.period, m.recorded_at
+FROM move m JOIN stock s ON s.stock_id = m.stock_id
+WHERE ($1 = '' OR s.company = $1) AND ($2 = '' OR s.warehouse = $2) AND ($3 = '' OR s.sku = $3)
+  AND ($4 = '' OR m.document_no = $4) AND (m.position, m.line_no) > ($5, $6)
+ORDER BY m.position, m.line_no LIMIT $7;
+
+-- name: outcomes_of_order_lines
+-- Of a line, first what has shipped, then what is reserved, then what waits, last what was stopped: so its amount splits
+-- without rest, by A(q) = half_up(amount * q / ordered).
+WITH line AS (
+    SELECT d.position, d.line_no, o.company, o.source, to_char(o.business_date, 'YYYY-MM') AS month, o.currency,
+           d.quantity_micro::numeric AS ordered, d.net_minor::numeric AS net, d.tax_minor::numeric AS tax,
+           coalesce(l.reserved_micro, 0)::numeric AS reserved, coalesce(l.back_ordered_micro, 0)::numeric AS waiting,
+           coalesce(t.refused, 0) AS refused, coalesce(t.cancelled, 0) AS cancelled, o.order_id
+    FROM demand d
+    JOIN sales_order o ON o.order_id = d.order_id
+    LEFT JOIN open_line l ON l.order_id = d.order_id AND l.line_no = d.line_no
+    LEFT JOIN (
+        SELECT order_position, line_no, sum(quantity_micro) FILTER (WHERE kind = 'refused') AS refused,
+               sum(quantity_micro) FILTER (WHERE kind = 'cancelled') AS cancelled
+        FROM stop GROUP BY order_position, line_no
+    ) t ON t.order_position = d.position AND t.line_no = d.line_no
+    WHERE (l.order_id IS NOT NULL OR t.order_position IS NOT NULL)
+      AND ($1 = '' OR o.company = $1) AND ($2 = '' OR o.source = $2)
+), part AS (
+    SELECT line.*, p.outcome, p.start, p.stop
+    FROM line CROSS JOIN LATERAL (VALUES
+        ('reserved', ordered - refused - cancelled - waiting - reserved, ordered - refused - cancelled - waiting),
+        ('back_ordered', ordered - refused - cancelled - waiting, ordered - refused - cancelled),
+        ('cancelled', ordered - refused - cancelled, ordered - refused),
+        ('refused', ordered - refused, ordered)
+    ) AS p (outcome, start, stop)
+    WHERE p.stop > p.start
+)
+SELECT company, source, month, outcome, '' AS reason, count(DISTINCT order_id),
+       count(*) FILTER (WHERE start = 0), count(*) FILTER (WHERE start > 0), sum(stop - start)::bigint,
+       sum(floor(net * stop / ordered + 0.5) - floor(net * start / ordered + 0.5)
+         + floor(tax * stop / ordered + 0.5) - floor(tax * start / ordered + 0.5))::bigint,
+       0::bigint, currency
+FROM part GROUP BY company, source, month, outcome, currency ORDER BY 1, 2, 3, 4;
+
+-- name: outcomes_of_documents
+SELECT b.company, b.source, to_char(b.business_date, 'YYYY-MM') AS month,
+       CASE WHEN b.outcome <> 'accepted' THEN b.outcome WHEN b.kind = 'count' THEN CASE WHEN b.quantity < 0 THEN 'adjusted_loss' ELSE 'adjusted_gain' END ELSE b.kind END AS what,
+       b.reason, count(DISTINCT b.intake_id), sum(b.lines)::bigint, 0::bigint, sum(b.quantity)::bigint, 0::bigint, sum(b.value)::bigint, coalesce(c.currency, '')
+FROM (
+    SELECT s.company, s.source, s.business_date, s.outcome, s.reason, s.intake_id, m.kind, 1 AS lines, m.quantity_micro AS quantity, m.value_minor AS value
+    FROM submission s JOIN move m ON m.chain_id = s.document_id AND m.kind IN ('opening', 'purchase', 'count')
+    WHERE s.outcome = 'accepted'
+    UNION ALL
+    SELECT s.company, s.source, s.business_date, s.outcome, s.reason, s.intake_id, s.kind, s.lines, s.quantity_micro, s.value_minor
+    FROM submission s WHERE s.outcome <> 'accepted'
+    UNION ALL
+    SELECT s.company, t.source, m.business_date, 'accepted', '', t.credit_id, 'returned', 1, m.quantity_micro, m.value_minor
+    FROM take_back t JOIN move m ON m.chain_id = t.credit_id AND m.line_no = t.line_no AND m.kind = 'return'
+    JOIN stock s ON s.stock_id = m.stock_id
+) b LEFT JOIN company c ON c.company = b.company
+WHERE ($1 = '' OR b.company = $1) AND ($2 = '' OR b.source = $2)
+GROUP BY 1, 2, 3, 4, 5, c.currency ORDER BY 1, 2, 3, 4, 5;
+
+-- name: trail_of_promises
+SELECT to_char(min(r.recorded_at) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS at, o.order_no, r.order_id, count(*) AS lines,
+       sum(r.reserved_micro)::bigint AS reserved, sum(r.back_ordered_micro)::bigint AS back_ordered,
+       row_number() OVER (ORDER BY r.position) AS ordinal
+FROM sales_order o JOIN reservation r ON r.order_position = o.position AND r.kind = 'promise'
+WHERE o.order_id = $1 GROUP BY r.position, r.order_id, o.order_no ORDER BY r.position;
+
+-- name: trail_of_stops
+SELECT to_char(min(t.recorded_at) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS at, t.kind, o.order_no, t.order_id, c.cancel_id, c.ordinal,
+       sum(t.quantity_micro)::bigint AS quantity, sum(t.too_late_micro)::bigint AS too_late,
+       string_agg(DISTINCT d.sku, ', ') FILTER (WHERE t.short) AS skus
+FROM sales_order o
+JOIN stop t ON t.order_position = o.position
+JOIN demand d ON d.position = t.order_position AND d.line_no = t.line_no
+LEFT JOIN cancellation c ON c.position = t.position
+WHERE o.order_id = $1 GROUP BY t.position, t.kind, t.order_id, o.order_no, c.cancel_id, c.ordinal ORDER BY t.position;
+
+-- name: trail_of_moves
+-- By order: its issues and its linked returns; by document: whatever it moved.
+SELECT to_char(min(m.recorded_at) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS at, m.kind, m.chain_id, m.document_no, count(*) AS lines,
+       coalesce(sum(m.quantity_micro), 0)::bigint AS quantity, sum(m.value_minor)::bigint AS value, min(c.currency) AS currency,
+       dense_rank() OVER (PARTITION BY m.chain_id ORDER BY m.position) AS ordinal
+FROM (
+    SELECT m.* FROM sales_order o JOIN move m ON m.order_position = o.position WHERE o.order_id = $1
+    UNION ALL
+    SELECT m.* FROM move m WHERE m.chain_id = $1 AND m.kind NOT IN ('issue', 'service') AND m.order_position IS NULL
+) m
+LEFT JOIN stock s ON s.stock_id = m.stock_id
+LEFT JOIN company c ON c.company = s.company
+GROUP BY m.position, m.kind = 'service', m.kind, m.chain_id, m.document_no ORDER BY m.position;

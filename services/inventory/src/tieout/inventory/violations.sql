@@ -1,0 +1,69 @@
+-- name: stock_is_its_moves
+-- What is on hand, and its value, is the sum of what came and left.
+SELECT format('%s %s %s', s.company, s.warehouse, s.sku) AS key, format('%s, value %s, %s moves', s.on_hand_micro, s.value_minor, s.valuation_seq) AS kept,
+       format('%s, value %s, %s moves', coalesce(m.quantity, 0), coalesce(m.value, 0), coalesce(m.seq, 0)) AS facts, '' AS detail
+FROM stock s LEFT JOIN (
+    SELECT stock_id, sum(quantity_micro) AS quantity, sum(value_minor) AS value, count(*) AS seq
+    FROM move WHERE stock_id IS NOT NULL GROUP BY stock_id
+) m USING (stock_id)
+WHERE (s.on_hand_micro, s.value_minor, s.valuation_seq) IS DISTINCT FROM (coalesce(m.quantity, 0), coalesce(m.value, 0), coalesce(m.seq, 0));
+
+-- name: stock_promises_are_their_facts
+SELECT format('%s %s %s', s.company, s.warehouse, s.sku) AS key, format('reserved %s, back-ordered %s', s.reserved_micro, s.back_ordered_micro) AS kept,
+       format('reserved %s, back-ordered %s', coalesce(r.reserved, 0), coalesce(r.waiting, 0)) AS facts, '' AS detail
+FROM stock s LEFT JOIN (
+    SELECT stock_id, sum(reserved_micro) AS reserved, sum(back_ordered_micro) AS waiting
+    FROM reservation WHERE stock_id IS NOT NULL GROUP BY stock_id
+) r USING (stock_id)
+WHERE (s.reserved_micro, s.back_ordered_micro) IS DISTINCT FROM (coalesce(r.reserved, 0), coalesce(r.waiting, 0));
+
+-- name: open_lines_are_their_facts
+SELECT format('%s line %s', coalesce(l.order_id, r.order_id), coalesce(l.line_no, r.line_no)) AS key,
+       format('reserved %s, back-ordered %s', coalesce(l.reserved_micro, 0), coalesce(l.back_ordered_micro, 0)) AS kept,
+       format('reserved %s, back-ordered %s', coalesce(r.reserved, 0), coalesce(r.waiting, 0)) AS facts, '' AS detail
+FROM open_line l FULL JOIN (
+    SELECT order_id, line_no, sum(reserved_micro) AS reserved, sum(back_ordered_micro) AS waiting
+    FROM reservation GROUP BY order_id, line_no
+) r ON r.order_id = l.order_id AND r.line_no = l.line_no
+WHERE (coalesce(l.reserved_micro, 0), coalesce(l.back_ordered_micro, 0)) IS DISTINCT FROM (coalesce(r.reserved, 0), coalesce(r.waiting, 0));
+
+-- name: every_line_is_accounted_for
+-- ordered - stopped = shipped + reserved + back-ordered, for every line of every placed order.
+SELECT format('%s line %s', o.order_no, d.line_no) AS key, format('ordered %s - stopped %s', d.quantity_micro, coalesce(t.stopped, 0)) AS kept,
+       format('shipped %s + reserved %s + back-ordered %s', coalesce(m.shipped, 0), coalesce(l.reserved_micro, 0), coalesce(l.back_ordered_micro, 0)) AS facts,
+       o.order_id::text AS detail
+FROM demand d
+LEFT JOIN sales_order o ON o.order_id = d.order_id
+LEFT JOIN open_line l ON l.order_id = d.order_id AND l.line_no = d.line_no
+LEFT JOIN (SELECT order_position, line_no, sum(to_micro - from_micro) AS shipped FROM move WHERE kind IN ('issue', 'service') GROUP BY 1, 2) m
+    ON m.order_position = d.position AND m.line_no = d.line_no
+LEFT JOIN (SELECT order_position, line_no, sum(quantity_micro) AS stopped FROM stop GROUP BY 1, 2) t
+    ON t.order_position = d.position AND t.line_no = d.line_no
+WHERE d.quantity_micro - coalesce(t.stopped, 0)
+   <> coalesce(m.shipped, 0) + coalesce(l.reserved_micro, 0) + coalesce(l.back_ordered_micro, 0);
+
+-- name: returned_within_shipped
+SELECT format('%s line %s', r.document_no, r.order_line_no) AS key, format('returned %s', r.returned) AS kept, format('shipped %s', coalesce(m.shipped, 0)) AS facts, '' AS detail
+FROM (
+    SELECT order_position, order_line_no, sum(quantity_micro) AS returned, max(document_no) AS document_no
+    FROM move WHERE kind = 'return' AND order_position IS NOT NULL GROUP BY 1, 2
+) r LEFT JOIN LATERAL (
+    SELECT sum(to_micro - from_micro) AS shipped FROM move m
+    WHERE m.order_position = r.order_position AND m.line_no = r.order_line_no AND m.kind = 'issue'
+) m ON true
+WHERE r.returned > coalesce(m.shipped, 0);
+
+-- name: empty_stock_is_worth_nothing
+SELECT format('%s %s %s', company, warehouse, sku) AS key, format('on hand 0, value %s', value_minor) AS kept, 'value 0' AS facts, '' AS detail
+FROM stock WHERE on_hand_micro = 0 AND value_minor <> 0;
+
+-- name: layers_are_the_stock
+-- FIFO: the layers add up to quantity and value while there is any stock, and are none below zero.
+SELECT format('%s %s %s', s.company, s.warehouse, s.sku) AS key, format('%s, value %s', l.quantity, l.value) AS kept,
+       format('%s, value %s', greatest(s.on_hand_micro, 0), CASE WHEN s.on_hand_micro > 0 THEN s.value_minor ELSE 0 END) AS facts, '' AS detail
+FROM stock s CROSS JOIN LATERAL (
+    SELECT coalesce(sum(x) FILTER (WHERE i % 2 = 1), 0) AS quantity, coalesce(sum(x) FILTER (WHERE i % 2 = 0), 0) AS value
+    FROM unnest(s.layers) WITH ORDINALITY AS u (x, i)
+) l
+WHERE s.layers IS NOT NULL
+  AND (l.quantity, l.value) IS DISTINCT FROM (greatest(s.on_hand_micro, 0)::numeric, CASE WHEN s.on_hand_micro > 0 THEN s.value_minor ELSE 0 END::numeric);
