@@ -44,11 +44,14 @@ class Waiting:
     """Collects who waits for what, and who need not wait any more; saved once per batch."""
 
     def __init__(self) -> None:
+        self._parked: set[str] = set()
         self._waited: dict[UUID, Anchor] = {}
         self._served: dict[UUID, Anchor] = {}
 
     def park(self, tx: Transaction, received: Received[Any], anchor: Anchor, reason: str) -> None:
-        tx.park(received, key=str(anchor.id), reason=reason)
+        if received.business_id not in self._parked:  # Twice in one batch is once parked.
+            tx.park(received, key=str(anchor.id), reason=reason)
+        self._parked.add(received.business_id)
         self._waited[anchor.id] = anchor
 
     def serve(self, anchor: Anchor) -> None:

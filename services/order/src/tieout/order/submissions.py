@@ -149,15 +149,14 @@ def totals(command: Command) -> tuple[int, int, int]:
     return quantity, amount, rounding
 
 
-async def new_ones(tx: Transaction, batch: list[Received[Any]]) -> list[Received[Any]]:
-    """Without those whose row is there already (a redelivery), and without a second copy inside the batch.
+async def new_ones(tx: Transaction, batch: list[Received[Any]]) -> list[bool]:
+    """Beside each command: False for one whose row is there already (a redelivery), or that came twice in this batch.
 
     Asked after the locks of their documents: whoever held them before has committed by now.
     """
     noted = {row[0] for row in await tx.fetch(statements.noted, [received.position for received in batch])}
-    fresh: list[Received[Any]] = []
+    fresh: list[bool] = []
     for received in batch:
-        if received.position not in noted:
-            noted.add(received.position)
-            fresh.append(received)
+        fresh.append(received.position not in noted)
+        noted.add(received.position)
     return fresh

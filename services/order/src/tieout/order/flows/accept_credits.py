@@ -32,7 +32,7 @@ async def accept_credits(batch: list[Received[SubmitCredit]], database: Database
         stops = [_stops(r.data, linked) for r, linked in zip(batch, links, strict=True)]
         held = await anchors.claim(tx, {*ids, *sales, *(stop for each in stops for stop in each.values())})
 
-        fresh = set(map(id, await submissions.new_ones(tx, batch)))
+        fresh = await submissions.new_ones(tx, batch)
         before = await credits.accepted(tx, [p for id in ids if (p := held[id].position) is not None])
         known = {id: before[p] for id in ids if (p := held[id].position) is not None}
         loaded = await balances.load(tx, {p for id in sales if (p := held[id].position) is not None})
@@ -42,8 +42,8 @@ async def accept_credits(batch: list[Received[SubmitCredit]], database: Database
         accepted: list[Anchor] = []
         credited: set[int] = set()
         asked: list[tuple[Request, Received[SubmitCredit] | None]] = []
-        for received, credit_id, linked, stop_ids in zip(batch, ids, links, stops, strict=True):
-            if id(received) not in fresh:
+        for received, new, credit_id, linked, stop_ids in zip(batch, fresh, ids, links, stops, strict=True):
+            if not new:
                 continue
             credit = received.data
             position = next(positions)

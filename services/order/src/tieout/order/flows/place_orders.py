@@ -66,16 +66,16 @@ async def place_orders(batch: list[Received[SubmitOrder]], database: Database) -
 
         known = await _anchor(tx, first)
         if known or len(first) < len(ids):
-            fresh = set(map(id, await submissions.new_ones(tx, batch)))
+            fresh = await submissions.new_ones(tx, batch)
             accepted = await _accepted(tx, known)
         else:
-            fresh, accepted = set(map(id, batch)), {}
+            fresh, accepted = [True] * len(batch), {}
 
         waiting = Waiting()
         placed = _Placed()
         brought: list[Anchor] = []
-        for received, key, order_id, position in zip(batch, keys, ids, positions, strict=True):
-            if id(received) not in fresh:
+        for received, new, key, order_id, position in zip(batch, fresh, keys, ids, positions, strict=True):
+            if not new:
                 continue
             order = received.data
             if (earlier := accepted.get(order_id)) is not None:

@@ -24,15 +24,15 @@ async def request_cancellations(batch: list[Received[SubmitCancel]], database: D
         cancels = [document_id("cancel", r.data.company, r.data.source, r.data.number) for r in batch]
         held = await anchors.claim(tx, {*orders, *cancels})
 
-        fresh = set(map(id, await submissions.new_ones(tx, batch)))
+        fresh = await submissions.new_ones(tx, batch)
         before = await cancellations.accepted(tx, [p for id in cancels if (p := held[id].position) is not None])
         known = {id: before[p] for id in cancels if (p := held[id].position) is not None}
         ordered = await cancellations.ordered(tx, {p for id in orders if (p := held[id].position) is not None})
         positions = await tx.positions(len(batch))
 
         asked: list[tuple[Request, Received[SubmitCancel] | None]] = []
-        for received, order, cancel, position in zip(batch, orders, cancels, positions, strict=True):
-            if id(received) not in fresh:
+        for received, new, order, cancel, position in zip(batch, fresh, orders, cancels, positions, strict=True):
+            if not new:
                 continue
             wish = received.data
             if (earlier := known.get(cancel)) is not None:

@@ -1,0 +1,252 @@
+"""A desk: the order service's flows on a real database, fed with real envelopes, without a broker in between.
+
+What the broker adds (streams, acks, redelivery) is tested in test_service.py; here a redelivery is the same message
+given twice.
+"""
+
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, date, datetime
+from typing import Any
+
+import msgspec
+import pytest
+from tieout.contracts import event, inventory, order
+from tieout.contracts.finance import OrdersSettled, SettledItem
+from tieout.contracts.streams import EVENTS
+from tieout.devstack.testbed import ServiceDatabase
+from tieout.order.app import build
+from tieout.order.settings import Settings
+from tieout.servicekit import BatchFlow, Database, Received
+from tieout.servicekit.database import open_pool
+from tieout.servicekit.received import Outgoing, Reader, encode
+
+ONE = 1_000_000
+AT = datetime(2026, 11, 30, 15, 59, 59, tzinfo=UTC)  # 23:59:59 in Shanghai, the last second of a month.
+DAY = date(2026, 11, 30)
+
+
+class Desk:
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.flows: dict[str, BatchFlow[Any]] = {
+            subject: flow for flow in build(Settings()).flows for subject in flow.hears.subjects
+        }
+        self.readers = {flow.durable: Reader(*flow.types) for flow in self.flows.values()}
+        self.positions: dict[str, int] = {}
+
+    # ------------------------------------------------------------------------------------------ feeding
+
+    def message(self, fact: event.Event) -> Received[Any]:
+        """As the broker would hand it over. Give the result twice to play a redelivery."""
+        producer = type(fact).PRODUCER
+        position = self.positions[producer] = self.positions.get(producer, 0) + 1
+        subject = type(fact).SUBJECT
+        body = encode(
+            Outgoing(
+                "1.0",
+                str(uuid.uuid4()),
+                f"/{producer}",
+                subject,
+                "2026-11-30T16:00:00Z",
+                str(position),
+                str(uuid.UUID(int=0)),
+                "application/json",
+                fact,
+            )
+        )
+        return self._read(body, subject, 1, position)
+
+    def _read(self, body: bytes, subject: str, attempts: int, sequence: int) -> Received[Any]:
+        durable = self.flows[subject].durable
+        reader = self.readers[durable]
+        return reader.read(
+            body, subject=subject, attempts=attempts, stream="TEST", stream_sequence=sequence, durable=durable
+        )
+
+    async def give(self, *facts: event.Event | Received[Any]) -> None:
+        """One batch per flow, in the order of first appearance; then whoever was woken, until all is quiet."""
+        messages = [fact if isinstance(fact, Received) else self.message(fact) for fact in facts]
+        batches: dict[str, list[Received[Any]]] = {}
+        for message in messages:
+            batches.setdefault(message.durable, []).append(message)
+        for batch in batches.values():
+            await self.flows[batch[0].subject].function(batch, self.database)
+        await self._wake()
+
+    async def _wake(self) -> None:
+        while rows := await self.database.pool.fetch("SELECT * FROM parked WHERE due_at <= now() ORDER BY position"):
+            for durable in sorted({row["durable"] for row in rows}):
+                mine = [
+                    self._read(row["body"], row["subject"], row["attempts"], row["stream_sequence"])
+                    for row in rows
+                    if row["durable"] == durable
+                ]
+                taking = self.database.taking(durable, [message.business_id for message in mine])
+                await self.flows[mine[0].subject].function(mine, taking)
+
+    # ------------------------------------------------------------------------------------------- asking
+
+    async def announced(self, kind: type[Any]) -> list[Any]:
+        """Everything of this kind that stands in the outbox, in the order of its positions."""
+        rows = await self.database.pool.fetch("SELECT subjects, bodies FROM outbox ORDER BY batch")
+        found = []
+        for row in rows:
+            for subject, body in zip(row["subjects"], row["bodies"], strict=True):
+                if subject == kind.SUBJECT:
+                    envelope = msgspec.json.decode(body, type=event.Envelope)
+                    found.append((envelope.position, msgspec.json.decode(envelope.data, type=EVENTS[subject])))
+        return [data for _, data in sorted(found, key=lambda one: one[0])]
+
+    async def rows(self, query: str, *args: object) -> list[tuple[Any, ...]]:
+        return [tuple(row) for row in await self.database.pool.fetch(query, *args)]
+
+    async def parked(self) -> list[tuple[str, str]]:
+        return await self.rows("SELECT durable, key FROM parked ORDER BY 1, 2")  # type: ignore[return-value]
+
+    async def letters(self) -> list[Any]:
+        rows = await self.database.pool.fetch("SELECT bodies FROM outbox WHERE stream = 'DEAD' ORDER BY batch")
+        return [msgspec.json.decode(body) for row in rows for body in row["bodies"]]
+
+    async def view(self, order_no: str = "1001", company: str = "", source: str = "") -> order.OrderView:
+        from tieout.order.reads import show_order
+
+        return await show_order.function(order.ShowOrder(order_no, company, source), self.database)
+
+    # ------------------------------------------------------------------------------------------ documents
+
+    def line(self, line_no: int = 1, quantity: int = 3, net: int = 300, tax: int = 39, **more: Any) -> order.OrderLine:
+        return order.OrderLine(line_no, more.pop("sku", f"SKU{line_no}"), quantity * ONE, net, tax, **more)
+
+    def submit(self, *lines: order.OrderLine, **more: Any) -> order.SubmitOrder:
+        return order.SubmitOrder(
+            **{
+                "intake_id": uuid.uuid4(),
+                "company": "C1",
+                "source": "shop",
+                "number": "1001",
+                "version": "1",
+                "fingerprint": "a" * 64,
+                "customer": "K1",
+                "currency": "CNY",
+                "occurred_at": AT,
+                "zone": "Asia/Shanghai",
+                "business_date": DAY,
+                "lines": lines or (self.line(),),
+                **more,
+            }
+        )
+
+    def cancel(self, *lines: tuple[int, int], **more: Any) -> order.SubmitCancel:
+        return order.SubmitCancel(
+            **{
+                "intake_id": uuid.uuid4(),
+                "company": "C1",
+                "source": "shop",
+                "number": "X1",
+                "version": "1",
+                "fingerprint": "b" * 64,
+                "order_number": "1001",
+                "occurred_at": AT,
+                "zone": "Asia/Shanghai",
+                "business_date": DAY,
+                "lines": tuple(order.CancelLine(line_no, quantity * ONE) for line_no, quantity in lines),
+                **more,
+            }
+        )
+
+    def back(self, line_no: int = 1, quantity: int = 1, net: int = 100, tax: int = 13, **more: Any) -> order.CreditLine:
+        given = {"sku": "SKU1", "order_line_no": 1, "restock": "yes", **more}
+        return order.CreditLine(line_no, quantity_micro=quantity * ONE, net_minor=net, tax_minor=tax, **given)
+
+    def credit(self, *lines: order.CreditLine, **more: Any) -> order.SubmitCredit:
+        return order.SubmitCredit(
+            **{
+                "intake_id": uuid.uuid4(),
+                "company": "C1",
+                "source": "shop",
+                "number": "R1",
+                "version": "1",
+                "fingerprint": "c" * 64,
+                "customer": "K1",
+                "currency": "CNY",
+                "occurred_at": AT,
+                "zone": "Asia/Shanghai",
+                "business_date": DAY,
+                "lines": lines or (self.back(),),
+                "order_number": "1001",
+                **more,
+            }
+        )
+
+    # ------------------------------------------------------------------------- what the others announce
+
+    def id(self, number: str = "1001", company: str = "C1", source: str = "shop") -> uuid.UUID:
+        return event.order_id(company, source, number)
+
+    def shipped(
+        self, *parts: tuple[int, int, int], number: str = "1001", whole: int = 3, net: int = 300, **more: Any
+    ) -> inventory.GoodsShipped:
+        """Parts: line number, from, to. The amounts carried along are those of the line as placed."""
+        lines = tuple(
+            inventory.ShippedLine(
+                line_no,
+                f"SKU{line_no}",
+                start * ONE,
+                end * ONE,
+                whole * ONE,
+                net,
+                from_reserved=more.get("held", False),
+            )
+            for line_no, start, end in parts
+        )
+        return inventory.GoodsShipped(
+            shipment_id=uuid.uuid4(),
+            order_id=self.id(number, more.get("company", "C1")),
+            company=more.get("company", "C1"),
+            source="shop",
+            order_no=number,
+            ordinal=1,
+            customer="K1",
+            currency="CNY",
+            cost_currency="CNY",
+            business_date=DAY,
+            period="2026-11",
+            lines=lines,
+        )
+
+    def reserved(self, *parts: tuple[int, int, int], number: str = "1001") -> inventory.StockReserved:
+        """Parts: line number, reserved, back-ordered."""
+        lines = tuple(inventory.ReservedLine(line_no, held * ONE, later * ONE) for line_no, held, later in parts)
+        return inventory.StockReserved(self.id(number), "C1", number, 1, lines)
+
+    def refused(self, *parts: tuple[int, int], number: str = "1001") -> inventory.OrderRefused:
+        lines = tuple(inventory.RefusedLine(line_no, quantity * ONE, True) for line_no, quantity in parts)
+        return inventory.OrderRefused(self.id(number), "C1", number, lines)
+
+    def decided(
+        self, cancel_id: uuid.UUID, *parts: tuple[int, int, int, int], number: str = "1001"
+    ) -> inventory.CancelDecided:
+        """Parts: line number, stopped out of back-order, stopped out of reservations, too late."""
+        lines = tuple(
+            inventory.StoppedLine(line_no, later * ONE, held * ONE, gone * ONE) for line_no, later, held, gone in parts
+        )
+        return inventory.CancelDecided(cancel_id, self.id(number), "C1", number, lines)
+
+    def paid(self, *amounts: tuple[str, int], cause: Any = "payment") -> OrdersSettled:
+        items = tuple(SettledItem(self.id(number), number, amount) for number, amount in amounts)
+        return OrdersSettled(uuid.uuid4(), "C1", "CNY", cause, "P1", items)
+
+
+@pytest.fixture
+async def database(service_database: Callable[..., Awaitable[ServiceDatabase]]) -> AsyncIterator[Database]:
+    """On the app role: what a flow may not do to facts, it cannot do here either."""
+    made = await service_database("order")
+    pool = await open_pool(made.app_url, None, "order")
+    yield Database(pool, service="order", version="1")
+    await pool.close()
+
+
+@pytest.fixture
+async def desk(database: Database) -> Desk:
+    return Desk(database)

@@ -1,0 +1,157 @@
+"""Cancellations and credits."""
+
+import pytest
+from tieout.contracts.order import (
+    CancelOrder,
+    CancelRequested,
+    OrderCompleted,
+    OrderReturned,
+    SubmissionConflicted,
+    SubmissionRepeated,
+)
+from tieout.order.commands import cancel_order
+from tieout.servicekit import Refused
+
+
+async def test_a_cancellation_is_asked_and_inventory_decides(desk):
+    await desk.give(desk.submit())
+    await desk.give(desk.cancel((1, 2)))
+    (asked,) = await desk.announced(CancelRequested)
+    assert [(line.line_no, line.quantity_micro) for line in asked.lines] == [(1, 2_000_000)]
+    await desk.give(desk.reserved((1, 3, 0)), desk.decided(asked.cancel_id, (1, 0, 1, 1)))
+    (line,) = (await desk.view()).lines
+    assert (line.cancelled_micro, line.reserved_micro, line.unallocated_micro) == (1_000_000, 2_000_000, 0)
+
+
+async def test_a_cancellation_before_its_order_waits_for_it(desk):
+    await desk.give(desk.cancel())
+    assert await desk.parked() == [("order-request-cancellations", str(desk.id()))]
+    await desk.give(desk.submit())
+    assert await desk.parked() == []
+    assert [asked.order_id for asked in await desk.announced(CancelRequested)] == [desk.id()]
+
+
+async def test_a_cancellation_and_its_order_in_one_moment_find_each_other_in_either_order(desk):
+    for number, first, second in (("1", "submit", "cancel"), ("2", "cancel", "submit")):
+        made = {
+            "submit": desk.submit(number=number),
+            "cancel": desk.cancel(number=f"X{number}", order_number=number),
+        }
+        await desk.give(made[first], made[second])
+    assert len(await desk.announced(CancelRequested)) == 2
+
+
+async def test_a_repeated_cancellation_is_told_and_another_content_is_a_conflict(desk):
+    await desk.give(desk.submit())
+    await desk.give(
+        desk.cancel(), desk.cancel(), desk.cancel((1, 1), fingerprint="z" * 64), desk.cancel((9, 1), number="X2")
+    )
+    assert len(await desk.announced(CancelRequested)) == 1
+    assert [told.kind for told in await desk.announced(SubmissionRepeated)] == ["cancel"]
+    assert [told.reason for told in await desk.announced(SubmissionConflicted)] == ["other_content", "unknown_line"]
+
+
+async def test_a_clerk_cancels_once_per_key(desk):
+    await desk.give(desk.submit())
+    first = await cancel_order.function(CancelOrder("1001", "k1", reason="customer called"), desk.database)
+    again = await cancel_order.function(CancelOrder("1001", "k1", reason="customer called"), desk.database)
+    assert (first.repeated, again.repeated, first.cancel_id) == (False, True, again.cancel_id)
+    with pytest.raises(Refused, match="idempotency key"):
+        await cancel_order.function(CancelOrder("1001", "k1", reason="something else"), desk.database)
+    with pytest.raises(Refused, match="no order 404"):
+        await cancel_order.function(CancelOrder("404", "k2"), desk.database)
+    assert len(await desk.announced(CancelRequested)) == 1
+
+
+async def test_a_credit_of_shipped_goods_is_announced_with_its_link(desk):
+    await desk.give(desk.submit())
+    await desk.give(desk.shipped((1, 0, 3)))
+    await desk.give(desk.credit())
+    (returned,) = await desk.announced(OrderReturned)
+    (line,) = returned.lines
+    assert (line.order_id, line.order_line_no, line.restock, line.net_minor, line.tax_minor) == (
+        desk.id(),
+        1,
+        True,
+        100,
+        13,
+    )
+    assert (await desk.view()).summary.owed_minor == 226
+    await desk.give(desk.paid(("1001", 226)))
+    assert len(await desk.announced(OrderCompleted)) == 1
+
+
+async def test_a_credit_waits_for_its_order_and_then_for_its_shipment(desk):
+    await desk.give(desk.credit(desk.back(quantity=2, net=200, tax=26)))
+    assert await desk.parked() == [("order-accept-credits", str(desk.id()))]
+    await desk.give(desk.submit())
+    await desk.give(desk.shipped((1, 0, 1)))
+    assert len(await desk.parked()) == 1
+    assert await desk.rows("SELECT count(*) FROM submission WHERE kind = 'credit'") == [(0,)]
+    await desk.give(desk.shipped((1, 1, 2)))
+    assert await desk.parked() == []
+    assert len(await desk.announced(OrderReturned)) == 1
+
+
+async def test_a_waiting_credit_becomes_a_conflict_when_the_rest_is_stopped(desk):
+    await desk.give(desk.submit(), desk.credit(desk.back(quantity=2, net=200, tax=26)))
+    await desk.give(desk.shipped((1, 0, 1)), desk.cancel())
+    (asked,) = await desk.announced(CancelRequested)
+    await desk.give(desk.decided(asked.cancel_id, (1, 0, 2, 1)))
+    assert [told.reason for told in await desk.announced(SubmissionConflicted)] == ["above_shipped"]
+    assert await desk.parked() == []
+
+
+async def test_credits_of_one_batch_do_not_exceed_the_sale_together(desk):
+    await desk.give(desk.submit())
+    await desk.give(desk.shipped((1, 0, 3)))
+    credits = [desk.credit(desk.back(quantity=2, net=200, tax=26), number=f"R{n}") for n in (1, 2)]
+    await desk.give(*credits)
+    assert len(await desk.announced(OrderReturned)) == 1
+    assert [told.reason for told in await desk.announced(SubmissionConflicted)] == ["above_shipped"]
+
+
+async def test_an_unlinked_credit_needs_no_sale(desk):
+    await desk.give(desk.credit(desk.back(order_line_no=0), order_number=""))
+    (returned,) = await desk.announced(OrderReturned)
+    assert (returned.lines[0].order_id, returned.lines[0].restock) == (None, True)
+    assert await desk.rows("SELECT book, n, a, b FROM digest_delta WHERE book IN ('credit', 'restock') ORDER BY 1") == [
+        ("credit", 1, 100, 13),
+        ("restock", 1, 1_000_000, 0),
+    ]
+
+
+async def test_an_unfulfilled_return_is_stopped_first_and_credited_where_that_was_too_late(desk):
+    await desk.give(desk.submit())
+    await desk.give(desk.shipped((1, 0, 1)))
+    await desk.give(desk.credit(desk.back(quantity=3, net=300, tax=39, restock="if_fulfilled")))
+    (asked,) = await desk.announced(CancelRequested)
+    assert asked.lines[0].quantity_micro == 2_000_000
+    late = desk.message(desk.decided(asked.cancel_id, (1, 0, 1, 1)))
+    await desk.give(late)
+    assert len(await desk.parked()) == 1, "its shipment is not noted yet"
+    await desk.give(desk.shipped((1, 1, 2)))
+    await desk.give(late)
+    assert await desk.parked() == []
+    returned = await desk.announced(OrderReturned)
+    assert [(one.credit_no, one.lines[0].quantity_micro, one.lines[0].net_minor) for one in returned] == [
+        ("R1", 1_000_000, 100),
+        ("R1", 1_000_000, 100),
+    ]
+    assert returned[0].credit_id != returned[1].credit_id
+    (line,) = (await desk.view()).lines
+    assert (line.cancelled_micro, line.shipped_micro, line.credited_micro) == (1_000_000, 2_000_000, 2_000_000)
+    assert len(await desk.announced(OrderCompleted)) == 1
+
+
+async def test_goods_that_inventory_took_back_are_noted_on_the_credit(desk):
+    from tieout.contracts import inventory
+    from tieout.contracts.event import document_id
+
+    credit_id = document_id("credit", "C1", "shop", "R1")
+    lines = (inventory.ReturnedLine(1, "SKU1", 1_000_000, 50),)
+    back = inventory.GoodsReturned(credit_id, "C1", "R1", "K1", "CNY", desk.submit().business_date, "2026-11", lines)
+    await desk.give(back)
+    assert await desk.parked() == [("order-note-inventory", str(credit_id))]
+    await desk.give(desk.credit(desk.back(order_line_no=0), order_number=""))
+    assert await desk.rows("SELECT quantity_micro FROM taken_back") == [(1_000_000,)]
