@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, date, datetime
 from typing import Any
 
+import asyncpg
 import msgspec
 import pytest
 from tieout.contracts import event, inventory, order
@@ -97,6 +98,9 @@ class Desk:
                     envelope = msgspec.json.decode(body, type=event.Envelope)
                     found.append((envelope.position, msgspec.json.decode(envelope.data, type=EVENTS[subject])))
         return [data for _, data in sorted(found, key=lambda one: one[0])]
+
+    def read_envelope(self, body: bytes) -> event.Envelope:
+        return msgspec.json.decode(body, type=event.Envelope)
 
     async def rows(self, query: str, *args: object) -> list[tuple[Any, ...]]:
         return [tuple(row) for row in await self.database.pool.fetch(query, *args)]
@@ -239,12 +243,24 @@ class Desk:
 
 
 @pytest.fixture
-async def database(service_database: Callable[..., Awaitable[ServiceDatabase]]) -> AsyncIterator[Database]:
+async def order_database(service_database: Callable[..., Awaitable[ServiceDatabase]]) -> ServiceDatabase:
+    return await service_database("order")
+
+
+@pytest.fixture
+async def database(order_database: ServiceDatabase) -> AsyncIterator[Database]:
     """On the app role: what a flow may not do to facts, it cannot do here either."""
-    made = await service_database("order")
-    pool = await open_pool(made.app_url, None, "order")
+    pool = await open_pool(order_database.app_url, None, "order")
     yield Database(pool, service="order", version="1")
     await pool.close()
+
+
+@pytest.fixture
+async def owner(order_database: ServiceDatabase) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
+    """Somebody with psql and the owner's password."""
+    connection = await asyncpg.connect(order_database.owner_url)
+    yield connection
+    await connection.close()
 
 
 @pytest.fixture

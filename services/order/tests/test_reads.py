@@ -1,0 +1,141 @@
+from uuid import UUID
+
+import pytest
+from tieout.contracts.operation import TrailRequest
+from tieout.contracts.order import ListOrders, OrderReturned, OutcomesRequest, ShowOrder
+from tieout.order.app import build
+from tieout.order.reads import list_orders, show_order, show_outcomes, trail
+from tieout.order.settings import Settings
+from tieout.servicekit import Refused
+
+
+async def sell_ship_credit_and_pay(desk):
+    await desk.give(desk.submit(desk.line(1, rounding_micro=250_000), desk.line(2)))
+    await desk.give(desk.reserved((1, 3, 0), (2, 2, 1)), desk.shipped((1, 0, 3), (2, 0, 2), held=True))
+    await desk.give(desk.credit(), desk.cancel((2, 1)), desk.paid(("1001", 452)))
+
+
+async def violations(desk):
+    return [
+        (name, tuple(row))
+        for name, statement in build(Settings()).violations
+        for row in await desk.database.pool.fetch(statement)
+    ]
+
+
+async def test_an_order_shows_its_line_sums_and_its_documents(desk):
+    await sell_ship_credit_and_pay(desk)
+    view = await desk.view()
+    assert (view.summary.fulfilment, view.summary.billing, view.summary.payment) == (
+        "part_shipped",
+        "part_credited",
+        "paid",
+    )
+    assert [(line.shipped_micro, line.back_ordered_micro, line.credited_micro) for line in view.lines] == [
+        (3_000_000, 0, 1_000_000),
+        (2_000_000, 1_000_000, 0),
+    ]
+    assert [(document.kind, document.number) for document in view.documents] == [
+        ("order", "1001"),
+        ("cancel", "X1"),
+        ("credit", "R1"),
+    ]
+
+
+async def test_a_number_that_two_companies_use_asks_which_one(desk):
+    await desk.give(desk.submit(), desk.submit(company="C2"))
+    with pytest.raises(Refused) as refused:
+        await show_order.function(ShowOrder("1001"), desk.database)
+    assert refused.value.problem.status == 409
+    assert "company C2" in refused.value.problem.detail
+    with pytest.raises(Refused) as refused:
+        await show_order.function(ShowOrder("404", company="C1"), desk.database)
+    assert (refused.value.problem.status, refused.value.problem.field) == (404, "order_no")
+
+
+async def test_pages_of_orders_follow_each_other_without_gap_or_repeat(desk):
+    await desk.give(*[desk.submit(number=str(n)) for n in range(7)])
+    await desk.give(desk.refused((1, 3), number="3"))
+    found, after = [], 0
+    while True:
+        page = await list_orders.function(ListOrders(after=after, limit=3), desk.database)
+        found += [one.order_no for one in page.orders]
+        after = page.next
+        if not after:
+            break
+    assert found == ["6", "5", "4", "3", "2", "1", "0"]
+    still_open = await list_orders.function(ListOrders(open_only=True), desk.database)
+    assert [one.order_no for one in still_open.orders] == ["6", "5", "4", "2", "1", "0"]
+
+
+async def test_outcomes_account_for_every_document(desk):
+    await sell_ship_credit_and_pay(desk)
+    await desk.give(desk.submit(), desk.submit(desk.line(net=999), fingerprint="z" * 64))
+    await desk.give(desk.cancel((9, 1), number="X2"))
+    told = await show_outcomes.function(OutcomesRequest(), desk.database)
+    assert [
+        (one.month, one.kind, one.outcome, one.reason, one.documents, one.lines, one.amount_minor, one.rounding_micro)
+        for one in told.outcomes
+    ] == [
+        ("2026-11", "cancel", "accepted", "", 1, 1, 0, 0),
+        ("2026-11", "cancel", "conflict", "unknown_line", 1, 1, 0, 0),
+        ("2026-11", "credit", "accepted", "", 1, 1, 113, 0),
+        ("2026-11", "order", "accepted", "", 1, 2, 678, 250_000),
+        ("2026-11", "order", "conflict", "other_content", 1, 1, 1038, 0),
+        ("2026-11", "order", "duplicate", "", 1, 1, 339, 0),
+    ]
+
+
+async def test_the_trail_tells_what_happened_to_an_order_in_turn(desk):
+    await sell_ship_credit_and_pay(desk)
+    await desk.give(desk.submit(desk.line(5), fingerprint="z" * 64))
+    told = await trail(TrailRequest(str(desk.id())), desk.database)
+    assert [entry.step for entry in told.entries] == [
+        "placed",
+        "reservation noted",
+        "shipment noted",
+        "credited",
+        "cancellation requested",
+        "settlement noted",
+        "conflict",
+    ]
+    assert told.entries[0].amount_minor == 678
+    assert (await trail(TrailRequest(str(UUID(int=7))), desk.database)).entries == ()
+
+
+async def test_the_trail_of_an_unlinked_credit_is_found_by_its_own_id(desk):
+    await desk.give(desk.credit(desk.back(order_line_no=0), order_number=""))
+    (returned,) = await desk.announced(OrderReturned)
+    told = await trail(TrailRequest(str(returned.credit_id)), desk.database)
+    assert [(entry.step, entry.document, entry.amount_minor) for entry in told.entries] == [("credited", "R1", 113)]
+
+
+async def test_books_that_nobody_touched_violate_no_rule(desk):
+    await sell_ship_credit_and_pay(desk)
+    assert await violations(desk) == []
+
+
+@pytest.mark.parametrize(
+    ("edit", "rule"),
+    [
+        ("UPDATE order_line SET net_minor = net_minor + 1 WHERE line_no = 2", "header_is_the_sum_of_its_lines"),
+        (
+            "UPDATE shipped_line SET net_minor = net_minor - 1 WHERE line_no = 1",
+            "billed_is_the_shipped_part_of_its_line",
+        ),
+        ("UPDATE shipped_line SET to_micro = 4000000 WHERE line_no = 1", "shipped_and_stopped_within_ordered"),
+        ("DELETE FROM shipped_line", "credited_within_billed_and_returned_within_shipped"),
+        ("DELETE FROM anchor", "anchor_points_at_its_document"),
+        ("DELETE FROM submission", "accepted_order_has_its_submission"),
+    ],
+)
+async def test_a_row_changed_by_hand_violates_a_rule_that_names_the_order(desk, owner, edit, rule):
+    await sell_ship_credit_and_pay(desk)
+    await owner.execute(edit)
+    assert (rule, "1001") in [(name, row[0]) for name, row in await violations(desk)]
+
+
+async def test_the_service_itself_cannot_change_a_fact(desk):
+    await desk.give(desk.submit())
+    with pytest.raises(Exception, match="permission denied"):
+        await desk.database.pool.execute("UPDATE order_line SET net_minor = 0")
