@@ -72,10 +72,6 @@ def test_a_position_that_was_never_announced_is_not_in_flight() -> None:
     assert cause_of(7, books({}, rows((7, 1, 5))), context(finance=0)) == "differs"
 
 
-def test_an_unpublished_event_is_in_flight() -> None:
-    assert cause_of(7, books({}, rows((7, 1, 5))), context(p7=0)) == "in_flight"
-
-
 def test_a_parked_event_waits_for_its_partner() -> None:
     assert cause_of(7, books({}, rows((7, 1, 5)), parked=frozenset({7})), context(p7=1)) == "parked"
 

@@ -73,7 +73,7 @@ Cause = Literal["in_flight", "parked", "dead", "differs"]
 
 
 class AgreementRequest(Struct, frozen=True):
-    wait_seconds: Annotated[float, Meta(ge=0, le=60)] = 2.0  # How long consumers may take to reach the newest mark.
+    wait_seconds: Annotated[float, Meta(ge=0, le=15)] = 2.0  # How long consumers may take to reach the newest mark.
     violations: bool = True  # Prove each kept balance against its own facts as well.
     limit: Annotated[int, Meta(ge=1, le=1000)] = 100  # Differences and violations to list; counts are always whole.
 

@@ -27,10 +27,11 @@ class Floor(Struct, frozen=True):
     sequence: int  # Everything up to here is confirmed; NEVER where nothing is waiting or under way.
     waiting: int = 0
     unacked: int = 0
+    confirmed: int = 0  # The broker's own figure.
 
     @classmethod
     def of(cls, ack_floor: int, waiting: int, unacked: int) -> "Floor":
-        return cls(ack_floor if waiting or unacked else NEVER, waiting, unacked)
+        return cls(ack_floor if waiting or unacked else NEVER, waiting, unacked, ack_floor)
 
 
 Rows = Mapping[int, Mapping[int, Row]]  # position -> line -> row
@@ -49,7 +50,7 @@ class Context(Struct, frozen=True):
     """What explains an absent event."""
 
     floors: Mapping[str, Floor]  # By durable.
-    sequences: Mapping[int, int]  # Stream sequence per position; 0: exists, not published. No entry: no such event.
+    sequences: Mapping[int, int]  # Stream sequence per position. 0: no such event, as all below a mark are published.
     types: Mapping[int, str] = {}  # Event type per position, as far as control heard its notice.
     subjects: Mapping[str, tuple[str, ...]] = {}  # What each durable hears.
 
@@ -128,11 +129,9 @@ def _excuse(position: int, book: BookRows, context: Context) -> Cause | None:
         return "dead"
     if position in book.parked:
         return "parked"
-    sequence = context.sequences.get(position)
-    if not book.book.durables or sequence is None:
+    sequence = context.sequences.get(position, 0)
+    if not book.book.durables or not sequence:
         return None  # The producer's own rows, or an event that never was: nobody is on the way.
-    if sequence == 0:
-        return "in_flight"
     event_type = context.types.get(position)
     hearing = [
         durable

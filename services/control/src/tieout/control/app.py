@@ -1,0 +1,59 @@
+"""All that control does, on one page."""
+
+from tieout.contracts.control import (
+    LIST_DEAD_LETTERS,
+    PROVE_AGREEMENT,
+    SHOW_JOURNEY,
+    SHOW_STATUS,
+    Agreement,
+    AgreementRequest,
+    DeadLetters,
+    DeadLettersRequest,
+    JourneyRequest,
+    Journeys,
+    Status,
+    StatusRequest,
+)
+from tieout.control import reads
+from tieout.control.colleagues import Colleagues
+from tieout.control.flows import follow_notices
+from tieout.control.flows.collect_dead import collect_dead
+from tieout.control.proof import Prover
+from tieout.control.settings import Settings
+from tieout.control.watch import Watch
+from tieout.servicekit import Database, Service, operation, sql
+
+
+def build(settings: Settings) -> Service:
+    colleagues = Colleagues(lambda: service.nats, settings.answer_seconds_max)
+    prover = Prover(colleagues)
+    watch = Watch(colleagues, prover, settings.watch_seconds)
+
+    @operation(SHOW_JOURNEY)
+    async def show_journey(request: JourneyRequest, database: Database) -> Journeys:
+        return await reads.show_journey(request, database, colleagues)
+
+    @operation(PROVE_AGREEMENT)
+    async def prove_agreement(request: AgreementRequest, database: Database) -> Agreement:
+        return await prover.prove(request, database)
+
+    @operation(SHOW_STATUS)
+    async def show_status(request: StatusRequest, database: Database) -> Status:
+        return await reads.show_status(request, database, colleagues, await watch.flows())
+
+    @operation(LIST_DEAD_LETTERS)
+    async def list_dead_letters(request: DeadLettersRequest, database: Database) -> DeadLetters:
+        return await reads.list_dead_letters(request, database)
+
+    async def keep_watch(service: Service) -> None:
+        await watch.run(service.database)
+
+    service = Service(
+        "control",
+        settings,
+        migrations=sql.folder(__file__, "migrations"),
+        flows=(*follow_notices.flows(), collect_dead),
+        operations=(show_journey, prove_agreement, show_status, list_dead_letters),
+        tasks=(keep_watch,),
+    )
+    return service

@@ -1,0 +1,11 @@
+-- name: keep_letters
+-- The letter's hash is its key: the relay of a service may publish one letter twice.
+INSERT INTO dead_letter (letter_id, at, service, flow, subject, reason, field, detail, order_no, company, chain_id,
+                         position, attempts, letter)
+SELECT letter_id::uuid, at::timestamptz, service, flow, subject, reason, field, detail, order_no, company, chain_id,
+       position, attempts, letter
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
+            $9::text[], $10::text[], $11::text[], $12::bigint[], $13::integer[], $14::bytea[])
+     AS d (letter_id, at, service, flow, subject, reason, field, detail, order_no, company, chain_id, position,
+           attempts, letter)
+ON CONFLICT (letter_id) DO NOTHING;

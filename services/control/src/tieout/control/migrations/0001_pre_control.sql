@@ -1,0 +1,87 @@
+-- What control has heard: one row per event, from the notices that every producer puts beside its events.
+CREATE TABLE step (
+    producer   text        NOT NULL,
+    position   bigint      NOT NULL,  -- The producer's outbox position: the idempotency key of a notice's line.
+    chain_id   uuid        NOT NULL,
+    event_id   uuid        NOT NULL,
+    event_type text        NOT NULL,
+    at         timestamptz NOT NULL,
+    order_no   text        NOT NULL,
+    company    text        NOT NULL,
+    cause_id   uuid,
+    repeats    integer     NOT NULL DEFAULT 0,
+    PRIMARY KEY (producer, position)
+);
+CREATE INDEX step_of_chain ON step (chain_id);
+CALL state_table('step');
+
+-- Which chains belong to which order number: a payment for two orders belongs to two, an order has several.
+CREATE TABLE membership (
+    order_no text NOT NULL,
+    company  text NOT NULL,
+    chain_id uuid NOT NULL,
+    PRIMARY KEY (order_no, company, chain_id)
+);
+CALL state_table('membership');
+
+-- Counts per ten seconds, so that percentiles and rates of any span are sums; kept for a day.
+CREATE TABLE latency (
+    slot   timestamptz NOT NULL,
+    before text        NOT NULL,
+    after  text        NOT NULL,
+    bucket smallint    NOT NULL,
+    n      bigint      NOT NULL,
+    PRIMARY KEY (slot, before, after, bucket)
+);
+CALL state_table('latency');
+
+CREATE TABLE tally (
+    slot       timestamptz NOT NULL,
+    event_type text        NOT NULL,
+    n          bigint      NOT NULL,
+    PRIMARY KEY (slot, event_type)
+);
+CALL state_table('tally');
+
+-- Messages that a flow put aside. The key is a hash of the letter, because the relay may publish it twice.
+CREATE TABLE dead_letter (
+    number      bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    letter_id   uuid        NOT NULL UNIQUE,
+    at          timestamptz NOT NULL,
+    service     text        NOT NULL,
+    flow        text        NOT NULL,
+    subject     text        NOT NULL,
+    reason      text        NOT NULL,
+    field       text        NOT NULL,
+    detail      text        NOT NULL,
+    order_no    text        NOT NULL,
+    company     text        NOT NULL,
+    chain_id    text        NOT NULL,
+    position    bigint      NOT NULL,  -- Of the event inside; 0 where it could not be read.
+    attempts    integer     NOT NULL,
+    letter      bytea       NOT NULL   -- As it came, for the repair.
+);
+CREATE INDEX dead_letter_of_position ON dead_letter (flow, position);
+CALL state_table('dead_letter');
+
+-- How far every book of a measure has followed; it only ever grows, unless a producer was restored from a backup.
+CREATE TABLE watermark (
+    measure  smallint    PRIMARY KEY,
+    position bigint      NOT NULL,
+    at       timestamptz NOT NULL
+);
+CALL state_table('watermark');
+
+-- What the proof found and nothing explained. `gone_at` is set when a later proof no longer finds it.
+CREATE TABLE disagreement (
+    measure  smallint    NOT NULL,
+    position bigint      NOT NULL,
+    order_no text        NOT NULL,
+    chain_id text        NOT NULL,
+    detail   text        NOT NULL,
+    found_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    gone_at  timestamptz,
+    times    integer     NOT NULL DEFAULT 1,
+    PRIMARY KEY (measure, position)
+);
+CALL state_table('disagreement');

@@ -1,0 +1,161 @@
+"""Questions about what control has heard: journeys, status, dead letters. No rules, no locks."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from tieout.contracts.control import (
+    DeadLetter,
+    DeadLetters,
+    DeadLettersRequest,
+    FlowState,
+    Journey,
+    JourneyRequest,
+    Journeys,
+    ServiceStatus,
+    Status,
+    StatusRequest,
+    StepLatency,
+    Throughput,
+)
+from tieout.contracts.operation import Trail, TrailEntry, TrailRequest
+from tieout.contracts.streams import CORE_SERVICES
+from tieout.control.colleagues import Colleagues, Unanswered
+from tieout.control.domain import journey as journeys
+from tieout.control.domain.journey import HeardStep
+from tieout.control.domain.latency import JOURNEY, percentile_ms
+from tieout.servicekit import Database, Refused, sql
+
+statements = sql.load(__file__)
+
+TRAIL_SERVICES = CORE_SERVICES[:4]
+STEPS_MAX = 5_000  # Of all journeys of one number.
+JOURNEYS_MAX = 20
+STEPS_PER_JOURNEY_MAX = 1_000  # An answer has to fit into one message.
+
+
+async def show_journey(request: JourneyRequest, database: Database, colleagues: Colleagues) -> Journeys:
+    """Every journey of an order number. Raises Refused(not_found) where nobody has heard of it."""
+    async with database.read() as connection:
+        rows = await connection.fetch(statements.steps_of_order, request.order_no, request.company, STEPS_MAX)
+    heard = [_heard(row) for row in rows]
+    groups = journeys.chains_by_journey(heard)
+    if not groups:
+        of_company = f" of company {request.company}" if request.company else ""
+        raise Refused(
+            "not_found",
+            f"Nothing is known of an order {request.order_no}{of_company}. If its document was refused, it stands in "
+            "the quarantine: ./tieout quarantine list",
+            field="order_no",
+            status=404,
+        )
+    silent: set[str] = set()
+    told = [
+        await _tell(request.order_no, company, chains, heard, colleagues, silent)
+        for (company, _), chains in sorted(groups.items())[:JOURNEYS_MAX]
+    ]
+    return Journeys(journeys=tuple(told), unanswered=tuple(sorted(silent)))
+
+
+async def _tell(
+    order_no: str,
+    company: str,
+    chains: Sequence[str],
+    heard: Sequence[HeardStep],
+    colleagues: Colleagues,
+    silent: set[str],
+) -> Journey:
+    async def trail(service: str, chain: str) -> Sequence[TrailEntry]:
+        try:
+            return (await colleagues.ask(service, "trail", TrailRequest(chain, order_no), Trail)).entries
+        except Unanswered:
+            silent.add(service)
+            return ()
+
+    asked = [(service, chain) for service in TRAIL_SERVICES for chain in chains]
+    answers = await asyncio.gather(*(trail(service, chain) for service, chain in asked))
+    trails: dict[str, dict[TrailEntry, None]] = {}  # A set in order: two chains may tell the same entry.
+    for (service, _), entries in zip(asked, answers, strict=True):
+        trails.setdefault(service, {}).update(dict.fromkeys(entries))
+    steps = [step for step in heard if step.company == company and step.chain_id in chains]
+    lists = {service: list(entries) for service, entries in trails.items()}
+    return journeys.tell(order_no, company, chains[0], steps[:STEPS_PER_JOURNEY_MAX], lists)
+
+
+async def show_status(
+    request: StatusRequest, database: Database, colleagues: Colleagues, flows: Sequence[FlowState]
+) -> Status:
+    async with database.read() as connection:
+        buckets = await connection.fetch(statements.latencies, request.minutes)
+        counted = await connection.fetch(statements.throughput, request.minutes)
+        open_counts = await connection.fetchrow(statements.open_counts)
+    health = await asyncio.gather(*(colleagues.health(service) for service in CORE_SERVICES))
+    waiting: dict[str, int] = {}
+    for flow in flows:
+        service = flow.durable.partition("-")[0]
+        waiting[service] = waiting.get(service, 0) + flow.waiting + flow.unacked
+    services = tuple(
+        ServiceStatus(
+            service,
+            up=any(instance.ready for instance in instances),
+            instances=tuple(instances),
+            waiting=waiting.get(service, 0),
+        )
+        for service, instances in zip(CORE_SERVICES, health, strict=True)
+    )
+    return Status(
+        at=_text(datetime.now(UTC)),
+        services=services,
+        flows=tuple(flows),
+        latencies=_latencies(buckets),
+        throughput=tuple(
+            Throughput(row["event_type"], row["total"], round(row["last_minute"], 2), round(row["peak"], 2))
+            for row in counted
+        ),
+        dead_letters=open_counts["dead_letters"] if open_counts else 0,
+        disagreements=open_counts["disagreements"] if open_counts else 0,
+    )
+
+
+def _latencies(rows: Sequence[Any]) -> tuple[StepLatency, ...]:
+    pairs: dict[tuple[str, str], dict[int, int]] = {}
+    for row in rows:
+        pairs.setdefault((row["before"], row["after"]), {})[row["bucket"]] = row["n"]
+    told = [
+        StepLatency(
+            before,
+            after,
+            sum(buckets.values()),
+            *(round(percentile_ms(buckets, share), 1) for share in (0.5, 0.95, 0.99)),
+        )
+        for (before, after), buckets in pairs.items()
+    ]
+    told.sort(key=lambda step: ((step.before, step.after) != JOURNEY, -step.count, step.before, step.after))
+    return tuple(told)
+
+
+async def list_dead_letters(request: DeadLettersRequest, database: Database) -> DeadLetters:
+    async with database.read() as connection:
+        rows = await connection.fetch(statements.dead_letters, request.after, request.service, request.limit)
+    letters = tuple(DeadLetter(**{**dict(row), "at": _text(row["at"])}) for row in rows)
+    return DeadLetters(letters, next_after=letters[-1].number if len(letters) == request.limit else 0)
+
+
+def _heard(row: Any) -> HeardStep:
+    return HeardStep(
+        chain_id=row["chain_id"],
+        event_id=row["event_id"],
+        event_type=row["event_type"],
+        producer=row["producer"],
+        at=_text(row["at"]),
+        position=row["position"],
+        order_no=row["order_no"],
+        company=row["company"],
+        cause_id=row["cause_id"],
+        repeats=row["repeats"],
+    )
+
+
+def _text(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")

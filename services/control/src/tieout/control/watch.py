@@ -1,0 +1,87 @@
+"""The background look: how far every consumer is, which of them stand still, and a proof from time to time.
+
+So a disagreement is found and announced without anybody asking, and `status` can say since when something stalls.
+"""
+
+import asyncio
+import time
+
+import structlog
+from tieout.contracts.control import AgreementRequest, FlowState
+from tieout.contracts.streams import FLOWS
+from tieout.control.colleagues import Colleagues, Unanswered
+from tieout.control.domain.agreement import Floor
+from tieout.control.proof import Prover
+from tieout.servicekit import Database, sql
+
+statements = sql.load(__file__)
+log = structlog.get_logger(__name__)
+
+FORGET_EVERY_SECONDS = 3600.0
+
+
+class Watch:
+    """What this process saw last of every consumer."""
+
+    def __init__(self, colleagues: Colleagues, prover: Prover, seconds: float) -> None:
+        self._colleagues = colleagues
+        self._prover = prover
+        self._seconds = seconds
+        self._moved: dict[str, tuple[tuple[int, int], float]] = {}  # durable -> (floor, waiting) and when they changed
+
+    async def flows(self) -> tuple[FlowState, ...]:
+        """All durables of the contracts, as the broker sees them now. Raises Unanswered where it does not answer."""
+        floors = await self._colleagues.floors(flow.durable for flow in FLOWS)
+        now = time.monotonic()
+        return tuple(
+            FlowState(
+                durable=flow.durable,
+                stream=flow.stream,
+                waiting=floor.waiting if floor else 0,
+                unacked=floor.unacked if floor else 0,
+                floor=floor.confirmed if floor else 0,
+                stalled_seconds=self._stalled(flow.durable, floor, now) if floor else 0.0,
+                missing=floor is None,
+            )
+            for flow in FLOWS
+            for floor in (floors.get(flow.durable),)
+        )
+
+    def _stalled(self, durable: str, floor: Floor, now: float) -> float:
+        """Seconds since the floor last moved while something waits. More waiting alone is no movement."""
+        if not floor.waiting and not floor.unacked:
+            self._moved[durable] = ((floor.confirmed, 0), now)
+            return 0.0
+        seen = self._moved.get(durable)
+        if seen is None or seen[0][0] != floor.confirmed or seen[0][1] == 0:
+            self._moved[durable] = ((floor.confirmed, 1), now)
+            return 0.0
+        return round(now - seen[1], 1)
+
+    async def run(self, database: Database) -> None:
+        """Until cancelled. What fails here is logged and tried again at the next turn: nobody waits for it."""
+        if self._seconds <= 0:
+            await asyncio.Event().wait()
+        forgotten = 0.0
+        told: set[str] = set()
+        while True:
+            await asyncio.sleep(self._seconds)
+            try:
+                stalled = {flow.durable for flow in await self.flows() if flow.stalled_seconds > 2 * self._seconds}
+                for durable in stalled - told:
+                    log.warning("consumer stalled", flow=durable, runbook="ConsumerStalled")
+                told = stalled
+                answer = await self._prover.prove(
+                    AgreementRequest(wait_seconds=1.0, violations=False, limit=10), database
+                )
+                if answer.verdict == "differ":
+                    log.error("books differ", sentence=answer.sentence, runbook="BooksDiffer")
+                if time.monotonic() - forgotten > FORGET_EVERY_SECONDS:
+                    forgotten = time.monotonic()
+                    async with database.transaction() as tx:
+                        await tx.execute(statements.forget_counts)
+                        await tx.execute(statements.forget_tallies)
+            except Unanswered as error:
+                log.warning("the watch could not ask", service=error.service, why=error.why)
+            except Exception:
+                log.exception("the watch failed")

@@ -1,0 +1,187 @@
+"""Control beside two toy services on real servers: an inventory that ships, a finance that bills what it hears.
+
+The toys have nothing of their namesakes but the books of measure 4; control and the kit are the real ones.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import date
+from pathlib import Path
+
+import asyncpg
+import pytest
+from msgspec import Struct
+from msgspec.structs import replace
+from tieout.contracts.agreement import MEASURES, Book, Mark
+from tieout.contracts.event import document_id, order_id
+from tieout.contracts.inventory import GoodsShipped, ShippedLine
+from tieout.contracts.operation import Nothing
+from tieout.control.app import build
+from tieout.control.colleagues import Colleagues
+from tieout.control.domain.agreement import NEVER
+from tieout.control.proof import Prover
+from tieout.control.settings import Settings
+from tieout.devstack.testbed import ServiceDatabase, Testbed
+from tieout.servicekit import BatchFlow, Database, Received, Service, Unprocessable, batch_flow, migrate
+from tieout.servicekit import Settings as ToySettings
+
+HERE = Path(__file__).parent
+PIECE = 1_000_000
+_SHIPPED = next(measure for measure in MEASURES if measure.name == "shipped")
+SHIPPED = replace(_SHIPPED, books=tuple(book for book in _SHIPPED.books if book.service != "order"))
+assert SHIPPED.books == (
+    Book("inventory", "shipped_line"),
+    Book("finance", "billed_quantity", ("finance-bill-shipments",)),
+)
+
+
+class Trio(Struct):
+    """Two toys and control, running; `gate` holds finance back while it is clear."""
+
+    inventory: Service
+    finance: Service
+    control: Service
+    prover: Prover
+    gate: asyncio.Event
+    owners: dict[str, str]
+
+    async def ship(self, *numbers: str, lines: int = 1) -> list[int]:
+        """One shipment per order number, all in one transaction; its positions."""
+        async with self.inventory.database.transaction() as tx:
+            positions = await tx.positions(len(numbers))
+            rows = []
+            for position, number in zip(positions, numbers, strict=True):
+                event = shipment(number, lines)
+                tx.announce(
+                    event,
+                    position=position,
+                    key=(event.order_id, 1),
+                    chain=event.order_id,
+                    order_no=number,
+                    company="C1",
+                )
+                rows += [(position, line.line_no, event.order_id, number, line.to_micro) for line in event.lines]
+            await tx.copy("shipped_line", columns=_COLUMNS, records=rows)
+        return positions
+
+    async def settled(self) -> None:
+        """Until finance has handled what was shipped, and control has heard of it."""
+        colleagues = Colleagues(lambda: self.control.nats)
+        durables = ("finance-bill-shipments", "control-follow-inventory", "control-collect-dead")
+        async with asyncio.timeout(10):
+            mark = await colleagues.ask("inventory", "mark", Nothing(), Mark)
+            while mark.position < mark.last_position:
+                mark = await colleagues.ask("inventory", "mark", Nothing(), Mark)
+            while any(floor.sequence < NEVER for floor in (await colleagues.floors(durables)).values()):  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+
+    async def by_hand(self, service: str, statement: str, *arguments: object) -> None:
+        """Somebody with psql and the owner's password."""
+        connection = await asyncpg.connect(self.owners[service])
+        try:
+            await connection.execute(statement, *arguments)
+        finally:
+            await connection.close()
+
+
+_COLUMNS = ("position", "line_no", "order_id", "order_no", "quantity_micro")
+
+
+def shipment(number: str, lines: int = 1) -> GoodsShipped:
+    return GoodsShipped(
+        shipment_id=document_id("shipment", "C1", "shop", number),
+        order_id=order_id("C1", "shop", number),
+        company="C1",
+        source="shop",
+        order_no=number,
+        ordinal=1,
+        customer="K1",
+        currency="CNY",
+        cost_currency="CNY",
+        business_date=date(2026, 11, 23),
+        period="2026-11",
+        lines=tuple(ShippedLine(n, "A", 0, n * PIECE, n * PIECE, 100) for n in range(1, lines + 1)),
+    )
+
+
+def toy_billing(gate: asyncio.Event) -> BatchFlow:
+    @batch_flow("finance-bill-shipments", GoodsShipped, size=50)
+    async def bill(batch: list[Received[GoodsShipped]], database: Database) -> None:
+        await gate.wait()
+        for received in batch:
+            if received.data.order_no.startswith("poison"):
+                raise Unprocessable("toy_poison", "order_no", "This toy cannot bill poison.")
+        async with database.transaction() as tx:
+            rows = []
+            for received in batch:
+                event = received.data
+                if event.order_no.startswith("early"):
+                    tx.park(received, key=str(event.order_id), reason="waits for its order")
+                    continue
+                rows += [
+                    (received.position, line.line_no, event.order_id, event.order_no, line.to_micro)
+                    for line in event.lines
+                ]
+            await tx.copy("billed_line", columns=_COLUMNS, records=rows)
+
+    return bill
+
+
+@pytest.fixture(scope="module")
+async def _trio(testbed: Testbed) -> AsyncIterator[Trio]:
+    gate = asyncio.Event()
+    gate.set()
+    made: list[ServiceDatabase] = []
+
+    async def database_of(name: str, *, migrated: bool) -> ServiceDatabase:
+        made.append(await testbed.create_database(name, migrate=migrated))
+        return made[-1]
+
+    async def toy(name: str, flows: tuple[BatchFlow, ...]) -> Service:
+        database = await database_of(name, migrated=False)
+        connection = await asyncpg.connect(database.owner_url)
+        await migrate(connection, name, HERE / f"toy_{name}")
+        await connection.close()
+        settings = ToySettings.from_environment(database.environment)
+        return Service(name, settings, migrations=HERE / f"toy_{name}", flows=flows)
+
+    inventory = await toy("inventory", ())
+    finance = await toy("finance", (toy_billing(gate),))
+    database = await database_of("control", migrated=True)
+    control = build(Settings.from_environment({**database.environment, "TIEOUT_WATCH_SECONDS": "0"}))
+    services = (inventory, finance, control)
+    for service in services:
+        await service.start()
+    prover = Prover(Colleagues(lambda: control.nats), measures=(SHIPPED,))
+    owners = {service.name: database.owner_url for service, database in zip(services, made, strict=True)}
+    yield Trio(inventory, finance, control, prover, gate, owners)
+    gate.set()
+    await asyncio.gather(*(service.stop() for service in services))
+    for database in made:
+        await testbed.drop_database(database)
+    operator = await testbed.connect()
+    await testbed.clear_streams(operator)
+    await operator.close()
+
+
+@pytest.fixture
+async def trio(_trio: Trio) -> AsyncIterator[Trio]:
+    """The same three services for a whole file, with empty books for each test."""
+    yield _trio
+    _trio.gate.set()
+    await _trio.settled()
+    for service, table in (("inventory", "shipped_line"), ("finance", "billed_line")):
+        await _trio.by_hand(service, _ARM.format(table=table))
+        await _trio.by_hand(service, _FORGET.format(table=table))
+    await _trio.by_hand(
+        "control", "TRUNCATE step, membership, latency, tally, dead_letter, disagreement, watermark, outbox"
+    )
+
+
+_HEARD = "step, membership, latency, tally, dead_letter, disagreement, watermark, outbox"
+_FORGET = "DELETE FROM {table}; DELETE FROM digest; DELETE FROM digest_delta; DELETE FROM tamper; DELETE FROM parked"
+_ARM = "; ".join(
+    f"ALTER TABLE {{table}} ENABLE ALWAYS TRIGGER {kind}_{event}"
+    for kind in ("digest", "tamper")
+    for event in ("insert", "update", "delete", "truncate")
+)

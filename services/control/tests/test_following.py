@@ -1,0 +1,93 @@
+"""What control hears: journeys, latencies, dead letters and status, from real notices."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import pytest
+from tieout.contracts.control import (
+    DeadLetters,
+    DeadLettersRequest,
+    JourneyRequest,
+    Journeys,
+    Status,
+    StatusRequest,
+)
+from tieout.contracts.event import Notice, order_id
+from tieout.control.flows.follow_notices import note_steps
+from tieout.servicekit import Refused, ask
+
+Found = TypeVar("Found")
+
+
+async def journeys(trio: Any, number: str, company: str = "") -> Journeys:
+    return await ask(trio.control.nats, "rpc.control.journey", JourneyRequest(number, company), Journeys)
+
+
+async def test_a_journey_is_told_from_the_notices(trio: Any) -> None:
+    await trio.ship("1001", "1002")
+    await trio.settled()
+    answer = await journeys(trio, "1001")
+    (journey,) = answer.journeys
+    chain = str(order_id("C1", "shop", "1001"))
+    assert (journey.company, journey.chain_id, journey.trace_id) == ("C1", chain, chain.replace("-", ""))
+    assert [(step.service, step.step, step.event_type) for step in journey.steps] == [
+        ("inventory", "shipped", "inventory.shipped.v1")
+    ]
+    assert set(answer.unanswered) >= {"gateway", "order"}
+
+
+async def test_an_order_that_nobody_has_heard_of_is_refused_with_the_next_step(trio: Any) -> None:
+    with pytest.raises(Refused) as refused:
+        await journeys(trio, "nothing", "C1")
+    problem = refused.value.problem
+    assert (problem.code, problem.status, problem.field) == ("not_found", 404, "order_no")
+    assert "quarantine" in problem.detail
+
+
+async def test_a_notice_that_comes_twice_changes_nothing_but_the_repeats(trio: Any) -> None:
+    chain = str(order_id("C1", "shop", "1001"))
+    notice = Notice("2026-11-23T08:00:00Z", ("order.placed.v1",), (chain,), (7,), (chain,), ("1001",), ("C1",), ("",))
+    async with trio.control.database.transaction() as tx:
+        assert await note_steps(tx, "order", [notice]) == 0
+    async with trio.control.database.transaction() as tx:
+        assert await note_steps(tx, "order", [notice, notice]) == 1
+    async with trio.control.database.read() as connection:
+        assert [tuple(row) for row in await connection.fetch("SELECT position, repeats FROM step")] == [(7, 1)]
+
+
+async def test_a_letter_says_what_was_given_up_and_why(trio: Any) -> None:
+    positions = await trio.ship("1001", "poison-7")
+    await trio.settled()
+    answer = await _until(
+        lambda: ask(trio.control.nats, "rpc.control.dead_letters", DeadLettersRequest(), DeadLetters),
+        lambda found: bool(found.letters),
+    )
+    (letter,) = answer.letters
+    assert (letter.service, letter.flow, letter.reason) == ("finance", "finance-bill-shipments", "toy_poison")
+    assert (letter.order_no, letter.company, letter.position) == ("poison-7", "C1", positions[1])
+
+
+async def test_status_tells_health_lag_and_what_stands_still(trio: Any) -> None:
+    await trio.ship("1001")
+    await trio.settled()
+    trio.gate.clear()
+    await trio.ship("1002", "1003")
+    status = await _until(
+        lambda: ask(trio.control.nats, "rpc.control.status", StatusRequest(), Status),
+        lambda found: any(flow.stalled_seconds > 0 for flow in found.flows),
+    )
+    services = {service.service: service for service in status.services}
+    assert [name for name, service in services.items() if service.up] == ["inventory", "finance", "control"]
+    assert services["finance"].waiting == 2
+    flows = {flow.durable: flow for flow in status.flows}
+    assert flows["finance-bill-shipments"].waiting + flows["finance-bill-shipments"].unacked == 2
+    assert flows["order-place-orders"].missing
+    assert [(t.event_type, t.total) for t in status.throughput] == [("inventory.shipped.v1", 3)]
+
+
+async def _until(ask_again: Callable[[], Awaitable[Found]], satisfied: Callable[[Found], bool]) -> Found:
+    for _ in range(200):
+        found = await ask_again()
+        if satisfied(found):
+            return found
+    raise AssertionError(f"never came: {found}")

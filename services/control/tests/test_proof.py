@@ -1,0 +1,157 @@
+"""The proof on real books: it agrees, says what is in flight, and finds every edit by hand."""
+
+import asyncio
+from typing import Any
+
+from msgspec.structs import replace
+from tieout.contracts.agreement import MEASURES, Book, Violation
+from tieout.contracts.control import Agreement, AgreementRequest
+from tieout.control.colleagues import Colleagues
+from tieout.control.disagreements import tell
+from tieout.control.proof import Prover
+from tieout.servicekit import ask
+
+SHIPPED = replace(MEASURES[3], books=tuple(book for book in MEASURES[3].books if book.service != "order"))
+PATIENT = AgreementRequest(wait_seconds=10, violations=False)
+HASTY = AgreementRequest(wait_seconds=0.2, violations=False)
+
+
+async def prove(trio: Any, request: AgreementRequest = PATIENT) -> Agreement:
+    answer: Agreement = await trio.prover.prove(request, trio.control.database)
+    return answer
+
+
+async def test_books_that_hold_the_same_agree_up_to_the_last_event(trio: Any) -> None:
+    empty = await prove(trio)
+    assert (empty.verdict, empty.measures[0].sides[0].rows) == ("agree", 0)
+    positions = await trio.ship("1001", "1002", "1003", lines=3)
+    answer = await prove(trio)
+    assert (answer.verdict, answer.sentence) == ("agree", "Orders, stock and books agree.")
+    assert [(side.service, side.rows, side.a) for side in answer.measures[0].sides] == [
+        ("inventory", 9, 18_000_000),
+        ("finance", 9, 18_000_000),
+    ]
+    assert answer.watermarks[0].agreed == answer.measures[0].watermark == max(positions)
+    assert answer.differences == ()
+
+
+async def test_what_finance_has_yet_to_bill_is_in_flight_and_no_difference(trio: Any) -> None:
+    await trio.ship("1001")
+    await prove(trio)
+    trio.gate.clear()
+    positions = await trio.ship("1002", "1003")
+    await asyncio.sleep(0.2)
+    answer = await prove(trio, HASTY)
+    measure = answer.measures[0]
+    assert (answer.verdict, measure.state, measure.in_flight) == ("open", "open", 2)
+    assert measure.watermark == positions[0] - 1  # It stands where all books had been.
+    assert [(flow.durable, flow.waiting + flow.unacked) for flow in answer.flows] == [("finance-bill-shipments", 2)]
+    trio.gate.set()
+    assert (await prove(trio)).verdict == "agree"
+
+
+BY_HAND = (
+    "UPDATE billed_line SET quantity_micro = quantity_micro + 1 WHERE order_no = '1001'",
+    "DELETE FROM billed_line WHERE order_no = '1002'",
+    "INSERT INTO billed_line SELECT position, 9, order_id, order_no, 1 FROM billed_line WHERE order_no = '1003'",
+)
+
+
+async def test_every_edit_by_hand_is_found_and_named_with_both_values(trio: Any) -> None:
+    await trio.ship("1001", "1002", "1003", "1004")
+    assert (await prove(trio)).verdict == "agree"
+    for statement in BY_HAND:
+        await trio.by_hand("finance", statement)
+    answer = await prove(trio)
+    assert (answer.verdict, answer.measures[0].differing) == ("differ", 3)
+    assert [(d.order_no, d.cause, tell(d)) for d in answer.differences] == [
+        ("1001", "differs", "line 1: inventory: quantity_micro 1000000; finance: quantity_micro 1000001"),
+        ("1002", "differs", "line 1: inventory: quantity_micro 1000000; finance: nothing"),
+        ("1003", "differs", "line 9: inventory: nothing; finance: quantity_micro 1"),
+    ]
+
+
+async def test_an_edit_is_found_although_newer_events_are_in_flight(trio: Any) -> None:
+    await trio.ship("1001", "1002")
+    await prove(trio)
+    trio.gate.clear()
+    await trio.ship("1003")
+    await trio.by_hand("inventory", "UPDATE shipped_line SET quantity_micro = 5 WHERE order_no = '1001'")
+    answer = await prove(trio, HASTY)
+    assert (answer.verdict, answer.measures[0].in_flight, answer.measures[0].differing) == ("differ", 1, 1)
+    assert [d.order_no for d in answer.differences] == ["1001"]
+
+
+async def test_a_parked_event_is_told_as_waiting_for_its_partner(trio: Any) -> None:
+    await trio.ship("1001", "early-1")
+    answer = await prove(trio)
+    assert (answer.verdict, answer.measures[0].parked) == ("open", 1)
+    assert [(d.order_no, d.cause) for d in answer.differences] == [("early-1", "parked")]
+    assert "waiting for a partner document" in answer.sentence
+
+
+async def test_a_dead_letter_is_told_as_such_also_when_it_is_still_on_its_way_to_control(trio: Any) -> None:
+    await trio.ship("1001", "poison-1")
+    answer = await prove(trio)
+    assert (answer.verdict, answer.measures[0].dead, answer.measures[0].differing) == ("differ", 1, 0)
+    assert [(d.order_no, d.cause) for d in answer.differences] == [("poison-1", "dead")]
+
+
+async def test_an_edit_behind_disabled_triggers_is_found_by_the_rows_themselves(trio: Any) -> None:
+    await trio.ship("1001", "1002")
+    await prove(trio)
+    await trio.by_hand(
+        "finance",
+        "ALTER TABLE billed_line DISABLE TRIGGER USER;"
+        "UPDATE billed_line SET quantity_micro = 7 WHERE order_no = '1001'",
+    )
+    answer = await prove(trio, AgreementRequest(wait_seconds=10))
+    assert answer.verdict == "differ"
+    assert {violation.rule for _, violation in answer.violations} == {"digest_is_rows", "triggers_armed"}
+    assert all(isinstance(violation, Violation) for _, violation in answer.violations)
+
+
+async def test_a_disagreement_is_announced_once_and_again_after_it_had_gone(trio: Any) -> None:
+    await trio.ship("1001")
+    await prove(trio)
+
+    async def announced() -> list[str]:
+        async with trio.control.database.read() as connection:
+            rows = await connection.fetch("SELECT unnest(subjects) AS subject FROM outbox")
+        return [row["subject"] for row in rows if row["subject"].startswith("control.disagreement")]
+
+    for _ in range(2):
+        await trio.by_hand("finance", "UPDATE billed_line SET quantity_micro = quantity_micro + 1")
+        await prove(trio)
+    assert len(await announced()) == 1
+    await trio.by_hand("finance", "UPDATE billed_line SET quantity_micro = quantity_micro - 2")
+    assert (await prove(trio)).verdict == "agree"
+    await trio.by_hand("finance", "UPDATE billed_line SET quantity_micro = 3")
+    await prove(trio)
+    assert len(await announced()) == 2
+
+
+async def test_hundreds_of_differences_are_counted_whole_and_listed_up_to_the_limit(trio: Any) -> None:
+    for first in range(0, 1200, 300):
+        await trio.ship(*(str(number) for number in range(first, first + 300)), lines=2)
+    await prove(trio)
+    await trio.by_hand("finance", "UPDATE billed_line SET quantity_micro = 7 WHERE position % 4 = 0 AND line_no = 1")
+    answer = await prove(trio, AgreementRequest(wait_seconds=10, violations=False, limit=20))
+    assert answer.measures[0].differing == 300
+    assert len(answer.differences) == 20
+
+
+async def test_a_service_that_is_away_leaves_the_question_open_and_is_named(trio: Any) -> None:
+    await trio.ship("1001")
+    absent = Book("order", "shipped_line", ("order-note-inventory",))
+    measure = replace(SHIPPED, books=(*SHIPPED.books, absent))
+    prover = Prover(Colleagues(lambda: trio.control.nats), measures=(measure,))
+    answer = await prover.prove(HASTY, trio.control.database)
+    assert (answer.verdict, answer.measures[0].state, answer.unanswered) == ("open", "unanswered", ("order",))
+    assert "no answer from order" in answer.sentence
+
+
+async def test_control_answers_over_the_wire_and_names_all_who_are_missing(trio: Any) -> None:
+    answer = await ask(trio.control.nats, "rpc.control.agreement", HASTY, Agreement, timeout=15)
+    assert answer.verdict == "open"
+    assert set(answer.unanswered) >= {"gateway", "order"}
