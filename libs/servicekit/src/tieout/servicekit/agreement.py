@@ -129,10 +129,11 @@ class Evidence:
         limit = max(1, min(request.limit, ROWS_MAX))
         producer = PRODUCER[request.measure]
         async with database.read() as connection:
-            found = await connection.fetch(book.rows, list(request.leaves), request.upto, limit + 1)
+            # Parked first: a message that is woken between the two looks is then seen as a row, never as nothing.
             parked = await connection.fetch(
                 statements.parked_positions, stream_of(producer), request.upto, list(request.leaves)
             )
+            found = await connection.fetch(book.rows, list(request.leaves), request.upto, limit + 1)
         return Rows(
             tuple(Row(r["position"], r["line"], r["chain"], r["order_no"], r["a"], r["b"]) for r in found[:limit]),
             tuple(row["position"] for row in parked),
