@@ -93,7 +93,7 @@ class Evidence:
         if version != DIGEST_VERSION:
             raise Refused(
                 "other_version",
-                f"Digests here have version {DIGEST_VERSION}, you ask for {version}. Deploy the same version on both sides.",
+                f"Digests here have version {DIGEST_VERSION}, you ask for {version}. Deploy one version everywhere.",
                 field="version",
                 status=409,
             )

@@ -42,14 +42,16 @@ from tieout.servicekit.agreement import statements as agreement_statements
 from tieout.servicekit.batches import BatchFlow, FlowSubscriber, subscribe
 from tieout.servicekit.database import Database, open_pool
 from tieout.servicekit.errors import Cause, Misconfigured, TieoutError, cause_of
+from tieout.servicekit.logs import set_up_logs
+from tieout.servicekit.metrics import Metrics
 from tieout.servicekit.migrate import migrate
-from tieout.servicekit.outbox import Outbox
+from tieout.servicekit.outbox import SWEEP_ROWS, Outbox
 from tieout.servicekit.outbox import statements as outbox_statements
 from tieout.servicekit.parked import Waker
 from tieout.servicekit.rpc import Answers, Endpoints
 from tieout.servicekit.settings import Settings, secret
 from tieout.servicekit.streams import Audit, dead_stream, ensure_stream, own_stream
-from tieout.servicekit.telemetry import Tracing, set_up_logs
+from tieout.servicekit.telemetry import Tracing
 
 log = structlog.get_logger(__name__)
 
@@ -95,6 +97,7 @@ class Service:
         self._audit: Audit | None = None
         self._auditing: asyncio.Task[None] | None = None
         self._pools: tuple[Any, ...] = ()
+        self._outbox_seen = (0.0, 0)  # Age in seconds and batches waiting, for metrics.
         self._failure: BaseException | None = None
 
     @property
@@ -139,6 +142,7 @@ class Service:
         self.endpoints = Endpoints(self.nats, self.database)
         await self.endpoints.start([*self.operations, *self._own_operations()])
 
+        self._metrics = Metrics(self.name, self.version, self._numbers, lambda: self._outbox_seen)
         waker = Waker(self.database, self._subscribers)
         self._own_tasks = [
             self._spawn(outbox.relay(), "relay"),
@@ -211,7 +215,8 @@ class Service:
                     settings = self.settings
                     config = dead_stream(replicas=settings.stream_replicas, max_age_days=settings.stream_max_age_days)
                     await ensure_stream(self.jetstream, config)
-                await self.database.outbox.sweep(0.0)
+                while await self.database.outbox.sweep(0.0) == SWEEP_ROWS:
+                    pass
                 return
             except Exception as error:
                 if cause_of(error) is Cause.CODE:
@@ -219,7 +224,7 @@ class Service:
                 else:
                     log.warning("audit waits for the broker", error=repr(error)[:300])
             await asyncio.sleep(pause)
-            pause = min(pause * 2, 2.0)
+            pause = min(pause * 2, 0.5)
 
     async def _housekeeping(self) -> None:
         audited = pruned = time.monotonic()
@@ -227,6 +232,8 @@ class Service:
             await asyncio.sleep(FOLD_SECONDS)
             try:
                 await self.evidence.fold()
+                if self._metrics.enabled:
+                    await self._look_at_outbox()
                 now = time.monotonic()
                 if now - audited > AUDIT_SECONDS and self.nats.is_connected:
                     audited = now
@@ -239,6 +246,12 @@ class Service:
                     log.exception("housekeeping failed")
                 else:
                     log.warning("housekeeping waits", error=repr(error)[:300])
+
+    async def _look_at_outbox(self) -> None:
+        async with self.database.read() as connection:
+            row = await connection.fetchrow(outbox_statements.waiting)
+        if row is not None:
+            self._outbox_seen = (row["seconds"], row["batches"])
 
     # ------------------------------------------------------------------ what every service answers
 
@@ -277,8 +290,11 @@ class Service:
             outbox_oldest_seconds=round(waiting["seconds"], 3),
             parked=kept["parked"],
             dead=kept["dead"],
-            flows={subscriber.flow.durable: subscriber.numbers() for subscriber in self._subscribers},
+            flows=self._numbers(),
         )
+
+    def _numbers(self) -> dict[str, dict[str, float]]:
+        return {subscriber.flow.durable: subscriber.numbers() for subscriber in self._subscribers}
 
     # ------------------------------------------------------------------ stop
 
@@ -298,12 +314,17 @@ class Service:
             async with asyncio.timeout(2.0):
                 await self.nats.flush()
                 await self.nats.close()
-        self.tracing.close()
+        await asyncio.to_thread(self._close_telemetry)
         for pool in self._pools:
             with contextlib.suppress(Exception):
                 async with asyncio.timeout(1.0):
                     await pool.close()
         log.info("stopped", seconds=round(time.monotonic() - started, 2))
+
+    def _close_telemetry(self) -> None:
+        with contextlib.suppress(Exception):
+            self.tracing.close()
+            self._metrics.close()
 
     async def serve(self) -> None:
         """Until SIGTERM or SIGINT. Raises what killed a task, so that the process ends with an error."""

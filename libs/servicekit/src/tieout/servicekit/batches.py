@@ -20,10 +20,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, cast
 
+import msgspec
 import structlog
 from faststream import AckPolicy
 from faststream.nats import JStream, NatsBroker, PullSub
 from faststream.nats.subscriber.usecases import BatchPullStreamSubscriber
+from msgspec import Struct
 from nats.aio.msg import Msg
 from nats.js.api import AckPolicy as Acks
 from nats.js.api import ConsumerConfig
@@ -44,7 +46,9 @@ ACK_WAIT_SECONDS = 30  # Extended while a batch runs.
 LEAVES_MAX = 16
 RACES_MAX = 10  # Lost in a row; then it is treated as a passing cause.
 PAUSE_SECONDS_MAX = 5.0
-FAILURES_TO_STOP = 16  # More failures than successes, and at least so many: the code is wrong.
+UNFORESEEN_MAX = 16  # So many of the LATEST outcomes were errors that nobody foresaw: the code is wrong.
+LATEST = 20
+REFUSED_MAX = 100  # So many refused messages, and more than were handled: wrong as well, here or at the producer.
 OUTCOMES_KEPT = 200
 PROBE_SECONDS = 10.0
 LATENCIES_KEPT = 512
@@ -91,6 +95,16 @@ def batch_flow(
     return decorate
 
 
+class Stopping(Exception):
+    """The process ends while the flow pauses; the broker will deliver the batch again."""
+
+
+class Outcome(Struct, frozen=True):
+    worked: int
+    failed: int
+    unforeseen: bool
+
+
 class Batch(list[Msg]):
     """FastStream's raw message for us: the messages, with what they were decoded to beside them."""
 
@@ -113,7 +127,7 @@ class FlowSubscriber(BatchPullStreamSubscriber):
         self.reader = Reader(*flow.types)
         self.counts = self.database.counts.setdefault(flow.durable, {})
         self.latencies: collections.deque[float] = collections.deque(maxlen=LATENCIES_KEPT)
-        self.outcomes: collections.deque[tuple[int, int]] = collections.deque(maxlen=OUTCOMES_KEPT)
+        self.outcomes: collections.deque[Outcome] = collections.deque(maxlen=OUTCOMES_KEPT)
         self.stopped = False
         self.one_at_a_time = asyncio.Lock()  # Parked messages run between batches, not beside them.
         self.idle = asyncio.Event()
@@ -161,8 +175,8 @@ class FlowSubscriber(BatchPullStreamSubscriber):
                 async with self.one_at_a_time:
                     await self.settle(messages)
                 self.intake.settled()
-        except asyncio.CancelledError:
-            raise
+        except Stopping:
+            log.info("flow leaves a batch to the next process", flow=self.flow.durable)
         except Exception:  # A bug of the kit itself: say so, and let the broker deliver again.
             log.exception("flow loop failed", flow=self.flow.durable)
         finally:
@@ -209,7 +223,7 @@ class FlowSubscriber(BatchPullStreamSubscriber):
         if broken:
             await self._until_it_works(lambda: self._bury_broken(broken))
             await acknowledge(self.connection, [message.reply for message, _ in broken])
-            self._note(0, len(broken))
+            self._note(failed=len(broken))
         if batch:
             await self._work(batch)
 
@@ -238,12 +252,14 @@ class FlowSubscriber(BatchPullStreamSubscriber):
             part = todo.popleft()
             try:
                 await self._until_it_works(lambda part=part: self._run(part))  # type: ignore[misc]
+            except Stopping:
+                raise
             except Exception as error:
                 if len(part) > 1:
                     todo.extendleft(reversed(_halves(part)))
                     continue
                 failing.append((part, error))
-                self._note(0, 1)
+                self._note(failed=1, unforeseen=cause_of(error) is Cause.CODE)
                 if self._code_is_wrong():
                     await self._wait_until_code_works([one for one, _ in failing], todo, error)
                     failing = []
@@ -257,15 +273,14 @@ class FlowSubscriber(BatchPullStreamSubscriber):
 
     async def _run(self, part: Batch) -> None:
         started = time.monotonic()
-        retry = any(received.attempts > 1 for received in part.received)
-        with self.database.tracing.batch(self.flow.durable, part.received, retry=retry):
+        with self.database.tracing.batch(self.flow.durable, part.received):
             await self.process_message(cast("Any", part))
         self.counts["batch_seconds"] = time.monotonic() - started
 
     async def _confirm(self, part: Batch) -> None:
         """Committed: acknowledge, count, measure."""
         await acknowledge(self.connection, [message.reply for message in part])
-        self._note(len(part), 0)
+        self._note(worked=len(part))
         counts = self.counts
         counts["done"] = counts.get("done", 0) + len(part)
         counts["batches"] = counts.get("batches", 0) + 1
@@ -298,7 +313,8 @@ class FlowSubscriber(BatchPullStreamSubscriber):
                     raise
                 self.counts["paused"] = self.counts.get("paused", 0) + 1
                 log.warning("flow pauses", flow=self.flow.durable, seconds=pause, error=repr(error)[:300])
-            await asyncio.sleep(pause)
+            if await self._closes_within(pause):
+                raise Stopping
             pause = min(pause * 2, PAUSE_SECONDS_MAX)
 
     # ------------------------------------------------------------------ what cannot be handled
@@ -314,6 +330,9 @@ class FlowSubscriber(BatchPullStreamSubscriber):
             for received, error in failing:
                 if isinstance(error, Unprocessable):
                     tx.bury(received, reason=error.reason, field=error.field, detail=error.detail)
+                elif b"\\u0000" in received.body and cause_of(error) is Cause.DATA:
+                    field = nul_field(received.body)
+                    tx.bury(received, reason="nul_character", field=field, detail="Postgres keeps no NUL in text.")
                 elif cause_of(error) in (Cause.DATA, Cause.AGAIN):
                     tx.bury(
                         received,
@@ -334,13 +353,17 @@ class FlowSubscriber(BatchPullStreamSubscriber):
                     )
                     log.error("message buried", flow=self.flow.durable, **_about(received), exc_info=error)
 
-    def _note(self, worked: int, failed: int) -> None:
-        self.outcomes.append((worked, failed))
+    def _note(self, *, worked: int = 0, failed: int = 0, unforeseen: bool = False) -> None:
+        self.outcomes.append(Outcome(worked, failed, unforeseen))
 
     def _code_is_wrong(self) -> bool:
-        worked = sum(one[0] for one in self.outcomes)
-        failed = sum(one[1] for one in self.outcomes)
-        return failed >= FAILURES_TO_STOP and failed > worked
+        """Unforeseen errors in nearly all of the last outcomes; or of all messages lately, most were refused."""
+        latest = list(self.outcomes)[-LATEST:]
+        if sum(one.unforeseen for one in latest) >= UNFORESEEN_MAX:
+            return True
+        worked = sum(one.worked for one in self.outcomes)
+        failed = sum(one.failed for one in self.outcomes)
+        return failed >= REFUSED_MAX and failed > worked
 
     async def _wait_until_code_works(
         self, failed: list[Batch], todo: "collections.deque[Batch]", error: Exception
@@ -350,8 +373,7 @@ class FlowSubscriber(BatchPullStreamSubscriber):
         self.counts["stopped"] = 1
         todo.extendleft(reversed(failed))
         log.error("flow stopped: most messages fail, so the code is wrong", flow=self.flow.durable, exc_info=error)
-        while self.intake_open:
-            await asyncio.sleep(PROBE_SECONDS)
+        while not await self._closes_within(PROBE_SECONDS):
             probe = todo.popleft()
             if len(probe) > 1:
                 first, rest = _cut(probe, 1)
@@ -359,6 +381,8 @@ class FlowSubscriber(BatchPullStreamSubscriber):
                 probe = first
             try:
                 await self._until_it_works(lambda probe=probe: self._run(probe))  # type: ignore[misc]
+            except Stopping:
+                raise
             except Exception as again:
                 todo.append(probe)
                 log.error("flow still stopped", flow=self.flow.durable, error=repr(again)[:300])
@@ -371,9 +395,10 @@ class FlowSubscriber(BatchPullStreamSubscriber):
         self.counts["stopped"] = 0
         self.outcomes.clear()
 
-    @property
-    def intake_open(self) -> bool:
-        return not self.intake._closing
+    async def _closes_within(self, seconds: float) -> bool:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.intake.closing.wait(), seconds)
+        return self.intake.closing.is_set()
 
     # ------------------------------------------------------------------ parked messages
 
@@ -404,7 +429,7 @@ class FlowSubscriber(BatchPullStreamSubscriber):
                 part = parts.popleft()
                 database = self.database.taking(self.flow.durable, [received.business_id for received in part])
                 try:
-                    with self.database.tracing.batch(self.flow.durable, part, retry=True):
+                    with self.database.tracing.batch(self.flow.durable, part):
                         await self.flow.function(part, database)
                 except Exception as error:
                     if cause_of(error) in (Cause.PASSING, Cause.AGAIN):
@@ -456,6 +481,21 @@ def field_of(detail: str) -> str:
     """msgspec ends with "at `$.lines[0].sku`"; give the path without the dollar."""
     _, found, rest = detail.partition("at `$")
     return rest.partition("`")[0].lstrip(".") if found else ""
+
+
+def nul_field(body: bytes) -> str:
+    """The path of the first string with a NUL in it."""
+
+    def look(value: Any, path: str) -> str:
+        if isinstance(value, str):
+            return path if "\0" in value else ""
+        if isinstance(value, dict):
+            return next((found for key, inner in value.items() if (found := look(inner, f"{path}.{key}"))), "")
+        if isinstance(value, list):
+            return next((found for n, inner in enumerate(value) if (found := look(inner, f"{path}[{n}]"))), "")
+        return ""
+
+    return look(msgspec.json.decode(body), "").lstrip(".")
 
 
 def _halves(part: Batch) -> list[Batch]:

@@ -73,9 +73,11 @@ class Transaction:
         order_no: str = "",
         company: str = "",
         cause: Received[Any] | None = None,
+        began: datetime | None = None,
     ) -> str:
         """Say that something is a fact now. `key` is its business id; the same key is the same event for ever.
 
+        `began`: when the chain began, where that was before this transaction; its trace starts there.
         Returns the event's id. Raises Unprocessable where the event is larger than a message may be.
         """
         kind = event.SUBJECT
@@ -90,7 +92,7 @@ class Transaction:
             if cause.trace and cause.envelope.chainid == chain_id:
                 trace = cause.trace
         if not trace and self._database.tracing.enabled:
-            trace = self._database.tracing.begin(kind, chain_id, order_no, company, cause)
+            trace = self._database.tracing.begin(kind, chain_id, order_no, company, cause, began)
         body = encode(
             Outgoing(
                 "1.0",

@@ -48,7 +48,7 @@ class Intake:
         self._in_hand: list[Msg] = []  # Given out, not yet settled.
         self._arrived = asyncio.Event()
         self._owed = 0  # Messages that the broker may still send for our requests.
-        self._closing = False
+        self.closing = asyncio.Event()
         self._closed = False
         self._heard = 0.0
         self._taken = 0.0
@@ -68,7 +68,7 @@ class Intake:
 
     async def _ask(self) -> None:
         number = self._window - self._owed - len(self._queue)
-        if self._closing or number < max(1, self.size // 2) or self._held_bytes > HELD_BYTES_MAX:
+        if self.closing.is_set() or number < max(1, self.size // 2) or self._held_bytes > HELD_BYTES_MAX:
             return
         self._owed += number
         self._heard = time.monotonic()
@@ -103,7 +103,7 @@ class Intake:
     async def _make_sure(self) -> None:
         pause = 0.05
         told = False
-        while not self._closing:
+        while not self.closing.is_set():
             try:
                 await self._ensure()
                 await self._ask()
@@ -130,7 +130,7 @@ class Intake:
                     if time.monotonic() - self._heard > EXPIRES_SECONDS * 3:
                         self.again()
             rest = self._taken + self._linger - time.monotonic()
-            if rest > 0 and len(self._queue) < self.size and not self._closing:
+            if rest > 0 and len(self._queue) < self.size and not self.closing.is_set():
                 await asyncio.sleep(rest)
                 continue
             break
@@ -158,7 +158,7 @@ class Intake:
 
     async def close(self) -> None:
         """Ask for no more; every request ends by itself, full or with a 408; only then unsubscribe."""
-        self._closing = True
+        self.closing.set()
         end = time.monotonic() + EXPIRES_SECONDS + 0.3
         while self._owed > 0 and time.monotonic() < end and self._nats.is_connected:  # noqa: ASYNC110
             await asyncio.sleep(0.01)

@@ -63,6 +63,7 @@ class Outbox:
         self._one_at_a_time = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self._in_flight: set[int] = set()
+        self._silent: set[str] = set()  # Streams that did not answer, until the relay has got something through.
         self._left: set[int] = set()  # Failed here: the relay need not wait until they are overdue.
 
     def connect(self, connection: Client, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
@@ -139,9 +140,13 @@ class Outbox:
         try:
             for part in parts:
                 try:
+                    if part.stream in self._silent:
+                        self._left.add(part.batch)
+                        continue
                     await self._publish(part)
                 except Exception as error:
                     self.failed += 1
+                    self._silent.add(part.stream)  # Whoever comes now need not wait for a time-out as well.
                     self._left.add(part.batch)
                     log.warning("left to the relay", batch=part.batch, stream=part.stream, error=repr(error))
         finally:
@@ -196,6 +201,7 @@ class Outbox:
                 await connection.execute(statements.sent, row["batch"], last - len(messages) + 1, last, created)
                 self.published += len(messages)
                 self._left.discard(row["batch"])
+                self._silent.discard(row["stream"])
         for stream, reason in away.items():
             log.warning("relay waits", stream=stream, error=repr(reason)[:300])
         if away:

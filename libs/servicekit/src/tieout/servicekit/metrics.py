@@ -1,0 +1,103 @@
+"""Metrics over OTLP: lag, batch size, step latency, outbox age, dead letters. Read from what the kit counts anyway.
+
+Nothing is measured for them on the way of a message; without a collector nothing of OpenTelemetry is imported.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from tieout.servicekit.telemetry import over_http, wanted
+
+Numbers = dict[str, dict[str, float]]  # By flow.
+
+# From a flow's numbers: (key, instrument, unit, description)
+COUNTERS = (
+    ("done", "tieout.flow.messages", "{message}", "Messages handled"),
+    ("retried", "tieout.flow.retries", "{message}", "Messages handled that had come before"),
+    ("parked", "tieout.flow.parked", "{message}", "Messages that wait for their partner or another try"),
+    ("buried", "tieout.flow.dead_letters", "{message}", "Messages given up"),
+    ("paused", "tieout.flow.pauses", "{pause}", "Times that a flow waited for database or broker"),
+    ("batches", "tieout.flow.batches", "{batch}", "Batches handled"),
+)
+GAUGES = (
+    ("lag", "tieout.flow.lag", "{message}", "Messages that wait in the stream"),
+    ("batch_last", "tieout.flow.batch_size", "{message}", "Size of the last batch"),
+    ("batch_seconds", "tieout.flow.batch_duration", "s", "Duration of the last batch"),
+    ("stopped", "tieout.flow.stopped", "1", "1 while the flow does not consume because most messages fail"),
+    ("latency_p50_ms", "tieout.step.latency.p50", "ms", "From an event's time to the commit of what it led to"),
+    ("latency_p95_ms", "tieout.step.latency.p95", "ms", "The same, 95th percentile"),
+    ("latency_p99_ms", "tieout.step.latency.p99", "ms", "The same, 99th percentile"),
+)
+
+
+class Metrics:
+    """`numbers` gives each flow's counts, `outbox` (age in seconds, batches waiting) as last looked up."""
+
+    def __init__(
+        self,
+        service: str,
+        version: str,
+        numbers: Callable[[], Numbers],
+        outbox: Callable[[], tuple[float, int]],
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        environment = os.environ if environment is None else environment
+        self._provider: Any = None
+        self.enabled = wanted(environment, "METRICS")
+        if self.enabled:
+            self._start(service, version, numbers, outbox, environment)
+
+    def _start(
+        self,
+        service: str,
+        version: str,
+        numbers: Callable[[], Numbers],
+        outbox: Callable[[], tuple[float, int]],
+        environment: Mapping[str, str],
+    ) -> None:
+        from opentelemetry.metrics import CallbackOptions, Observation
+        from opentelemetry.sdk.metrics import MeterProvider
+        from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+        from opentelemetry.sdk.resources import Resource
+
+        resource = Resource.create(
+            {"service.name": f"tieout-{service}", "service.version": version, "service.namespace": "tieout"}
+        )
+        reader = PeriodicExportingMetricReader(_exporter(environment))
+        self._provider = MeterProvider(metric_readers=[reader], resource=resource)
+        meter = self._provider.get_meter("tieout.servicekit", version)
+
+        def of_flows(key: str) -> Callable[[CallbackOptions], Iterable[Observation]]:
+            def observe(_: CallbackOptions) -> Iterable[Observation]:
+                return [
+                    Observation(found[key], {"flow": durable}) for durable, found in numbers().items() if key in found
+                ]
+
+            return observe
+
+        for key, name, unit, description in COUNTERS:
+            meter.create_observable_counter(name, [of_flows(key)], unit, description)
+        for key, name, unit, description in GAUGES:
+            meter.create_observable_gauge(name, [of_flows(key)], unit, description)
+        meter.create_observable_gauge(
+            "tieout.outbox.age", [lambda _: [Observation(outbox()[0])]], "s", "Age of the oldest unpublished batch"
+        )
+        meter.create_observable_gauge(
+            "tieout.outbox.waiting", [lambda _: [Observation(outbox()[1])]], "{batch}", "Unpublished batches"
+        )
+
+    def close(self) -> None:
+        """Send what is left."""
+        if self._provider is not None:
+            self._provider.shutdown()
+
+
+def _exporter(environment: Mapping[str, str]) -> Any:
+    if over_http(environment, "METRICS"):
+        from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter as Http
+
+        return Http()
+    from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter as Grpc
+
+    return Grpc()
