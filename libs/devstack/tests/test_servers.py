@@ -2,6 +2,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -15,6 +16,7 @@ from nats.js.api import ExternalStream, StreamConfig, StreamSource, SubjectTrans
 from tieout.devstack import endpoints, permissions, suite
 from tieout.devstack.failures import CommandFailed
 from tieout.devstack.postgres import UNSAFE_BUT_FAST, Postgres
+from tieout.devstack.processes import ServerFailed
 from tieout.devstack.secrets import Secrets
 from tieout.devstack.suite import Stack
 
@@ -106,6 +108,43 @@ async def test_a_stack_leaves_no_process_and_no_note_behind(folder):
     assert psutil.wait_procs(running, timeout=1)[1] == []
     assert not (folder / "run").exists()
     assert not suite.stop_left_over(folder / "run")
+
+
+async def test_a_killed_service_comes_back_by_itself_and_a_stopped_one_stays_down(folder):
+    async with Stack(folder, services=["order"], postgres_settings=UNSAFE_BUT_FAST).running() as stack:
+        first = stack.running_processes()["order"]
+        stack.kill_service("order")
+        psutil.wait_procs([first], timeout=5)
+        await stack.wait_until_ready()
+        assert stack.running_processes()["order"].pid != first.pid
+        assert await stack.stop_service("order"), "it had to be killed"
+        await asyncio.sleep(0.5)
+        assert "order" not in stack.running_processes()
+        stack.start_service("order")
+        await stack.wait_until_ready()
+
+
+async def test_a_service_that_does_not_start_is_told_with_the_end_of_its_log(folder):
+    wrong = {"TIEOUT_DATABASE_CONNECTIONS_MAX": "many"}
+    stack = Stack(folder, services=["order"], environment=wrong, postgres_settings=UNSAFE_BUT_FAST)
+    with pytest.raises(ServerFailed, match="TIEOUT_DATABASE_CONNECTIONS_MAX"):
+        await stack.start()
+    assert not (folder / "run").exists()
+
+
+async def test_a_port_in_use_is_told_before_anything_starts(folder):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(CommandFailed, match="in use"):
+            await bare(folder, port=taken.getsockname()[1]).start()
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("name", ["hub", "order", "Store", "a b", ""])
+def test_a_site_with_an_impossible_name_is_refused(name, folder):
+    with pytest.raises(CommandFailed, match="no name for a site"):
+        bare(folder, sites=[name])
 
 
 INTAKE = {

@@ -70,18 +70,26 @@ class Follower:
             name = path.stem
             if name == "up" or (self._names is not None and name not in self._names):
                 continue
-            with contextlib.suppress(FileNotFoundError), path.open("rb") as log:
-                start = self._seen.get(name, 0)
-                log.seek(0 if path.stat().st_size < start else start)
-                new = log.read()
-                whole = new[: new.rfind(b"\n") + 1]  # A line that is still being written comes next time.
-                self._seen[name] = log.tell() - len(new) + len(whole)
+            whole = self._new_lines(path)
             lead = f"{name.ljust(width)} | " if self._prefix else ""
             if self._colour and lead:
                 lead = f"\x1b[{_COLOURS[number % len(_COLOURS)]}m{lead}\x1b[0m"
             for line in whole.decode(errors="replace").splitlines():
                 sys.stdout.write(f"{lead}{line}\n")
         sys.stdout.flush()
+
+    def _new_lines(self, path: Path) -> bytes:
+        with contextlib.suppress(FileNotFoundError):
+            size, start = path.stat().st_size, self._seen.get(path.stem, 0)
+            if size == start:
+                return b""
+            with path.open("rb") as log:
+                log.seek(0 if size < start else start)  # A shorter file is a new one.
+                new = log.read()
+                whole = new[: new.rfind(b"\n") + 1]  # A line that is still being written comes next time.
+                self._seen[path.stem] = log.tell() - len(new) + len(whole)
+                return whole
+        return b""
 
 
 def _width(names: Iterable[str]) -> int:

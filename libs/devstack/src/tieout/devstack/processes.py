@@ -28,6 +28,15 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # One just left is free, as servers see it.
+        with contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return True
+    return False
+
+
 def ends_with_launcher(stop_signal: int) -> Callable[[], None]:
     """For `preexec_fn`: the kernel sends `stop_signal` when the launcher's thread dies, even by kill -9.
 

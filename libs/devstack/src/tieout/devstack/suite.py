@@ -8,6 +8,7 @@ import contextlib
 import fcntl
 import importlib.util
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -17,6 +18,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
+import httpx
 import msgspec
 import nats.aio.client
 import nats.errors
@@ -36,9 +38,11 @@ from tieout.devstack.processes import ServerFailed
 from tieout.devstack.secrets import Secrets
 
 SITES = ("store-1",)
+_TAKEN_NAMES = ("hub", "postgres", "logs", "run", "secrets", permissions.OPERATOR, permissions.SYSTEM, permissions.TILL)
 START_SECONDS_MAX = 60.0
 STOP_SECONDS_MAX = 10.0
 _RESTART_SECONDS_MIN, _RESTART_SECONDS_MAX = 0.1, 10.0
+_LOG_BYTES_MAX = 16 * 1024 * 1024  # At a start; larger ones are put aside, and those put aside before forgotten.
 _STEADY_SECONDS = 30.0  # Who ran this long before it died is restarted at once again.
 _STARTING_DEATHS_MAX = 3  # Who dies this often before the stack is ready will not come up by trying again.
 
@@ -94,6 +98,11 @@ class Stack:
         self.folder = folder.resolve()
         self.http_port = port
         self.sites_wanted = tuple(sites)
+        for site in self.sites_wanted:
+            if not re.fullmatch(r"[a-z][a-z0-9-]{0,30}", site) or site in {*CORE_SERVICES, *_TAKEN_NAMES}:
+                raise CommandFailed(
+                    f"{site!r} is no name for a site: use small letters, digits and -, and no service's"
+                )
         self.services_wanted = installed_services() if services is None else tuple(services)
         self.logs = self.folder / "logs"
         self._log = log
@@ -111,9 +120,12 @@ class Stack:
 
     async def start(self) -> Endpoints:
         """Everything healthy when it returns. On a failure whatever was started is stopped again."""
+        if self.http_port and not processes.is_free(self.http_port):
+            raise CommandFailed(f"port {self.http_port} is in use. Choose another --port, or none for a free one")
         self._take_folder()
         try:
-            self._stop_left_over()
+            stop_left_over(self._run)  # Of a launcher that was killed, where the kernel did not do it.
+            self._rotate_logs()
             await self._prepare()
             self.http_port = self.http_port or processes.free_port()
             for name in self.services_wanted:
@@ -319,9 +331,11 @@ class Stack:
             ) from None
         processes.note(self._run / "launcher", os.getpid())
 
-    def _stop_left_over(self) -> None:
-        """What a launcher that was killed could not stop (Linux does that by itself)."""
-        stop_left_over(self._run)
+    def _rotate_logs(self) -> None:
+        self.logs.mkdir(exist_ok=True)
+        for log in self.logs.glob("*.log"):
+            if log.stat().st_size > _LOG_BYTES_MAX:
+                log.replace(log.with_suffix(".log.1"))
 
     async def _prepare(self) -> None:
         """Servers, sites, databases and their schemas. Where this folder is up to date nothing is migrated."""
@@ -389,7 +403,13 @@ class Stack:
     async def _is_ready(self, service: str) -> bool:
         try:
             answer = await (await self.operator()).request(f"rpc.{service}.health", b"{}", timeout=1)
-            return msgspec.json.decode(answer.data, type=Health).ready
+            healthy = msgspec.json.decode(answer.data, type=Health).ready
+            if healthy and service == "gateway":
+                async with httpx.AsyncClient(timeout=1) as client:
+                    return (await client.get(f"http://127.0.0.1:{self.http_port}/readyz")).is_success
+            return healthy
+        except httpx.HTTPError:
+            return False
         except (nats.errors.Error, msgspec.MsgspecError, OSError):
             return False
 
@@ -399,7 +419,10 @@ class Stack:
             now = time.monotonic()
             for server in self._servers:
                 if server.process is not None and server.process.poll() is not None:
-                    server.start(server.port)
+                    try:
+                        server.start(server.port)
+                    except ServerFailed as failure:  # Tried again in a moment: its services wait for it.
+                        print(f"tieout: {failure}", file=sys.stderr)
                     self._note_processes()
             for service in self._services.values():
                 process = service.process

@@ -55,7 +55,7 @@ async def _foreground(arguments: argparse.Namespace) -> int:
     stack = Stack(arguments.dir, port=arguments.port, log=arguments.log)
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for received in (signal.SIGINT, signal.SIGTERM):
+    for received in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(received, stopped.set)
     follower = (
         None if arguments.quiet else Follower(stack.logs, names=stack.services_wanted, colour=sys.stdout.isatty())
