@@ -1,0 +1,141 @@
+"""What `tieout journey` and `tieout agreement` show: a clerk must find the answer without knowing the inside."""
+
+import io
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from rich.console import Console
+from tieout.contracts.agreement import Violation
+from tieout.contracts.control import (
+    Agreement,
+    BookSide,
+    Difference,
+    DifferenceSide,
+    Journey,
+    Journeys,
+    JourneyStep,
+    MeasureResult,
+    MeasureState,
+    Verdict,
+    Watermark,
+)
+from tieout.devstack import agreement, journey
+
+VERDICTS: tuple[Verdict, ...] = ("agree", "differ", "open")
+
+
+def shown(render: Callable[[Any, Console], None], answer: object) -> str:
+    text = io.StringIO()
+    render(answer, Console(file=text, width=120))
+    return text.getvalue()
+
+
+def measure(state: MeasureState, **told: int) -> MeasureResult:
+    sides = (
+        BookSide("inventory", "shipped_line", 3, 3_500_000, 0),
+        BookSide("finance", "billed_quantity", 2, 2_000_000, 0),
+    )
+    return MeasureResult(
+        4,
+        "shipped",
+        "shipped quantity",
+        "发货数量",
+        "inventory",
+        ("quantity_micro", ""),
+        state,
+        7,
+        7,
+        sides,
+        **told,  # type: ignore[arg-type]
+    )
+
+
+def answer(verdict: Verdict, sentence: str, **told: object) -> Agreement:
+    return Agreement(
+        verdict=verdict,
+        sentence=sentence,
+        at="2026-11-23T08:00:00Z",
+        took_ms=12.5,
+        measures=(measure(verdict, differing=int(verdict == "differ")),),
+        watermarks=(Watermark("inventory", 7, 7, 7, "2026-11-23T08:00:00Z"),),
+        **told,  # type: ignore[arg-type]
+    )
+
+
+def test_the_verdict_is_the_last_line_and_the_exit_code() -> None:
+    agreed = answer("agree", "Orders, stock and books agree.")
+    assert shown(agreement.render, agreed).rstrip().splitlines()[-1] == "✓ Orders, stock and books agree."
+    assert [agreement.exit_code(answer(verdict, "")) for verdict in VERDICTS] == [0, 1, 2]
+
+
+def test_a_difference_shows_the_order_and_what_each_book_says() -> None:
+    difference = Difference(
+        4,
+        "shipped",
+        ("quantity_micro", ""),
+        "differs",
+        "1001",
+        "chain",
+        7,
+        1,
+        (
+            DifferenceSide("inventory", "shipped_line", True, 1_500_000),
+            DifferenceSide("finance", "billed_quantity", False),
+        ),
+    )
+    violation = Violation(
+        "touched_by_hand", 'billed_line {"position": 7}', "(gone)", "{…}", "DELETE by somebody [at] 8:00"
+    )
+    text = shown(
+        agreement.render,
+        answer(
+            "differ",
+            "The books differ.",
+            differences=(difference,),
+            violations=(("finance", violation),),
+            violations_found=1,
+        ),
+    )
+    assert "1001" in text
+    assert "inventory: quantity 1.5" in text
+    assert "finance: nothing" in text
+    assert "DELETE by somebody [at] 8:00" in text  # Square brackets of the data are no markup.
+    assert text.rstrip().splitlines()[-1] == "✗ The books differ."
+
+
+def test_a_journey_is_a_tree_with_durations_documents_and_vouchers() -> None:
+    steps = (
+        JourneyStep(0, "order", "placed", "2026-11-23T08:00:00Z", document="1001"),
+        JourneyStep(
+            1,
+            "finance",
+            "billed",
+            "2026-11-23T08:00:01.5Z",
+            after_ms=1500,
+            cause_id="a",
+            voucher_no="记-2026-11-000123",
+            amount_minor=123450,
+            currency="CNY",
+            attempts=2,
+        ),
+    )
+    told = Journeys((Journey("1001", "C1", "c", "c", steps[0].at, steps[1].at, 1500, steps),), unanswered=("gateway",))
+    text = shown(journey.render, told)
+    assert "Order 1001" in text
+    assert "finance billed  voucher 记-2026-11-000123  1,234.50 CNY  after 1.5 s  2 attempts" in text
+    assert "no answer from gateway" in text
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "text"),
+    [(123450, "CNY", "1,234.50 CNY"), (-5, "EUR", "-0.05 EUR"), (1000, "JPY", "1,000 JPY"), (1500, "KWD", "1.500 KWD")],
+)
+def test_money_has_the_decimals_of_its_currency(amount: int, currency: str, text: str) -> None:
+    assert journey.money(amount, currency) == text
+
+
+def test_durations_and_quantities_read_as_people_say_them() -> None:
+    durations = [journey.duration(ms) for ms in (12, 3400, 320_000, 7_500_000, 200_000_000)]
+    assert durations == ["12 ms", "3.4 s", "5 min 20 s", "2 h 5 min", "2 days"]
+    assert [journey.quantity(micro) for micro in (1_000_000, 1_500_000, -250_000)] == ["1", "1.5", "-0.25"]
