@@ -36,14 +36,13 @@ from tieout.devstack.migrations import Migrations, Target, fingerprint
 from tieout.devstack.postgres import Postgres
 from tieout.devstack.processes import ServerFailed
 from tieout.devstack.secrets import Secrets
+from tieout.devstack.supervisor import STOP_SECONDS_MAX, Supervisor
 
 SITES = ("store-1",)
 _TAKEN_NAMES = ("hub", "postgres", "logs", "run", "secrets", permissions.OPERATOR, permissions.SYSTEM, permissions.TILL)
 START_SECONDS_MAX = 60.0
-STOP_SECONDS_MAX = 10.0
-_RESTART_SECONDS_MIN, _RESTART_SECONDS_MAX = 0.1, 10.0
+_POLL_SECONDS = 0.1
 _LOG_BYTES_MAX = 16 * 1024 * 1024  # At a start; larger ones are put aside, and those put aside before forgotten.
-_STEADY_SECONDS = 30.0  # Who ran this long before it died is restarted at once again.
 _STARTING_DEATHS_MAX = 3  # Who dies this often before the stack is ready will not come up by trying again.
 
 
@@ -64,18 +63,6 @@ class ProcessFacts(Struct, frozen=True):
     pid: int  # 0: not running at this moment.
     restarts: int
     log: str
-
-
-class _Service:
-    def __init__(self, name: str, log: Path) -> None:
-        self.name = name
-        self.log = log
-        self.process: subprocess.Popen[bytes] | None = None
-        self.wanted = False
-        self.restarts = 0
-        self.deaths = 0  # In a row, without a steady time between.
-        self.started_at = 0.0
-        self.start_again_at = 0.0
 
 
 class Stack:
@@ -111,7 +98,7 @@ class Stack:
         self._run = self.folder / "run"
         self._lock: IO[bytes] | None = None
         self._servers: list[Postgres | broker.Nats] = []
-        self._services: dict[str, _Service] = {}
+        self._supervisor = Supervisor(self.logs, self.folder, self.environment_of, self._note_processes)
         self._watch: asyncio.Task[None] | None = None
         self._operator: nats.aio.client.Client | None = None
         self._ready = False
@@ -129,9 +116,8 @@ class Stack:
             await self._prepare()
             self.http_port = self.http_port or processes.free_port()
             for name in self.services_wanted:
-                self._services[name] = _Service(name, self.logs / f"{name}.log")
                 self.start_service(name)
-            self._watch = asyncio.create_task(self._restart_the_dead())
+            self._watch = asyncio.create_task(self._restart_dead_servers())
             await self.wait_until_ready()
             self._ready = True
             endpoints = self.endpoints()
@@ -148,8 +134,7 @@ class Stack:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._watch
             self._watch = None
-        await asyncio.gather(*(self.stop_service(name) for name in self._services))
-        self._services.clear()
+        await self._supervisor.stop_all()
         if self._operator is not None:
             await self._operator.close()
             self._operator = None
@@ -174,35 +159,15 @@ class Stack:
     # One service
 
     def start_service(self, name: str) -> None:
-        service = self._services[name]
-        service.wanted = True
-        command = [sys.executable, "-m", f"tieout.{name}", "serve"]
-        service.process = processes.start(
-            command, log=service.log, environment=self.environment_of(name), cwd=self.folder
-        )
-        service.started_at = time.monotonic()
-        self._note_processes()
+        self._supervisor.start(name)
 
     async def stop_service(self, name: str, patience_seconds: float = STOP_SECONDS_MAX) -> bool:
         """Gracefully, and it stays down until `start_service`. False where it had to be killed."""
-        service = self._services[name]
-        service.wanted = False
-        process, service.process = service.process, None
-        if process is None or process.poll() is not None:
-            return True
-        process.send_signal(signal.SIGTERM)
-        deadline = time.monotonic() + patience_seconds
-        while process.poll() is None:
-            if time.monotonic() > deadline:
-                process.kill()
-                process.wait()
-                return False
-            await asyncio.sleep(0.02)
-        return True
+        return await self._supervisor.stop(name, patience_seconds)
 
     def kill_service(self, name: str) -> None:
         """kill -9; the supervisor starts it again."""
-        process = self._services[name].process
+        process = self._supervisor.services[name].process
         if process is not None:
             process.kill()
 
@@ -211,7 +176,7 @@ class Stack:
         deadline = time.monotonic() + seconds
         for name in self.services_wanted if names is None else names:
             while not await self._is_ready(name):
-                service = self._services[name]
+                service = self._supervisor.services[name]
                 if not self._ready and service.deaths >= _STARTING_DEATHS_MAX:
                     told = processes.end_of(service.log)
                     raise ServerFailed(f"the service {name} does not start. The end of {service.log}:\n{told}")
@@ -277,7 +242,7 @@ class Stack:
 
     def running_processes(self) -> dict[str, psutil.Process]:
         """Services and servers by name, for those who measure; children (of Postgres) belong to their parent."""
-        pids = {name: service.process.pid for name, service in self._services.items() if service.process}
+        pids = {name: process.pid for name, process in self._supervisor.running()}
         servers = {"postgres": self.postgres.process, "hub": self.hub.process}
         servers |= {name: site.process for name, site in self.sites.items()}
         pids |= {name: process.pid for name, process in servers.items() if process}
@@ -413,10 +378,9 @@ class Stack:
         except (nats.errors.Error, msgspec.MsgspecError, OSError):
             return False
 
-    async def _restart_the_dead(self) -> None:
+    async def _restart_dead_servers(self) -> None:
         while True:
-            await asyncio.sleep(0.1)
-            now = time.monotonic()
+            await asyncio.sleep(_POLL_SECONDS)
             for server in self._servers:
                 if server.process is not None and server.process.poll() is not None:
                     try:
@@ -424,22 +388,6 @@ class Stack:
                     except ServerFailed as failure:  # Tried again in a moment: its services wait for it.
                         print(f"tieout: {failure}", file=sys.stderr)
                     self._note_processes()
-            for service in self._services.values():
-                process = service.process
-                if not service.wanted:
-                    continue
-                if process is not None and process.poll() is not None:
-                    service.process = None
-                    service.deaths = 1 if now - service.started_at > _STEADY_SECONDS else service.deaths + 1
-                    delay = min(_RESTART_SECONDS_MIN * 2 ** (service.deaths - 1), _RESTART_SECONDS_MAX)
-                    service.start_again_at = now + delay
-                    with service.log.open("a") as log:
-                        log.write(
-                            f"[tieout] {service.name} ended with code {process.returncode}; again in {delay:.1f} s\n"
-                        )
-                if service.process is None and now >= service.start_again_at:
-                    service.restarts += 1
-                    self.start_service(service.name)
 
     def _note_processes(self) -> None:
         """For `status`, and for a later launcher that has to clear up after this one."""
@@ -447,7 +395,7 @@ class Stack:
             "postgres": (self.postgres.process, 0, self.postgres.log),
             "hub": (self.hub.process, 0, self.hub.log),
             **{name: (site.process, 0, site.log) for name, site in self.sites.items()},
-            **{name: (service.process, service.restarts, service.log) for name, service in self._services.items()},
+            **{name: (it.process, it.restarts, it.log) for name, it in self._supervisor.services.items()},
         }
         facts = []
         for name, (process, restarts, log) in known.items():
