@@ -3,7 +3,9 @@
 import ast
 import re
 import sys
+import tomllib
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -144,3 +146,28 @@ def test_every_named_statement_in_sql_is_used() -> None:
                 continue  # Run as a whole.
             for name in re.findall(r"^-- name: (\w+)", path.read_text(), re.MULTILINE):
                 assert re.search(rf"\.{name}\b|[\"']{name}[\"']", code), f"{path.relative_to(ROOT)}: nobody runs {name}"
+
+
+def declared_by(package: str) -> set[str]:
+    """Distributions that a package declares, and those of the project's own packages below it."""
+    declared = tomllib.loads((PACKAGES[package].parent / "pyproject.toml").read_text())["project"]["dependencies"]
+    names = {
+        re.split(r"[\s\[<>=!;~]", requirement, maxsplit=1)[0].lower().replace("_", "-") for requirement in declared
+    }
+    below = [name.removeprefix("tieout-") for name in names if name.startswith("tieout-")]
+    return names.union(*(declared_by(name) for name in below))
+
+
+@pytest.mark.parametrize("package", sorted(PACKAGES))
+def test_a_package_declares_what_it_imports(package: str) -> None:
+    """Else it works in the workspace, where everything is installed, and fails alone in its image."""
+    provided = metadata.packages_distributions()
+    for path in modules(package):
+        for name in imported(path):
+            top = name.split(".")[0]
+            if top in sys.stdlib_module_names or top == "tieout":
+                continue
+            origins = {origin.lower().replace("_", "-") for origin in provided.get(top, [top])}
+            if top in {"opentelemetry", "google"}:  # Namespaces that many distributions share.
+                continue
+            assert origins & declared_by(package), f"{path.relative_to(ROOT)} imports {name}: declare {origins}"
