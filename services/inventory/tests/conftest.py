@@ -18,7 +18,7 @@ from tieout.contracts.streams import EVENTS
 from tieout.devstack.testbed import ServiceDatabase
 from tieout.inventory.app import build
 from tieout.inventory.settings import Settings
-from tieout.servicekit import BatchFlow, Database, Received, sql
+from tieout.servicekit import BatchFlow, Database, Letter, Received
 from tieout.servicekit.agreement import Evidence
 from tieout.servicekit.database import open_pool
 from tieout.servicekit.received import Outgoing, Reader, encode
@@ -122,7 +122,7 @@ class Counter:
 
     async def letters(self) -> list[Any]:
         rows = await self.database.pool.fetch("SELECT bodies FROM outbox WHERE stream = 'DEAD' ORDER BY batch")
-        return [msgspec.json.decode(body) for row in rows for body in row["bodies"]]
+        return [msgspec.json.decode(body, type=Letter) for row in rows for body in row["bodies"]]
 
     async def ask(self, request: Any) -> Any:
         name = next(o.name for o in inventory.OPERATIONS if o.request is type(request))
@@ -146,7 +146,9 @@ class Counter:
 
     def receipt(self, *lines: tuple[str, int, int], **more: Any) -> inventory.SubmitReceipt:
         """Lines as (SKU, pieces, value)."""
-        told = tuple(inventory.ReceiptLine(n, sku, pieces * ONE, value) for n, (sku, pieces, value) in enumerate(lines, 1))
+        told = tuple(
+            inventory.ReceiptLine(n, sku, pieces * ONE, value) for n, (sku, pieces, value) in enumerate(lines, 1)
+        )
         number = more.get("number") or str(uuid.uuid4())
         return inventory.SubmitReceipt(
             **{
@@ -228,7 +230,7 @@ class Counter:
             }
         )
 
-    def confirmation(self, number: str, *lines: tuple[int, int], **more: Any) -> inventory.SubmitConfirmation:
+    def confirmation(self, order_no: str, *lines: tuple[int, int], **more: Any) -> inventory.SubmitConfirmation:
         """Lines as (line, pieces); none: all that is reserved."""
         return inventory.SubmitConfirmation(
             **{
@@ -240,7 +242,7 @@ class Counter:
                 "fingerprint": "a" * 64,
                 "warehouse": "MAIN",
                 "order_source": "shop",
-                "order_number": number,
+                "order_number": order_no,
                 "occurred_at": AT,
                 "zone": "Asia/Shanghai",
                 "business_date": DAY,

@@ -238,6 +238,7 @@ class Stockroom:
         arrived = [s for s in self.stocks.values() if s.arrived and s.back_ordered and s.free > 0]
         if not arrived:
             return
+        await self._save_lines()  # Who was cancelled in this batch does not wait any more.
         await self.anchor(await self.waiting_for({stock.stock_id: 0 for stock in arrived}))
         served: dict[UUID, list[domain.Hold]] = {}
         for stock in arrived:
@@ -289,6 +290,7 @@ class Stockroom:
         for order in self.orders.values():
             for line in order.lines.values():
                 if line.touched:
+                    line.touched = False
                     row = (order.order_id, line.line_no, line.reserved, line.back_ordered)
                     (kept if line.reserved or line.back_ordered else gone).append(row)
         if kept:
