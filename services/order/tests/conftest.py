@@ -4,23 +4,21 @@ What the broker adds (streams, acks, redelivery) is tested in test_service.py; h
 given twice.
 """
 
+import itertools
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, date, datetime
 from typing import Any
 
 import asyncpg
-import msgspec
 import pytest
 from tieout.contracts import event, inventory, order
 from tieout.contracts.finance import OrdersSettled, SettledItem
-from tieout.contracts.streams import EVENTS
 from tieout.devstack.testbed import ServiceDatabase
 from tieout.order.app import build
+from tieout.order.reads import show_order
 from tieout.order.settings import Settings
-from tieout.servicekit import BatchFlow, Database, Received
-from tieout.servicekit.database import open_pool
-from tieout.servicekit.received import Outgoing, Reader, encode
+from tieout.servicekit import BatchFlow, Database, Letter, Received, rehearsal
 
 ONE = 1_000_000
 AT = datetime(2026, 11, 30, 15, 59, 59, tzinfo=UTC)  # 23:59:59 in Shanghai, the last second of a month.
@@ -30,91 +28,46 @@ DAY = date(2026, 11, 30)
 class Desk:
     def __init__(self, database: Database) -> None:
         self.database = database
-        self.flows: dict[str, BatchFlow[Any]] = {
-            subject: flow for flow in build(Settings()).flows for subject in flow.hears.subjects
+        self.service = build(Settings())
+        self.flows: dict[str, BatchFlow] = {
+            subject: flow for flow in self.service.flows for subject in flow.hears.subjects
         }
-        self.readers = {flow.durable: Reader(*flow.types) for flow in self.flows.values()}
-        self.positions: dict[str, int] = {}
+        self.positions = {producer: itertools.count(1) for producer in ("gateway", "inventory", "finance")}
 
     # ------------------------------------------------------------------------------------------ feeding
 
     def message(self, fact: event.Event) -> Received[Any]:
         """As the broker would hand it over. Give the result twice to play a redelivery."""
-        producer = type(fact).PRODUCER
-        position = self.positions[producer] = self.positions.get(producer, 0) + 1
-        subject = type(fact).SUBJECT
-        body = encode(
-            Outgoing(
-                "1.0",
-                str(uuid.uuid4()),
-                f"/{producer}",
-                subject,
-                "2026-11-30T16:00:00Z",
-                str(position),
-                str(uuid.UUID(int=0)),
-                "application/json",
-                fact,
-            )
-        )
-        return self._read(body, subject, 1, position)
-
-    def _read(self, body: bytes, subject: str, attempts: int, sequence: int) -> Received[Any]:
-        durable = self.flows[subject].durable
-        reader = self.readers[durable]
-        return reader.read(
-            body, subject=subject, attempts=attempts, stream="TEST", stream_sequence=sequence, durable=durable
-        )
+        position = next(self.positions[fact.PRODUCER])
+        return rehearsal.received(fact, position=position, flow=self.flows[fact.SUBJECT].durable)
 
     async def give(self, *facts: event.Event | Received[Any]) -> None:
         """One batch per flow, in the order of first appearance; then whoever was woken, until all is quiet."""
-        messages = [fact if isinstance(fact, Received) else self.message(fact) for fact in facts]
         batches: dict[str, list[Received[Any]]] = {}
-        for message in messages:
+        for fact in facts:
+            message = fact if isinstance(fact, Received) else self.message(fact)
             batches.setdefault(message.durable, []).append(message)
         for batch in batches.values():
-            await self.flows[batch[0].subject].function(batch, self.database)
-        await self._wake()
-
-    async def _wake(self) -> None:
-        while rows := await self.database.pool.fetch("SELECT * FROM parked WHERE due_at <= now() ORDER BY position"):
-            for durable in sorted({row["durable"] for row in rows}):
-                mine = [
-                    self._read(row["body"], row["subject"], row["attempts"], row["stream_sequence"])
-                    for row in rows
-                    if row["durable"] == durable
-                ]
-                taking = self.database.taking(durable, [message.business_id for message in mine])
-                await self.flows[mine[0].subject].function(mine, taking)
+            await self.flows[batch[0].subject](batch, self.database)
+        await rehearsal.run_parked(self.database, self.service.flows)
 
     # ------------------------------------------------------------------------------------------- asking
 
     async def announced(self, kind: type[Any]) -> list[Any]:
         """Everything of this kind that stands in the outbox, in the order of its positions."""
-        rows = await self.database.pool.fetch("SELECT subjects, bodies FROM outbox ORDER BY batch")
-        found = []
-        for row in rows:
-            for subject, body in zip(row["subjects"], row["bodies"], strict=True):
-                if subject == kind.SUBJECT:
-                    envelope = msgspec.json.decode(body, type=event.Envelope)
-                    found.append((envelope.position, msgspec.json.decode(envelope.data, type=EVENTS[subject])))
-        return [data for _, data in sorted(found, key=lambda one: one[0])]
-
-    def read_envelope(self, body: bytes) -> event.Envelope:
-        return msgspec.json.decode(body, type=event.Envelope)
+        found = await rehearsal.announced(self.database, kind)
+        return [one.data for one in sorted(found, key=lambda one: one.position)]
 
     async def rows(self, query: str, *args: object) -> list[tuple[Any, ...]]:
         return [tuple(row) for row in await self.database.pool.fetch(query, *args)]
 
     async def parked(self) -> list[tuple[str, str]]:
-        return await self.rows("SELECT durable, key FROM parked ORDER BY 1, 2")  # type: ignore[return-value]
+        return await self.rows("SELECT durable, key FROM parked ORDER BY 1, 2")
 
-    async def letters(self) -> list[Any]:
-        rows = await self.database.pool.fetch("SELECT bodies FROM outbox WHERE stream = 'DEAD' ORDER BY batch")
-        return [msgspec.json.decode(body) for row in rows for body in row["bodies"]]
+    async def letters(self) -> list[Letter]:
+        return await rehearsal.buried(self.database)
 
     async def view(self, order_no: str = "1001", company: str = "", source: str = "") -> order.OrderView:
-        from tieout.order.reads import show_order
-
         return await show_order.function(order.ShowOrder(order_no, company, source), self.database)
 
     # ------------------------------------------------------------------------------------------ documents
@@ -250,9 +203,9 @@ async def order_database(service_database: Callable[..., Awaitable[ServiceDataba
 @pytest.fixture
 async def database(order_database: ServiceDatabase) -> AsyncIterator[Database]:
     """On the app role: what a flow may not do to facts, it cannot do here either."""
-    pool = await open_pool(order_database.app_url, None, "order")
-    yield Database(pool, service="order", version="1")
-    await pool.close()
+    database = await rehearsal.open_database(order_database.app_url, "order")
+    yield database
+    await database.pool.close()
 
 
 @pytest.fixture

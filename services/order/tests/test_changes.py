@@ -144,6 +144,23 @@ async def test_an_unfulfilled_return_is_stopped_first_and_credited_where_that_wa
     assert len(await desk.announced(OrderCompleted)) == 1
 
 
+async def test_a_decision_that_inventory_corrects_is_credited_once_more(desk):
+    """A warehouse confirms what had been cancelled: the stop is taken back, and it was too late after all."""
+    await desk.give(desk.submit())
+    await desk.give(desk.credit(desk.back(quantity=3, net=300, tax=39, restock="if_fulfilled")))
+    (asked,) = await desk.announced(CancelRequested)
+    assert await desk.announced(OrderReturned) == []
+    await desk.give(desk.shipped((1, 0, 1)), desk.decided(asked.cancel_id, (1, 0, 2, 1)))
+    correction = desk.message(desk.decided(asked.cancel_id, (1, 0, -1, 1)))
+    await desk.give(correction, correction)
+    await desk.give(desk.shipped((1, 1, 2)))
+    returned = await desk.announced(OrderReturned)
+    assert [(one.lines[0].quantity_micro, one.lines[0].net_minor) for one in returned] == [(1_000_000, 100)] * 2
+    (line,) = (await desk.view()).lines
+    assert (line.cancelled_micro, line.shipped_micro, line.credited_micro) == (1_000_000, 2_000_000, 2_000_000)
+    assert await desk.parked() == []
+
+
 async def test_goods_that_inventory_took_back_are_noted_on_the_credit(desk):
     from tieout.contracts import inventory
     from tieout.contracts.event import document_id

@@ -80,8 +80,8 @@ async def test_a_shipment_of_a_line_that_was_never_sold_is_buried_with_its_reaso
     await desk.give(desk.submit())
     await desk.give(desk.shipped((7, 0, 3)))
     (letter,) = await desk.letters()
-    assert letter["reason"] == "unknown_line"
-    assert "line 7" in letter["detail"]
+    assert letter.reason == "unknown_line"
+    assert "line 7" in letter.detail
 
 
 @settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))

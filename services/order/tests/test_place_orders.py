@@ -75,7 +75,7 @@ async def test_a_document_too_large_for_any_book_is_buried_and_the_others_go_on(
     huge = [desk.line(n, net=10**15, tax=10**15) for n in range(1, 600)]
     await desk.give(desk.submit(*huge), desk.submit(number="1002"))
     (letter,) = await desk.letters()
-    assert (letter["reason"], letter["field"]) == ("above_range", "lines")
+    assert (letter.reason, letter.field) == ("above_range", "lines")
     assert [placed.order_no for placed in await desk.announced(OrderPlaced)] == ["1002"]
 
 
@@ -88,7 +88,7 @@ async def test_two_replicas_that_get_the_same_orders_place_each_once(desk):
     documents = [desk.submit(number=str(n)) for n in range(200)]
     forth = [desk.message(document) for document in documents]
     again = [desk.message(document) for document in reversed(documents)]
-    flow = desk.flows["order.submit.v1"].function
+    flow = desk.flows["order.submit.v1"]
     await asyncio.gather(
         flow(forth, desk.database), flow(again, desk.database), flow(list(reversed(forth)), desk.database)
     )

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import msgspec
 from tieout.contracts.agreement import Digest, DigestRequest, Violations
 from tieout.contracts.event import Envelope
 from tieout.contracts.operation import Health, Nothing
@@ -42,8 +43,7 @@ async def test_orders_flow_from_the_gateways_stream_to_the_order_stream(desk, or
         await until(completed)
         await until(published)
         told = await jetstream.get_last_msg("ORDER", "order.completed.v1", direct=False)
-        envelope = desk.read_envelope(told.data)
-        assert isinstance(envelope, Envelope)
+        envelope = msgspec.json.decode(told.data, type=Envelope)
         assert (envelope.type, envelope.orderno, envelope.chainid) == ("order.completed.v1", "7", str(desk.id("7")))
 
         view = await ask(operator, "rpc.order.show", ShowOrder("7"), OrderView)

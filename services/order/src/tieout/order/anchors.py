@@ -14,7 +14,7 @@ from tieout.servicekit import Received, Transaction, sql
 statements = sql.load(__file__)
 
 
-class Anchor(Struct):
+class Anchor(Struct, gc=False):
     id: UUID
     position: int | None  # None: named by others, not brought yet.
     awaited: bool

@@ -79,7 +79,7 @@ def cost_account_of(total_minor: int) -> CostAccount:
 # ----------------------------------------------------------------------------------------------------- balances
 
 
-class LineBalance(Struct):
+class LineBalance(Struct, gc=False):
     """The sums of facts of one line."""
 
     sku: str

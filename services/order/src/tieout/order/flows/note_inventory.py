@@ -21,7 +21,7 @@ from tieout.contracts.inventory import (
 from tieout.contracts.order import ReturnedLine
 from tieout.order import anchors, balances, completion, credits
 from tieout.order.anchors import Anchor, Waiting
-from tieout.order.credits import Credits, Note
+from tieout.order.credits import Credits
 from tieout.order.domain import Conditional, OrderBalance, late_return, part
 from tieout.servicekit import Database, Received, Transaction, batch_flow, sql
 
@@ -211,9 +211,6 @@ class _Facts:
         return await completion.touched_by_money(tx, self._billed) if self._billed else set()
 
 
-Late = tuple[Note, UUID, OrderBalance, list[ReturnedLine], Received[CancelDecided]]
-
-
 async def _credit_what_was_too_late(
     tx: Transaction,
     decided: list[tuple[Received[CancelDecided], Anchor]],
@@ -223,49 +220,42 @@ async def _credit_what_was_too_late(
     """Cancellations that a credit `if_fulfilled` asked for: what had left already is a return after all.
 
     Answers the orders that were credited. A message waits where its goods are said to have left but their shipment is
-    not noted yet; its stops are noted all the same.
+    not noted yet; its stops are noted all the same. A decision that inventory corrects later is credited once more.
     """
-    cancels = {held[r.data.cancel_id].position for r, _ in decided if any(x.too_late_micro for x in r.data.lines)}
-    conditional = await credits.conditional_of(tx, sorted(p for p in cancels if p is not None)) if cancels else {}
+    late = [(r, a) for r, a in decided if any(line.too_late_micro > 0 for line in r.data.lines)]
+    cancels = {p for r, _ in late if (p := held[r.data.cancel_id].position) is not None}
+    conditional = await credits.conditional_of(tx, sorted(cancels)) if cancels else {}
     if not conditional:
         return set()
-    loaded = await balances.load(tx, {a.position for _, a in decided if a.position is not None})
+    loaded = await balances.load(tx, {anchor.position for _, anchor in late if anchor.position is not None})
     orders = {order.order_id: order for order in loaded.values()}
-    ids = {
-        (note.position, received.data.order_id): _late_id(note, received.data.order_id)
-        for received, _ in decided
-        for note, _ in conditional.get(held[received.data.cancel_id].position or 0, ())
-    }
-    made = await anchors.claim(tx, ids.values())
-    due: list[Late] = []
-    for received, anchor in decided:
+    ids = {r.business_id: document_id("late_credit", r.data.company, "", r.business_id) for r, _ in late}
+    made = await anchors.claim(tx, ids.values())  # One credit per decision: whoever sees a position was second.
+    positions = iter(await tx.positions(len(late)))
+    notes = Credits()
+    credited: set[int] = set()
+    for received, anchor in late:
         event = received.data
-        parts = conditional.get(held[event.cancel_id].position or 0, ())
-        if not parts or made[ids[parts[0][0].position, event.order_id]].position is not None:
+        parts = conditional.get(held[event.cancel_id].position or 0)
+        credit = made[ids[received.business_id]]
+        if not parts or credit.position is not None:
             continue
         trial = copy.deepcopy(orders[event.order_id])
-        returned = _late_lines(event, [part for _, part in parts], trial)
+        returned = _late_lines(event, [one for _, one in parts], trial)
         if returned is None:
             waiting.park(tx, received, anchor, "waits for the shipment of what it was too late to stop")
             continue
+        if not returned:
+            continue
         orders[event.order_id] = trial
-        if returned:
-            late_id = ids[parts[0][0].position, event.order_id]
-            made[late_id].position = 0  # Taken: a second copy in this batch finds it.
-            due.append((parts[0][0], late_id, trial, returned, received))
-    notes = Credits()
-    for (note, late_id, _, returned, received), position in zip(due, await tx.positions(len(due)), strict=True):
-        made[late_id].position = position
-        late = structs.replace(note, position=position, credit_id=late_id)
-        notes.note(tx, late, tuple(returned), {}, orders, received)
-    await anchors.accept(tx, [made[late_id] for _, late_id, _, _, _ in due])
+        conditional[held[event.cancel_id].position or 0] = [(note, _less(one, returned)) for note, one in parts]
+        credit.position = next(positions)
+        note = structs.replace(parts[0][0], position=credit.position, credit_id=credit.id)
+        notes.note(tx, note, tuple(returned), {}, orders, received)
+        credited.add(trial.position)
+    await anchors.accept(tx, [one for one in made.values() if one.position is not None])
     await notes.save(tx)
-    return {order.position for _, _, order, _, _ in due}
-
-
-def _late_id(note: Note, order_id: UUID) -> UUID:
-    """A kind of its own, so that no satellite's credit number can meet it."""
-    return document_id("late_credit", note.company, note.source, f"{note.credit_no}|{order_id}")
+    return credited
 
 
 def _late_lines(event: CancelDecided, parts: Iterable[Conditional], order: OrderBalance) -> list[ReturnedLine] | None:
@@ -281,3 +271,9 @@ def _late_lines(event: CancelDecided, parts: Iterable[Conditional], order: Order
             too_late[line_no] -= line.quantity_micro
             returned.append(line)
     return returned
+
+
+def _less(one: Conditional, returned: list[ReturnedLine]) -> Conditional:
+    """What is left of a conditional line after these credits."""
+    micro = sum(line.quantity_micro for line in returned if line.line_no == one.line.line_no)
+    return Conditional(one.line, one.credited_micro + micro, one.asked_micro - micro)
