@@ -79,7 +79,6 @@ class Postgres:
             self.port = port or processes.free_port()
             options = [f"-c{name}={value}" for name, value in self._settings.items()]
             command: list[str | Path] = [
-                *self._as_user(),
                 _binaries() / "postgres",
                 "-D",
                 self.folder,
@@ -104,9 +103,10 @@ class Postgres:
             self.process = None
 
     def _start(self, command: list[str | Path]) -> subprocess.Popen[bytes]:
+        prefix = self._as_user()
         # Where `setpriv` changes the user, it must also arrange the end: a change of user clears that arrangement.
-        user = None if self._as_user() else self._user
-        return processes.start(command, log=self.log, stop_signal=signal.SIGINT, user=user, cwd=Path("/"))
+        user = None if prefix else self._user
+        return processes.start([*prefix, *command], log=self.log, stop_signal=signal.SIGINT, user=user, cwd=Path("/"))
 
     def _as_user(self) -> list[str]:
         """A prefix that lets `nobody` pass folders like /root that are closed to others; empty where none is closed."""
@@ -116,14 +116,10 @@ class Postgres:
         closed = _closed_to_others(self.folder.parent) or _closed_to_others(_binaries())
         if not closed:
             return []
-        setpriv = shutil.which("setpriv")
-        if setpriv is None:
-            raise ServerFailed(
-                f"Postgres runs as user {self._user}, who may not enter {closed}. "
-                f"Run `chmod o+x {closed}`, or choose another folder with --dir, or do not run as root."
-            )
-        return [
-            setpriv,
+        # One capability of root's is kept: to pass folders. `access()` would ignore it without the securebit.
+        prefix = [
+            shutil.which("setpriv") or "setpriv",
+            "--securebits=+no_setuid_fixup",
             f"--reuid={nobody.pw_uid}",
             f"--regid={nobody.pw_gid}",
             "--clear-groups",
@@ -132,6 +128,14 @@ class Postgres:
             "--pdeathsig=INT",
             "--",
         ]
+        try:
+            subprocess.run([*prefix, _binaries() / "postgres", "--version"], check=True, capture_output=True, cwd="/")
+        except (OSError, subprocess.CalledProcessError):
+            raise ServerFailed(
+                f"Postgres runs as user {self._user}, who may not enter {closed}. "
+                f"Run `chmod o+x {closed}`, or put project and --dir into an open folder, or do not run as root."
+            ) from None
+        return prefix
 
     def _initialise(self) -> None:
         """initdb into a folder beside, renamed when whole: a crash in between leaves nothing half made."""
@@ -149,11 +153,10 @@ class Postgres:
         try:
             process = self._start(
                 [
-                    *self._as_user(),
                     _binaries() / "initdb",
                     *("-D", draft, "-U", SUPERUSER, f"--pwfile={password_file}", "--auth=scram-sha-256"),
                     *("--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
-                    "--no-sync",
+                    *(["--no-sync"] if self._settings["fsync"] == "off" else []),
                 ]
             )
             if process.wait():
