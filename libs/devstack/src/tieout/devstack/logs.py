@@ -11,7 +11,7 @@ from pathlib import Path
 from tieout.devstack.failures import CommandFailed
 
 _COLOURS = (36, 32, 33, 35, 34, 96, 92, 93, 95, 94)
-_POLL_SECONDS = 0.2
+_POLL_SECONDS = 0.3
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

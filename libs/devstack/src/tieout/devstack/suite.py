@@ -41,7 +41,7 @@ from tieout.devstack.supervisor import STOP_SECONDS_MAX, Supervisor
 SITES = ("store-1",)
 _TAKEN_NAMES = ("hub", "postgres", "logs", "run", "secrets", permissions.OPERATOR, permissions.SYSTEM, permissions.TILL)
 START_SECONDS_MAX = 60.0
-_POLL_SECONDS = 0.1
+_POLL_SECONDS = 0.25
 _LOG_BYTES_MAX = 16 * 1024 * 1024  # At a start; larger ones are put aside, and those put aside before forgotten.
 _STARTING_DEATHS_MAX = 3  # Who dies this often before the stack is ready will not come up by trying again.
 

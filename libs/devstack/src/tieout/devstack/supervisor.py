@@ -14,7 +14,7 @@ from tieout.devstack import processes
 STOP_SECONDS_MAX = 10.0
 _PAUSE_SECONDS_MIN, _PAUSE_SECONDS_MAX = 0.1, 10.0
 _STEADY_SECONDS = 30.0  # Who ran this long before it died is started again at once.
-_POLL_SECONDS = 0.1
+_POLL_SECONDS = 0.25
 
 
 class Supervised:
