@@ -1,5 +1,7 @@
 """Cancellations and credits."""
 
+import asyncio
+
 import pytest
 from tieout.contracts.order import (
     CancelOrder,
@@ -39,6 +41,25 @@ async def test_a_cancellation_and_its_order_in_one_moment_find_each_other_in_eit
         }
         await desk.give(made[first], made[second])
     assert len(await desk.announced(CancelRequested)) == 2
+
+
+async def test_partners_that_come_at_the_same_moment_never_miss_each_other(desk):
+    """Order against its cancellation, shipment against its credit: each pair in two transactions at once."""
+    numbers = [str(n) for n in range(60)]
+    for _ in range(3):
+        numbers = [f"{number}x" for number in numbers]
+        batches = (
+            [desk.submit(number=n) for n in numbers],
+            [desk.cancel((1, 1), number=f"X{n}", order_number=n) for n in reversed(numbers)],
+            [desk.credit(desk.back(), number=f"R{n}", order_number=n) for n in numbers],
+            [desk.shipped((1, 0, 2), number=n) for n in reversed(numbers)],
+        )
+        messages = [[desk.message(one) for one in batch] for batch in batches]
+        await asyncio.gather(*[desk.flows[batch[0].subject](batch, desk.database) for batch in messages])
+        await desk.give()
+        assert await desk.parked() == []
+    assert len(await desk.announced(CancelRequested)) == len(await desk.announced(OrderReturned)) == 180
+    assert await desk.rows("SELECT count(*) FROM anchor WHERE awaited") == [(0,)]
 
 
 async def test_a_repeated_cancellation_is_told_and_another_content_is_a_conflict(desk):

@@ -53,6 +53,14 @@ async def test_a_number_that_two_companies_use_asks_which_one(desk):
     assert (refused.value.problem.status, refused.value.problem.field) == (404, "order_no")
 
 
+async def test_the_lines_of_a_long_order_are_shown_in_parts(desk):
+    await desk.give(desk.submit(*[desk.line(n, net=1, tax=0) for n in range(1, 1501)]))
+    first = await desk.view()
+    second = await show_order.function(ShowOrder("1001", after_line=first.next_line), desk.database)
+    assert (len(first.lines), first.next_line, len(second.lines), second.next_line) == (1000, 1000, 500, 0)
+    assert second.lines[-1].line_no == 1500
+
+
 async def test_pages_of_orders_follow_each_other_without_gap_or_repeat(desk):
     await desk.give(*[desk.submit(number=str(n)) for n in range(7)])
     await desk.give(desk.refused((1, 3), number="3"))

@@ -337,14 +337,16 @@ class DocumentView(Struct, frozen=True, omit_defaults=True):
 
 class OrderView(Struct, frozen=True):
     summary: OrderSummary
-    lines: tuple[LineView, ...]
+    lines: tuple[LineView, ...]  # At most 1,000, in the order of their numbers.
     documents: tuple[DocumentView, ...]
+    next_line: int = 0  # Ask again with `after_line` of this; 0: these were the last lines.
 
 
 class ShowOrder(Struct, frozen=True):
     order_no: Number
     company: str = ""  # Needed where several companies or satellites use the same number.
     source: str = ""
+    after_line: Annotated[int, Meta(ge=0)] = 0
 
 
 class ListOrders(Struct, frozen=True):

@@ -1,7 +1,6 @@
 """What a clerk may order by hand."""
 
 import hashlib
-from datetime import UTC, datetime
 
 import msgspec
 from tieout.contracts.event import document_id
@@ -10,7 +9,9 @@ from tieout.order import anchors, cancellations, reads
 from tieout.order.anchors import Anchor
 from tieout.order.cancellations import Request
 from tieout.order.domain import judge_cancellation, judge_repeat
-from tieout.servicekit import Database, Refused, operation
+from tieout.servicekit import Database, Refused, operation, sql
+
+statements = sql.load(__file__)
 
 STAFF = "staff"  # The source of what no satellite has asked for.
 
@@ -49,7 +50,7 @@ async def cancel_order(command: CancelOrder, database: Database) -> CancelAnswer
             number=command.idempotency_key,
             version="",
             fingerprint=fingerprint,
-            business_date=datetime.now(UTC).date(),
+            business_date=await tx.fetchval(statements.today_there, order_position),
             lines=command.lines,
             reason=command.reason,
         )

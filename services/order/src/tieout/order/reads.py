@@ -26,6 +26,8 @@ from tieout.servicekit import Database, Refused, operation, sql
 
 statements = sql.load(__file__)
 
+LINES_MAX = 1_000  # Per answer, so that it stays below what a message may hold.
+
 
 @operation(SHOW_ORDER)
 async def show_order(request: ShowOrder, database: Database) -> OrderView:
@@ -50,6 +52,8 @@ async def show_order(request: ShowOrder, database: Database) -> OrderView:
         for credit in await c.fetch(statements.credits, row["position"]):
             number, id, at, reason, quantity, net, tax = credit
             documents.append(DocumentView("credit", number, id, at, quantity, net, tax, reason))
+    rest = [(line_no, line) for line_no, line in balance.lines.items() if line_no > request.after_line]
+    shown = rest[:LINES_MAX]
     lines = tuple(
         LineView(
             line_no=line_no,
@@ -73,9 +77,10 @@ async def show_order(request: ShowOrder, database: Database) -> OrderView:
             credited_net_minor=line.credited_net_minor,
             credited_tax_minor=line.credited_tax_minor,
         )
-        for line_no, line in balance.lines.items()
+        for line_no, line in shown
     )
-    return OrderView(_summary(row, balance), lines, tuple(documents))
+    more = bool(rest) and rest[-1][0] > shown[-1][0]
+    return OrderView(_summary(row, balance), lines, tuple(documents), shown[-1][0] if more else 0)
 
 
 @operation(LIST_ORDERS)
