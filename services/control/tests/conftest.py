@@ -173,12 +173,10 @@ async def trio(_trio: Trio) -> AsyncIterator[Trio]:
     for service, table in (("inventory", "shipped_line"), ("finance", "billed_line")):
         await _trio.by_hand(service, _ARM.format(table=table))
         await _trio.by_hand(service, _FORGET.format(table=table))
-    await _trio.by_hand(
-        "control", "TRUNCATE step, membership, latency, tally, dead_letter, disagreement, watermark, outbox"
-    )
+    await _trio.by_hand("control", f"TRUNCATE {_HEARD}")
 
 
-_HEARD = "step, membership, latency, tally, dead_letter, disagreement, watermark, outbox"
+_HEARD = "notice, heard, membership, latency, tally, dead_letter, disagreement, watermark, outbox"
 _FORGET = "DELETE FROM {table}; DELETE FROM digest; DELETE FROM digest_delta; DELETE FROM tamper; DELETE FROM parked"
 _ARM = "; ".join(
     f"ALTER TABLE {{table}} ENABLE ALWAYS TRIGGER {kind}_{event}"

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
+import msgspec
 import pytest
 from tieout.contracts.control import (
     DeadLetters,
@@ -13,8 +14,8 @@ from tieout.contracts.control import (
     StatusRequest,
 )
 from tieout.contracts.event import Notice, order_id
-from tieout.control.flows.follow_notices import note_steps
 from tieout.servicekit import Refused, ask
+from tieout.servicekit.received import Reader
 
 Found = TypeVar("Found")
 
@@ -45,14 +46,18 @@ async def test_an_order_that_nobody_has_heard_of_is_refused_with_the_next_step(t
 
 
 async def test_a_notice_that_comes_twice_changes_nothing_but_the_repeats(trio: Any) -> None:
-    chain = str(order_id("C1", "shop", "1001"))
-    notice = Notice("2026-11-23T08:00:00Z", ("order.placed.v1",), (chain,), (7,), (chain,), ("1001",), ("C1",), ("",))
-    async with trio.control.database.transaction() as tx:
-        assert await note_steps(tx, "order", [notice]) == 0
-    async with trio.control.database.transaction() as tx:
-        assert await note_steps(tx, "order", [notice, notice]) == 1
+    chain = str(order_id("C1", "shop", "2001"))
+    notice = Notice("2026-11-23T08:00:00Z", ("order.placed.v1",), (chain,), (7,), (chain,), ("2001",), ("C1",), ("",))
+    received = Reader(Notice).read(
+        msgspec.json.encode(notice), subject="order.notice.v1", attempts=1, stream="", stream_sequence=1, durable=""
+    )
+    (follow,) = (flow for flow in trio.control.flows if flow.durable == "control-follow-order")
+    for _ in range(2):
+        await follow([received, received], trio.control.database)
+    (journey,) = (await journeys(trio, "2001")).journeys
+    assert [(step.step, step.repeats) for step in journey.steps] == [("placed", 1)]
     async with trio.control.database.read() as connection:
-        assert [tuple(row) for row in await connection.fetch("SELECT position, repeats FROM step")] == [(7, 1)]
+        assert await connection.fetchval("SELECT sum(n) FROM tally") == 1
 
 
 async def test_a_letter_says_what_was_given_up_and_why(trio: Any) -> None:
@@ -74,7 +79,10 @@ async def test_status_tells_health_lag_and_what_stands_still(trio: Any) -> None:
     await trio.ship("1002", "1003")
     status = await _until(
         lambda: ask(trio.control.nats, "rpc.control.status", StatusRequest(), Status),
-        lambda found: any(flow.stalled_seconds > 0 for flow in found.flows),
+        lambda found: (
+            any(flow.stalled_seconds > 0 for flow in found.flows)
+            and [(entry.event_type, entry.total) for entry in found.throughput] == [("inventory.shipped.v1", 3)]
+        ),
     )
     services = {service.service: service for service in status.services}
     assert [name for name, service in services.items() if service.up] == ["inventory", "finance", "control"]
@@ -82,7 +90,6 @@ async def test_status_tells_health_lag_and_what_stands_still(trio: Any) -> None:
     flows = {flow.durable: flow for flow in status.flows}
     assert flows["finance-bill-shipments"].waiting + flows["finance-bill-shipments"].unacked == 2
     assert flows["order-place-orders"].missing
-    assert [(t.event_type, t.total) for t in status.throughput] == [("inventory.shipped.v1", 3)]
 
 
 async def _until(ask_again: Callable[[], Awaitable[Found]], satisfied: Callable[[Found], bool]) -> Found:

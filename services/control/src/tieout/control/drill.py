@@ -7,6 +7,7 @@ import asyncio
 import time
 from collections.abc import Iterable, Mapping, Sequence
 
+import msgspec
 from msgspec import Struct
 from tieout.contracts.agreement import (
     LEAF_BITS,
@@ -21,6 +22,7 @@ from tieout.contracts.agreement import (
     SequencesRequest,
 )
 from tieout.contracts.control import BookSide, Cause, Difference, MeasureResult, MeasureState
+from tieout.contracts.event import Notice
 from tieout.contracts.operation import Health, Nothing
 from tieout.contracts.streams import DEAD_STREAM, FLOW
 from tieout.control.colleagues import Colleagues, Unanswered
@@ -29,6 +31,7 @@ from tieout.control.domain.agreement import BookRows, Context, Floor
 from tieout.servicekit import Database, sql
 
 statements = sql.load(__file__)
+read_notice = msgspec.json.Decoder(Notice).decode
 
 ROWS_PER_ANSWER = 4_000  # About 400 KB; a message may have 1 MiB.
 ROWS_ABOVE_WATERMARK_MAX = 40_000  # Beyond that, a backlog above the watermark is counted and not explained one by one.
@@ -143,9 +146,7 @@ class Drill:
         for start in range(0, len(positions), 5_000):
             asked = SequencesRequest(positions=tuple(positions[start : start + 5_000]))
             sequences |= (await self._colleagues.ask(measure.producer, "sequences", asked, Sequences)).sequences
-        async with database.read() as connection:
-            heard = await connection.fetch(statements.types_of_positions, measure.producer, positions)
-        types = {row["position"]: row["event_type"] for row in heard}
+        types = await self._types(measure, positions, database)
         context = Context(floors, sequences, types, {durable: flow.subjects for durable, flow in FLOW.items()})
         books = await self._with_dead(books, positions, database)
         causes = {position: rules.cause_of(position, books, context) for position in positions}
@@ -155,6 +156,18 @@ class Drill:
             books = await self._with_dead(books, positions, database)
             causes |= {position: rules.cause_of(position, books, context) for position in absent}
         return causes, books
+
+    async def _types(self, measure: Measure, positions: Sequence[int], database: Database) -> dict[int, str]:
+        """Which events these were, where a book has several consumers and one of them may be behind."""
+        if not positions or all(len(book.durables) < 2 for book in measure.books):
+            return {}
+        async with database.read() as connection:
+            rows = await connection.fetch(statements.notices_between, measure.producer, min(positions), max(positions))
+        types: dict[int, str] = {}
+        for row in rows:
+            notice = read_notice(row["body"])
+            types.update(zip(notice.positions, notice.types, strict=True))
+        return types
 
     async def _with_dead(
         self, books: Sequence[BookRows], positions: Sequence[int], database: Database

@@ -1,6 +1,8 @@
--- name: types_of_positions
--- Which of a book's consumers an event was for.
-SELECT position, event_type FROM step WHERE producer = $1 AND position = ANY($2::bigint[]);
+-- name: notices_between
+-- What the events of these positions were; bounded, as a long backlog may lie between.
+SELECT body FROM notice
+WHERE producer = $1 AND last_position >= $2 AND first_position <= $3
+ORDER BY first_position LIMIT 500;
 
 -- name: dead_positions
 SELECT flow, position FROM dead_letter WHERE flow = ANY($1::text[]) AND position = ANY($2::bigint[]);

@@ -1,10 +1,11 @@
 """Questions about what control has heard: journeys, status, dead letters. No rules, no locks."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence, Set
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 from tieout.contracts.control import (
     DeadLetter,
     DeadLetters,
@@ -19,6 +20,7 @@ from tieout.contracts.control import (
     StepLatency,
     Throughput,
 )
+from tieout.contracts.event import Notice
 from tieout.contracts.operation import Trail, TrailEntry, TrailRequest
 from tieout.contracts.streams import CORE_SERVICES
 from tieout.control.colleagues import Colleagues, Unanswered
@@ -28,9 +30,11 @@ from tieout.control.domain.latency import JOURNEY, percentile_ms
 from tieout.servicekit import Database, Refused, sql
 
 statements = sql.load(__file__)
+read_notice = msgspec.json.Decoder(Notice).decode
 
 TRAIL_SERVICES = CORE_SERVICES[:4]
-STEPS_MAX = 5_000  # Of all journeys of one number.
+CHAINS_MAX = 200  # Of all journeys of one number.
+NOTICES_MAX = 2_000
 JOURNEYS_MAX = 20
 STEPS_PER_JOURNEY_MAX = 1_000  # An answer has to fit into one message.
 
@@ -38,8 +42,10 @@ STEPS_PER_JOURNEY_MAX = 1_000  # An answer has to fit into one message.
 async def show_journey(request: JourneyRequest, database: Database, colleagues: Colleagues) -> Journeys:
     """Every journey of an order number. Raises Refused(not_found) where nobody has heard of it."""
     async with database.read() as connection:
-        rows = await connection.fetch(statements.steps_of_order, request.order_no, request.company, STEPS_MAX)
-    heard = [_heard(row) for row in rows]
+        chains = await connection.fetch(statements.chains_of_order, request.order_no, request.company, CHAINS_MAX)
+        wanted = {row["chain_id"] for row in chains}
+        rows = await connection.fetch(statements.notices_of_chains, list(wanted), NOTICES_MAX) if wanted else []
+    heard = [step for row in rows for step in _steps(row, wanted)]
     groups = journeys.chains_by_journey(heard)
     if not groups:
         of_company = f" of company {request.company}" if request.company else ""
@@ -142,19 +148,23 @@ async def list_dead_letters(request: DeadLettersRequest, database: Database) -> 
     return DeadLetters(letters, next_after=letters[-1].number if len(letters) == request.limit else 0)
 
 
-def _heard(row: Any) -> HeardStep:
-    return HeardStep(
-        chain_id=row["chain_id"],
-        event_id=row["event_id"],
-        event_type=row["event_type"],
-        producer=row["producer"],
-        at=_text(row["at"]),
-        position=row["position"],
-        order_no=row["order_no"],
-        company=row["company"],
-        cause_id=row["cause_id"],
-        repeats=row["repeats"],
-    )
+def _steps(row: Any, wanted: Set[str]) -> Iterator[HeardStep]:
+    """The events of some chains, out of one notice."""
+    notice = read_notice(row["body"])
+    for index, chain in enumerate(notice.chains):
+        if chain in wanted:
+            yield HeardStep(
+                chain_id=chain,
+                event_id=notice.ids[index],
+                event_type=notice.types[index],
+                producer=row["producer"],
+                at=notice.time,
+                position=notice.positions[index],
+                order_no=notice.order_nos[index],
+                company=notice.companies[index],
+                cause_id=notice.causes[index],
+                repeats=row["repeats"],
+            )
 
 
 def _text(at: datetime) -> str:

@@ -1,12 +1,12 @@
--- name: steps_of_order
--- By the number that people type: all steps of all chains that ever named it.
-SELECT s.chain_id::text, s.event_id::text, s.event_type, s.producer, s.at, s.position, s.order_no, s.company,
-       coalesce(s.cause_id::text, '') AS cause_id, s.repeats
-FROM membership AS m
-JOIN step AS s ON s.chain_id = m.chain_id
-WHERE m.order_no = $1 AND ($2 = '' OR m.company = $2)
-ORDER BY s.at, s.producer, s.position
-LIMIT $3;
+-- name: chains_of_order
+-- By the number that people type: all chains that ever named it.
+SELECT DISTINCT chain_id::text FROM membership WHERE order_no = $1 AND ($2 = '' OR company = $2) LIMIT $3;
+
+-- name: notices_of_chains
+SELECT DISTINCT n.producer, n.first_position, n.body, n.repeats
+FROM heard AS h JOIN notice AS n USING (producer, first_position)
+WHERE h.chain_id = ANY($1::uuid[])
+ORDER BY n.producer, n.first_position LIMIT $2;
 
 -- name: latencies
 SELECT before, after, bucket, sum(n)::bigint AS n

@@ -1,11 +1,11 @@
-"""<producer>.notice.v1 -> step, membership, latency, tally
+"""<producer>.notice.v1 -> notice, heard, membership, latency, tally
 
 Every producer puts one notice beside each batch of its events: who, what, when, without the data. So control knows
 every step of every order at a small part of the cost of reading the events themselves.
 """
 
 from collections import Counter, OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from tieout.contracts.event import Notice
@@ -48,42 +48,52 @@ def flows() -> list[BatchFlow]:
 
 
 def _flow(producer: str, follower: _Follower) -> BatchFlow:
-    # A notice may speak of a thousand events, so few of them fill a batch.
-    @batch_flow(f"control-follow-{producer}", Notice, size=20)
+    # Nobody waits for control, so it lets a tenth of a second of notices gather: fewer commits for the same rows.
+    @batch_flow(f"control-follow-{producer}", Notice, size=50, linger_seconds=0.1)
     async def follow_notices(batch: list[Received[Notice]], database: Database) -> None:
-        notices = [received.data for received in batch]
+        # By first position: a batch may hold the same notice twice. One without events says nothing.
+        heard = {received.data.positions[0]: received for received in batch if received.data.positions}
         async with database.transaction() as tx:
-            repeated = await note_steps(tx, producer, notices)
+            notices = await note_notices(tx, producer, heard)
             fresh = follower.unknown(_memberships(notices))
             if fresh:
                 await tx.execute(statements.note_memberships, *map(list, zip(*fresh, strict=True)))
-            if not repeated:  # Counting a notice twice would be worse than not counting one that came twice.
-                await _count(tx, notices, follower.meter)
+            await _count(tx, notices, follower.meter)
         follower.remember(fresh)
 
     return follow_notices
 
 
-async def note_steps(tx: Transaction, producer: str, notices: list[Notice]) -> int:
-    """Insert one row per event; how many of them were there already."""
-    rows: dict[int, tuple[object, ...]] = {}  # By position: one statement must not meet the same row twice.
-    for n in notices:
-        times = (n.time,) * len(n.ids)
-        lines = zip(n.chains, n.ids, n.types, times, n.order_nos, n.companies, n.causes, strict=True)
-        rows.update(zip(n.positions, lines, strict=True))
-    if not rows:
-        return 0
-    repeated: int = await tx.fetchval(
-        statements.note_steps, producer, list(rows), *map(list, zip(*rows.values(), strict=True))
+async def note_notices(tx: Transaction, producer: str, heard: Mapping[int, Received[Notice]]) -> list[Notice]:
+    """Keep the notices as they came; those that are new, in the order of their positions."""
+    if not heard:
+        return []
+    firsts = sorted(heard)
+    rows = await tx.fetch(
+        statements.note_notices,
+        producer,
+        firsts,
+        [heard[first].data.positions[-1] for first in firsts],
+        [heard[first].body for first in firsts],
     )
-    return repeated
+    known = {row["first_position"] for row in rows if row["repeats"]}
+    fresh = [first for first in firsts if first not in known]
+    chains: list[str] = []
+    places: list[int] = []
+    for first in fresh:
+        of_notice = dict.fromkeys(heard[first].data.chains)
+        chains += of_notice
+        places += [first] * len(of_notice)
+    if chains:
+        await tx.execute(statements.note_chains, producer, chains, places)
+    return [heard[first].data for first in fresh]
 
 
-def _memberships(notices: list[Notice]) -> set[Membership]:
+def _memberships(notices: Iterable[Notice]) -> set[Membership]:
     return {
         membership
-        for n in notices
-        for membership in zip(n.order_nos, n.companies, n.chains, strict=True)
+        for notice in notices
+        for membership in zip(notice.order_nos, notice.companies, notice.chains, strict=True)
         if membership[0]
     }
 

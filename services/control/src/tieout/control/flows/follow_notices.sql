@@ -1,26 +1,24 @@
--- name: note_steps
--- One round trip for all events of a batch. A conflict means that a notice came twice; it changes nothing but `repeats`.
-WITH heard AS (
-    INSERT INTO step (producer, position, chain_id, event_id, event_type, at, order_no, company, cause_id)
-    SELECT $1, position, chain_id::uuid, event_id::uuid, event_type, at::timestamptz, order_no, company,
-           nullif(cause_id, '')::uuid
-    FROM unnest($2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[])
-         AS n (position, chain_id, event_id, event_type, at, order_no, company, cause_id)
-    ON CONFLICT (producer, position) DO UPDATE SET repeats = step.repeats + 1
-    RETURNING repeats
-)
-SELECT count(*) FILTER (WHERE repeats > 0) FROM heard;
+-- name: note_notices
+-- A conflict means that a notice came twice; it changes nothing but `repeats`. Returned: which are new.
+INSERT INTO notice AS n (producer, first_position, last_position, body)
+SELECT $1, first_position, last_position, body
+FROM unnest($2::bigint[], $3::bigint[], $4::bytea[]) AS h (first_position, last_position, body)
+ON CONFLICT (producer, first_position) DO UPDATE SET repeats = n.repeats + 1
+RETURNING first_position, repeats;
+
+-- name: note_chains
+INSERT INTO heard (chain_id, producer, first_position)
+SELECT chain_id::uuid, $1, first_position
+FROM unnest($2::text[], $3::bigint[]) AS h (chain_id, first_position);
 
 -- name: note_memberships
--- Sorted, because four flows meet here and must queue instead of deadlocking.
 INSERT INTO membership (order_no, company, chain_id)
 SELECT order_no, company, chain_id::uuid
-FROM unnest($1::text[], $2::text[], $3::text[]) AS m (order_no, company, chain_id)
-ORDER BY order_no, company, chain_id
-ON CONFLICT DO NOTHING;
+FROM unnest($1::text[], $2::text[], $3::text[]) AS m (order_no, company, chain_id);
 
 -- name: count_latencies
 -- Added up per ten seconds of the effect's own time, so a backlog that is read late is counted when it happened.
+-- Sorted, because four flows meet here and must queue instead of deadlocking.
 INSERT INTO latency (slot, before, after, bucket, n)
 SELECT date_bin('10 s', to_timestamp(slot_s), 'epoch'), before, after, bucket, n
 FROM unnest($1::double precision[], $2::text[], $3::text[], $4::smallint[], $5::bigint[])

@@ -1,27 +1,34 @@
--- What control has heard: one row per event, from the notices that every producer puts beside its events.
-CREATE TABLE step (
-    producer   text        NOT NULL,
-    position   bigint      NOT NULL,  -- The producer's outbox position: the idempotency key of a notice's line.
-    chain_id   uuid        NOT NULL,
-    event_id   uuid        NOT NULL,
-    event_type text        NOT NULL,
-    at         timestamptz NOT NULL,
-    order_no   text        NOT NULL,
-    company    text        NOT NULL,
-    cause_id   uuid,
-    repeats    integer     NOT NULL DEFAULT 0,
-    PRIMARY KEY (producer, position)
+-- What control has heard, as it came: one row per notice, which tells of up to a thousand events. A row per event would
+-- cost more than everything else that control does.
+CREATE TABLE notice (
+    producer       text        NOT NULL,
+    first_position bigint      NOT NULL,  -- A position belongs to one notice: with the producer the idempotency key.
+    last_position  bigint      NOT NULL,
+    body           bytea       NOT NULL,
+    repeats        integer     NOT NULL DEFAULT 0,
+    heard_at       timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (producer, first_position)
 );
-CREATE INDEX step_of_chain ON step (chain_id);
-CALL state_table('step');
+ALTER TABLE notice ALTER body SET STORAGE EXTERNAL;  -- Mostly random ids: not worth a compressor's time.
+CALL state_table('notice');
 
--- Which chains belong to which order number: a payment for two orders belongs to two, an order has several.
+-- In which notices a chain was heard. Filled in the transaction that inserts the notice, so it needs no key.
+CREATE TABLE heard (
+    chain_id       uuid   NOT NULL,
+    producer       text   NOT NULL,
+    first_position bigint NOT NULL
+);
+CREATE INDEX heard_of_chain ON heard (chain_id);
+CALL state_table('heard');
+
+-- Which chains belong to which order number: a payment for two orders belongs to two, an order has several. May hold a
+-- pair more than once (each process notes it once).
 CREATE TABLE membership (
     order_no text NOT NULL,
     company  text NOT NULL,
-    chain_id uuid NOT NULL,
-    PRIMARY KEY (order_no, company, chain_id)
+    chain_id uuid NOT NULL
 );
+CREATE INDEX membership_of_order ON membership (order_no);
 CALL state_table('membership');
 
 -- Counts per ten seconds, so that percentiles and rates of any span are sums; kept for a day.
