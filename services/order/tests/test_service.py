@@ -19,11 +19,12 @@ async def until(condition, seconds=10):
             await asyncio.sleep(0.02)
 
 
-async def test_orders_flow_from_the_gateways_stream_to_the_order_stream(desk, order_database, operator):
+async def test_orders_flow_from_the_gateways_stream_to_the_order_stream(desk, service_database, operator):
     jetstream = operator.jetstream()
     for producer in ("gateway", "inventory", "finance"):
         await jetstream.add_stream(stream_config(producer))
-    service = build(Settings.from_environment(order_database.environment))
+    database = await service_database("order")
+    service = build(Settings.from_environment(database.environment))
     await service.start()
     try:
         for n in range(300):
