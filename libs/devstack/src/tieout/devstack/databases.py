@@ -47,7 +47,8 @@ async def prepare(postgres: Postgres, secrets: Secrets, services: tuple[str, ...
 
 async def create(connection: asyncpg.Connection, service: str, name: str, *, template: str = "") -> None:
     """A database that only the service's own roles may enter."""
-    copied = f"TEMPLATE {template}" if template else ""
+    # A template that was just made lies in memory mostly; copying its files takes a third of copying it page by page.
+    copied = f"TEMPLATE {template} STRATEGY file_copy" if template else ""
     await connection.execute(f"CREATE DATABASE {name} OWNER {role_of(service, 'owner')} {copied}")
     members = ", ".join(role_of(service, role) for role in ROLES)
     await connection.execute(f"REVOKE ALL ON DATABASE {name} FROM PUBLIC")
