@@ -8,23 +8,16 @@ from uuid import UUID
 from tieout.contracts.event import Event, event_id
 from tieout.contracts.inventory import (
     CancelDecided,
-    GoodsReceived,
-    GoodsReturned,
     GoodsShipped,
     MovedLine,
     OrderRefused,
     RefusedLine,
     ReservedLine,
-    ReturnedLine,
     ShippedLine,
-    StockAdjusted,
     StockReserved,
     StockRevalued,
     StoppedLine,
-    SubmitAdjustment,
-    SubmitReceipt,
 )
-from tieout.contracts.order import OrderReturned
 from tieout.inventory.domain import Hold, Part, Stop, Wanted
 from tieout.inventory.valuation import Stock
 from tieout.servicekit import Received, Transaction
@@ -34,58 +27,22 @@ if TYPE_CHECKING:
 
 LINES_PER_SHIPMENT_MAX = 2_000  # A message holds 1 MiB; larger shipments are announced in several.
 
-MOVE_COLUMNS = (
-    "position",
-    "line_no",
-    "kind",
-    "stock_id",
-    "seq",
-    "quantity_micro",
-    "value_minor",
-    "from_micro",
-    "to_micro",
-    "from_reserved",
-    "order_position",
-    "order_line_no",
-    "chain_id",
-    "document_no",
-    "business_date",
-    "period",
+
+def columns(names: str) -> tuple[str, ...]:
+    return tuple(names.split())
+
+
+MOVES = columns(
+    "position line_no kind stock_id seq quantity_micro value_minor from_micro to_micro from_reserved "
+    "order_position order_line_no chain_id document_no business_date period"
 )
-NO_PART = (None, None, None)  # from_micro, to_micro, from_reserved
-NO_SALE = (None, None)  # order_position, order_line_no
-RESERVATION_COLUMNS = (
-    "position",
-    "line_no",
-    "kind",
-    "order_id",
-    "order_position",
-    "stock_id",
-    "reserved_micro",
-    "back_ordered_micro",
+RESERVATIONS = columns("position line_no kind order_id order_position stock_id reserved_micro back_ordered_micro")
+OPEN_LINES = columns("order_id line_no order_position stock_id reserved_micro back_ordered_micro since")
+STOPS = columns(
+    "position line_no kind order_id order_position short "
+    "quantity_micro back_ordered_micro reserved_micro too_late_micro"
 )
-OPEN_LINE_COLUMNS = (
-    "order_id",
-    "line_no",
-    "order_position",
-    "stock_id",
-    "reserved_micro",
-    "back_ordered_micro",
-    "since",
-)
-STOP_COLUMNS = (
-    "position",
-    "line_no",
-    "kind",
-    "order_id",
-    "order_position",
-    "short",
-    "quantity_micro",
-    "back_ordered_micro",
-    "reserved_micro",
-    "too_late_micro",
-)
-CANCELLATION_COLUMNS = ("cancel_id", "ordinal", "position", "order_id")
+CANCELLATIONS = columns("cancel_id ordinal position order_id")
 
 Row = tuple[Any, ...]
 Cause = Received[Any] | None
@@ -119,7 +76,7 @@ class Head(Protocol):
 class Moved:
     """One valued line of a document: quantity and value signed, as they move the stock."""
 
-    __slots__ = ("line_no", "quantity", "seq", "stock", "value")
+    __slots__ = ("line_no", "order_line_no", "order_position", "quantity", "seq", "stock", "value")
 
     def __init__(self, line_no: int, stock: Stock, quantity: int, value: int, seq: int) -> None:
         self.line_no = line_no
@@ -127,6 +84,12 @@ class Moved:
         self.quantity = quantity
         self.value = value
         self.seq = seq
+        self.order_position: int | None = None  # Linked return: the sale's order.placed, and the line there.
+        self.order_line_no: int | None = None
+
+    @property
+    def told(self) -> MovedLine:
+        return MovedLine(self.line_no, self.stock.sku, self.quantity, self.value)
 
 
 class Journal:
@@ -142,20 +105,19 @@ class Journal:
         self._cancellations: list[Row] = []
 
     async def save(self, tx: Transaction) -> None:
-        positions = await tx.positions(len(self._notes))
-        for position, (write, *arguments) in zip(positions, self._notes, strict=True):
-            write(tx, position, *arguments)
+        for position, (write, *rest) in zip(await tx.positions(len(self._notes)), self._notes, strict=True):
+            write(tx, position, *rest)
         for table, columns, rows in (
-            ("move", MOVE_COLUMNS, self._moves),
-            ("reservation", RESERVATION_COLUMNS, self._reservations),
-            ("open_line", OPEN_LINE_COLUMNS, self._open_lines),
-            ("stop", STOP_COLUMNS, self._stops),
-            ("cancellation", CANCELLATION_COLUMNS, self._cancellations),
+            ("move", MOVES, self._moves),
+            ("reservation", RESERVATIONS, self._reservations),
+            ("open_line", OPEN_LINES, self._open_lines),
+            ("stop", STOPS, self._stops),
+            ("cancellation", CANCELLATIONS, self._cancellations),
         ):
             if rows:
                 await tx.copy(table, columns=columns, records=rows)
 
-    # ---- new orders; their facts stand under the position of order.placed
+    # ---- new orders, whose facts stand under the position of their order.placed
 
     def placed_promised(self, head: Head, order_position: int, holds: Sequence[Hold], cause: Cause) -> None:
         self._notes.append((self._promised, head, order_position, 1, holds, cause, True))
@@ -188,31 +150,40 @@ class Journal:
 
     # ---- documents
 
-    def returned(
-        self, credit: OrderReturned, lines: Sequence[tuple[Moved, int | None, int | None, ReturnedLine]], cause: Cause
+    def moved(
+        self,
+        kind: str,
+        event: Event,
+        company: str,
+        document: tuple[UUID, str, date],
+        lines: Sequence[Moved],
+        cause: Cause,
+        *,
+        key: UUID | None = None,
+        chain: str = "",
+        order_no: str = "",
     ) -> None:
-        """Each line with the position of its sale's order.placed and its line there, where it is linked."""
-        self._notes.append((self._returned, credit, lines, cause))
-
-    def received(self, receipt: SubmitReceipt, receipt_id: UUID, lines: Sequence[Moved], cause: Cause) -> None:
-        self._notes.append((self._received, receipt, receipt_id, lines, cause))
-
-    def adjusted(self, count: SubmitAdjustment, count_id: UUID, lines: Sequence[Moved], cause: Cause) -> None:
-        self._notes.append((self._adjusted, count, count_id, lines, cause))
+        """Goods or value of a document (id, number, business date) came or went, as `event` tells. `key` is the
+        event's business id, the document's where it is left out; so are chain and number."""
+        self._notes.append((self._moved, kind, event, company, document, lines, cause, key, chain, order_no))
 
     def revalued(
         self,
         company: str,
         warehouse: str,
-        document_id: UUID,
-        number: str,
-        day: date,
+        document: tuple[UUID, str, date],
         lines: Sequence[Moved],
         cause: Cause,
     ) -> None:
         """Value moved without goods, because of that document."""
-        if lines:
-            self._notes.append((self._revalued, company, warehouse, document_id, number, day, lines, cause))
+        if not lines:
+            return
+        house = self._houses[company]
+        document_id, number, day = document
+        revaluation_id = UUID(event_id("revaluation", document_id, warehouse))
+        told = tuple(line.told for line in lines)
+        event = StockRevalued(revaluation_id, company, warehouse, number, house.currency, day, house.period(day), told)
+        self.moved("revaluation", event, company, document, lines, cause, key=revaluation_id)
 
     def told(
         self, event: Event, key: tuple[object, ...], chain: object, number: str, company: str, cause: Cause
@@ -243,15 +214,8 @@ class Journal:
             )
             if new:
                 self._open_lines.append((order_id, line_no, order_position, stock_id, reserved, back_ordered, position))
-        tx.announce(
-            StockReserved(order_id, head.company, head.order_no, ordinal, tuple(lines)),
-            position=position,
-            key=(order_id, ordinal),
-            chain=order_id,
-            order_no=head.order_no,
-            company=head.company,
-            cause=cause,
-        )
+        event = StockReserved(order_id, head.company, head.order_no, ordinal, tuple(lines))
+        self._told(tx, position, event, (order_id, ordinal), order_id, head.order_no, head.company, cause)
 
     def _left(
         self,
@@ -287,59 +251,36 @@ class Journal:
                     from_reserved,
                 )
             )
-            if stock is None:
-                stock_id = None
-                row: Row = ("service", None, None, 0, 0)
-            else:
-                stock_id = stock.stock_id
-                row = ("issue", stock_id, seq, start - end, -cost)
-            moves.append(
-                (
-                    position,
-                    line_no,
-                    *row,
-                    start,
-                    end,
-                    from_reserved,
-                    order_position,
-                    None,
-                    order_id,
-                    order_no,
-                    day,
-                    period,
-                )
+            what = (
+                ("service", None, None, 0, 0) if stock is None else ("issue", stock.stock_id, seq, start - end, -cost)
             )
+            sale = (start, end, from_reserved, order_position, None, order_id, order_no, day, period)
+            moves.append((position, line_no, *what, *sale))
             if from_reserved:
+                stock_id = None if stock is None else stock.stock_id
                 self._reservations.append(
                     (position, line_no, "leave", order_id, order_position, stock_id, start - end, 0)
                 )
         key = str(order_id)
-        tx.announce(
-            GoodsShipped(
-                UUID(event_id("shipment", key, ordinal)),
-                order_id,
-                head.company,
-                head.source,
-                order_no,
-                ordinal,
-                head.customer,
-                head.currency,
-                house.currency,
-                day,
-                period,
-                tuple(lines),
-                head.due_days,
-                head.rate_micro,
-                head.net_minor,
-                head.tax_minor,
-            ),
-            position=position,
-            key=(key, ordinal),
-            chain=key,
-            order_no=order_no,
-            company=head.company,
-            cause=cause,
+        event = GoodsShipped(
+            UUID(event_id("shipment", key, ordinal)),
+            order_id,
+            head.company,
+            head.source,
+            order_no,
+            ordinal,
+            head.customer,
+            head.currency,
+            house.currency,
+            day,
+            period,
+            tuple(lines),
+            head.due_days,
+            head.rate_micro,
+            head.net_minor,
+            head.tax_minor,
         )
+        self._told(tx, position, event, (key, ordinal), key, order_no, head.company, cause)
 
     def _refused(
         self,
@@ -355,15 +296,8 @@ class Journal:
             quantity = line.quantity_micro
             told.append(RefusedLine(line.line_no, quantity, short))
             self._stops.append((position, line.line_no, "refused", order_id, order_position, short, quantity, 0, 0, 0))
-        tx.announce(
-            OrderRefused(order_id, head.company, head.order_no, tuple(told)),
-            position=position,
-            key=(order_id,),
-            chain=order_id,
-            order_no=head.order_no,
-            company=head.company,
-            cause=cause,
-        )
+        event = OrderRefused(order_id, head.company, head.order_no, tuple(told))
+        self._told(tx, position, event, (order_id,), order_id, head.order_no, head.company, cause)
 
     def _cancelled(
         self,
@@ -375,189 +309,40 @@ class Journal:
         stops: Sequence[Stop],
         cause: Cause,
     ) -> None:
-        told = []
+        owner, told = (order.order_id, order.position), []
         for line, back_ordered, reserved, too_late in stops:
             told.append(StoppedLine(line.line_no, back_ordered, reserved, too_late))
-            self._stops.append(
-                (
-                    position,
-                    line.line_no,
-                    "cancelled",
-                    order.order_id,
-                    order.position,
-                    False,
-                    back_ordered + reserved,
-                    back_ordered,
-                    reserved,
-                    too_late,
-                )
-            )
+            quantities = (back_ordered + reserved, back_ordered, reserved, too_late)
+            self._stops.append((position, line.line_no, "cancelled", *owner, False, *quantities))
             if back_ordered or reserved:
                 self._reservations.append(
-                    (
-                        position,
-                        line.line_no,
-                        "stop",
-                        order.order_id,
-                        order.position,
-                        line.stock_id,
-                        -reserved,
-                        -back_ordered,
-                    )
+                    (position, line.line_no, "stop", *owner, line.stock_id, -reserved, -back_ordered)
                 )
         self._cancellations.append((cancel_id, ordinal, position, order.order_id))
-        tx.announce(
-            CancelDecided(cancel_id, order.order_id, order.company, order.order_no, tuple(told)),
-            position=position,
-            key=(cancel_id, ordinal),
-            chain=order.order_id,
-            order_no=order.order_no,
-            company=order.company,
-            cause=cause,
-        )
+        event = CancelDecided(cancel_id, order.order_id, order.company, order.order_no, tuple(told))
+        self._told(tx, position, event, (cancel_id, ordinal), order.order_id, order.order_no, order.company, cause)
 
-    def _returned(
+    def _moved(
         self,
         tx: Transaction,
         position: int,
-        credit: OrderReturned,
-        lines: Sequence[tuple[Moved, int | None, int | None, ReturnedLine]],
-        cause: Cause,
-    ) -> None:
-        house = self._houses[credit.company]
-        period = house.period(credit.business_date)
-        chain = cause.envelope.chainid if cause is not None else str(credit.credit_id)
-        for moved, order_position, order_line_no, _ in lines:
-            self._moves.append(
-                (
-                    position,
-                    moved.line_no,
-                    "return",
-                    moved.stock.stock_id,
-                    moved.seq,
-                    moved.quantity,
-                    moved.value,
-                    *NO_PART,
-                    order_position,
-                    order_line_no,
-                    credit.credit_id,
-                    credit.credit_no,
-                    credit.business_date,
-                    period,
-                )
-            )
-        tx.announce(
-            GoodsReturned(
-                credit.credit_id,
-                credit.company,
-                credit.credit_no,
-                credit.customer,
-                house.currency,
-                credit.business_date,
-                period,
-                tuple(line for *_, line in lines),
-            ),
-            position=position,
-            key=(credit.credit_id,),
-            chain=chain,
-            order_no=cause.envelope.orderno if cause is not None else "",
-            company=credit.company,
-            cause=cause,
-        )
-
-    def _document_moves(
-        self, position: int, kind: str, document_id: UUID, number: str, day: date, period: str, lines: Sequence[Moved]
-    ) -> tuple[MovedLine, ...]:
-        for m in lines:
-            self._moves.append(
-                (
-                    position,
-                    m.line_no,
-                    kind,
-                    m.stock.stock_id,
-                    m.seq,
-                    m.quantity,
-                    m.value,
-                    *NO_PART,
-                    *NO_SALE,
-                    document_id,
-                    number,
-                    day,
-                    period,
-                )
-            )
-        return tuple(MovedLine(m.line_no, m.stock.sku, m.quantity, m.value) for m in lines)
-
-    def _received(
-        self,
-        tx: Transaction,
-        position: int,
-        receipt: SubmitReceipt,
-        receipt_id: UUID,
-        lines: Sequence[Moved],
-        cause: Cause,
-    ) -> None:
-        house, day = self._houses[receipt.company], receipt.business_date
-        period = house.period(day)
-        moved = self._document_moves(position, receipt.kind, receipt_id, receipt.number, day, period, lines)
-        event = GoodsReceived(
-            receipt_id,
-            receipt.company,
-            receipt.warehouse,
-            receipt.number,
-            receipt.source,
-            receipt.kind,
-            house.currency,
-            day,
-            period,
-            moved,
-        )
-        self._told(tx, position, event, (receipt_id,), receipt_id, receipt.number, receipt.company, cause)
-
-    def _adjusted(
-        self,
-        tx: Transaction,
-        position: int,
-        count: SubmitAdjustment,
-        count_id: UUID,
-        lines: Sequence[Moved],
-        cause: Cause,
-    ) -> None:
-        house, day = self._houses[count.company], count.business_date
-        period = house.period(day)
-        moved = self._document_moves(position, "count", count_id, count.number, day, period, lines)
-        event = StockAdjusted(
-            count_id,
-            count.company,
-            count.warehouse,
-            count.number,
-            count.source,
-            house.currency,
-            day,
-            period,
-            moved,
-            count.reason,
-        )
-        self._told(tx, position, event, (count_id,), count_id, count.number, count.company, cause)
-
-    def _revalued(
-        self,
-        tx: Transaction,
-        position: int,
+        kind: str,
+        event: Event,
         company: str,
-        warehouse: str,
-        document_id: UUID,
-        number: str,
-        day: date,
+        document: tuple[UUID, str, date],
         lines: Sequence[Moved],
         cause: Cause,
+        key: UUID | None,
+        chain: str,
+        order_no: str,
     ) -> None:
-        house = self._houses[company]
-        period = house.period(day)
-        moved = self._document_moves(position, "revaluation", document_id, number, day, period, lines)
-        revaluation_id = UUID(event_id("revaluation", document_id, warehouse))
-        event = StockRevalued(revaluation_id, company, warehouse, number, house.currency, day, period, moved)
-        self._told(tx, position, event, (revaluation_id,), document_id, number, company, cause)
+        document_id, number, day = document
+        period = self._houses[company].period(day)
+        for m in lines:
+            what = (kind, m.stock.stock_id, m.seq, m.quantity, m.value)
+            sale = (None, None, None, m.order_position, m.order_line_no)
+            self._moves.append((position, m.line_no, *what, *sale, document_id, number, day, period))
+        self._told(tx, position, event, (key or document_id,), chain or document_id, order_no or number, company, cause)
 
     def _told(
         self,

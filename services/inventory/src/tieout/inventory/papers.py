@@ -10,7 +10,7 @@ from uuid import UUID
 
 from tieout.contracts.event import document_id
 from tieout.contracts.inventory import DocumentSettled, SubmitAdjustment, SubmitConfirmation, SubmitReceipt
-from tieout.inventory.journal import Journal
+from tieout.inventory.journal import Journal, columns
 from tieout.servicekit import Received, Transaction, sql
 
 statements = sql.load(__file__)
@@ -18,19 +18,8 @@ statements = sql.load(__file__)
 Kind = Literal["receipt", "adjustment", "confirmation"]
 P = TypeVar("P", SubmitReceipt, SubmitAdjustment, SubmitConfirmation)
 
-SUBMISSION_COLUMNS = (
-    "intake_id",
-    "document_id",
-    "kind",
-    "outcome",
-    "reason",
-    "company",
-    "source",
-    "number",
-    "business_date",
-    "lines",
-    "quantity_micro",
-    "value_minor",
+SUBMISSIONS = columns(
+    "intake_id document_id kind outcome reason company source number business_date lines quantity_micro value_minor"
 )
 
 
@@ -147,4 +136,4 @@ class Papers(Generic[P]):
         if self._given_back:
             await self._tx.execute(statements.give_numbers_back, self._given_back)
         if self._submissions:
-            await self._tx.copy("submission", columns=SUBMISSION_COLUMNS, records=self._submissions)
+            await self._tx.copy("submission", columns=SUBMISSIONS, records=self._submissions)

@@ -10,11 +10,9 @@ INSERT INTO company (company) SELECT unnest($1::text[]) AS company ORDER BY comp
 ON CONFLICT (company) DO UPDATE SET company = excluded.company;
 
 -- name: create_stock
--- A lock needs a row. Sorted, and before any stock is locked; nearly always there is nothing to create.
+-- A lock needs a row. Sorted, so that two who create the same ones wait for each other.
 INSERT INTO stock (company, warehouse, sku)
-SELECT k.company, k.warehouse, k.sku
-FROM unnest($1::text[], $2::text[], $3::text[]) AS k (company, warehouse, sku)
-WHERE NOT EXISTS (SELECT FROM stock s WHERE s.company = k.company AND s.warehouse = k.warehouse AND s.sku = k.sku)
+SELECT * FROM unnest($1::text[], $2::text[], $3::text[]) AS k (company, warehouse, sku)
 ORDER BY k.company, k.warehouse, k.sku
 ON CONFLICT (company, warehouse, sku) DO NOTHING;
 

@@ -8,7 +8,7 @@ from collections import Counter
 from datetime import date
 from typing import Any
 
-from tieout.contracts.inventory import SubmitAdjustment
+from tieout.contracts.inventory import StockAdjusted, SubmitAdjustment
 from tieout.inventory.journal import Moved
 from tieout.inventory.papers import Paper, Papers
 from tieout.inventory.stockroom import Stockroom, company_key
@@ -64,10 +64,22 @@ def _adjust(
         moved.append(Moved(line.line_no, stock, quantity, value, stock.seq - bool(revaluation)))
         if revaluation:
             revalued.append(Moved(line.line_no, stock, 0, revaluation, stock.seq))
-    room.journal.adjusted(count, paper.document_id, moved, paper.cause)
-    room.journal.revalued(
-        count.company, count.warehouse, paper.document_id, count.number, count.business_date, revalued, paper.cause
+    house, day = room.houses[count.company], count.business_date
+    event = StockAdjusted(
+        paper.document_id,
+        count.company,
+        count.warehouse,
+        count.number,
+        count.source,
+        house.currency,
+        day,
+        house.period(day),
+        tuple(line.told for line in moved),
+        count.reason,
     )
+    document = paper.document_id, count.number, day
+    room.journal.moved("count", event, count.company, document, moved, paper.cause)
+    room.journal.revalued(count.company, count.warehouse, document, revalued, paper.cause)
     papers.accept(paper, sum(line.quantity_micro for line in count.lines), total)
 
 

@@ -6,7 +6,7 @@ Purchases and opening stock. Who waits for the goods is served in the same trans
 from datetime import date
 from typing import Any
 
-from tieout.contracts.inventory import SubmitReceipt
+from tieout.contracts.inventory import GoodsReceived, SubmitReceipt
 from tieout.inventory.journal import Moved
 from tieout.inventory.papers import Paper, Papers
 from tieout.inventory.stockroom import House, Stockroom, company_key
@@ -55,16 +55,22 @@ def _receive(
         moved.append(Moved(line.line_no, stock, line.quantity_micro, line.value_minor, stock.seq - bool(revaluation)))
         if revaluation:
             revalued.append(Moved(line.line_no, stock, 0, revaluation, stock.seq))
-    room.journal.received(receipt, paper.document_id, moved, paper.cause)
-    room.journal.revalued(
+    house, day = room.houses[receipt.company], receipt.business_date
+    event = GoodsReceived(
+        paper.document_id,
         receipt.company,
         receipt.warehouse,
-        paper.document_id,
         receipt.number,
-        receipt.business_date,
-        revalued,
-        paper.cause,
+        receipt.source,
+        receipt.kind,
+        house.currency,
+        day,
+        house.period(day),
+        tuple(line.told for line in moved),
     )
+    document = paper.document_id, receipt.number, day
+    room.journal.moved(receipt.kind, event, receipt.company, document, moved, paper.cause)
+    room.journal.revalued(receipt.company, receipt.warehouse, document, revalued, paper.cause)
     papers.accept(
         paper, sum(line.quantity_micro for line in receipt.lines), sum(line.value_minor for line in receipt.lines)
     )

@@ -9,24 +9,15 @@ from uuid import UUID
 
 from tieout.contracts.order import OrderPlaced
 from tieout.inventory import domain
+from tieout.inventory.journal import columns
 from tieout.inventory.stockroom import Stockroom, company_key
 from tieout.inventory.valuation import Stock
 from tieout.servicekit import Database, Received, Transaction, batch_flow, sql
 
 statements = sql.load(__file__)
 
-DEMAND_COLUMNS = (
-    "position",
-    "line_no",
-    "order_id",
-    "stock_id",
-    "sku",
-    "warehouse",
-    "account",
-    "cost_account",
-    "quantity_micro",
-    "net_minor",
-    "tax_minor",
+DEMAND = columns(
+    "position line_no order_id stock_id sku warehouse account cost_account quantity_micro net_minor tax_minor"
 )
 
 
@@ -93,7 +84,7 @@ async def reserve_stock(batch: list[Received[OrderPlaced]], database: Database) 
             if decided.parts:
                 journal.placed_left(order, position, decided.parts, order.business_date, received)
 
-        await tx.copy("demand", columns=DEMAND_COLUMNS, records=demand)
+        await tx.copy("demand", columns=DEMAND, records=demand)
         await room.leave()
         tx.wake(str(order_id) for order_id, _ in fresh)  # A cancellation, confirmation or return may have come first.
 

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from tieout.contracts import inventory
 from tieout.contracts.order import CostAccount, OrderReturned, ReturnedLine
-from tieout.inventory.journal import Moved
+from tieout.inventory.journal import Moved, columns
 from tieout.inventory.stockroom import Stockroom, company_key
 from tieout.inventory.valuation import value_of_first
 from tieout.servicekit import Database, Received, Transaction, batch_flow, sql
@@ -20,7 +20,7 @@ from tieout.servicekit import Database, Received, Transaction, batch_flow, sql
 statements = sql.load(__file__)
 
 UNLINKED: CostAccount = "cogs"  # What an unlinked return was sold as is not known.
-TAKE_BACK_COLUMNS = ("position", "line_no", "credit_id", "credit_no", "source", "quantity_micro")
+TAKE_BACK = columns("position line_no credit_id credit_no source quantity_micro")
 
 SoldLine = tuple[int, int]  # Position of the sale's order.placed, line number.
 
@@ -68,7 +68,7 @@ async def take_back(batch: list[Received[OrderReturned]], database: Database) ->
                 )
                 for line in _goods(credit)
             ]
-        await tx.copy("take_back", columns=TAKE_BACK_COLUMNS, records=rows)
+        await tx.copy("take_back", columns=TAKE_BACK, records=rows)
         await room.serve(brought)
         await room.leave()
 
@@ -134,36 +134,51 @@ def _put_back(
     brought: dict[int, tuple[Received[Any] | None, date]],
 ) -> None:
     credit = received.data
-    back, revalued = [], defaultdict(list)
+    back: list[Moved] = []
+    told: list[inventory.ReturnedLine] = []
+    revalued: defaultdict[str, list[Moved]] = defaultdict(list)
     for line in _goods(credit):
         stock = room.by_key[credit.company, line.warehouse, line.sku]
         order = room.orders[line.order_id] if line.order_id is not None else None
-        if order is None:
-            value, cost_account = stock.estimate(line.quantity_micro), UNLINKED
-        else:
-            value = sales.value_of(order.position, line)
-            cost_account = order.lines[line.order_line_no].cost_account
+        value = stock.estimate(line.quantity_micro) if order is None else sales.value_of(order.position, line)
         revaluation = stock.receive(line.quantity_micro, value)
         brought[stock.stock_id] = (received, credit.business_date)
         moved = Moved(line.line_no, stock, line.quantity_micro, value, stock.seq - bool(revaluation))
-        told = inventory.ReturnedLine(
-            line.line_no,
-            line.sku,
-            line.quantity_micro,
-            value,
-            line.warehouse,
-            cost_account,
-            line.order_id,
-            line.order_line_no,
+        if order is not None:
+            moved.order_position, moved.order_line_no = order.position, line.order_line_no
+        back.append(moved)
+        told.append(
+            inventory.ReturnedLine(
+                line.line_no,
+                line.sku,
+                line.quantity_micro,
+                value,
+                line.warehouse,
+                UNLINKED if order is None else order.lines[line.order_line_no].cost_account,
+                line.order_id,
+                line.order_line_no,
+            )
         )
-        back.append((moved, order.position if order else None, line.order_line_no if order else None, told))
         if revaluation:
             revalued[line.warehouse].append(Moved(line.line_no, stock, 0, revaluation, stock.seq))
-    room.journal.returned(credit, back, received)
+    house, day = room.houses[credit.company], credit.business_date
+    event = inventory.GoodsReturned(
+        credit.credit_id,
+        credit.company,
+        credit.credit_no,
+        credit.customer,
+        house.currency,
+        day,
+        house.period(day),
+        tuple(told),
+    )
+    document = credit.credit_id, credit.credit_no, day
+    envelope = received.envelope  # The journey of its order, where there is one.
+    room.journal.moved(
+        "return", event, credit.company, document, back, received, chain=envelope.chainid, order_no=envelope.orderno
+    )
     for warehouse, lines in revalued.items():
-        room.journal.revalued(
-            credit.company, warehouse, credit.credit_id, credit.credit_no, credit.business_date, lines, received
-        )
+        room.journal.revalued(credit.company, warehouse, document, lines, received)
 
 
 def _goods(credit: OrderReturned) -> list[ReturnedLine]:
