@@ -44,9 +44,13 @@ class Trio(Struct):
     prover: Prover
     gate: asyncio.Event
     owners: dict[str, str]
+    partners: set[str]  # Orders whose early shipments may be billed by now.
 
-    async def ship(self, *numbers: str, lines: int = 1) -> list[int]:
-        """One shipment per order number, all in one transaction; its positions."""
+    async def ship(self, *numbers: str, lines: int = 1, hold: float = 0.0, fail: bool = False) -> list[int]:
+        """One shipment per order number, all in one transaction; its positions.
+
+        `hold` keeps the transaction open so many seconds; `fail` rolls it back and raises LookupError.
+        """
         async with self.inventory.database.transaction() as tx:
             positions = await tx.positions(len(numbers))
             rows = []
@@ -62,7 +66,17 @@ class Trio(Struct):
                 )
                 rows += [(position, line.line_no, event.order_id, number, line.to_micro) for line in event.lines]
             await tx.copy("shipped_line", columns=_COLUMNS, records=rows)
+            await asyncio.sleep(hold)
+            if fail:
+                raise LookupError
         return positions
+
+    async def wake(self) -> None:
+        """The partners of all early shipments have come: finance bills what it had parked."""
+        async with self.finance.database.transaction() as tx:
+            keys = [row["key"] for row in await tx.fetch("SELECT key FROM parked")]
+            self.partners.update(keys)
+            tx.wake(keys)
 
     async def settled(self) -> None:
         """Until finance has handled what was shipped, and control has heard of it."""
@@ -104,7 +118,7 @@ def shipment(number: str, lines: int = 1) -> GoodsShipped:
     )
 
 
-def toy_billing(gate: asyncio.Event) -> BatchFlow:
+def toy_billing(gate: asyncio.Event, partners: set[str]) -> BatchFlow:
     @batch_flow("finance-bill-shipments", GoodsShipped, size=50)
     async def bill(batch: list[Received[GoodsShipped]], database: Database) -> None:
         await gate.wait()
@@ -115,7 +129,7 @@ def toy_billing(gate: asyncio.Event) -> BatchFlow:
             rows = []
             for received in batch:
                 event = received.data
-                if event.order_no.startswith("early"):
+                if event.order_no.startswith("early") and str(event.order_id) not in partners:
                     tx.park(received, key=str(event.order_id), reason="waits for its order")
                     continue
                 rows += [
@@ -131,6 +145,7 @@ def toy_billing(gate: asyncio.Event) -> BatchFlow:
 async def _trio(testbed: Testbed) -> AsyncIterator[Trio]:
     gate = asyncio.Event()
     gate.set()
+    partners: set[str] = set()
     made: list[ServiceDatabase] = []
 
     async def database_of(name: str, *, migrated: bool) -> ServiceDatabase:
@@ -146,7 +161,7 @@ async def _trio(testbed: Testbed) -> AsyncIterator[Trio]:
         return Service(name, settings, migrations=HERE / f"toy_{name}", flows=flows)
 
     inventory = await toy("inventory", ())
-    finance = await toy("finance", (toy_billing(gate),))
+    finance = await toy("finance", (toy_billing(gate, partners),))
     database = await database_of("control", migrated=True)
     control = build(Settings.from_environment({**database.environment, "TIEOUT_WATCH_SECONDS": "0"}))
     services = (inventory, finance, control)
@@ -154,7 +169,7 @@ async def _trio(testbed: Testbed) -> AsyncIterator[Trio]:
         await service.start()
     prover = Prover(Colleagues(lambda: control.nats), measures=(SHIPPED,))
     owners = {service.name: database.owner_url for service, database in zip(services, made, strict=True)}
-    yield Trio(inventory, finance, control, prover, gate, owners)
+    yield Trio(inventory, finance, control, prover, gate, owners, partners)
     gate.set()
     await asyncio.gather(*(service.stop() for service in services))
     for database in made:
@@ -169,6 +184,7 @@ async def trio(_trio: Trio) -> AsyncIterator[Trio]:
     """The same three services for a whole file, with empty books for each test."""
     yield _trio
     _trio.gate.set()
+    _trio.partners.clear()
     await _trio.settled()
     for service, table in (("inventory", "shipped_line"), ("finance", "billed_line")):
         await _trio.by_hand(service, _ARM.format(table=table))

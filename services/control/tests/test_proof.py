@@ -1,6 +1,9 @@
 """The proof on real books: it agrees, says what is in flight, and finds every edit by hand."""
 
 import asyncio
+from contextlib import suppress
+from itertools import count
+from random import Random
 from typing import Any
 
 from msgspec.structs import replace
@@ -80,6 +83,40 @@ async def test_an_edit_is_found_although_newer_events_are_in_flight(trio: Any) -
     answer = await prove(trio, HASTY)
     assert (answer.verdict, answer.measures[0].in_flight, answer.measures[0].differing) == ("differ", 1, 1)
     assert [d.order_no for d in answer.differences] == ["1001"]
+
+
+async def test_a_proof_in_the_middle_of_a_busy_hour_never_raises_a_false_alarm(trio: Any) -> None:
+    random = Random(7)
+    numbers = count(1)
+    over = asyncio.get_running_loop().time() + 3
+
+    async def writer() -> None:
+        while asyncio.get_running_loop().time() < over:
+            orders = [f"{random.choice(('', '', '', 'early-'))}{next(numbers)}" for _ in range(random.randrange(1, 30))]
+            with suppress(LookupError):
+                await trio.ship(*orders, lines=2, hold=random.random() / 5, fail=random.random() < 0.1)
+
+    async def hesitant_finance() -> None:
+        while asyncio.get_running_loop().time() < over:
+            trio.gate.clear()
+            await asyncio.sleep(random.random() / 4)
+            trio.gate.set()
+            await asyncio.sleep(random.random() / 4)
+            await trio.wake()
+
+    writing = [asyncio.create_task(writer()) for _ in range(3)] + [asyncio.create_task(hesitant_finance())]
+    verdicts = []
+    while not all(task.done() for task in writing):
+        answer = await prove(trio, AgreementRequest(wait_seconds=random.random() / 5, violations=False))
+        verdicts.append((answer.verdict, answer.differences and answer.measures[0].differing))
+    await asyncio.gather(*writing)
+    trio.gate.set()
+    assert {verdict for verdict, _ in verdicts} <= {"agree", "open"}, verdicts
+    assert len(verdicts) > 5
+    await trio.wake()
+    await trio.settled()
+    answer = await prove(trio)
+    assert answer.verdict == "agree", answer.sentence
 
 
 async def test_a_parked_event_is_told_as_waiting_for_its_partner(trio: Any) -> None:

@@ -74,9 +74,10 @@ class Drill:
         sides: tuple[BookSide, ...],
         followed: bool,
         database: Database,
+        rows_above_max: int = ROWS_ABOVE_WATERMARK_MAX,
     ) -> Finding:
         """Totals differ: leaves, then rows, then a cause for every position."""
-        leaves = await self._leaves(measure, upto, below)
+        leaves = await self._leaves(measure, upto, below, rows_above_max)
         read, truncated = await self._rows(measure, upto, leaves)
         positions = rules.unequal_positions(read)
         causes, books = await self._causes(measure, positions, read, floors, database)
@@ -103,7 +104,7 @@ class Drill:
         told.sort(key=lambda difference: (_CAUSES.index(difference.cause), difference.position, difference.line_no))
         return Finding(result, tuple(told), followed, not truncated and not leaves.left_differing)
 
-    async def _leaves(self, measure: Measure, upto: int, below: int) -> Leaves:
+    async def _leaves(self, measure: Measure, upto: int, below: int, rows_above_max: int) -> Leaves:
         digests = await asyncio.gather(
             *(
                 self._colleagues.ask(
@@ -116,7 +117,7 @@ class Drill:
             )
         )
         sides = [{entry.leaf: entry for entry in digest.entries} for digest in digests]
-        return _choose(rules.differing_leaves(sides), sides, below)
+        return _choose(rules.differing_leaves(sides), sides, below, rows_above_max)
 
     async def _rows(self, measure: Measure, upto: int, leaves: Leaves) -> tuple[list[BookRows], bool]:
         portions = rules.leaf_portions(leaves.chosen, leaves.rows, ROWS_PER_ANSWER)
@@ -212,15 +213,17 @@ class Drill:
 _CAUSES: tuple[Cause, ...] = ("differs", "dead", "parked", "in_flight")
 
 
-def _choose(differing: Sequence[int], sides: Sequence[Mapping[int, DigestEntry]], below: int) -> Leaves:
+def _choose(
+    differing: Sequence[int], sides: Sequence[Mapping[int, DigestEntry]], below: int, rows_above_max: int
+) -> Leaves:
     """What lies below the watermark comes first and is nearly always little; a backlog above it may be long."""
     rows = {leaf: max(side[leaf].rows if leaf in side else 0 for side in sides) for leaf in differing}
     spread = {leaf: rows[leaf] - min(side[leaf].rows if leaf in side else 0 for side in sides) for leaf in differing}
-    room_below, room_above = ROWS_BELOW_WATERMARK_MAX, ROWS_ABOVE_WATERMARK_MAX
+    room_below, room_above = ROWS_BELOW_WATERMARK_MAX, rows_above_max
     chosen: list[int] = []
     left_in_flight = left_differing = 0
     for leaf in differing:
-        if (leaf + 1) << LEAF_BITS <= below + 1:
+        if leaf << LEAF_BITS <= below:
             if room_below > 0:
                 room_below -= rows[leaf]
                 chosen.append(leaf)

@@ -33,12 +33,12 @@ from tieout.control import disagreements
 from tieout.control.colleagues import Colleagues, Unanswered
 from tieout.control.domain import agreement as rules
 from tieout.control.domain.agreement import Floor
-from tieout.control.drill import Drill, Finding, result_of
+from tieout.control.drill import ROWS_ABOVE_WATERMARK_MAX, Drill, Finding, result_of
 from tieout.servicekit import Database, sql
 
 statements = sql.load(__file__)
 
-POLL_SECONDS = 0.05
+POLL_SECONDS = 0.1
 
 
 class Prover:
@@ -49,7 +49,10 @@ class Prover:
         self._drill = Drill(colleagues)
         self._measures = measures
 
-    async def prove(self, request: AgreementRequest, database: Database) -> Agreement:
+    async def prove(
+        self, request: AgreementRequest, database: Database, *, rows_above_max: int = ROWS_ABOVE_WATERMARK_MAX
+    ) -> Agreement:
+        """`rows_above_max`: how much of a backlog to explain event by event; what is above it is counted."""
         started = time.perf_counter()
         at = datetime.now(UTC)
         marks, away = await self._marks(request.wait_seconds)
@@ -59,9 +62,11 @@ class Prover:
             floors, away = {}, away | {error.service}
         known = await self._watermarks(database)
         findings = await asyncio.gather(
-            *(self._compare(measure, marks, floors, known.get(measure.number, (0, at))[0], database)
-              for measure in self._measures)
-        )  # fmt: skip
+            *(
+                self._compare(measure, marks, floors, known.get(measure.number, (0, at))[0], database, rows_above_max)
+                for measure in self._measures
+            )
+        )
         reached = await self._raise_watermarks(findings, marks, known, at, database)
         differences = [difference for finding in findings for difference in finding.differences]
         whole = [finding.result.number for finding in findings if finding.compared_whole]
@@ -138,6 +143,7 @@ class Prover:
         floors: Mapping[str, Floor],
         watermark: int,
         database: Database,
+        rows_above_max: int,
     ) -> Finding:
         mark = marks.get(measure.producer)
         if mark is None:
@@ -151,9 +157,11 @@ class Prover:
                 for book, total in zip(measure.books, totals, strict=True)
             )
             if rules.totals_equal(totals):
-                return Finding(result_of(measure, max(watermark, mark.position), mark.position, sides), caught_up=True)
+                return Finding(result_of(measure, mark.position, mark.position, sides), caught_up=True)
             below = mark.position if followed else min(watermark, mark.position)
-            return await self._drill.explain(measure, mark.position, below, floors, sides, followed, database)
+            return await self._drill.explain(
+                measure, mark.position, below, floors, sides, followed, database, rows_above_max
+            )
         except Unanswered as error:
             return _unanswered(measure, watermark, error.service)
 
