@@ -3,6 +3,8 @@
 owner migrates, app works (what it may do to a table is decided in the migrations), auditor reads.
 """
 
+import asyncio
+
 import asyncpg
 from tieout.devstack.postgres import Postgres
 from tieout.devstack.secrets import Secrets
@@ -25,7 +27,6 @@ def secret_of(service: str, role: str) -> str:
 
 async def prepare(postgres: Postgres, secrets: Secrets, services: tuple[str, ...]) -> bool:
     """Roles with their present passwords, and the databases that are missing. True if one was; safe to run again."""
-    made = False
     connection = await asyncpg.connect(postgres.url())
     try:
         await connection.execute("REVOKE CONNECT ON DATABASE postgres, template1 FROM PUBLIC")
@@ -37,17 +38,24 @@ async def prepare(postgres: Postgres, secrets: Secrets, services: tuple[str, ...
                 verb = "ALTER" if name in roles else "CREATE"
                 password = secrets.of(secret_of(service, role))  # Letters and digits only, see secrets.py.
                 await connection.execute(f"{verb} ROLE {name} LOGIN NOINHERIT PASSWORD '{password}'")
-            if database_of(service) not in databases:
-                await create(connection, service, database_of(service))
-                made = True
     finally:
         await connection.close()
-    return made
+    missing = [service for service in services if database_of(service) not in databases]
+    await asyncio.gather(*(_create_alone(postgres, service) for service in missing))  # Half the time of one by one.
+    return bool(missing)
+
+
+async def _create_alone(postgres: Postgres, service: str) -> None:
+    connection = await asyncpg.connect(postgres.url())
+    try:
+        await create(connection, service, database_of(service))
+    finally:
+        await connection.close()
 
 
 async def create(connection: asyncpg.Connection, service: str, name: str, *, template: str = "") -> None:
     """A database that only the service's own roles may enter."""
-    # A template that was just made lies in memory mostly; copying its files takes a third of copying it page by page.
+    # Tests copy their template often: its files at once take a third of the time that it takes page by page.
     copied = f"TEMPLATE {template} STRATEGY file_copy" if template else ""
     await connection.execute(f"CREATE DATABASE {name} OWNER {role_of(service, 'owner')} {copied}")
     members = ", ".join(role_of(service, role) for role in ROLES)

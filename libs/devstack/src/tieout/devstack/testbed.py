@@ -50,6 +50,7 @@ class Testbed:
         _remove_abandoned(parent)
         self.folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
         processes.note(self.folder / _OWNER, os.getpid())
+        self.folder.chmod(0o711)  # Where we are root, Postgres passes it as another user.
         self.secrets = Secrets(self.folder / "secrets")
         settings = {**UNSAFE_BUT_FAST, "shared_buffers": "64MB", "max_wal_size": "256MB", "min_wal_size": "32MB"}
         log = self.folder / "postgres.log"
