@@ -232,6 +232,7 @@ class Service:
             await asyncio.sleep(FOLD_SECONDS)
             try:
                 await self.evidence.fold()
+                await self.evidence.close_positions()
                 if self._metrics.enabled:
                     await self._look_at_outbox()
                 now = time.monotonic()

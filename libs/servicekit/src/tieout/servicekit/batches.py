@@ -172,13 +172,15 @@ class FlowSubscriber(BatchPullStreamSubscriber):
         self.idle.clear()
         try:
             while messages := await self.intake.take():
-                async with self.one_at_a_time:
-                    await self.settle(messages)
+                try:
+                    async with self.one_at_a_time:
+                        await self.settle(messages)
+                except Stopping:
+                    log.info("flow leaves a batch to the next process", flow=self.flow.durable)
+                except Exception:  # A bug of the kit itself. Not acknowledged, so the broker delivers all of it again.
+                    log.exception("flow failed", flow=self.flow.durable)
+                    await asyncio.sleep(1.0)
                 self.intake.settled()
-        except Stopping:
-            log.info("flow leaves a batch to the next process", flow=self.flow.durable)
-        except Exception:  # A bug of the kit itself: say so, and let the broker deliver again.
-            log.exception("flow loop failed", flow=self.flow.durable)
         finally:
             self.idle.set()
 
@@ -514,7 +516,7 @@ def _is_unique(error: BaseException) -> bool:
 
 def _about(received: Received[Any]) -> dict[str, Any]:
     return {
-        "event": received.envelope.id,
+        "event_id": received.envelope.id,
         "order_no": received.envelope.orderno,
         "trace": received.envelope.chainid.replace("-", ""),
         "attempts": received.attempts,

@@ -20,6 +20,7 @@ from tieout.servicekit.wire import acknowledge
 log = structlog.get_logger(__name__)
 
 EXPIRES_SECONDS = 1.5  # Of one pull request: a stop waits at most this long for the last one to end.
+QUIET_SECONDS = 0.05  # No message for so long: a stop need not wait for our request to end.
 HELD_BYTES_MAX = 16 << 20  # Arrived but not yet handled, and in one pull request.
 EXTEND_SECONDS = 8.0  # Messages held longer than this ask the broker for more time, again and again.
 
@@ -51,6 +52,7 @@ class Intake:
         self.closing = asyncio.Event()
         self._closed = False
         self._heard = 0.0
+        self._arrival = 0.0
         self._taken = 0.0
         self._subscription: Subscription | None = None
         self._repair: asyncio.Task[None] | None = None
@@ -78,6 +80,7 @@ class Intake:
     async def _receive(self, message: Msg) -> None:
         self._heard = time.monotonic()
         if message.reply and message.reply.startswith("$JS.ACK"):
+            self._arrival = self._heard
             self._owed -= 1
             self._held_bytes += len(message.data)
             self._queue.append(message)
@@ -157,10 +160,13 @@ class Intake:
                     await acknowledge(self._nats, [m.reply for m in (*self._in_hand, *self._queue)], b"+WPI")
 
     async def close(self) -> None:
-        """Ask for no more; every request ends by itself, full or with a 408; only then unsubscribe."""
+        """Ask for no more, take what is under way, unsubscribe.
+
+        While messages flow, our last request fills up or ends by itself; when it is quiet, nobody waits for that.
+        """
         self.closing.set()
         end = time.monotonic() + EXPIRES_SECONDS + 0.3
-        while self._owed > 0 and time.monotonic() < end and self._nats.is_connected:  # noqa: ASYNC110
+        while self._owed > 0 and time.monotonic() < min(end, self._arrival + QUIET_SECONDS):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         if self._subscription is not None:
             with contextlib.suppress(Exception):

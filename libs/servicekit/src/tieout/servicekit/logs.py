@@ -17,7 +17,9 @@ def set_up_logs(service: str, style: str, level: str) -> None:
     ]
     rendered: list[Any]
     if style == "text":
-        rendered = [structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())]
+        rendered = [
+            structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty(), exception_formatter=structlog.dev.plain_traceback)
+        ]
     else:
         rendered = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     structlog.configure(

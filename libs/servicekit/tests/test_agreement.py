@@ -1,0 +1,143 @@
+"""A service's side of the proof: equal rows give equal digests, and nothing done by hand stays unseen."""
+
+import pytest
+from tieout.contracts.agreement import DigestRequest, RowsRequest
+from tieout.contracts.operation import Nothing
+from tieout.servicekit import Refused, Unprocessable
+from tieout.servicekit.agreement import Evidence
+
+COLUMNS = ("position", "line_no", "order_id", "order_no", "quantity", "amount", "kind")
+
+
+@pytest.fixture
+async def evidence(database):
+    found = Evidence(database, None)
+    await found.start()
+    return found
+
+
+async def fill(database, toy, positions, *, size=50):
+    """Rows of `positions`, `size` per transaction; what a row holds follows from its position."""
+    for first in range(0, len(positions), size):
+        async with database.transaction() as tx:
+            records = [
+                (
+                    p,
+                    line,
+                    toy.placed(str(p)).order_id,
+                    str(p),
+                    p % 7 + line,
+                    p % 11 - 5,
+                    "service" if p % 5 == 0 else "goods",
+                )
+                for p in positions[first : first + size]
+                for line in (1, 2)
+            ]
+            await tx.copy("demand", columns=COLUMNS, records=records)
+
+
+async def total(evidence, database, upto, book="demand", measure=2):
+    entries = (await evidence.digest(DigestRequest(measure, book, upto), database)).entries
+    return entries[0] if entries else None
+
+
+async def rules(evidence, database):
+    return {violation.rule for violation in (await evidence.violations(Nothing(), database)).violations}
+
+
+async def test_the_digest_does_not_depend_on_arrival_order_or_folding(evidence, database, toy) -> None:
+    await fill(database, toy, list(range(1, 601)))
+    unfolded = await total(evidence, database, 600)
+    await evidence.fold()
+    assert await total(evidence, database, 600) == unfolded
+    leaves = (await evidence.digest(DigestRequest(2, "demand", 600, leaves=True), database)).entries
+    assert [entry.leaf for entry in leaves] == [0, 1, 2]
+    assert sum(entry.rows for entry in leaves) == unfolded.rows == 1200
+    assert sum(int(entry.hash) for entry in leaves) == int(unfolded.hash)
+
+
+async def test_the_begun_leaf_is_cut_exactly_at_the_watermark(evidence, database, toy) -> None:
+    await fill(database, toy, list(range(1, 601)))
+    rows = (await evidence.rows(RowsRequest(2, "demand", 300, (0, 1)), database)).rows
+    cut = await total(evidence, database, 300)
+    assert (cut.rows, cut.a, cut.b) == (len(rows), sum(row.a for row in rows), sum(row.b for row in rows))
+    assert max(row.position for row in rows) == 300
+
+
+async def test_a_book_holds_only_the_rows_of_its_condition(evidence, database, toy) -> None:
+    await fill(database, toy, list(range(1, 101)))
+    goods = await total(evidence, database, 255, "shipped_line", 4)
+    assert goods.rows == 2 * 80
+    rows = (await evidence.rows(RowsRequest(4, "shipped_line", 255, (0,)), database)).rows
+    assert all(row.position % 5 for row in rows)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE demand SET amount = amount + 1 WHERE position = 7 AND line_no = 1",
+        "DELETE FROM demand WHERE position = 7 AND line_no = 2",
+        "INSERT INTO demand SELECT 7, 9, order_id, order_no, 1, 1, kind FROM demand WHERE position = 7 AND line_no = 1",
+        "UPDATE demand SET amount = amount + CASE position WHEN 7 THEN 1 ELSE -1 END WHERE position IN (7, 8)",
+        "UPDATE demand SET position = 9000 WHERE position = 7 AND line_no = 1",
+    ],
+)
+async def test_what_is_done_by_hand_changes_the_digest_and_is_named(evidence, database, owner, toy, statement) -> None:
+    await fill(database, toy, list(range(1, 301)))
+    before = await total(evidence, database, 300)
+    await owner.execute(statement)
+    assert await total(evidence, database, 300) != before
+    found = (await evidence.violations(Nothing(), database)).violations
+    assert {violation.rule for violation in found} == {"touched_by_hand"}
+    assert any('"position": 7' in violation.key for violation in found)
+
+
+async def test_a_row_that_was_put_back_is_forgiven(evidence, database, owner, toy) -> None:
+    await fill(database, toy, list(range(1, 301)))
+    before = await total(evidence, database, 300)
+    row = await owner.fetchrow("DELETE FROM demand WHERE position = 7 AND line_no = 1 RETURNING *")
+    assert await rules(evidence, database) == {"touched_by_hand"}
+    await owner.execute("INSERT INTO demand VALUES ($1, $2, $3, $4, $5, $6, $7)", *row)
+    assert await total(evidence, database, 300) == before
+    assert await rules(evidence, database) == set()
+
+
+async def test_an_edit_behind_disabled_triggers_is_found_by_the_scrub(evidence, database, owner, toy) -> None:
+    await fill(database, toy, list(range(1, 301)))
+    await owner.execute("ALTER TABLE demand DISABLE TRIGGER USER")
+    await owner.execute("UPDATE demand SET amount = amount + 1 WHERE position = 7")
+    assert await rules(evidence, database) == {"triggers_armed", "digest_is_rows"}
+    await owner.execute("UPDATE demand SET amount = amount - 1 WHERE position = 7")
+    await owner.execute("ALTER TABLE demand ENABLE TRIGGER USER")  # Not ALWAYS: a replica role would slip through.
+    assert await rules(evidence, database) == {"triggers_armed"}
+
+
+async def test_an_edit_of_the_digest_itself_is_found(evidence, database, owner, toy) -> None:
+    await fill(database, toy, list(range(1, 301)))
+    await evidence.fold()
+    await owner.execute("UPDATE digest SET a = a + 1 WHERE leaf = 0 AND book = 'demand'")
+    assert await rules(evidence, database) == {"digest_is_rows"}
+
+
+async def test_other_versions_and_unknown_books_are_refused(evidence, database) -> None:
+    with pytest.raises(Refused, match="other_version"):
+        await evidence.digest(DigestRequest(2, "demand", 1, version=99), database)
+    with pytest.raises(Refused, match="no book 'demand' for measure 3"):
+        await evidence.digest(DigestRequest(3, "demand", 1), database)
+
+
+async def test_rows_say_when_there_are_more(evidence, database, toy) -> None:
+    await fill(database, toy, list(range(1, 101)))
+    answer = await evidence.rows(RowsRequest(2, "demand", 255, (0,), limit=10), database)
+    assert answer.truncated
+    assert len(answer.rows) == 10
+
+
+async def test_parked_positions_are_told_beside_the_rows(evidence, database, toy) -> None:
+    from tieout.servicekit.rehearsal import received
+
+    async with database.transaction() as tx:
+        tx.park(received(toy.placed("7"), position=7, flow="inventory-reserve-stock"), key="7", reason="waits")
+    answer = await evidence.rows(RowsRequest(2, "demand", 255, (0,)), database)
+    assert answer.parked == (7,)
+    assert Unprocessable("x").reason == "x"

@@ -1,0 +1,243 @@
+"""Batches from a real stream: what is acknowledged, what is tried again, what is given up, and when a flow stops."""
+
+import asyncio
+from typing import Any
+
+import asyncpg
+import msgspec
+import pytest
+from nats.js.errors import NotFoundError
+from tieout.contracts.order import OrderPlaced
+from tieout.servicekit import Letter, Unprocessable, batch_flow, batches, parked
+from tieout.servicekit.streams import dead_stream, own_stream
+
+DURABLE = "inventory-reserve-stock"
+
+
+@pytest.fixture
+async def dead(operator) -> Any:
+    """The DEAD stream, and a way to read its letters."""
+    js = operator.jetstream()
+    await js.add_stream(dead_stream(replicas=1, max_age_days=1))
+
+    async def letters() -> list[Letter]:
+        state = (await js.stream_info("DEAD")).state
+        numbers = range(max(1, state.first_seq), state.last_seq + 1)
+        return [msgspec.json.decode((await js.get_msg("DEAD", number)).data or b"", type=Letter) for number in numbers]
+
+    return letters
+
+
+def orders_are(service, number):
+    async def look() -> bool:
+        return bool(await service.database.pool.fetchval("SELECT count(*) = $1 FROM demand", number))
+
+    return look
+
+
+def acknowledged(operator, number):
+    async def look() -> bool:
+        try:
+            info = await operator.jetstream().consumer_info("ORDER", DURABLE)
+        except NotFoundError:  # The service has only just started.
+            return False
+        return info.ack_floor.stream_seq == number and info.num_ack_pending == 0
+
+    return look
+
+
+def flow_that(handle, size=100):
+    return batch_flow(DURABLE, OrderPlaced, size=size)(handle)
+
+
+async def test_a_batch_is_acknowledged_after_its_commit_and_announced(start_service, flow, play, toy, operator) -> None:
+    service = await start_service([flow])
+    await play(*[toy.placed(str(number)) for number in range(300)])
+    await toy.until(orders_are(service, 300))
+    await toy.until(acknowledged(operator, 300))
+
+    async def published() -> bool:
+        state = (await operator.jetstream().stream_info("INVENTORY")).state
+        return bool(state.messages > 300)  # With the notices.
+
+    await toy.until(published)
+
+
+async def test_a_flow_may_start_before_its_producer_has_a_stream(start_service, flow, toy, operator) -> None:
+    service = await start_service([flow])
+    await asyncio.sleep(0.2)
+    await operator.jetstream().add_stream(own_stream("order", replicas=1, max_age_days=1))
+    await operator.jetstream().publish("order.placed.v1", toy.envelope(toy.placed(), 1))
+    await toy.until(orders_are(service, 1))
+
+
+async def test_one_bad_message_of_many_is_found_and_buried_and_the_others_are_done(
+    start_service, play, toy, operator, dead
+) -> None:
+    async def handle(batch, database):
+        if any(one.data.order_no == "50" for one in batch):
+            raise Unprocessable("unknown_company", "company", "C9 is not open.")
+        await toy.note_demand(batch, database)
+
+    await play(*[toy.placed(str(number)) for number in range(100)])
+    service = await start_service([flow_that(handle)])
+    await toy.until(orders_are(service, 99))
+    await toy.until(acknowledged(operator, 100))
+    (letter,) = await toy.until(dead)
+    assert (letter.order_no, letter.reason, letter.field) == ("50", "unknown_company", "company")
+
+
+async def test_unreadable_messages_are_buried_with_the_field(start_service, flow, play, toy, operator, dead) -> None:
+    broken = toy.envelope(toy.placed("2"), 2).replace(b'"currency":"EUR"', b'"currency":"eur"')
+    await play(toy.placed("1"), broken, b"\xff\xfe", b"[" * 200_000, b'{"pos":"x"}', toy.placed("3"))
+    service = await start_service([flow])
+    await toy.until(orders_are(service, 2))
+    await toy.until(acknowledged(operator, 6))
+
+    async def four() -> Any:
+        found = await dead()
+        return found if len(found) == 4 else None
+
+    letters = sorted(await toy.until(four), key=lambda letter: letter.sequence)
+    assert {letter.reason for letter in letters} == {"unreadable"}
+    assert letters[0].field == "currency", letters[0]
+    assert letters[1].body_base64
+
+
+async def test_a_character_that_postgres_cannot_keep_is_named(start_service, flow, play, toy, dead) -> None:
+    await play(toy.placed("nul\0here"), toy.placed("2"))
+    service = await start_service([flow])
+    await toy.until(orders_are(service, 1))
+    (letter,) = await toy.until(dead)
+    assert letter.reason == "nul_character"
+    assert "orderno" in letter.field or "order_no" in letter.field
+
+
+async def test_an_unforeseen_error_is_tried_again_and_then_buried(
+    start_service, play, toy, dead, operator, monkeypatch
+) -> None:
+    monkeypatch.setattr(batches, "RETRY_SECONDS", (0.1, 0.1, 0.1))
+    monkeypatch.setattr(parked, "LOOK_SECONDS", 0.1)
+    tries = 0
+
+    async def handle(batch, database):
+        nonlocal tries
+        if any(one.data.order_no == "2" for one in batch):
+            tries += len(batch) == 1
+            raise KeyError("a bug")
+        await toy.note_demand(batch, database)
+
+    await play(*[toy.placed(str(number)) for number in range(4)])
+    service = await start_service([flow_that(handle)])
+    await toy.until(orders_are(service, 3))
+    await toy.until(acknowledged(operator, 4))
+    (letter,) = await toy.until(dead, 20)
+    assert (letter.reason, letter.order_no) == ("internal_error", "2")
+    assert "a bug" not in letter.detail  # It stands in the log, with its trace.
+    assert tries >= 4
+
+
+async def test_a_flow_stops_when_the_code_is_wrong_and_goes_on_when_it_is_mended(
+    start_service, play, toy, dead, monkeypatch
+) -> None:
+    monkeypatch.setattr(batches, "PROBE_SECONDS", 0.2)
+    wrong = True
+
+    async def handle(batch, database):
+        if wrong:
+            raise AttributeError("no such attribute")
+        await toy.note_demand(batch, database)
+
+    await play(*[toy.placed(str(number)) for number in range(200)])
+    service = await start_service([flow_that(handle)])
+
+    async def stopped() -> bool:
+        return service._numbers()[DURABLE].get("stopped") == 1
+
+    await toy.until(stopped)
+    await asyncio.sleep(0.5)
+    assert await stopped()
+    wrong = False
+    await toy.until(orders_are(service, 200), 15)
+    assert await dead() == []  # Nothing was poured into DEAD meanwhile.
+
+
+async def test_a_database_that_goes_away_pauses_the_flow_and_costs_no_attempt(
+    start_service, flow, play, toy, toy_database, testbed, operator
+) -> None:
+    service = await start_service([flow])
+    administrator = await asyncpg.connect(testbed.postgres.url())
+    for round_ in range(5):
+        await play(*[toy.placed(f"{round_}-{number}") for number in range(50)])
+        await administrator.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", toy_database.name
+        )
+    await administrator.close()
+    await toy.until(orders_are(service, 250), 15)
+    await toy.until(acknowledged(operator, 250))
+    async with service.database.read() as connection:
+        assert await connection.fetchval("SELECT count(*) FROM outbox WHERE stream = 'DEAD'") == 0
+
+
+async def test_messages_that_come_twice_change_nothing(start_service, flow, play, toy, operator) -> None:
+    body = toy.envelope(toy.placed("1"), 1)
+    await play(body, body, toy.placed("2"), body)
+    service = await start_service([flow])
+    await toy.until(acknowledged(operator, 4))
+    assert await orders_are(service, 2)()
+
+
+async def test_a_parked_message_is_run_right_after_the_commit_that_wakes_it(start_service, play, toy, operator) -> None:
+    async def handle(batch, database):
+        async with database.transaction() as tx:
+            for one in batch:
+                number = one.data.order_no
+                if number == "partner":
+                    await tx.execute("INSERT INTO order_anchor VALUES ($1)", one.data.order_id)
+                    tx.wake(["early"])
+                elif not await tx.fetchval("SELECT EXISTS (SELECT FROM order_anchor)"):
+                    tx.park(one, key="early", reason="waits for its partner")
+                else:
+                    await tx.copy(
+                        "demand",
+                        columns=("position", "line_no", "order_id", "order_no", "quantity", "amount"),
+                        records=[(one.position, 1, one.data.order_id, number, 1, 1)],
+                    )
+
+    service = await start_service([flow_that(handle)])
+    await play(toy.placed("early"))
+    await toy.until(acknowledged(operator, 1))
+    assert await orders_are(service, 0)()
+    await play(toy.placed("partner"))
+    await toy.until(orders_are(service, 1), 1.0)
+    assert await service.database.pool.fetchval("SELECT count(*) FROM parked") == 0
+
+
+async def test_a_stop_finishes_what_is_in_hand_and_leaves_nothing_unacknowledged(
+    start_service, flow, play, toy, operator
+) -> None:
+    service = await start_service([flow])
+    await play(*[toy.placed(str(number)) for number in range(400)])
+    await service.stop()
+    info = await operator.jetstream().consumer_info("ORDER", DURABLE)
+    assert info.num_ack_pending == 0
+    done = info.ack_floor.stream_seq
+    again = await start_service([flow])
+    await toy.until(acknowledged(operator, 400))
+    assert await orders_are(again, 400)()
+    assert again._numbers()[DURABLE].get("done", 0) == 400 - done
+    assert again._numbers()[DURABLE].get("retried", 0) == 0
+
+
+async def test_health_tells_what_a_flow_did_and_how_fast(start_service, flow, play, toy) -> None:
+    service = await start_service([flow])
+    await play(*[toy.placed(str(number)) for number in range(20)])
+    await toy.until(orders_are(service, 20))
+
+    async def done() -> bool:
+        return service._numbers()[DURABLE].get("done") == 20
+
+    await toy.until(done)
+    numbers = service._numbers()[DURABLE]
+    assert 0 < numbers["latency_p50_ms"] < 5_000
+    assert numbers["lag"] == 0

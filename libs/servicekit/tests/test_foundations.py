@@ -1,0 +1,87 @@
+"""Settings, statements, migrations: what a service stands on before its first message."""
+
+import asyncpg
+import pytest
+from tieout.servicekit import Misconfigured, Settings, migrate, secret, sql
+from tieout.servicekit.errors import MigrationFailed
+
+
+class OwnSettings(Settings, frozen=True, kw_only=True):
+    horizon_days: int = 7
+
+
+def test_settings_come_from_the_environment_and_default_to_something_safe() -> None:
+    settings = OwnSettings.from_environment({"TIEOUT_HORIZON_DAYS": "30", "TIEOUT_SOMEBODY_ELSES": "x"})
+    assert settings.horizon_days == 30
+    assert settings.stream_replicas == 1
+
+
+def test_a_senseless_setting_is_refused_by_the_name_of_its_variable() -> None:
+    with pytest.raises(Misconfigured, match="TIEOUT_HORIZON_DAYS='soon'"):
+        OwnSettings.from_environment({"TIEOUT_HORIZON_DAYS": "soon"})
+
+
+def test_a_missing_secret_file_is_named(tmp_path) -> None:
+    with pytest.raises(Misconfigured, match="TIEOUT_DATABASE_PASSWORD_FILE"):
+        secret(str(tmp_path / "gone"), "TIEOUT_DATABASE_PASSWORD_FILE")
+
+
+def test_statements_are_found_by_name_without_their_comments(tmp_path) -> None:
+    (tmp_path / "flow.sql").write_text("-- name: one\n-- Why.\nSELECT 1;\n\n-- name: two\nSELECT '-- kept';\n")
+    statements = sql.load(str(tmp_path / "flow.py"))
+    assert statements.one == "SELECT 1"
+    assert statements.two == "SELECT '-- kept'"
+    with pytest.raises(AttributeError, match="has no statement 'three'; it has one, two"):
+        _ = statements.three
+
+
+def test_a_statement_that_stands_there_twice_is_refused(tmp_path) -> None:
+    (tmp_path / "flow.sql").write_text("-- name: one\nSELECT 1;\n-- name: one\nSELECT 2;\n")
+    with pytest.raises(Misconfigured, match="twice"):
+        sql.load(str(tmp_path / "flow.py"))
+
+
+async def test_migrations_are_applied_once_and_in_order(toy_database, owner, toy) -> None:
+    assert await migrate(owner, "inventory", toy.folder) == []
+    rows = await owner.fetch("SELECT owner, name FROM schema_migration ORDER BY applied_at, name")
+    assert [row["owner"] for row in rows] == ["kit", "kit", "kit", "inventory"]
+
+
+async def test_a_migration_that_changed_after_it_was_applied_is_refused(toy_database, owner, toy, tmp_path) -> None:
+    (tmp_path / "0001_pre_toy.sql").write_text("SELECT 1;")
+    with pytest.raises(MigrationFailed, match="was changed after it had been applied"):
+        await migrate(owner, "inventory", tmp_path)
+
+
+async def test_a_failing_migration_leaves_nothing_and_names_its_line(toy_database, owner, toy, tmp_path) -> None:
+    for path in toy.folder.glob("0*.sql"):
+        (tmp_path / path.name).write_text(path.read_text())
+    (tmp_path / "0002_pre_broken.sql").write_text("CREATE TABLE half (a int);\nSELECT * FROM nowhere;")
+    with pytest.raises(MigrationFailed, match=r"0002_pre_broken.sql, line 2: .*nowhere"):
+        await migrate(owner, "inventory", tmp_path)
+    assert await owner.fetchval("SELECT to_regclass('half')") is None
+
+
+async def test_post_migrations_wait_for_their_phase(toy_database, owner, toy, tmp_path) -> None:
+    for path in toy.folder.glob("0*.sql"):
+        (tmp_path / path.name).write_text(path.read_text())
+    (tmp_path / "0002_post_later.sql").write_text("CREATE TABLE later (a int);")
+    assert await migrate(owner, "inventory", tmp_path, "pre") == []
+    assert await migrate(owner, "inventory", tmp_path, "post") == ["inventory/0002_post_later.sql"]
+
+
+async def test_a_digest_of_a_column_that_is_not_there_fails_in_the_migration(toy_database, owner) -> None:
+    with pytest.raises(asyncpg.UndefinedColumnError):
+        await owner.execute("""CALL digest_attach('order_anchor', '[{"measure": 1, "book": "x", "a": "nothing"}]')""")
+
+
+async def test_the_service_itself_cannot_change_its_facts(database) -> None:
+    async with database.read() as connection:
+        for statement in ("UPDATE demand SET amount = 0", "DELETE FROM demand", "TRUNCATE demand"):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await connection.execute(statement)
+
+
+async def test_even_the_owner_cannot_truncate_facts(owner) -> None:
+    with pytest.raises(asyncpg.RaiseError, match="never truncated"):
+        await owner.execute("TRUNCATE demand")

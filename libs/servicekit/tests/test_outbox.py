@@ -1,0 +1,217 @@
+"""Nothing that was committed is ever lost: not by a process that dies, nor by a broker that forgets."""
+
+import asyncio
+
+import pytest
+from tieout.contracts.agreement import Mark
+from tieout.contracts.inventory import OrderRefused
+from tieout.contracts.operation import Nothing
+from tieout.servicekit import ask
+
+
+async def announce(service, toy, *order_nos):
+    async with service.database.transaction() as tx:
+        for order_no, position in zip(order_nos, await tx.positions(len(order_nos)), strict=True):
+            event = OrderRefused(toy.placed(order_no).order_id, "C1", order_no, ())
+            tx.announce(event, position=position, key=(order_no,), chain=order_no, order_no=order_no)
+
+
+async def told(operator) -> list[str]:
+    """Order numbers in the stream, once each, in the order of the stream."""
+    import msgspec
+    from nats.js.errors import NotFoundError
+    from tieout.contracts.event import Envelope
+
+    js = operator.jetstream()
+    try:
+        state = (await js.stream_info("INVENTORY")).state
+    except NotFoundError:
+        return []
+    found: dict[str, None] = {}
+    for sequence in range(max(1, state.first_seq), state.last_seq + 1):
+        try:
+            message = await js.get_msg("INVENTORY", sequence)
+        except NotFoundError:
+            continue
+        if message.subject == OrderRefused.SUBJECT:
+            found[msgspec.json.decode(message.data or b"", type=Envelope).orderno] = None
+    return list(found)
+
+
+def stream_has(operator, *order_nos):
+    async def look() -> bool:
+        return sorted(await told(operator)) == sorted(order_nos)
+
+    return look
+
+
+def everything_sent(service):
+    async def look() -> bool:
+        return bool(await service.database.pool.fetchval("SELECT count(*) = 0 FROM outbox WHERE first_seq IS NULL"))
+
+    return look
+
+
+async def test_what_a_dead_process_left_behind_goes_out_at_the_next_start(
+    start_service, database, toy, operator
+) -> None:
+    class Dead:
+        pass
+
+    dead = Dead()
+    dead.database = database  # type: ignore[attr-defined]
+    await announce(dead, toy, "1", "2")  # Committed by a process that never published.
+    await start_service()
+    await toy.until(stream_has(operator, "1", "2"))
+
+
+async def test_what_was_left_behind_by_another_process_goes_out_when_it_is_overdue(
+    start_service, database, toy, operator, owner
+) -> None:
+    service = await start_service()
+    service_like = type("Dead", (), {"database": database})()
+    await announce(service_like, toy, "1")
+    await owner.execute("UPDATE outbox SET written_at = now() - interval '6 seconds'")
+    await toy.until(stream_has(operator, "1"))
+    await toy.until(everything_sent(service))
+
+
+async def test_while_the_broker_is_away_transactions_commit_and_go_out_later(
+    start_service, toy, operator, testbed
+) -> None:
+    service = await start_service()
+    await announce(service, toy, "1")
+    await toy.until(everything_sent(service))
+    testbed.hub.stop()
+    try:
+        await announce(service, toy, "2")
+        await announce(service, toy, "3")
+    finally:
+        testbed.hub.start()
+    await toy.until(stream_has(operator, "1", "2", "3"), 15)
+    await toy.until(everything_sent(service))
+
+
+async def lose_the_stream(operator, js):
+    await js.delete_stream("INVENTORY")
+
+
+async def lose_one_message(operator, js):
+    await js.delete_msg("INVENTORY", 1)
+
+
+async def lose_the_tail(operator, js):
+    for sequence in (3, 4):
+        await js.delete_msg("INVENTORY", sequence)
+
+
+async def empty_the_stream(operator, js):
+    await js.purge_stream("INVENTORY")
+
+
+@pytest.mark.parametrize("harm", [lose_the_stream, lose_one_message, lose_the_tail, empty_the_stream])
+async def test_the_audit_publishes_again_what_the_broker_lost(start_service, toy, operator, harm) -> None:
+    service = await start_service()
+    await announce(service, toy, "1")
+    await announce(service, toy, "2")
+    await toy.until(everything_sent(service))
+    before = (await operator.jetstream().stream_info("INVENTORY")).state.last_seq
+    await harm(operator, operator.jetstream())
+    assert await service._audit.run() > 0
+    assert await stream_has(operator, "1", "2")()
+    state = (await operator.jetstream().stream_info("INVENTORY")).state
+    assert state.last_seq > before  # No sequence was given out twice.
+    assert await service._audit.run() == 0
+    mark = await ask(operator, "rpc.inventory.mark", Nothing(), Mark)
+    assert mark.sequences["INVENTORY"] == state.last_seq
+
+
+async def test_a_clean_audit_is_short_and_changes_nothing(start_service, toy, operator) -> None:
+    service = await start_service()
+    for number in range(10):
+        await announce(service, toy, str(number))
+    await toy.until(everything_sent(service))
+    before = (await operator.jetstream().stream_info("INVENTORY")).state.last_seq
+    assert await service._audit.run() == 0
+    assert (await operator.jetstream().stream_info("INVENTORY")).state.last_seq == before
+
+
+async def test_a_missing_letter_box_does_not_hold_up_events(start_service, toy, operator) -> None:
+    service = await start_service()
+    from tieout.servicekit.rehearsal import received
+
+    async with service.database.transaction() as tx:
+        tx.bury(received(toy.placed(), flow="inventory-reserve-stock"), reason="x")
+    await announce(service, toy, "1")
+    await toy.until(stream_has(operator, "1"))
+
+
+async def test_old_rows_are_pruned_only_below_what_every_consumer_confirmed(
+    start_service, toy, operator, owner
+) -> None:
+    from nats.js.api import AckPolicy, ConsumerConfig
+
+    service = await start_service()
+    await announce(service, toy, "1")
+    await announce(service, toy, "2")
+    await toy.until(everything_sent(service))
+    js = operator.jetstream()
+    await js.add_consumer("INVENTORY", ConsumerConfig(durable_name="slow", ack_policy=AckPolicy.EXPLICIT))
+    subscription = await js.pull_subscribe_bind("slow", "INVENTORY")
+    await owner.execute("UPDATE outbox SET written_at = now() - interval '30 days'")
+    await service._audit.prune()
+    assert await owner.fetchval("SELECT count(*) FROM outbox") == 2
+    for message in await subscription.fetch(2):
+        await message.ack_sync()
+    await service._audit.prune()
+    assert await owner.fetchval("SELECT count(*) FROM outbox") == 1
+
+
+async def test_a_slow_transaction_holds_the_mark_back_and_a_rolled_back_one_does_not(
+    start_service, toy, operator
+) -> None:
+    service = await start_service()
+
+    async def position() -> int:
+        return (await ask(operator, "rpc.inventory.mark", Nothing(), Mark)).position
+
+    await announce(service, toy, "1")
+    await toy.until(everything_sent(service))
+    assert await position() == 1
+    release = asyncio.Event()
+
+    async def slow() -> None:
+        async with service.database.transaction() as tx:
+            (number,) = await tx.positions(1)
+            await release.wait()
+            event = OrderRefused(toy.placed("2").order_id, "C1", "2", ())
+            tx.announce(event, position=number, key=("2",), chain="2")
+
+    task = asyncio.create_task(slow())
+    await asyncio.sleep(0.1)
+    await announce(service, toy, "3")  # Overtakes it.
+    await toy.until(everything_sent(service))
+    assert await position() == 1
+    release.set()
+    await task
+    await toy.until(everything_sent(service))
+    assert await position() == 3
+    with pytest.raises(RuntimeError):  # noqa: PT012
+        async with service.database.transaction() as tx:
+            await tx.positions(1)
+            raise RuntimeError
+    await announce(service, toy, "5")
+    await toy.until(everything_sent(service))
+    assert await position() == 5
+
+
+async def test_what_is_not_published_holds_the_mark_back(start_service, toy, operator) -> None:
+    service = await start_service()
+    await announce(service, toy, "1")
+    await toy.until(everything_sent(service))
+    service.database.outbox.open.clear()
+    await announce(service, toy, "2")
+    assert (await ask(operator, "rpc.inventory.mark", Nothing(), Mark)).position == 1
+    service.database.outbox.open.set()
+    await toy.until(everything_sent(service))
+    assert (await ask(operator, "rpc.inventory.mark", Nothing(), Mark)).position == 2

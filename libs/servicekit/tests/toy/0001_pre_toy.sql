@@ -1,0 +1,18 @@
+-- A fact table with two books, and an anchor table.
+CREATE TABLE order_anchor (order_id uuid PRIMARY KEY);
+CALL state_table('order_anchor');
+
+CREATE TABLE demand (
+    position      bigint NOT NULL,
+    line_no       integer NOT NULL,
+    order_id      uuid NOT NULL,
+    order_no      text NOT NULL,
+    quantity      bigint NOT NULL,
+    amount        bigint NOT NULL,
+    kind          text NOT NULL DEFAULT 'goods',
+    PRIMARY KEY (position, line_no)
+);
+CALL fact_table('demand');
+CALL digest_attach('demand', '[
+    {"measure": 2, "book": "demand", "a": "quantity", "b": "amount"},
+    {"measure": 4, "book": "shipped_line", "a": "quantity", "where": "kind = ''goods''"}]');
