@@ -56,7 +56,7 @@ def test_a_secret_is_the_same_for_all_who_ask_at_once_and_readable_by_its_owner_
 
 
 async def test_postgres_keeps_its_data_over_kill_and_restart(tmp_path):
-    server = Postgres(tmp_path / "data", "Secret", log=tmp_path / "log")
+    server = Postgres(tmp_path / "data", "Secret", log=tmp_path / "log", settings=UNSAFE_BUT_FAST)
     server.start()
     connection = await asyncpg.connect(server.url())
     await connection.execute("CREATE TABLE kept AS SELECT 42 AS answer")
