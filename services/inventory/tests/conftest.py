@@ -285,7 +285,7 @@ class Counter:
 @pytest.fixture
 async def counter(service_database: Callable[..., Awaitable[ServiceDatabase]]) -> AsyncIterator[Counter]:
     made = await service_database("inventory")
-    pool = await open_pool(made.app_url, None, "inventory", size=4)
+    pool = await open_pool(made.app_url, None, "inventory", size=8)
     counter = Counter(Database(pool, service="inventory"))
     yield counter
     assert await counter.violations() == []

@@ -91,15 +91,15 @@ LEFT JOIN cancellation c ON c.position = t.position
 WHERE o.order_id = $1 GROUP BY t.position, t.kind, t.order_id, o.order_no, c.cancel_id, c.ordinal ORDER BY t.position;
 
 -- name: trail_of_moves
--- By order: its issues and its linked returns; by document: whatever it moved.
-SELECT to_char(min(m.recorded_at) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS at, m.kind, m.chain_id, m.document_no, count(*) AS lines,
-       coalesce(sum(m.quantity_micro), 0)::bigint AS quantity, sum(m.value_minor)::bigint AS value, min(c.currency) AS currency,
+-- By order: its issues (services with them) and its linked returns; by document: whatever it moved. One row per event.
+SELECT to_char(min(m.recorded_at) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS at, min(m.kind) AS kind, m.chain_id, m.document_no, count(*) AS lines,
+       sum(m.quantity_micro)::bigint AS quantity, sum(m.value_minor)::bigint AS value, min(c.currency) AS currency,
        dense_rank() OVER (PARTITION BY m.chain_id ORDER BY m.position) AS ordinal
 FROM (
     SELECT m.* FROM sales_order o JOIN move m ON m.order_position = o.position WHERE o.order_id = $1
     UNION ALL
-    SELECT m.* FROM move m WHERE m.chain_id = $1 AND m.kind NOT IN ('issue', 'service') AND m.order_position IS NULL
+    SELECT m.* FROM move m WHERE m.chain_id = $1 AND m.kind NOT IN ('issue', 'service')
 ) m
 LEFT JOIN stock s ON s.stock_id = m.stock_id
 LEFT JOIN company c ON c.company = s.company
-GROUP BY m.position, m.kind = 'service', m.kind, m.chain_id, m.document_no ORDER BY m.position;
+GROUP BY m.position, m.chain_id, m.document_no ORDER BY m.position;

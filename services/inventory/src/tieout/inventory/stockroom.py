@@ -120,12 +120,12 @@ class Stockroom:
         """Lock these stocks, creating those that do not exist. Once per batch."""
         if not keys:
             return
-        self._take(await self.tx.fetch(statements.lock_stock, *map(list, zip(*keys, strict=True))))
-        if len(self.by_key) < len(keys):  # The first time that goods are heard of; two who meet here try again.
-            missing = sorted(key for key in keys if key not in self.by_key)
-            arrays = [list(column) for column in zip(*missing, strict=True)]
+        arrays = [list(column) for column in zip(*sorted(keys), strict=True)]
+        rows = await self.tx.fetch(statements.lock_stock, *arrays)
+        if not rows:  # Some were never heard of; nothing is locked yet.
             await self.tx.execute(statements.create_stock, *arrays)
-            self._take(await self.tx.fetch(statements.lock_stock, *arrays))
+            rows = await self.tx.fetch(statements.lock_stock, *arrays)
+        self._take(rows)
 
     async def lock_goods_of(self, order_ids: Collection[UUID]) -> None:
         """Lock the stock of all goods of these orders. Once per batch, instead of `lock`."""

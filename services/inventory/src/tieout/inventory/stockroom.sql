@@ -10,18 +10,24 @@ INSERT INTO company (company) SELECT unnest($1::text[]) AS company ORDER BY comp
 ON CONFLICT (company) DO UPDATE SET company = excluded.company;
 
 -- name: create_stock
--- A lock needs a row. Sorted, so that two who create the same ones wait for each other.
+-- A lock needs a row. Sorted, and while no stock is locked, so that two who create the same ones wait for each other.
 INSERT INTO stock (company, warehouse, sku)
 SELECT * FROM unnest($1::text[], $2::text[], $3::text[]) AS k (company, warehouse, sku)
 ORDER BY k.company, k.warehouse, k.sku
 ON CONFLICT (company, warehouse, sku) DO NOTHING;
 
 -- name: lock_stock
--- In the order of stock_id, like everybody, so batches that share SKUs queue for the locks instead of deadlocking.
+-- In the order of stock_id, like everybody, so batches that share SKUs queue for the locks instead of deadlocking. All or
+-- nothing: where one is unknown none is locked, because a row that is created later would be locked out of order.
+WITH known AS MATERIALIZED (
+    SELECT s.stock_id
+    FROM unnest($1::text[], $2::text[], $3::text[]) AS k (company, warehouse, sku)
+    JOIN stock s ON s.company = k.company AND s.warehouse = k.warehouse AND s.sku = k.sku
+)
 SELECT s.stock_id, s.company, s.warehouse, s.sku, s.on_hand_micro, s.reserved_micro, s.back_ordered_micro, s.value_minor,
        s.last_quantity_micro, s.last_value_minor, s.valuation_seq, s.layers
-FROM unnest($1::text[], $2::text[], $3::text[]) AS k (company, warehouse, sku)
-JOIN stock s ON s.company = k.company AND s.warehouse = k.warehouse AND s.sku = k.sku
+FROM known JOIN stock s USING (stock_id)
+WHERE (SELECT count(*) FROM known) = cardinality($1::text[])
 ORDER BY s.stock_id
 FOR UPDATE OF s;
 

@@ -1,0 +1,70 @@
+"""The whole service on real Postgres and NATS: streams, permissions, acknowledgements, operations."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+from tieout.contracts.agreement import Digest, DigestRequest, Violations
+from tieout.contracts.event import Envelope, order_id
+from tieout.contracts.finance import CompanyOpened
+from tieout.contracts.inventory import GoodsReturned, GoodsShipped, ListStock, PutWarehouse, StockPage, WarehouseView
+from tieout.contracts.operation import Health, Nothing
+from tieout.devstack.testbed import stream_config
+from tieout.inventory.app import build
+from tieout.inventory.settings import Settings
+from tieout.servicekit import ask
+
+
+async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 10) -> None:
+    async with asyncio.timeout(seconds):
+        while not await condition():  # noqa: ASYNC110 - it asks other processes
+            await asyncio.sleep(0.02)
+
+
+async def test_goods_flow_from_the_orders_stream_to_the_inventory_stream(
+    counter: Any, service_database: Any, operator: Any
+) -> None:
+    made = await service_database("inventory")
+    jetstream = operator.jetstream()
+    for producer in ("gateway", "order", "finance"):
+        await jetstream.add_stream(stream_config(producer))
+    service = build(Settings.from_environment(made.environment))
+    await service.start()
+    try:
+        rule = PutWarehouse("C1", "MAIN", "back_order", "auto")
+        assert (await ask(operator, "rpc.inventory.put_warehouse", rule, WarehouseView)).stock_policy == "back_order"
+        # Everything in the wrong order: orders, a return, the goods, and last the company.
+        for n in range(300):
+            await operator.publish("order.placed.v1", counter.message(counter.placed(str(n), ("A", 2))).body)
+        await operator.publish("order.placed.v1", b'{"no": "envelope"}')
+        await operator.publish("order.returned.v1", counter.message(counter.credit("R1", ("A", 1, "7", 1))).body)
+        await operator.publish("inventory.receive.v1", counter.message(counter.receipt(("A", 600, 6_000))).body)
+        opened = CompanyOpened("C1", "One", "CNY", "Asia/Shanghai")
+        await operator.publish("finance.company_opened.v1", counter.message(opened).body)
+        await operator.flush()
+
+        async def everything_left_and_one_piece_is_back() -> bool:
+            (stock,) = (await ask(operator, "rpc.inventory.stock", ListStock("C1"), StockPage)).stock or (None,)
+            return stock is not None and (stock.on_hand_micro, stock.moves) == (1_000_000, 302)
+
+        await until(everything_left_and_one_piece_is_back)
+
+        async def published() -> bool:
+            subjects = (await jetstream.stream_info("INVENTORY", subjects_filter=">")).state.subjects or {}
+            return subjects.get(GoodsShipped.SUBJECT, 0) >= 300 and subjects.get(GoodsReturned.SUBJECT) == 1
+
+        await until(published)
+        told = await jetstream.get_last_msg("INVENTORY", GoodsShipped.SUBJECT, direct=False)
+        envelope = msgspec.json.decode(told.data, type=Envelope)
+        assert envelope.chainid == str(order_id("C1", "shop", envelope.orderno))
+
+        for measure, book, rows, quantity in ((2, "demand", 300, 600), (4, "shipped_line", 300, 600)):
+            request = DigestRequest(measure, book, 10**6)
+            (total,) = (await ask(operator, "rpc.inventory.digest", request, Digest)).entries
+            assert (total.rows, total.a) == (rows, quantity * 1_000_000)
+        assert (await ask(operator, "rpc.inventory.violations", Nothing(), Violations)).violations == ()
+        health = await ask(operator, "rpc.inventory.health", Nothing(), Health)
+        assert (health.ready, health.dead, health.parked) == (True, 1, 0)
+    finally:
+        await service.stop()
