@@ -32,7 +32,7 @@ class Counter:
     def __init__(self, database: Database) -> None:
         self.database = database
         self.service = build(Settings())
-        self.flows: dict[str, BatchFlow[Any]] = {
+        self.flows: dict[str, BatchFlow] = {
             subject: flow for flow in self.service.flows for subject in flow.hears.subjects
         }
         self.operations = {answer.operation.name: answer for answer in self.service.operations}
@@ -109,16 +109,16 @@ class Counter:
     async def stock(self, sku: str = "A", warehouse: str = "MAIN", company: str = "C1") -> tuple[int, int, int, int]:
         """On hand, reserved, back-ordered (whole pieces), value."""
         found = await self.rows(
-            "SELECT on_hand_micro / 1000000, reserved_micro / 1000000, back_ordered_micro / 1000000, value_minor FROM stock "
-            "WHERE company = $1 AND warehouse = $2 AND sku = $3",
+            "SELECT on_hand_micro / 1000000, reserved_micro / 1000000, back_ordered_micro / 1000000, value_minor "
+            "FROM stock WHERE company = $1 AND warehouse = $2 AND sku = $3",
             company,
             warehouse,
             sku,
         )
-        return found[0] if found else (0, 0, 0, 0)  # type: ignore[return-value]
+        return found[0] if found else (0, 0, 0, 0)
 
     async def parked(self) -> list[tuple[str, str]]:
-        return await self.rows("SELECT durable, reason FROM parked ORDER BY 1, 2")  # type: ignore[return-value]
+        return await self.rows("SELECT durable, reason FROM parked ORDER BY 1, 2")
 
     async def letters(self) -> list[Any]:
         rows = await self.database.pool.fetch("SELECT bodies FROM outbox WHERE stream = 'DEAD' ORDER BY batch")

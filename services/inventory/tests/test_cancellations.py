@@ -44,7 +44,8 @@ async def test_one_batch_may_cancel_an_order_that_another_cancellation_of_it_wou
     await counter.give(*(counter.placed(f"100{n}", ("A", 2)) for n in range(4)))
     await counter.give(counter.cancel("1000"), counter.cancel("1001"), counter.cancel("1003", (1, 1)))
     assert await counter.rows(
-        "SELECT order_no, reserved_micro / 1000000, back_ordered_micro / 1000000 FROM open_line JOIN sales_order USING (order_id) ORDER BY 1"
+        "SELECT order_no, reserved_micro / 1000000, back_ordered_micro / 1000000 "
+        "FROM open_line JOIN sales_order USING (order_id) ORDER BY 1"
     ) == [
         ("1002", 2, 0),
         ("1003", 0, 1),
