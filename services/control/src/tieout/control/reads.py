@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator, Sequence, Set
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import msgspec
 from tieout.contracts.control import (
@@ -33,6 +34,7 @@ statements = sql.load(__file__)
 read_notice = msgspec.json.Decoder(Notice).decode
 
 TRAIL_SERVICES = CORE_SERVICES[:4]
+NO_CHAIN = str(UUID(int=0))
 CHAINS_MAX = 200  # Of all journeys of one number.
 NOTICES_MAX = 2_000
 JOURNEYS_MAX = 20
@@ -47,6 +49,8 @@ async def show_journey(request: JourneyRequest, database: Database, colleagues: 
         rows = await connection.fetch(statements.notices_of_chains, list(wanted), NOTICES_MAX) if wanted else []
     heard = [step for row in rows for step in _steps(row, wanted)]
     groups = journeys.chains_by_journey(heard)
+    if not groups and (refused := await _refused_at_the_gate(request, colleagues)):
+        return Journeys(journeys=(refused,))
     if not groups:
         of_company = f" of company {request.company}" if request.company else ""
         raise Refused(
@@ -62,6 +66,17 @@ async def show_journey(request: JourneyRequest, database: Database, colleagues: 
         for (company, _), chains in sorted(groups.items())[:JOURNEYS_MAX]
     ]
     return Journeys(journeys=tuple(told), unanswered=tuple(sorted(silent)))
+
+
+async def _refused_at_the_gate(request: JourneyRequest, colleagues: Colleagues) -> Journey | None:
+    """A document in quarantine never became a command, so no notice told of it; the gateway knows it by its number."""
+    try:
+        trail = await colleagues.ask("gateway", "trail", TrailRequest(NO_CHAIN, request.order_no), Trail)
+    except Unanswered:
+        return None
+    if not trail.entries:
+        return None
+    return journeys.tell(request.order_no, request.company, NO_CHAIN, (), {"gateway": trail.entries})
 
 
 async def _tell(
