@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tieout.inventory.valuation import FifoStock, Stock, half_up, period_average, value_of_first
+from tieout.inventory.valuation import FifoStock, Stock, half_up, value_of_first
 
 QUANTITY = st.integers(1, 50)
 VALUE = st.integers(0, 5_000)
@@ -99,9 +99,3 @@ def test_what_nobody_knows_a_cost_of_is_worth_nothing() -> None:
 )
 def test_halves_are_rounded_away_from_zero(numerator: int, denominator: int, rounded: int) -> None:
     assert half_up(numerator, denominator) == rounded
-
-
-def test_the_average_of_a_period_values_its_issues_once_it_is_over() -> None:
-    # 10 at 1.00 and 10 at 3.00: the 15 that left cost 2.00 each; 15.00 was taken so far.
-    assert period_average((10, 1000), [(10, 3000)], 15, 1500) == 1500
-    assert period_average((0, 0), [], 0, 0) == 0

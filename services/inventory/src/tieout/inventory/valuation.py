@@ -195,17 +195,3 @@ def value_of_first(quantity: int, issues: Iterable[tuple[int, int]]) -> int:
         if not quantity:
             break
     return total
-
-
-def period_average(opening: tuple[int, int], receipts: Iterable[tuple[int, int]], issued: int, issued_at: int) -> int:
-    """月末一次加权平均: what the issues of a closed month must be revalued by, positive = V falls, cost rises.
-
-    `opening` and `receipts` are (quantity, value); `issued` left during the month at the provisional cost `issued_at`.
-    """
-    quantity, value = opening
-    for received, worth in receipts:
-        quantity += received
-        value += worth
-    if quantity <= 0 or issued > quantity:
-        return 0  # The month ended below zero: its receipts have revalued what was covered.
-    return (value if issued == quantity else half_up(value * issued, quantity)) - issued_at
