@@ -178,6 +178,15 @@ async def test_hundreds_of_differences_are_counted_whole_and_listed_up_to_the_li
     assert len(answer.differences) == 20
 
 
+async def test_a_difference_is_found_among_more_lines_than_fit_into_one_answer(trio: Any) -> None:
+    await trio.ship("1001", "1002", lines=900)
+    await trio.ship("1003", lines=4000)
+    await prove(trio)
+    await trio.by_hand("finance", "DELETE FROM billed_line WHERE order_no = '1003' AND line_no = 3999")
+    answer = await prove(trio)
+    assert [(d.order_no, d.line_no, d.cause) for d in answer.differences] == [("1003", 3999, "differs")]
+
+
 async def test_a_service_that_is_away_leaves_the_question_open_and_is_named(trio: Any) -> None:
     await trio.ship("1001")
     absent = Book("order", "shipped_line", ("order-note-inventory",))

@@ -180,6 +180,7 @@ class RowsRequest(Struct, frozen=True):
     leaves: tuple[int, ...]
     limit: int = 20_000
     version: int = DIGEST_VERSION
+    after: int = -1  # Rows with position > after: the next page, where the last one was truncated.
 
 
 class Row(Struct, frozen=True, array_like=True):

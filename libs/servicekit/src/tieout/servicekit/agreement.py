@@ -66,7 +66,7 @@ class Book:
                    coalesce(({row["order_no"]})::text, '') AS order_no, ({a})::bigint AS a, ({b})::bigint AS b
             FROM unnest($1::bigint[]) l (leaf)
             JOIN {tab} ON {place} >= l.leaf << {LEAF_BITS} AND {place} < (l.leaf + 1) << {LEAF_BITS}
-            WHERE {place} <= $2 AND ({where}) ORDER BY 1, 2 LIMIT $3"""  # noqa: S608
+            WHERE {place} <= $2 AND {place} > $4 AND ({where}) ORDER BY 1, 2 LIMIT $3"""  # noqa: S608
 
 
 class Evidence:
@@ -143,7 +143,7 @@ class Evidence:
             parked = await connection.fetch(
                 statements.parked_positions, stream_of(producer), request.upto, list(request.leaves)
             )
-            found = await connection.fetch(book.rows, list(request.leaves), request.upto, limit + 1)
+            found = await connection.fetch(book.rows, list(request.leaves), request.upto, limit + 1, request.after)
         return Rows(
             tuple(Row(r["position"], r["line"], r["chain"], r["order_no"], r["a"], r["b"]) for r in found[:limit]),
             tuple(row["position"] for row in parked),

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 from tieout.contracts.agreement import (
     LEAF_BITS,
+    Book,
     Digest,
     DigestEntry,
     DigestRequest,
@@ -33,7 +34,8 @@ from tieout.servicekit import Database, sql
 statements = sql.load(__file__)
 read_notice = msgspec.json.Decoder(Notice).decode
 
-ROWS_PER_ANSWER = 4_000  # About 400 KB; a message may have 1 MiB.
+ROWS_PER_ANSWER = 2_500  # 250 KB as a rule; a message may have 1 MiB.
+ROWS_PER_EVENT_MAX = 10_001  # Contracts allow 10,000 lines.
 ROWS_ABOVE_WATERMARK_MAX = 40_000  # Beyond that, a backlog above the watermark is counted and not explained one by one.
 ROWS_BELOW_WATERMARK_MAX = 200_000
 POLL_SECONDS = 0.05
@@ -78,7 +80,7 @@ class Drill:
     ) -> Finding:
         """Totals differ: leaves, then rows, then a cause for every position."""
         leaves = await self._leaves(measure, upto, below, rows_above_max)
-        read, truncated = await self._rows(measure, upto, leaves)
+        read = await self._rows(measure, upto, leaves)
         positions = rules.unequal_positions(read)
         causes, books = await self._causes(measure, positions, read, floors, database)
         counted = {cause: sum(found == cause for found in causes.values()) for cause in _CAUSES}
@@ -86,7 +88,7 @@ class Drill:
         in_flight = counted["in_flight"] + leaves.left_in_flight
         state = rules.state_of(differing=differing, dead=counted["dead"], in_flight=in_flight, parked=counted["parked"])
         notes = []
-        if leaves.left_differing or truncated:
+        if leaves.left_differing:
             notes.append("too much differs to name it all; at least so many events")
         if leaves.left_in_flight:
             notes.append("a long backlog is counted in rows")
@@ -102,7 +104,7 @@ class Drill:
             for difference in rules.line_differences(measure, position, cause, books)
         ]
         told.sort(key=lambda difference: (_CAUSES.index(difference.cause), difference.position, difference.line_no))
-        return Finding(result, tuple(told), followed, not truncated and not leaves.left_differing)
+        return Finding(result, tuple(told), followed, not leaves.left_differing)
 
     async def _leaves(self, measure: Measure, upto: int, below: int, rows_above_max: int) -> Leaves:
         digests = await asyncio.gather(
@@ -119,21 +121,38 @@ class Drill:
         sides = [{entry.leaf: entry for entry in digest.entries} for digest in digests]
         return _choose(rules.differing_leaves(sides), sides, below, rows_above_max)
 
-    async def _rows(self, measure: Measure, upto: int, leaves: Leaves) -> tuple[list[BookRows], bool]:
+    async def _rows(self, measure: Measure, upto: int, leaves: Leaves) -> list[BookRows]:
         portions = rules.leaf_portions(leaves.chosen, leaves.rows, ROWS_PER_ANSWER)
         books = []
-        truncated = False
         for book in measure.books:
             rows: list[Row] = []
             parked: set[int] = set()
             for portion in portions:  # One after the other: a drill must not crowd out the service's own work.
-                request = RowsRequest(measure=measure.number, book=book.name, upto=upto, leaves=portion)
-                answer = await self._colleagues.ask(book.service, "rows", request, Rows)
-                rows += answer.rows
-                parked |= set(answer.parked)
-                truncated |= answer.truncated
+                await self._read(measure, book, upto, portion, rows, parked)
             books.append(BookRows(book, rules.by_position(rows), frozenset(parked)))
-        return books, truncated
+        return books
+
+    async def _read(
+        self, measure: Measure, book: Book, upto: int, leaves: tuple[int, ...], rows: list[Row], parked: set[int]
+    ) -> None:
+        """All rows of some leaves, in pages that end with a whole event."""
+        after, limit = -1, ROWS_PER_ANSWER
+        while True:
+            request = RowsRequest(measure.number, book.name, upto, leaves, limit, after=after)
+            answer = await self._colleagues.ask(book.service, "rows", request, Rows)
+            parked |= set(answer.parked)
+            if not answer.truncated:
+                rows += answer.rows
+                return
+            last = answer.rows[-1].position
+            whole = [row for row in answer.rows if row.position < last]
+            if whole:
+                rows += whole
+                after, limit = whole[-1].position, ROWS_PER_ANSWER
+            elif limit < ROWS_PER_EVENT_MAX:
+                limit = ROWS_PER_EVENT_MAX  # One event alone fills the page.
+            else:
+                raise Unanswered(book.service, f"position {last} has more than {limit} lines in book {book.name}")
 
     async def _causes(
         self,
