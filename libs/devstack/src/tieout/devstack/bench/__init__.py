@@ -1,8 +1,63 @@
-"""Benchmarks: commands that print their floor beside their figure. Never a timed test.
+"""Measure throughput and latency on this machine. Each figure is printed beside its floor.
 
-chain.py    a backlog of raw documents until every voucher is posted and the books agree
-intake.py   requests and documents per second that the gateway acknowledges as committed
-latency.py  placed-to-voucher percentiles in open loop
-floor.py    what the same servers do for chains without the product: the two floors
-load.py     the documents, and the stack that they run on
+  chain     a backlog of raw documents until every voucher is posted and the books agree
+  http      requests and documents per second that the gateway acknowledges as committed
+  latency   placed-to-voucher percentiles at a steady rate
+
+A stack of its own is started in D/bench and removed afterwards. Everything is durable: fsync on, every message synced.
 """
+
+import argparse
+import asyncio
+import sys
+from pathlib import Path
+
+import msgspec
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    what = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
+    chain = what.add_parser("chain", help="orders per second of the whole chain, beside two floors")
+    chain.add_argument("--orders", type=_above_zero, default=12_000, metavar="N", help="default: 12000")
+    chain.add_argument("--no-floors", action="store_true", help="leave the floors out: for profiling")
+    http = what.add_parser("http", help="intake over HTTP: single requests, and bulk")
+    http.add_argument("--requests", type=_above_zero, default=5_000, metavar="N", help="default: 5000")
+    http.add_argument("--documents", type=_above_zero, default=20_000, metavar="N", help="in bulk; default: 20000")
+    latency = what.add_parser("latency", help="placed-to-voucher percentiles in open loop")
+    latency.add_argument("--rate", type=_above_zero, default=500, metavar="R", help="orders/s; default: 500")
+    latency.add_argument("--seconds", type=_above_zero, default=20, metavar="S", help="default: 20")
+    for one in (chain, http, latency):
+        one.add_argument("--json", action="store_true", help="one JSON object instead of a table")
+    parser.set_defaults(what="chain")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    folder: Path = arguments.dir / "bench"
+    if arguments.what == "chain":
+        from tieout.devstack.bench import chain
+
+        report = asyncio.run(chain.measure(folder, arguments.orders, floors=not arguments.no_floors))
+        shown = chain.table(report)
+    elif arguments.what == "http":
+        from tieout.devstack.bench import intake
+
+        taken = asyncio.run(intake.measure(folder, arguments.requests, arguments.documents))
+        report, shown = taken, intake.table(taken)  # type: ignore[assignment]
+    else:
+        from tieout.devstack.bench import latency
+
+        waited = asyncio.run(latency.measure(folder, arguments.rate, arguments.seconds))
+        report, shown = waited, latency.table(waited)  # type: ignore[assignment]
+    if arguments.json:
+        sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
+    else:
+        from rich.console import Console
+
+        Console().print(shown)
+    return 0
+
+
+def _above_zero(text: str) -> int:
+    if not text.isdigit() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above zero")
+    return int(text)

@@ -9,7 +9,7 @@ Two ways to write the same chain, each as three processes with a database each, 
 
 Both post four voucher lines an order, move stock under a lock and fsync every commit.
 
-    python -m tieout.devstack.bench.floor STEP --way idiomatic --orders 2000 --postgres DSN --nats URL
+    python -m tieout.devstack.bench.floor STEP --way idiomatic --orders 2000    (what `measure` starts)
 """
 
 import argparse
@@ -21,7 +21,6 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -251,10 +250,10 @@ async def consume(
         seen += len(messages)
 
 
-async def run_step(step: str, way: str, orders: int, postgres: str, url: str, password: str) -> None:
+async def run_step(step: str, way: str, orders: int, postgres: str, url: str) -> None:
     client = await nats.connect(url, pending_size=64 << 20)
     js = client.jetstream()
-    pool = await asyncpg.create_pool(postgres, database=f"floor_{step}", password=password, min_size=2, max_size=10)
+    pool = await asyncpg.create_pool(postgres, database=f"floor_{step}", min_size=2, max_size=10)
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
@@ -300,12 +299,12 @@ class Floor(Struct):
     cpu_us_per_order: dict[str, float]
 
 
-async def prepare(postgres: str, url: str, password: str) -> None:
-    connection = await asyncpg.connect(postgres, database="postgres", password=password)
+async def prepare(postgres: str, url: str) -> None:
+    connection = await asyncpg.connect(postgres, database="postgres")
     for step in STEPS:
         await connection.execute(f"DROP DATABASE IF EXISTS floor_{step} WITH (FORCE)")
         await connection.execute(f"CREATE DATABASE floor_{step}")
-        own = await asyncpg.connect(postgres, database=f"floor_{step}", password=password)
+        own = await asyncpg.connect(postgres, database=f"floor_{step}")
         await own.execute(TABLES[step])
         await own.close()
     await connection.close()
@@ -324,8 +323,8 @@ async def prepare(postgres: str, url: str, password: str) -> None:
     await client.close()
 
 
-async def clean_up(postgres: str, url: str, password: str) -> None:
-    connection = await asyncpg.connect(postgres, database="postgres", password=password)
+async def clean_up(postgres: str, url: str) -> None:
+    connection = await asyncpg.connect(postgres, database="postgres")
     for step in STEPS:
         await connection.execute(f"DROP DATABASE IF EXISTS floor_{step} WITH (FORCE)")
     await connection.close()
@@ -335,12 +334,14 @@ async def clean_up(postgres: str, url: str, password: str) -> None:
     await client.close()
 
 
-async def measure(way: str, orders: int, postgres: str, url: str, password_file: Path) -> Floor:
-    """Orders per second of one way, from the first order until the last voucher, on empty tables."""
-    password = password_file.read_text().strip()
-    await prepare(postgres, url, password)
+async def measure(way: str, orders: int, postgres: str, url: str) -> Floor:
+    """Orders per second of one way, from the first order until the last voucher, on empty tables.
+
+    Both addresses hold passwords, so they go to the processes by environment, which the process list does not show.
+    """
+    await prepare(postgres, url)
     command = [sys.executable, "-m", "tieout.devstack.bench.floor"]
-    rest = ["--way", way, "--orders", str(orders), "--postgres", postgres, "--password-file", str(password_file)]
+    rest = ["--way", way, "--orders", str(orders)]
     processes: dict[str, asyncio.subprocess.Process] = {}
     try:
         for step in reversed(STEPS):
@@ -350,7 +351,7 @@ async def measure(way: str, orders: int, postgres: str, url: str, password_file:
                 *rest,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
-                env={**os.environ, "TIEOUT_FLOOR_NATS": url},  # It holds a password: not for the process list.
+                env={**os.environ, "TIEOUT_FLOOR_NATS": url, "TIEOUT_FLOOR_POSTGRES": postgres},
             )
         for process in processes.values():
             assert process.stdout is not None
@@ -373,7 +374,7 @@ async def measure(way: str, orders: int, postgres: str, url: str, password_file:
                 process.kill()
                 await process.wait()
     seconds = max(report["ended"] for report in reports.values()) - started
-    await clean_up(postgres, url, password)
+    await clean_up(postgres, url)
     return Floor(
         way=way,
         orders=orders,
@@ -388,21 +389,11 @@ def main() -> None:
     parser.add_argument("step", choices=STEPS)
     parser.add_argument("--way", choices=("idiomatic", "batched"), required=True)
     parser.add_argument("--orders", type=int, required=True)
-    parser.add_argument("--postgres", required=True)
-    parser.add_argument("--password-file", type=Path, required=True)
     given = parser.parse_args()
     import uvloop
 
-    uvloop.run(
-        run_step(
-            given.step,
-            given.way,
-            given.orders,
-            given.postgres,
-            os.environ["TIEOUT_FLOOR_NATS"],
-            given.password_file.read_text().strip(),
-        )
-    )
+    told = os.environ
+    uvloop.run(run_step(given.step, given.way, given.orders, told["TIEOUT_FLOOR_POSTGRES"], told["TIEOUT_FLOOR_NATS"]))
 
 
 if __name__ == "__main__":
