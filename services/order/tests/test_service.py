@@ -30,6 +30,12 @@ async def test_orders_flow_from_the_gateways_stream_to_the_order_stream(desk, se
         for n in range(300):
             await operator.publish("order.submit.v1", desk.message(desk.submit(number=str(n))).body)
         await operator.publish("order.submit.v1", b'{"no": "envelope"}')
+        await operator.flush()
+
+        async def placed():
+            return await service.database.pool.fetchval("SELECT count(*) FROM order_header") == 300
+
+        await until(placed)
         await operator.publish("inventory.shipped.v1", desk.message(desk.shipped((1, 0, 3), number="7")).body)
         await operator.publish("finance.settled.v1", desk.message(desk.paid(("7", 339))).body)
         await operator.flush()

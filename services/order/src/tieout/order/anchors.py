@@ -21,15 +21,14 @@ class Anchor(Struct, gc=False):
 
 
 async def claim(tx: Transaction, ids: Collection[UUID]) -> dict[UUID, Anchor]:
-    """Locks these ids, making those that nobody has named before."""
+    """Locks these ids, making those that nobody has named before.
+
+    Always in this order, in every flow: first make, then lock, each sorted. Who makes waits only for others who make,
+    who locks only for others who lock; so nobody waits in a circle. Locking first and making what was missing would.
+    """
     ordered = sorted(ids)
     await tx.execute(statements.claim, ordered)
-    return await lock(tx, ordered)
-
-
-async def lock(tx: Transaction, ids: Collection[UUID]) -> dict[UUID, Anchor]:
-    """Locks those of these ids that exist."""
-    rows = await tx.fetch(statements.lock, sorted(ids))
+    rows = await tx.fetch(statements.lock, ordered)
     return {id: Anchor(id, position, awaited) for id, position, awaited in rows}
 
 

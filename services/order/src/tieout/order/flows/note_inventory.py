@@ -103,10 +103,7 @@ def _partner(event: Noted) -> UUID:
 async def _hold(tx: Transaction, batch: list[Received[Any]]) -> dict[UUID, Anchor]:
     ids = {_partner(received.data) for received in batch}
     ids.update(received.data.cancel_id for received in batch if type(received.data) is CancelDecided)
-    held = await anchors.lock(tx, ids)
-    if len(held) < len(ids):  # Only after a loss on our side: inventory knows every one of them from us.
-        held.update(await anchors.claim(tx, ids - held.keys()))
-    return held
+    return await anchors.claim(tx, ids)
 
 
 async def _noted(tx: Transaction, batch: list[Received[Any]]) -> set[int]:

@@ -3,12 +3,10 @@
 Money is finance's business; the order only notes what was applied to it, so that it can tell when nothing is owed.
 """
 
-from uuid import UUID
-
 from tieout.contracts.finance import OrdersSettled
 from tieout.order import anchors, completion
-from tieout.order.anchors import Anchor, Waiting
-from tieout.servicekit import Database, Received, Transaction, batch_flow, sql
+from tieout.order.anchors import Waiting
+from tieout.servicekit import Database, Received, batch_flow, sql
 
 statements = sql.load(__file__)
 
@@ -18,7 +16,7 @@ COLUMNS = ("position", "order_position", "amount_minor", "line_no", "cause", "do
 @batch_flow("order-note-settlements", OrdersSettled, size=500)
 async def note_settlements(batch: list[Received[OrdersSettled]], database: Database) -> None:
     async with database.transaction() as tx:
-        held = await _hold(tx, {item.order_id for received in batch for item in received.data.items})
+        held = await anchors.claim(tx, {item.order_id for received in batch for item in received.data.items})
         noted = {row[0] for row in await tx.fetch(statements.noted, [received.position for received in batch])}
         waiting = Waiting()
         rows: list[tuple[int, int, int, int, str, str]] = []
@@ -41,10 +39,3 @@ async def note_settlements(batch: list[Received[OrdersSettled]], database: Datab
             await tx.copy("settlement", columns=COLUMNS, records=rows)
         await completion.complete(tx, touched)
         await waiting.save(tx)
-
-
-async def _hold(tx: Transaction, ids: set[UUID]) -> dict[UUID, Anchor]:
-    held = await anchors.lock(tx, ids)
-    if len(held) < len(ids):  # Only after a loss on our side: finance knows every one of them from us.
-        held.update(await anchors.claim(tx, ids - held.keys()))
-    return held
