@@ -23,14 +23,14 @@ from typing import Any, cast
 import msgspec
 import structlog
 from faststream import AckPolicy
-from faststream.nats import JStream, NatsBroker, PullSub
+from faststream.nats import JStream, PullSub
 from faststream.nats.subscriber.usecases import BatchPullStreamSubscriber
 from msgspec import Struct
-from nats.aio.msg import Msg
 from nats.js.api import AckPolicy as Acks
 from nats.js.api import ConsumerConfig
 from nats.js.errors import NotFoundError
 from tieout.contracts.streams import FLOW, Hears
+from tieout.servicekit.connection import Message, QuickBroker, QuickClient
 from tieout.servicekit.database import RETRY_SECONDS, Database
 from tieout.servicekit.errors import UNREADABLE, Cause, Misconfigured, Unprocessable, cause_of
 from tieout.servicekit.intake import Intake
@@ -105,7 +105,7 @@ class Outcome(Struct, frozen=True):
     unforeseen: bool
 
 
-class Batch(list[Msg]):
+class Batch(list[Message]):
     """FastStream's raw message for us: the messages, with what they were decoded to beside them."""
 
     received: list[Received[Any]]
@@ -132,7 +132,7 @@ class FlowSubscriber(BatchPullStreamSubscriber):
         self.one_at_a_time = asyncio.Lock()  # Parked messages run between batches, not beside them.
         self.idle = asyncio.Event()
         self.intake = Intake(
-            self.connection,
+            cast("QuickClient", self.connection),
             flow.hears.stream,
             flow.durable,
             size=flow.size,
@@ -196,11 +196,11 @@ class FlowSubscriber(BatchPullStreamSubscriber):
 
     # ------------------------------------------------------------------ one batch
 
-    async def settle(self, messages: Sequence[Msg]) -> None:
+    async def settle(self, messages: Sequence[Message]) -> None:
         """Decode each message alone, give up the unreadable ones, run the others."""
         batch = Batch()
         batch.received = []
-        broken: list[tuple[Msg, Exception]] = []
+        broken: list[tuple[Message, Exception]] = []
         read = self.reader.read
         durable = self.flow.durable
         for message in messages:
@@ -229,7 +229,7 @@ class FlowSubscriber(BatchPullStreamSubscriber):
         if batch:
             await self._work(batch)
 
-    async def _bury_broken(self, broken: Sequence[tuple[Msg, Exception]]) -> None:
+    async def _bury_broken(self, broken: Sequence[tuple[Message, Exception]]) -> None:
         async with self.database.transaction() as tx:
             for message, error in broken:
                 came = delivery(message.reply)
@@ -456,7 +456,7 @@ class FlowSubscriber(BatchPullStreamSubscriber):
         return found
 
 
-def subscribe(broker: NatsBroker, flow: BatchFlow, database: Database) -> FlowSubscriber:
+def subscribe(broker: QuickBroker, flow: BatchFlow, database: Database) -> FlowSubscriber:
     """Let FastStream build its subscriber, then change what feeds it."""
     subscriber = broker.subscriber(
         flow.hears.subjects[0],

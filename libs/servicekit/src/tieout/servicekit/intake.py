@@ -11,10 +11,10 @@ import time
 from collections.abc import Awaitable, Callable
 
 import structlog
-from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.js.errors import NotFoundError
+from tieout.servicekit.connection import Message, QuickClient
 from tieout.servicekit.wire import acknowledge
 
 log = structlog.get_logger(__name__)
@@ -28,7 +28,7 @@ EXTEND_SECONDS = 8.0  # Messages held longer than this ask the broker for more t
 class Intake:
     def __init__(
         self,
-        connection: Client,
+        connection: QuickClient,
         stream: str,
         durable: str,
         *,
@@ -44,9 +44,9 @@ class Intake:
         self._window = 2 * size
         self._ensure = ensure
         self._api = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{durable}"
-        self._queue: collections.deque[Msg] = collections.deque()
+        self._queue: collections.deque[Message] = collections.deque()
         self._held_bytes = 0
-        self._in_hand: list[Msg] = []  # Given out, not yet settled.
+        self._in_hand: list[Message] = []  # Given out, not yet settled.
         self._arrived = asyncio.Event()
         self._owed = 0  # Messages that the broker may still send for our requests.
         self.closing = asyncio.Event()
@@ -62,8 +62,9 @@ class Intake:
         self._inbox = self._nats.new_inbox()
         # Without limits: nats-py's defaults drop messages; ours is what we ask for.
         self._subscription = await self._nats.subscribe(
-            self._inbox, cb=self._receive, pending_msgs_limit=0, pending_bytes_limit=0
+            self._inbox, cb=self._told, pending_msgs_limit=0, pending_bytes_limit=0
         )
+        self._nats.deliver[self._subscription._id] = self._deliver
         self._extender = asyncio.create_task(self._extend())
         self.again()
         return self._subscription
@@ -77,15 +78,17 @@ class Intake:
         request = b'{"batch":%d,"max_bytes":%d,"expires":%d}' % (number, HELD_BYTES_MAX, EXPIRES_SECONDS * 1e9)
         await self._nats.publish(self._api, request, self._inbox)
 
-    async def _receive(self, message: Msg) -> None:
+    def _deliver(self, message: Message) -> None:
+        """In the connection's read loop, message by message."""
+        self._heard = self._arrival = time.monotonic()
+        self._owed -= 1
+        self._held_bytes += len(message.data)
+        self._queue.append(message)
+        self._arrived.set()
+
+    async def _told(self, message: Msg) -> None:
+        """What the broker says about our request."""
         self._heard = time.monotonic()
-        if message.reply and message.reply.startswith("$JS.ACK"):
-            self._arrival = self._heard
-            self._owed -= 1
-            self._held_bytes += len(message.data)
-            self._queue.append(message)
-            self._arrived.set()
-            return
         headers = message.headers or {}
         status = headers.get("Status")
         if status == "100":
@@ -120,7 +123,7 @@ class Intake:
             await asyncio.sleep(pause)
             pause = min(pause * 2, 1.0)
 
-    async def take(self) -> list[Msg]:
+    async def take(self) -> list[Message]:
         """The next batch, whose messages count as in hand until `settled`; [] once closed and empty."""
         while True:
             while not self._queue:
@@ -171,6 +174,7 @@ class Intake:
         if self._subscription is not None:
             with contextlib.suppress(Exception):
                 await self._subscription.drain()  # type: ignore[no-untyped-call]
+            self._nats.deliver.pop(self._subscription._id, None)
         self._closed = True
         self._arrived.set()
 
