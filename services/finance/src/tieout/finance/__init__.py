@@ -1,0 +1,1 @@
+"""See services/finance/README.md."""

@@ -1,0 +1,36 @@
+"""The only file that knows everything: which flows and operations make the finance service."""
+
+from tieout.finance import reads
+from tieout.finance.flows.apply_payments import apply_payments
+from tieout.finance.flows.bill_shipments import bill_shipments
+from tieout.finance.flows.close_period import close_period
+from tieout.finance.flows.credit_returns import credit_returns
+from tieout.finance.flows.note_orders import note_orders
+from tieout.finance.flows.pay_refunds import pay_refunds
+from tieout.finance.flows.post_stock import post_stock
+from tieout.finance.flows.put_company import put_company
+from tieout.finance.settings import Settings
+from tieout.servicekit import Service, sql
+
+
+def build(settings: Settings) -> Service:
+    return Service(
+        "finance",
+        settings,
+        migrations=sql.folder(__file__, "migrations"),
+        flows=(note_orders, bill_shipments, credit_returns, post_stock, apply_payments, pay_refunds),
+        operations=(
+            put_company,
+            close_period,
+            reads.list_companies,
+            reads.show_chart,
+            reads.list_vouchers,
+            reads.show_voucher,
+            reads.show_trial_balance,
+            reads.list_receivables,
+            reads.show_outcomes,
+            reads.show_turnovers,
+        ),
+        trail=reads.trail,
+        violations=sql.load_file(__file__, "violations.sql"),
+    )

@@ -1,0 +1,261 @@
+"""Payments and refunds: submitted once, booked on the open items of their orders, posted as one voucher each."""
+
+from collections.abc import Sequence
+from datetime import date
+from uuid import UUID
+
+from msgspec import Struct
+from tieout.contracts.event import document_id
+from tieout.contracts.finance import DocumentSettled, SubmitPayment, SubmitRefund
+from tieout.finance import ledger, money, open_items
+from tieout.finance.domain import payment
+from tieout.finance.domain.open_item import customer_item
+from tieout.finance.domain.periods import Posting
+from tieout.finance.domain.voucher import Company, Draft, level, move_money
+from tieout.servicekit import Database, Received, Transaction, sql
+
+statements = sql.load(__file__)
+
+Document = SubmitPayment | SubmitRefund
+Submitted = Received[SubmitPayment] | Received[SubmitRefund]
+
+DOCUMENT_COLUMNS = (
+    *("document_id", "kind", "intake_id", "amount_minor", "fee_minor", "position", "cause_position", "business_date"),
+    *("posting_date", "company", "source", "number", "version", "fingerprint", "currency", "customer", "method"),
+)
+SUBMISSION_COLUMNS = (
+    *("intake_id", "document_id", "outcome", "reason", "detail", "kind", "company", "source", "number"),
+    *("amount_minor", "currency", "business_date"),
+)
+PART_COLUMNS = ("document_id", "item_id", "amount_minor", "currency")
+
+
+class Booked(Struct):
+    received: Submitted
+    document_id: UUID
+    when: Posting
+    draft: Draft
+    settlement: money.Settlement
+    shares: dict[UUID, int]
+
+
+class Told(Struct):
+    """A document that changed nothing."""
+
+    received: Submitted
+    document_id: UUID
+    outcome: str  # duplicate or conflict
+    reason: str = ""
+    detail: str = ""
+
+
+def kind_of(event: Document) -> str:
+    return "payment" if isinstance(event, SubmitPayment) else "refund"
+
+
+def amount_of(event: Document) -> int:
+    return event.received_minor if isinstance(event, SubmitPayment) else event.paid_minor
+
+
+def id_of(event: Document) -> UUID:
+    return document_id(kind_of(event), event.company, event.source, event.number)
+
+
+async def book(batch: Sequence[Submitted], database: Database) -> None:
+    """One transaction for a batch of payments or of refunds."""
+    async with database.transaction() as tx:
+        companies = await ledger.lock_companies(tx, batch)
+        here = [received for received in batch if received.data.company in companies]
+        ids = sorted({id_of(received.data) for received in here})
+        await tx.execute(statements.hold_documents, ids)
+        seen = {row[0] for row in await tx.fetch(statements.submitted, [one.data.intake_id for one in here])}
+        known = {row[0]: (row[1], row[2]) for row in await tx.fetch(statements.documents, ids)}
+        told: list[Told] = []
+        fresh: list[Submitted] = []
+        for received in here:
+            event = received.data
+            if event.intake_id in seen:
+                continue  # The same command again.
+            seen.add(event.intake_id)
+            identity = id_of(event)
+            before = known.get(identity)
+            if before is None:
+                if isinstance(event, SubmitPayment) and (fault := payment.too_much(event)):
+                    told.append(Told(received, identity, "conflict", "allocations", fault))
+                    continue
+                known[identity] = (event.version, event.fingerprint)
+                fresh.append(received)
+            elif before[1] == event.fingerprint:
+                told.append(Told(received, identity, "duplicate"))
+            else:
+                detail = f"Version {before[0]} is booked with other content. Send a correction under its own number."
+                told.append(Told(received, identity, "conflict", "other_content", detail))
+        await _book(tx, fresh, told, companies)
+
+
+async def _book(tx: Transaction, fresh: list[Submitted], told: list[Told], companies: dict[str, Company]) -> None:
+    wanted = {item.key: item for received in fresh for item in payment.items_of(received.data)}
+    items = await open_items.lock(tx, wanted)
+    due: dict[UUID, date] = {}
+    if items:
+        due = {row[0]: row[1] for row in await tx.fetch(statements.due_dates, [key[0] for key in items])}
+    calendar = ledger.Calendar()
+    booked = [decide(received, items, due, companies[received.data.company], calendar) for received in fresh]
+
+    settlements = [one.settlement for one in booked if one.settlement.items]
+    positions = iter(await tx.positions(len(booked) + len(settlements) + len(told)))
+    for one in booked:
+        one.draft.position = next(positions)
+    for settlement in settlements:
+        settlement.position = next(positions)
+    await open_items.save(tx, items.values())
+    if booked:
+        await tx.copy("money_document", columns=DOCUMENT_COLUMNS, records=[document_row(one) for one in booked])
+        parts = [
+            (
+                one.document_id,
+                item_id,
+                amount if kind_of(one.received.data) == "payment" else -amount,
+                one.draft.currency,
+            )
+            for one in booked
+            for item_id, amount in one.shares.items()
+        ]
+        await tx.copy("money_part", columns=PART_COLUMNS, records=parts)
+    submissions = [submission_row(Told(one.received, one.document_id, "accepted")) for one in booked]
+    submissions += [submission_row(one) for one in told]
+    if submissions:
+        await tx.copy("money_submission", columns=SUBMISSION_COLUMNS, records=submissions)
+    await ledger.post(tx, [one.draft for one in booked])
+    ledger.announce_vouchers(tx, [(one.draft, one.received) for one in booked])
+    await money.write_settlements(tx, settlements)
+    for changed_nothing in told:
+        announce_told(tx, changed_nothing, next(positions))
+
+
+def decide(
+    received: Submitted, items: open_items.Items, due: dict[UUID, date], company: Company, calendar: ledger.Calendar
+) -> Booked:
+    """Raise received or refunded of each item, let the balances follow, and draft the voucher that says so."""
+    event = received.data
+    identity = id_of(event)
+    mine = {item.item_id: items[item.key] for item in payment.items_of(event)}
+    unlinked = customer_item(event.company, event.customer)
+    refund = isinstance(event, SubmitRefund)
+    if isinstance(event, SubmitRefund):
+        shares = {next(iter(mine)): event.paid_minor}
+    else:
+        shares = payment.allocate(event, mine, due, unlinked)
+    orders = [mine[item_id] for item_id in shares if mine[item_id].of_order]
+    chain = orders[0].item_id if len(orders) == 1 else identity
+    order_no = orders[0].order_no if len(orders) == 1 else ""
+    when = calendar.posting(company, event.business_date)
+    draft = Draft(
+        company,
+        "",
+        when.period,
+        when.day,
+        when.deferred_from,
+        event.business_date,
+        chain,
+        identity,
+        event.number,
+        order_no,
+        event.customer,
+        event.currency,
+        "gateway",
+        received.position,
+        kind="payment" if refund else "receipt",
+        lines=[],
+    )
+    settlement = money.Settlement(
+        identity,
+        event.number,
+        event.company,
+        event.currency,
+        "refund" if refund else "payment",
+        when.day,
+        received,
+        [],
+    )
+    payment.money_lines(draft, event)
+    for item_id, amount in shares.items():
+        item = mine[item_id]
+        if item.rate_micro is None:
+            item.rate_micro = event.rate_micro
+        before = money.Before.of(item, company.currency)
+        settled = item.settled
+        if refund:
+            item.refunded += amount
+        else:
+            item.received += amount
+        item.settle()
+        move_money(draft, item, before.held, before.functional)
+        settlement.add(item, settled)
+    level(draft)
+    draft.template = payment.template_of(draft, refund)
+    return Booked(received, identity, when, draft, settlement, shares)
+
+
+def document_row(one: Booked) -> tuple[object, ...]:
+    event = one.received.data
+    return (
+        one.document_id,
+        kind_of(event),
+        event.intake_id,
+        amount_of(event),
+        event.fee_minor,
+        one.draft.position,
+        one.received.position,
+        event.business_date,
+        one.when.day,
+        event.company,
+        event.source,
+        event.number,
+        event.version,
+        event.fingerprint,
+        event.currency,
+        event.customer,
+        event.method,
+    )
+
+
+def submission_row(one: Told) -> tuple[object, ...]:
+    event = one.received.data
+    return (
+        event.intake_id,
+        one.document_id,
+        one.outcome,
+        one.reason,
+        one.detail,
+        kind_of(event),
+        event.company,
+        event.source,
+        event.number,
+        amount_of(event),
+        event.currency,
+        event.business_date,
+    )
+
+
+def announce_told(tx: Transaction, one: Told, position: int) -> None:
+    event = one.received.data
+    tx.announce(
+        DocumentSettled(
+            intake_id=event.intake_id,
+            document_id=one.document_id,
+            company=event.company,
+            source=event.source,
+            number=event.number,
+            kind="payment" if isinstance(event, SubmitPayment) else "refund",
+            outcome="duplicate" if one.outcome == "duplicate" else "conflict",
+            reason=one.reason,
+            detail=one.detail,
+        ),
+        position=position,
+        key=(event.intake_id,),
+        chain=one.document_id,
+        order_no=event.number,
+        company=event.company,
+        cause=one.received,
+    )

@@ -1,0 +1,1 @@
+"""The rules of the ledger: no I/O, no clock, no logging. One file per aggregate."""

@@ -1,0 +1,115 @@
+"""Bills a shipment: what each line is worth, and the voucher T01 (with T12, T13, T22 for services and free goods)."""
+
+from typing import NamedTuple
+from uuid import UUID
+
+from tieout.contracts.inventory import GoodsShipped
+from tieout.finance.domain.amounts import convert, part
+from tieout.finance.domain.open_item import OpenItem
+from tieout.finance.domain.periods import Posting
+from tieout.finance.domain.voucher import Company, Draft
+
+# quantity, value, net, tax, chain, line number, kind, account class, starts, document number: posted_line's columns.
+PostedLine = tuple[int, int, int, int, UUID, int, str, str, bool, str]
+
+
+class Bill(NamedTuple):
+    gross: int  # Net and tax, in the order's currency.
+    draft: Draft | None  # None: worth nothing in amount and in cost, so no voucher and no number.
+    lines: list[PostedLine]
+
+
+def faulty_line(event: GoodsShipped) -> str:
+    """A sentence about the first line whose part is impossible; "" where all is well."""
+    for line in event.lines:
+        if not 0 <= line.from_micro < line.to_micro <= line.ordered_micro:
+            return f"line {line.line_no}: part {line.from_micro} to {line.to_micro} of {line.ordered_micro}"
+    return ""
+
+
+def bill(event: GoodsShipped, position: int, item: OpenItem, company: Company, when: Posting) -> Bill:
+    """Adds to `item.billed`. Cost is posted exactly as inventory announced it; nobody computes it again.
+
+    One voucher line per account, because an order of forty lines is still one sale to the ledger; the lines themselves
+    are the subledger.
+    """
+    revenue: dict[str, int] = {}
+    cost: dict[str, int] = {}
+    tax_total = stock = gross = 0
+    lines: list[PostedLine] = []
+    chain, number = event.order_id, event.order_no
+    for line in event.lines:
+        start, end, whole, net, tax = line.from_micro, line.to_micro, line.ordered_micro, line.net_minor, line.tax_minor
+        if start or end != whole:
+            net = part(net, start, end, whole)
+            tax = part(tax, start, end, whole)
+        if net:
+            revenue[line.account] = revenue.get(line.account, 0) + net
+        if line.cost_minor:
+            cost[line.cost_account] = cost.get(line.cost_account, 0) + line.cost_minor
+            stock += line.cost_minor
+        tax_total += tax
+        gross += net + tax
+        lines.append(
+            (
+                start - end,
+                -line.cost_minor,
+                net,
+                tax,
+                chain,
+                line.line_no,
+                "shipped" if line.kind == "goods" else "service",
+                line.account,
+                start == 0,
+                number,
+            )
+        )
+
+    currency, functional = event.currency, company.currency
+    before = 0 if currency == functional else item.functional(functional)[0]
+    item.billed += gross
+    if not gross and not cost and not revenue:
+        return Bill(gross, None, lines)
+    draft = Draft(
+        company,
+        "T01",
+        when.period,
+        when.day,
+        when.deferred_from,
+        event.business_date,
+        chain,
+        event.shipment_id,
+        number,
+        number,
+        event.customer,
+        currency,
+        "inventory",
+        position,
+        lines=[],
+    )
+    tax_role = "output_tax" if company.tax_point == "goods_issue" else "output_tax_pending"
+    if currency == functional:
+        draft.debit("receivable", gross, gross, currency, item.item_id)
+        for account, amount in revenue.items():
+            draft.credit("line:" + account, amount, amount, currency)
+        draft.credit(tax_role, tax_total, tax_total, currency)
+    else:
+        receivable = before - item.functional(functional)[0]
+        _bill_foreign(draft, item, gross, receivable, revenue, tax_role, tax_total)
+    for account, amount in cost.items():
+        draft.debit(account, amount, amount, event.cost_currency)
+    draft.credit("stock", stock, stock, event.cost_currency)
+    return Bill(gross, draft, lines)
+
+
+def _bill_foreign(
+    draft: Draft, item: OpenItem, gross: int, receivable: int, revenue: dict[str, int], tax_role: str, tax: int
+) -> None:
+    """Parts are converted one by one, the first one takes what rounding leaves of the receivable."""
+    currency, functional, rate = item.currency, draft.company.currency, item.rate_micro or 1_000_000
+    draft.debit("receivable", gross, receivable, currency, item.item_id)
+    roles = [*(("line:" + account, amount) for account, amount in revenue.items()), (tax_role, tax)]
+    booked = [convert(amount, rate, currency, functional) for _, amount in roles]
+    booked[0] += receivable - sum(booked)
+    for (role, amount), value in zip(roles, booked, strict=True):
+        draft.credit(role, amount, value, currency)

@@ -1,0 +1,112 @@
+"""Which order gets how much of a payment, and the lines that a payment or a refund posts besides the open items."""
+
+from collections.abc import Mapping
+from datetime import date
+from uuid import UUID
+
+from tieout.contracts.event import order_id
+from tieout.contracts.finance import SubmitPayment, SubmitRefund
+from tieout.finance.domain.amounts import convert
+from tieout.finance.domain.open_item import OpenItem, customer_item
+from tieout.finance.domain.voucher import Draft
+
+FAR = date.max
+
+
+def items_of(event: SubmitPayment | SubmitRefund) -> list[OpenItem]:
+    """The open items that a document may touch, as they are described if nobody has named them before."""
+    if isinstance(event, SubmitPayment):
+        orders = [(allocation.order_source, allocation.order_number) for allocation in event.allocations]
+        own = True  # What the orders leave.
+    else:
+        orders = [(event.order_source or event.source, event.order_number)] if event.order_number else []
+        own = not orders
+    found = [
+        OpenItem(
+            order_id(event.company, source, number),
+            event.currency,
+            event.company,
+            event.customer,
+            source,
+            number,
+            True,
+            rate_micro=event.rate_micro,
+        )
+        for source, number in dict.fromkeys(orders)
+    ]
+    if own:
+        item_id = customer_item(event.company, event.customer)
+        found.append(
+            OpenItem(item_id, event.currency, event.company, event.customer, "", "", False, rate_micro=event.rate_micro)
+        )
+    return found
+
+
+def too_much(event: SubmitPayment) -> str:
+    """A sentence where the allocations exceed the payment; "" otherwise."""
+    named = sum(allocation.amount_minor or 0 for allocation in event.allocations)
+    if named > event.received_minor:
+        return f"Allocations of {named} exceed the payment of {event.received_minor}. Correct one of them."
+    negative = next((a for a in event.allocations if a.amount_minor is not None and a.amount_minor < 0), None)
+    return f"The allocation for order {negative.order_number} is negative. Send a refund." if negative else ""
+
+
+def allocate(
+    event: SubmitPayment, items: Mapping[UUID, OpenItem], due: Mapping[UUID, date], unlinked: UUID
+) -> dict[UUID, int]:
+    """Amount per open item; the sum is the payment.
+
+    Named amounts first, as they are named: what an order does not need is held for it as unapplied cash. Orders named
+    without an amount get what they still cost, oldest due date first; the last unknown one keeps all that is left, as
+    nobody can say yet what it will cost. Money that no order is named for belongs to the customer.
+    """
+    left = event.received_minor
+    shares: dict[UUID, int] = {}
+    open_ended: list[UUID] = []
+    for allocation in event.allocations:
+        item_id = order_id(event.company, allocation.order_source, allocation.order_number)
+        if allocation.amount_minor is None:
+            open_ended.append(item_id)
+            continue
+        shares[item_id] = shares.get(item_id, 0) + allocation.amount_minor
+        left -= allocation.amount_minor
+    open_ended = list(dict.fromkeys(open_ended))
+    unknown = [item_id for item_id in open_ended if items[item_id].order_net is None and not items[item_id].billed]
+    for item_id in sorted(open_ended, key=lambda one: (due.get(one, FAR), str(one))):
+        if item_id in unknown:
+            continue
+        amount = min(left, max(items[item_id].expected - shares.get(item_id, 0), 0))
+        shares[item_id] = shares.get(item_id, 0) + amount
+        left -= amount
+    rest = unknown[-1] if unknown else unlinked
+    shares[rest] = shares.get(rest, 0) + left
+    return {item_id: amount for item_id, amount in shares.items() if amount}
+
+
+def template_of(draft: Draft, refund: bool) -> str:
+    """T08 refund, T11 deposit, T10 in excess, T09 the rest: by where the money went."""
+    roles = {line[6] for line in draft.lines}
+    if refund:
+        return "T08"
+    if "unapplied" in roles:
+        return "T10"
+    return "T11" if "deposit" in roles else "T09"
+
+
+def money_lines(draft: Draft, event: SubmitPayment | SubmitRefund) -> None:
+    """Bank or provider, and the fee. A payment's fee was withheld from it; a refund's fee was paid beside it."""
+    functional = draft.company.currency
+    cash_role = "bank" if event.method == "bank" else f"wallet:{event.method}"
+    fee_role = "bank_fee" if event.method == "bank" else "platform_fee"
+    fee = event.fee_minor
+    fee_booked = convert(fee, event.rate_micro, event.currency, functional)
+    if isinstance(event, SubmitPayment):
+        amount = event.received_minor
+        booked = convert(amount, event.rate_micro, event.currency, functional)
+        draft.debit(cash_role, amount - fee, booked - fee_booked, event.currency)
+        draft.debit(fee_role, fee, fee_booked, event.currency)
+    else:
+        amount = event.paid_minor
+        booked = convert(amount, event.rate_micro, event.currency, functional)
+        draft.debit(fee_role, fee, fee_booked, event.currency)
+        draft.credit(cash_role, amount + fee, booked + fee_booked, event.currency)

@@ -1,0 +1,30 @@
+"""Which posting period a fact belongs to. Everything up to `closed_through` is closed, all after it is open."""
+
+from datetime import date
+from typing import NamedTuple
+
+
+class Posting(NamedTuple):
+    period: str  # 2026-11
+    day: date  # The posting date: the business date, or the first day of a later period.
+    deferred_from: str  # The period it belonged to by its business date; "" where that one is open.
+
+
+def period_of(day: date) -> str:
+    return f"{day.year:04d}-{day.month:02d}"
+
+
+def next_period(period: str) -> str:
+    year, month = int(period[:4]), int(period[5:])
+    return f"{year + month // 12:04d}-{month % 12 + 1:02d}"
+
+
+def posting(business_date: date, closed_through: str, stamped: str = "") -> Posting:
+    """The business date's period, or the one that inventory stamped, or the first open one: the latest of them."""
+    own = period_of(business_date)
+    period = max(own, stamped)
+    if period <= closed_through:
+        period = next_period(closed_through)
+    if period == own:
+        return Posting(own, business_date, "")
+    return Posting(period, date(int(period[:4]), int(period[5:]), 1), own)

@@ -1,0 +1,116 @@
+"""Vouchers as drafts: lines with account, side, amount; the ledger numbers and posts them.
+
+The templates T01 ... are those of the chart's documentation; a red line keeps side and account with a negative amount.
+"""
+
+from datetime import date
+from uuid import UUID
+
+from msgspec import Struct
+from tieout.finance.domain.open_item import HELD_ROLES, OpenItem
+
+VERSION = 1  # Of the templates; with the template it is the preparer of an automatic voucher.
+
+DEBIT, CREDIT = b"D", b"C"
+
+# amount, functional amount, open item, line number, side, account, role, currency: the columns of voucher_line.
+Line = tuple[int, int, UUID | None, int, bytes, str, str, str]
+
+
+class Company(Struct, frozen=True):
+    """What a posting needs to know of its company."""
+
+    company: str
+    currency: str
+    tax_point: str
+    voucher_words: str
+    closed_through: str
+    accounts: dict[str, str]  # By role.
+
+    def account(self, role: str) -> str:
+        """Providers of payments may have an account of their own: role wallet:stripe, else wallet."""
+        return self.accounts.get(role) or self.accounts[role.partition(":")[0]]
+
+    def word(self, kind: str) -> str:
+        return {"receipt": "收", "payment": "付"}.get(kind, "转") if self.voucher_words == "three" else "记"
+
+
+class Draft(Struct, gc=False):
+    company: Company
+    template: str
+    period: str
+    posting_date: date
+    deferred_from: str
+    business_date: date
+    chain_id: UUID
+    document_id: UUID
+    document_no: str
+    order_no: str
+    customer: str
+    currency: str
+    cause: str  # Producer of the event it is posted for.
+    cause_position: int
+    kind: str = "transfer"  # receipt, payment or transfer: the word, where there are three.
+    lines: list[Line] = []
+    position: int = 0  # Of the event that announces it.
+    number: int = 0
+
+    def debit(self, role: str, amount: int, functional: int, currency: str, item_id: UUID | None = None) -> None:
+        self.put(DEBIT, role, amount, functional, currency, item_id)
+
+    def credit(self, role: str, amount: int, functional: int, currency: str, item_id: UUID | None = None) -> None:
+        self.put(CREDIT, role, amount, functional, currency, item_id)
+
+    def put(self, side: bytes, role: str, amount: int, functional: int, currency: str, item_id: UUID | None) -> None:
+        if amount or functional:
+            lines = self.lines
+            lines.append(
+                (amount, functional, item_id, len(lines) + 1, side, self.company.account(role), role, currency)
+            )
+
+    @property
+    def word(self) -> str:
+        return self.company.word(self.kind)
+
+    @property
+    def voucher_no(self) -> str:
+        return f"{self.word}-{self.period}-{self.number:06d}"
+
+    @property
+    def total_functional(self) -> int:
+        """Sum of the debits in the company's currency."""
+        return sum([line[1] for line in self.lines if line[4] == DEBIT])
+
+    @property
+    def total(self) -> int:
+        """Sum of the debits in the document's own currency."""
+        return sum([line[0] for line in self.lines if line[4] == DEBIT and line[7] == self.currency])
+
+
+def move_money(
+    draft: Draft, item: OpenItem, before: tuple[int, ...], functional_before: tuple[int, ...] | None
+) -> None:
+    """Lines for what `OpenItem.settle` moved: a balance that grew is credited, one that shrank is debited.
+
+    `before` is `item.held()` of then, `functional_before` is `item.functional()`, None where both currencies are one.
+    """
+    after = item.held()
+    booked = after if functional_before is None else item.functional(draft.company.currency)
+    booked_before = before if functional_before is None else functional_before
+    for role, old, new, old_booked, new_booked in zip(HELD_ROLES, before, after, booked_before, booked, strict=True):
+        change, booked_change = new - old, new_booked - old_booked
+        if change > 0 or (change == 0 and booked_change > 0):
+            draft.credit(role, change, booked_change, item.currency, item.item_id)
+        elif change or booked_change:
+            draft.debit(role, -change, -booked_change, item.currency, item.item_id)
+
+
+def level(draft: Draft, role: str = "fx_realised") -> None:
+    """Close a difference that only exists in the company's currency: two rates met, or parts were rounded."""
+    off = 0
+    for line in draft.lines:
+        off += line[1] if line[4] == DEBIT else -line[1]
+    if off > 0:
+        draft.credit(role, 0, off, draft.company.currency)
+    elif off < 0:
+        draft.debit(role, 0, -off, draft.company.currency)

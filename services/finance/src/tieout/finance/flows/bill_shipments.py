@@ -1,0 +1,214 @@
+"""inventory.shipped -> finance.receivable_opened (voucher T01), for prepaid orders also voucher_posted (T11b), settled
+
+Control passes at goods issue, so revenue, tax, receivable and cost are due: one voucher per shipment, one open item per
+order. A shipment is billed once: its id is a primary key, asked for under the lock of its order.
+"""
+
+from datetime import timedelta
+from uuid import UUID
+
+from tieout.contracts.finance import ReceivableOpened
+from tieout.contracts.inventory import GoodsShipped
+from tieout.finance import ledger, money, open_items
+from tieout.finance.domain.billing import Bill, PostedLine, bill, faulty_line
+from tieout.finance.domain.open_item import OpenItem
+from tieout.finance.domain.periods import Posting
+from tieout.finance.domain.voucher import Company, Draft
+from tieout.servicekit import Database, Received, Transaction, Unprocessable, batch_flow, sql
+
+statements = sql.load(__file__)
+
+LINE_COLUMNS = (
+    *("position", "quantity_micro", "value_minor", "net_minor", "tax_minor", "chain_id", "line_no", "kind", "account"),
+    *("starts", "document_no"),
+)
+RECEIVABLE_COLUMNS = (
+    *("shipment_id", "item_id", "amount_minor", "cause_position", "position", "business_date", "posting_date"),
+    *("due_date", "currency", "source"),
+)
+Shipment = Received[GoodsShipped]
+
+
+@batch_flow("finance-bill-shipments", GoodsShipped, size=500)
+async def bill_shipments(batch: list[Shipment], database: Database) -> None:
+    async with database.transaction() as tx:
+        companies = await ledger.lock_companies(tx, batch)
+        shipments = {received.data.shipment_id: received for received in batch if received.data.company in companies}
+        items = await open_items.lock(
+            tx, {(r.data.order_id, r.data.currency): item_of(r.data) for r in shipments.values()}
+        )
+        for (known,) in await tx.fetch(statements.billed_before, list(shipments)):
+            del shipments[known]
+        work = Billing()
+        for received in shipments.values():
+            event = received.data
+            check(event, companies[event.company])
+            work.bill(received, items[event.order_id, event.currency], companies[event.company])
+        await work.save(tx)
+
+
+def item_of(event: GoodsShipped) -> OpenItem:
+    return OpenItem(
+        event.order_id,
+        event.currency,
+        event.company,
+        event.customer,
+        event.source,
+        event.order_no,
+        True,
+        rate_micro=event.rate_micro,
+    )
+
+
+def check(event: GoodsShipped, company: Company) -> None:
+    if event.cost_currency != company.currency:
+        detail = f"The books of {event.company} are in {company.currency}, the cost is in {event.cost_currency}."
+        raise Unprocessable("other_currency", "cost_currency", detail)
+    if fault := faulty_line(event):
+        raise Unprocessable("impossible_part", "lines", fault)
+
+
+class Billing:
+    """What one batch of shipments does to the books."""
+
+    def __init__(self) -> None:
+        self._calendar = ledger.Calendar()
+        self._bills: list[tuple[Shipment, Posting, Bill]] = []
+        self._transfers: list[tuple[Draft, Shipment]] = []
+        self._settlements: list[money.Settlement] = []
+        self._billed: dict[tuple[UUID, str], OpenItem] = {}  # Only their billed amount changed.
+        self._touched: dict[tuple[UUID, str], OpenItem] = {}
+        self._woken: list[str] = []
+        self._lines: list[tuple[int, PostedLine]] = []
+
+    def bill(self, received: Shipment, item: OpenItem, company: Company) -> None:
+        event = received.data
+        when = self._calendar.posting(company, event.business_date, event.period)
+        rate_changed = item.currency != company.currency and item.rate_micro != event.rate_micro
+        has_money = item.received != item.refunded or item.settled or item.unapplied
+        if has_money or rate_changed or item.awaited:
+            self._bill_with_care(received, item, company, when)
+            return
+        if item.rate_micro is None:
+            item.rate_micro = event.rate_micro
+        self._bills.append((received, when, bill(event, received.position, item, company, when)))
+        self._billed[item.key] = item
+
+    def _bill_with_care(self, received: Shipment, item: OpenItem, company: Company, when: Posting) -> None:
+        """Money is there already, or somebody waits: the bill is followed by T11b, 2204 and 2203 to 1122."""
+        event = received.data
+        item.order_no = event.order_no  # A credit that came first did not know it.
+        before = money.Before.of(item, company.currency)
+        draft = Draft(
+            company,
+            "T11b",
+            when.period,
+            when.day,
+            when.deferred_from,
+            event.business_date,
+            event.order_id,
+            event.shipment_id,
+            event.order_no,
+            event.order_no,
+            event.customer,
+            event.currency,
+            "inventory",
+            received.position,
+            lines=[],
+        )
+        if item.rate_micro != event.rate_micro and item.order_net is None:
+            item.rate_micro = event.rate_micro  # Money came before the order told its rate.
+            money.transfer(draft, item, before)
+            before = money.Before.of(item, company.currency)
+        self._bills.append((received, when, bill(event, received.position, item, company, when)))
+        settled = item.settled
+        before = money.Before(before.held, None if before.functional is None else item.functional(company.currency))
+        if item.settle():
+            money.transfer(draft, item, before)
+        if draft.lines:
+            self._transfers.append((draft, received))
+        settlement = money.Settlement(
+            event.shipment_id, event.order_no, event.company, event.currency, "prepayment", when.day, received, []
+        )
+        settlement.add(item, settled)
+        if settlement.items:
+            self._settlements.append(settlement)
+        if item.awaited:
+            item.awaited = False
+            self._woken.append(str(item.item_id))
+        self._touched[item.key] = item
+
+    async def save(self, tx: Transaction) -> None:
+        if not self._bills:
+            return
+        positions = iter(await tx.positions(len(self._bills) + len(self._transfers) + len(self._settlements)))
+        lines = []
+        receivables = []
+        drafts: list[Draft] = []
+        opened: list[tuple[int, Shipment, Bill]] = []
+        for received, when, made in self._bills:
+            position = next(positions)
+            event = received.data
+            opened.append((position, received, made))
+            cause = received.position
+            lines += [(cause, *line) for line in made.lines]
+            due = event.business_date + timedelta(days=event.due_days)
+            receivables.append(
+                (
+                    event.shipment_id,
+                    event.order_id,
+                    made.gross,
+                    cause,
+                    position,
+                    event.business_date,
+                    when.day,
+                    due,
+                    event.currency,
+                    event.source,
+                )
+            )
+            if made.draft is not None:
+                made.draft.position = position
+                drafts.append(made.draft)
+        for draft, _ in self._transfers:
+            draft.position = next(positions)
+            drafts.append(draft)
+        for settlement in self._settlements:
+            settlement.position = next(positions)
+
+        await tx.copy("posted_line", columns=LINE_COLUMNS, records=lines)
+        await tx.copy("receivable", columns=RECEIVABLE_COLUMNS, records=receivables)
+        for key in self._touched:
+            self._billed.pop(key, None)
+        await open_items.save_billed(tx, self._billed.values())
+        await open_items.save(tx, self._touched.values())
+        await ledger.post(tx, drafts)
+
+        for position, received, made in opened:
+            announce(tx, position, received, made)
+        ledger.announce_vouchers(tx, self._transfers)
+        await money.write_settlements(tx, self._settlements)
+        if self._woken:
+            tx.wake(self._woken)
+
+
+def announce(tx: Transaction, position: int, received: Shipment, made: Bill) -> None:
+    event = received.data
+    tx.announce(
+        ReceivableOpened(
+            shipment_id=event.shipment_id,
+            order_id=event.order_id,
+            company=event.company,
+            order_no=event.order_no,
+            currency=event.currency,
+            amount_minor=made.gross,
+            voucher_no=made.draft.voucher_no if made.draft else "",
+            due_date=event.business_date + timedelta(days=event.due_days),
+        ),
+        position=position,
+        key=(event.shipment_id,),
+        chain=event.order_id,
+        order_no=event.order_no,
+        company=event.company,
+        cause=received,
+    )

@@ -1,0 +1,51 @@
+"""POST /v1/companies/{company}/periods/{period}/close -> period_closed
+
+Waits for the postings under way, which hold their company shared; those that come later go into the first open period.
+Reopening is not offered: it needs two people, and so an approval.
+"""
+
+from tieout.contracts.event import document_id
+from tieout.contracts.finance import CLOSE_PERIOD, ClosePeriod, PeriodClosed, PeriodView
+from tieout.finance.domain.periods import next_period
+from tieout.servicekit import Database, Refused, operation, sql
+
+statements = sql.load(__file__)
+
+
+@operation(CLOSE_PERIOD)
+async def close_period(request: ClosePeriod, database: Database) -> PeriodView:
+    if not 1 <= int(request.period[5:]) <= 12:
+        raise Refused("invalid", f"{request.period} has no such month. Write it like 2026-11.", field="period")
+    async with database.transaction() as tx:
+        closed_through = await tx.fetchval(statements.lock_company, request.company)
+        if closed_through is None:
+            detail = f"There is no company {request.company}. Open it with PUT /v1/companies/{request.company}."
+            raise Refused("not_found", detail, field="company", status=404)
+        repeated = request.period <= closed_through
+        if not repeated:
+            first_open = next_period(request.period)
+            (position,) = await tx.positions(1)
+            await tx.execute(statements.close, request.company, request.period, first_open, request.closed_by, position)
+            await tx.execute(statements.close_through, request.company, request.period)
+            tx.announce(
+                PeriodClosed(request.company, request.period, first_open),
+                position=position,
+                key=(request.company, request.period),
+                chain=document_id("period", request.company, "", request.period),
+                order_no=request.period,
+                company=request.company,
+            )
+        row = await tx.fetchrow(statements.shown, request.company, request.period)
+        assert row is not None  # Closed by this or by a later period's close.
+        vouchers = await tx.fetchval(statements.vouchers, request.company, request.period)
+        left = await tx.fetchval(statements.count_differences, request.company, request.period)
+    return PeriodView(
+        request.company,
+        request.period,
+        row["first_open"],
+        row["closed_by"],
+        row["closed_at"],
+        repeated,
+        vouchers,
+        left,
+    )

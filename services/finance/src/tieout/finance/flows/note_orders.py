@@ -1,0 +1,137 @@
+"""order.placed -> what an order can cost, so that money for it is a deposit (2204) and not unapplied cash (2203)
+
+An order is never a receivable: nothing is posted for it, unless money came first; that moves from 2203 to 2204 (T11).
+"""
+
+from datetime import date
+from typing import ClassVar
+from uuid import UUID
+
+from tieout.contracts.event import Company, Currency, Event, Number
+from tieout.contracts.order import OrderPlaced
+from tieout.finance import ledger, money, open_items
+from tieout.finance.domain.open_item import OpenItem
+from tieout.finance.domain.voucher import Company as Books
+from tieout.finance.domain.voucher import Draft
+from tieout.servicekit import Database, Received, Transaction, batch_flow, sql
+
+statements = sql.load(__file__)
+
+
+class OrderHeader(Event, frozen=True):
+    """What finance needs of order.placed; its lines are skipped, unread."""
+
+    SUBJECT: ClassVar = OrderPlaced.SUBJECT
+    PRODUCER: ClassVar = OrderPlaced.PRODUCER
+
+    order_id: UUID
+    company: Company
+    source: str
+    order_no: Number
+    customer: str
+    currency: Currency
+    business_date: date
+    net_minor: int
+    tax_minor: int
+    due_days: int = 30
+    rate_micro: int = 1_000_000
+
+
+@batch_flow("finance-note-orders", OrderHeader, size=500)
+async def note_orders(batch: list[Received[OrderHeader]], database: Database) -> None:
+    async with database.transaction() as tx:
+        placed = {(received.data.order_id, received.data.currency): received for received in batch}
+        orders = [received.data for _, received in sorted(placed.items())]
+        new = await tx.fetch(
+            statements.insert_orders,
+            [order.order_id for order in orders],
+            [order.currency for order in orders],
+            [order.company for order in orders],
+            [order.customer for order in orders],
+            [order.source for order in orders],
+            [order.order_no for order in orders],
+            [order.net_minor for order in orders],
+            [order.tax_minor for order in orders],
+            [order.rate_micro for order in orders],
+            [order.business_date for order in orders],
+            [order.due_days for order in orders],
+        )
+        for order_id, currency in new:
+            del placed[order_id, currency]
+        if placed:
+            await complete(tx, placed)
+
+
+async def complete(tx: Transaction, placed: dict[open_items.Key, Received[OrderHeader]]) -> None:
+    """Orders whose money, shipment or credit came first: what they can cost is known now, and money may move."""
+    companies = await ledger.lock_companies(tx, list(placed.values()))
+    named = {key: received for key, received in placed.items() if received.data.company in companies}
+    items = await open_items.lock(tx, {key: bare(received.data) for key, received in named.items()})
+    calendar = ledger.Calendar()
+    transfers: list[tuple[Draft, Received[OrderHeader]]] = []
+    settlements: list[money.Settlement] = []
+    touched = []
+    for key, received in named.items():
+        item, order = items[key], received.data
+        if item.order_net is not None:
+            continue  # Came twice.
+        books: Books = companies[order.company]
+        before = money.Before.of(item, books.currency)
+        settled = item.settled
+        item.order_no = order.order_no
+        item.order_net, item.order_tax, item.rate_micro = order.net_minor, order.tax_minor, order.rate_micro
+        touched.append(item)
+        item.settle()
+        when = calendar.posting(books, order.business_date)
+        draft = Draft(
+            books,
+            "T11",
+            when.period,
+            when.day,
+            when.deferred_from,
+            order.business_date,
+            order.order_id,
+            order.order_id,
+            order.order_no,
+            order.order_no,
+            order.customer,
+            order.currency,
+            "order",
+            received.position,
+            lines=[],
+        )
+        money.transfer(draft, item, before)
+        if draft.lines:
+            transfers.append((draft, received))
+        settlement = money.Settlement(
+            order.order_id, order.order_no, order.company, order.currency, "prepayment", when.day, received, []
+        )
+        settlement.add(item, settled)
+        if settlement.items:
+            settlements.append(settlement)
+
+    await open_items.save(tx, touched)
+    await tx.execute(
+        statements.complete_orders,
+        [item.item_id for item in touched],
+        [item.currency for item in touched],
+        [placed[item.key].data.business_date for item in touched],
+        [placed[item.key].data.due_days for item in touched],
+        [placed[item.key].data.order_no for item in touched],
+        [placed[item.key].data.source for item in touched],
+        [placed[item.key].data.customer for item in touched],
+    )
+    positions = iter(await tx.positions(len(transfers) + len(settlements)))
+    for draft, _ in transfers:
+        draft.position = next(positions)
+    for settlement in settlements:
+        settlement.position = next(positions)
+    await ledger.post(tx, [draft for draft, _ in transfers])
+    ledger.announce_vouchers(tx, transfers)
+    await money.write_settlements(tx, settlements)
+
+
+def bare(order: OrderHeader) -> OpenItem:
+    return OpenItem(
+        order.order_id, order.currency, order.company, order.customer, order.source, order.order_no, of_order=True
+    )

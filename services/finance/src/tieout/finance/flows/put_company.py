@@ -1,0 +1,105 @@
+"""PUT /v1/companies/{company} -> company_opened; whatever waited for the company runs again
+
+A new company gets the default chart of accounts. Name and policies may change later, currency and zone may not: the
+books are written in them.
+"""
+
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from tieout.contracts.event import event_id
+from tieout.contracts.finance import PUT_COMPANY, CompanyOpened, CompanyView, PutCompany
+from tieout.finance.domain.chart import CHART, ROLES
+from tieout.finance.ledger import company_key
+from tieout.servicekit import Database, Refused, operation, sql
+
+statements = sql.load(__file__)
+
+
+@operation(PUT_COMPANY)
+async def put_company(request: PutCompany, database: Database) -> CompanyView:
+    check(request)
+    async with database.transaction() as tx:
+        await tx.execute(statements.hold_name, request.company)
+        before = await tx.fetchrow(statements.company, request.company)
+        if before is not None:
+            for field in ("currency", "zone"):
+                if before[field] != getattr(request, field):
+                    detail = (
+                        f"The books of {request.company} are kept with {field} {before[field]}, which cannot change. "
+                        f"Leave it, or open another company."
+                    )
+                    raise Refused("conflict", detail, field=field, status=409)
+        roles = {**ROLES, **request.roles}
+        await tx.execute(
+            statements.put_company,
+            request.company,
+            request.name,
+            request.currency,
+            request.zone,
+            request.tax_point,
+            request.voucher_words,
+        )
+        codes = {account.code: account for account in CHART}
+        await tx.execute(
+            statements.put_accounts,
+            request.company,
+            [account.code for account in CHART],
+            [account.name for account in CHART],
+            [account.name_zh for account in CHART],
+            [account.kind for account in CHART],
+        )
+        unknown = sorted({code for code in request.roles.values() if code not in codes})
+        if unknown:
+            detail = f"The chart has no account {', '.join(unknown)}. Choose one of {', '.join(sorted(codes))}."
+            raise Refused("unknown_account", detail, field="roles")
+        had = {row[0]: row[1] for row in await tx.fetch(statements.roles, request.company)}
+        await tx.execute(statements.put_roles, request.company, list(roles), list(roles.values()))
+        row = await tx.fetchrow(statements.company, request.company)
+        assert row is not None
+        if before is None or changed(before, request) or had != roles:
+            row = await tx.fetchrow(statements.count_revision, request.company, before is not None)
+            assert row is not None
+            revision = row["revision"]
+            (position,) = await tx.positions(1)
+            tx.announce(
+                CompanyOpened(request.company, request.name, request.currency, request.zone, revision),
+                position=position,
+                key=(request.company, revision),
+                chain=UUID(event_id("company", request.company)),
+                company=request.company,
+            )
+            tx.wake([company_key(request.company)])
+    return view(row, roles)
+
+
+def check(request: PutCompany) -> None:
+    try:
+        ZoneInfo(request.zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        detail = f"{request.zone!r} is no time zone. Name one like Asia/Shanghai or Europe/London."
+        raise Refused("unknown_zone", detail, field="zone") from None
+    unknown = sorted(role for role in request.roles if role not in ROLES and not role.startswith("wallet:"))
+    if unknown:
+        detail = f"No voucher template knows the role {', '.join(unknown)}. Known: {', '.join(ROLES)}, wallet:<method>."
+        raise Refused("unknown_role", detail, field="roles")
+
+
+def changed(before: Any, request: PutCompany) -> bool:
+    return any(before[field] != getattr(request, field) for field in ("name", "tax_point", "voucher_words"))
+
+
+def view(row: Any, roles: dict[str, str]) -> CompanyView:
+    return CompanyView(
+        row["company"],
+        row["name"],
+        row["currency"],
+        row["zone"],
+        row["tax_point"],
+        row["voucher_words"],
+        row["closed_through"],
+        row["revision"],
+        row["opened_at"],
+        roles,
+    )

@@ -1,0 +1,359 @@
+-- Books that cannot be out of balance: vouchers are complete, balanced, numbered without gaps and in an open period, or
+-- they are not there. Amounts are minor units of the currency beside them; functional amounts are in the company's own.
+
+CREATE TABLE company (
+    company        text COLLATE "C" PRIMARY KEY,
+    name           text NOT NULL,
+    currency       text NOT NULL,                  -- The functional one; it never changes.
+    zone           text NOT NULL,
+    tax_point      text NOT NULL CHECK (tax_point IN ('goods_issue', 'invoice', 'payment')),
+    voucher_words  text NOT NULL CHECK (voucher_words IN ('one', 'three')),
+    closed_through text NOT NULL DEFAULT '',       -- This posting period and all before it are closed; '' while none is.
+    revision       integer NOT NULL DEFAULT 1,
+    opened_at      timestamptz NOT NULL DEFAULT now()
+);
+CALL state_table('company');
+
+-- The chart of accounts, and which account plays which role in the voucher templates.
+CREATE TABLE ledger_account (
+    company text COLLATE "C" NOT NULL REFERENCES company,
+    code    text COLLATE "C" NOT NULL,
+    name    text NOT NULL,
+    name_zh text NOT NULL,
+    kind    text NOT NULL CHECK (kind IN ('asset', 'liability', 'equity', 'income', 'expense')),
+    PRIMARY KEY (company, code)
+);
+CALL state_table('ledger_account');
+
+CREATE TABLE account_role (
+    company text COLLATE "C" NOT NULL,
+    role    text NOT NULL,
+    code    text COLLATE "C" NOT NULL,
+    PRIMARY KEY (company, role),
+    FOREIGN KEY (company, code) REFERENCES ledger_account
+);
+CALL state_table('account_role');
+
+CREATE TABLE period_close (
+    company    text COLLATE "C" NOT NULL,
+    period     text NOT NULL,
+    first_open text NOT NULL,
+    closed_by  text NOT NULL,
+    position   bigint NOT NULL,                    -- Of its PeriodClosed.
+    closed_at  timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (company, period)
+);
+CALL fact_table('period_close');
+
+-- 凭证字号: one row per company, word and period, locked last in each transaction and advanced by n.
+CREATE TABLE voucher_counter (
+    company     text COLLATE "C" NOT NULL,
+    word        text COLLATE "C" NOT NULL,
+    period      text COLLATE "C" NOT NULL,
+    last_number integer NOT NULL,
+    PRIMARY KEY (company, word, period)
+) WITH (fillfactor = 20);                          -- Updated by every batch; room on its page keeps that cheap.
+CALL state_table('voucher_counter');
+
+CREATE TABLE voucher (
+    position       bigint PRIMARY KEY,             -- Of the event that announces it.
+    cause_position bigint NOT NULL,                -- Of the event that it was posted for; 0 for none.
+    total_minor    bigint NOT NULL,                -- Sum of its debits in the company's functional currency.
+    posted_at      timestamptz NOT NULL DEFAULT now(),
+    chain_id       uuid NOT NULL,                  -- The journey: an order, or a document without one.
+    document_id    uuid NOT NULL,                  -- Shipment, credit note, payment …
+    number         integer NOT NULL CHECK (number > 0),
+    business_date  date NOT NULL,
+    posting_date   date NOT NULL,
+    line_count     smallint NOT NULL CHECK (line_count > 0),
+    company        text COLLATE "C" NOT NULL,
+    word           text COLLATE "C" NOT NULL,
+    period         text COLLATE "C" NOT NULL,
+    deferred_from  text NOT NULL DEFAULT '',       -- The closed period that it belonged to by its business date.
+    template       text NOT NULL,                  -- T01 …; with its version the preparer of an automatic voucher.
+    prepared_by    text NOT NULL,
+    currency       text NOT NULL,                  -- Of the document.
+    document_no    text NOT NULL,
+    order_no       text NOT NULL,
+    customer       text NOT NULL,
+    cause          text NOT NULL,                  -- Producer of the event that it was posted for.
+    UNIQUE (company, word, period, number)
+);
+CREATE INDEX voucher_chain ON voucher (chain_id);
+CREATE INDEX voucher_cause ON voucher (cause_position);
+CALL fact_table('voucher');
+
+CREATE TABLE voucher_line (
+    position         bigint NOT NULL,              -- Of its voucher.
+    amount_minor     bigint NOT NULL,              -- Negative in red: the same side as its original.
+    functional_minor bigint NOT NULL,
+    item_id          uuid,                         -- Control accounts: whose open item.
+    line_no          smallint NOT NULL,
+    side             "char" NOT NULL CHECK (side IN ('D', 'C')),
+    account          text COLLATE "C" NOT NULL,
+    role             text NOT NULL,                -- Why it is there: receivable, revenue, cost …
+    currency         text NOT NULL,
+    PRIMARY KEY (position, line_no),
+    CHECK (amount_minor <> 0 OR functional_minor <> 0)
+);
+CREATE INDEX voucher_line_item ON voucher_line (item_id) WHERE item_id IS NOT NULL AND role <> 'receivable';
+CALL fact_table('voucher_line');
+
+-- Lines are written first; the row in `voucher` posts them. So a voucher without lines cannot be, lines of a posted
+-- voucher cannot be added, and lines that were never posted count nowhere.
+CREATE FUNCTION refuse_lines_of_posted() RETURNS trigger LANGUAGE plpgsql
+    SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off AS $$
+DECLARE
+    posted bigint;
+BEGIN
+    SELECT v.position INTO posted FROM (SELECT DISTINCT position FROM fresh) f JOIN voucher v USING (position) LIMIT 1;
+    IF posted IS NOT NULL THEN
+        RAISE EXCEPTION 'voucher at position % is posted and takes no further line; reverse it instead', posted;
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER refuse_lines_of_posted AFTER INSERT ON voucher_line REFERENCING NEW TABLE AS fresh
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_lines_of_posted();
+ALTER TABLE voucher_line ENABLE ALWAYS TRIGGER refuse_lines_of_posted;
+
+-- Holds for every path into the ledger, ours or psql's. The planner may not choose a scan over all vouchers for it.
+CREATE FUNCTION check_posting() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp
+    SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off AS $$
+DECLARE
+    wrong text;
+BEGIN
+    SELECT format('voucher at position %s: %s', b.position, CASE
+            WHEN sum(b.lines) <> max(b.line_count) THEN format('has %s lines instead of %s', sum(b.lines), max(b.line_count))
+            WHEN sum(b.functional) <> 0 THEN format('debits differ from credits by %s in the functional currency', sum(b.functional))
+            ELSE 'debits differ from credits in a currency' END)
+    INTO wrong
+    FROM (
+        SELECT p.position, p.line_count, l.currency, count(l.line_no) AS lines,
+            coalesce(sum(CASE l.side WHEN 'D' THEN l.amount_minor ELSE -l.amount_minor END), 0) AS off,
+            coalesce(sum(CASE l.side WHEN 'D' THEN l.functional_minor ELSE -l.functional_minor END), 0) AS functional
+        FROM posted p LEFT JOIN voucher_line l ON l.position = p.position GROUP BY p.position, p.line_count, l.currency
+    ) b
+    GROUP BY b.position
+    HAVING bool_or(b.off <> 0) OR sum(b.functional) <> 0 OR sum(b.lines) <> max(b.line_count)
+    LIMIT 1;
+    IF wrong IS NOT NULL THEN
+        RAISE EXCEPTION 'not balanced: %', wrong;
+    END IF;
+
+    -- The share lock lets no period be closed under a posting.
+    PERFORM FROM company WHERE company IN (SELECT DISTINCT p.company FROM posted p) ORDER BY company FOR SHARE;
+    SELECT format('voucher at position %s: period %s of company %s is closed through %s', p.position, p.period, p.company, coalesce(c.closed_through, 'ever'))
+    INTO wrong FROM posted p LEFT JOIN company c USING (company)
+    WHERE c.company IS NULL OR p.period <= c.closed_through OR p.period <> to_char(p.posting_date, 'YYYY-MM') LIMIT 1;
+    IF wrong IS NOT NULL THEN
+        RAISE EXCEPTION 'not in an open period: %', wrong;
+    END IF;
+
+    SELECT format('%s-%s of company %s: numbers %s to %s for %s vouchers, counter at %s', n.word, n.period, n.company, n.first, n.last, n.vouchers, c.last_number)
+    INTO wrong
+    FROM (SELECT p.company, p.word, p.period, min(p.number) AS first, max(p.number) AS last, count(*) AS vouchers
+          FROM posted p GROUP BY p.company, p.word, p.period) n
+    LEFT JOIN voucher_counter c USING (company, word, period)
+    WHERE c.last_number IS DISTINCT FROM n.last OR n.last - n.first + 1 <> n.vouchers LIMIT 1;
+    IF wrong IS NOT NULL THEN
+        RAISE EXCEPTION 'numbers have gaps: %', wrong;
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER check_posting AFTER INSERT ON voucher REFERENCING NEW TABLE AS posted
+    FOR EACH STATEMENT EXECUTE FUNCTION check_posting();
+ALTER TABLE voucher ENABLE ALWAYS TRIGGER check_posting;
+
+-- What the customer of one order owes us in one currency and what money of his we hold for it; also one per customer for
+-- credits and money that name no order. The anchor of all money flows: locked, sorted, before anything is read.
+-- The lower half follows from the upper half by domain/open_item.py, whatever came first.
+CREATE TABLE open_item (
+    item_id        uuid NOT NULL,                  -- The order's id, or one derived from the customer.
+    currency       text COLLATE "C" NOT NULL,
+    of_order       boolean NOT NULL,
+    awaited        boolean NOT NULL DEFAULT false, -- Credit notes are parked until a shipment of it is billed.
+    order_net      bigint,                         -- As placed; null while the order is not known here.
+    order_tax      bigint,
+    rate_micro     bigint,                         -- Of the order, or of the first document while it is not known.
+    billed         bigint NOT NULL DEFAULT 0,      -- Net and tax of what was shipped.
+    credited       bigint NOT NULL DEFAULT 0,
+    received       bigint NOT NULL DEFAULT 0,
+    refunded       bigint NOT NULL DEFAULT 0,
+    stopped        bigint NOT NULL DEFAULT 0,      -- Net and tax of what will never ship.
+    settled        bigint NOT NULL DEFAULT 0,      -- Money applied to the receivable: 1122 = billed - credited - settled.
+    deposit_net    bigint NOT NULL DEFAULT 0,      -- 2204: paid for what is still to be shipped,
+    deposit_tax    bigint NOT NULL DEFAULT 0,      -- and its tax, 2221.06.
+    refundable     bigint NOT NULL DEFAULT 0,      -- 2241.01: paid for what was stopped.
+    unapplied      bigint NOT NULL DEFAULT 0,      -- 2203: all other money.
+    business_date  date,                           -- Of the order.
+    due_days       integer,
+    company        text COLLATE "C" NOT NULL,
+    customer       text NOT NULL,
+    source         text NOT NULL,
+    order_no       text NOT NULL,
+    noted_at       timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (item_id, currency)
+) WITH (fillfactor = 70);
+CREATE INDEX open_item_order_no ON open_item (order_no);
+CALL state_table('open_item');
+
+-- Facts: shipments that were billed. The primary key is what makes billing happen once.
+CREATE TABLE receivable (
+    shipment_id    uuid PRIMARY KEY,
+    item_id        uuid NOT NULL,
+    amount_minor   bigint NOT NULL,
+    cause_position bigint NOT NULL,                -- Of inventory.shipped.
+    position       bigint NOT NULL,                -- Of the ReceivableOpened, and of its voucher where there is one.
+    business_date  date NOT NULL,
+    posting_date   date NOT NULL,
+    due_date       date NOT NULL,
+    currency       text NOT NULL,
+    source         text NOT NULL,
+    billed_at      timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX receivable_item ON receivable (item_id);
+CREATE UNIQUE INDEX receivable_cause ON receivable (cause_position);
+CALL fact_table('receivable');
+
+-- Facts: each line of inventory's events and what it did to the books. Position: inventory's (measures 4, 5, 6).
+CREATE TABLE posted_line (
+    position       bigint NOT NULL,
+    quantity_micro bigint NOT NULL,                -- Signed as stock moves: what left is negative.
+    value_minor    bigint NOT NULL,                -- Signed, functional currency: what 1405 gained.
+    net_minor      bigint NOT NULL,                -- Billed; 0 but for shipments.
+    tax_minor      bigint NOT NULL,
+    chain_id       uuid NOT NULL,
+    line_no        integer NOT NULL,
+    kind           text NOT NULL CHECK (kind IN ('shipped', 'service', 'returned', 'opening', 'purchase', 'adjusted', 'revalued')),
+    account        text NOT NULL,                  -- Class of the line in the contract: goods, carriage …
+    starts         boolean NOT NULL,               -- The first part of its order line, so that lines can be counted.
+    document_no    text NOT NULL,
+    PRIMARY KEY (position, line_no)
+);
+CALL fact_table('posted_line');
+CALL digest_attach('posted_line', '[
+    {"measure": 4, "book": "billed_quantity", "a": "-quantity_micro", "b": "0", "where": "kind IN (''shipped'', ''service'')",
+     "chain": "chain_id::text", "order_no": "document_no"},
+    {"measure": 5, "book": "stock_value", "a": "quantity_micro", "b": "value_minor", "where": "kind <> ''service''",
+     "chain": "chain_id::text", "order_no": "document_no"},
+    {"measure": 6, "book": "billed", "a": "net_minor", "b": "tax_minor", "where": "kind IN (''shipped'', ''service'')",
+     "chain": "chain_id::text", "order_no": "document_no"}]');
+
+-- Anchors of the other documents of inventory: posted once.
+CREATE TABLE stock_document (
+    kind        text NOT NULL,
+    document_id uuid NOT NULL,
+    position    bigint NOT NULL,                   -- Inventory's.
+    company     text COLLATE "C" NOT NULL,
+    source      text NOT NULL,
+    document_no text NOT NULL,
+    business_date date NOT NULL,
+    posted_at   timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (kind, document_id)
+);
+CREATE INDEX stock_document_position ON stock_document (position);
+CALL fact_table('stock_document');
+
+-- Facts: credit notes. Position: of order.returned (measure 7).
+CREATE TABLE credit_note (
+    credit_id     uuid PRIMARY KEY,
+    position      bigint NOT NULL UNIQUE,
+    business_date date NOT NULL,
+    posting_date  date NOT NULL,
+    company       text COLLATE "C" NOT NULL,
+    source        text NOT NULL,
+    credit_no     text NOT NULL,
+    customer      text NOT NULL,
+    currency      text NOT NULL,
+    credited_at   timestamptz NOT NULL DEFAULT now()
+);
+CALL fact_table('credit_note');
+
+CREATE TABLE credit_line (
+    position       bigint NOT NULL,
+    quantity_micro bigint NOT NULL,
+    net_minor      bigint NOT NULL,
+    tax_minor      bigint NOT NULL,
+    item_id        uuid NOT NULL,                  -- The order's, or the customer's where it is unlinked.
+    line_no        integer NOT NULL,
+    linked         boolean NOT NULL,
+    kind           text NOT NULL,
+    account        text NOT NULL,
+    credit_no      text NOT NULL,
+    PRIMARY KEY (position, line_no)
+);
+CREATE INDEX credit_line_item ON credit_line (item_id);
+CALL fact_table('credit_line');
+CALL digest_attach('credit_line', '[{"measure": 7, "book": "credit", "a": "net_minor", "b": "tax_minor",
+    "chain": "item_id::text", "order_no": "credit_no"}]');
+
+-- Payments and refunds. (kind, company, source, number) makes the id; the same one with other content is a conflict.
+CREATE TABLE money_document (
+    document_id   uuid PRIMARY KEY,
+    kind          text NOT NULL CHECK (kind IN ('payment', 'refund')),
+    intake_id     uuid NOT NULL,
+    amount_minor  bigint NOT NULL,
+    fee_minor     bigint NOT NULL,
+    position      bigint NOT NULL,                 -- Of its voucher.
+    cause_position bigint NOT NULL,                -- Of the gateway's command.
+    business_date date NOT NULL,
+    posting_date  date NOT NULL,
+    company       text COLLATE "C" NOT NULL,
+    source        text NOT NULL,
+    number        text NOT NULL,
+    version       text NOT NULL,
+    fingerprint   text NOT NULL,
+    currency      text NOT NULL,
+    customer      text NOT NULL,
+    method        text NOT NULL,
+    booked_at     timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX money_document_position ON money_document (position);
+CALL fact_table('money_document');
+
+CREATE TABLE money_submission (
+    intake_id    uuid PRIMARY KEY,
+    document_id  uuid NOT NULL,
+    outcome      text NOT NULL CHECK (outcome IN ('accepted', 'duplicate', 'conflict')),
+    reason       text NOT NULL,
+    detail       text NOT NULL,
+    kind         text NOT NULL,
+    company      text NOT NULL,
+    source       text NOT NULL,
+    number       text NOT NULL,
+    amount_minor bigint NOT NULL,
+    currency     text NOT NULL,
+    business_date date NOT NULL,
+    submitted_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX money_submission_document ON money_submission (document_id) WHERE outcome <> 'accepted';
+CALL fact_table('money_submission');
+
+-- Facts: what each payment brought to (positive) and each refund took from (negative) an open item.
+CREATE TABLE money_part (
+    document_id  uuid NOT NULL,
+    item_id      uuid NOT NULL,
+    amount_minor bigint NOT NULL,
+    currency     text NOT NULL,
+    PRIMARY KEY (document_id, item_id)
+);
+CREATE INDEX money_part_item ON money_part (item_id);
+CALL fact_table('money_part');
+
+-- Facts: money applied to the receivables of orders, or taken back. Position: of our OrdersSettled (measure 9).
+CREATE TABLE settlement (
+    position     bigint NOT NULL,
+    amount_minor bigint NOT NULL,
+    order_id     uuid NOT NULL,
+    line_no      integer NOT NULL,
+    posting_date date NOT NULL,
+    cause        text NOT NULL,
+    order_no     text NOT NULL,
+    document_no  text NOT NULL,
+    currency     text NOT NULL,
+    settled_at   timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (position, line_no)
+);
+CREATE INDEX settlement_order ON settlement (order_id);
+CALL fact_table('settlement');
+CALL digest_attach('settlement', '[{"measure": 9, "book": "settlement", "a": "amount_minor", "b": "0"}]');

@@ -1,0 +1,106 @@
+"""What happens to orders' money inside a transaction: balances settled, transfers drafted, settlements told."""
+
+from datetime import date
+from typing import Any, Literal
+from uuid import UUID
+
+from msgspec import Struct
+from tieout.contracts.event import event_id
+from tieout.contracts.finance import OrdersSettled, SettledItem
+from tieout.finance.domain.open_item import OpenItem
+from tieout.finance.domain.voucher import Draft, level, move_money
+from tieout.servicekit import Received, Transaction
+
+Cause = Literal["payment", "prepayment", "refund", "credit", "write_off"]
+
+COLUMNS = (
+    "position",
+    "amount_minor",
+    "order_id",
+    "line_no",
+    "posting_date",
+    "cause",
+    "order_no",
+    "document_no",
+    "currency",
+)
+
+
+class Before(Struct):
+    """The balances of an item before a document touched it."""
+
+    held: tuple[int, ...]
+    functional: tuple[int, ...] | None  # None where the item is in the company's own currency.
+
+    @classmethod
+    def of(cls, item: OpenItem, functional: str) -> "Before":
+        return cls(item.held(), None if item.currency == functional else item.functional(functional))
+
+
+def transfer(draft: Draft, item: OpenItem, before: Before) -> None:
+    """Lines for what moved between the item's own balances, with the exchange difference where two rates met."""
+    move_money(draft, item, before.held, before.functional)
+    if before.functional is not None:
+        level(draft)
+
+
+class Settlement(Struct):
+    """Money that was applied to the receivables of orders by one document, or taken back from them."""
+
+    document_id: UUID
+    document_no: str
+    company: str
+    currency: str
+    cause: Cause
+    posting_date: date
+    received: Received[Any]
+    items: list[SettledItem]
+    position: int = 0
+
+    def add(self, item: OpenItem, before: int) -> None:
+        change = item.settled - before
+        if change and item.of_order:
+            self.items.append(SettledItem(item.item_id, item.order_no, change))
+
+
+async def write_settlements(tx: Transaction, settlements: list[Settlement]) -> None:
+    """Rows and announcements; positions must be set. Those without items must have been dropped."""
+    if not settlements:
+        return
+    await tx.copy(
+        "settlement",
+        columns=COLUMNS,
+        records=[
+            (
+                one.position,
+                item.amount_minor,
+                item.order_id,
+                line_no,
+                one.posting_date,
+                one.cause,
+                item.order_no,
+                one.document_no,
+                one.currency,
+            )
+            for one in settlements
+            for line_no, item in enumerate(one.items, 1)
+        ],
+    )
+    for one in settlements:
+        single = one.items[0] if len({item.order_id for item in one.items}) == 1 else None
+        tx.announce(
+            OrdersSettled(
+                settlement_id=UUID(event_id("settlement", one.cause, one.document_id)),
+                company=one.company,
+                currency=one.currency,
+                cause=one.cause,
+                document_no=one.document_no,
+                items=tuple(one.items),
+            ),
+            position=one.position,
+            key=(one.cause, one.document_id),
+            chain=single.order_id if single else one.document_id,
+            order_no=single.order_no if single else one.document_no,
+            company=one.company,
+            cause=one.received,
+        )

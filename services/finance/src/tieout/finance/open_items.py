@@ -1,0 +1,78 @@
+"""Open items in the database: locked, sorted, before anything about them is read; saved once per batch."""
+
+from collections.abc import Iterable, Mapping
+from uuid import UUID
+
+from tieout.finance.domain.open_item import OpenItem
+from tieout.servicekit import Transaction, sql
+
+statements = sql.load(__file__)
+
+Key = tuple[UUID, str]  # Item and currency.
+Items = dict[Key, OpenItem]
+
+
+async def lock(tx: Transaction, wanted: Mapping[Key, OpenItem]) -> Items:
+    """All wanted items, locked. Those that nobody has named before are inserted as `wanted` describes them."""
+    keys = sorted(wanted)
+    found = await _lock(tx, keys)
+    new = [wanted[key] for key in keys if key not in found]
+    if new:
+        await tx.execute(
+            statements.insert_items,
+            [item.item_id for item in new],
+            [item.currency for item in new],
+            [item.company for item in new],
+            [item.customer for item in new],
+            [item.source for item in new],
+            [item.order_no for item in new],
+            [item.of_order for item in new],
+            [item.rate_micro for item in new],
+        )
+        found |= await _lock(tx, [item.key for item in new])
+    return found
+
+
+async def _lock(tx: Transaction, keys: list[Key]) -> Items:
+    rows = await tx.fetch(statements.lock_items, [key[0] for key in keys], [key[1] for key in keys])
+    return {(row[0], row[1]): OpenItem(*row) for row in rows}
+
+
+async def save(tx: Transaction, items: Iterable[OpenItem]) -> None:
+    """Everything that a document may have changed."""
+    changed = list(items)
+    if not changed:
+        return
+    await tx.execute(
+        statements.save_items,
+        [item.item_id for item in changed],
+        [item.currency for item in changed],
+        [item.awaited for item in changed],
+        [item.order_net for item in changed],
+        [item.order_tax for item in changed],
+        [item.rate_micro for item in changed],
+        [item.billed for item in changed],
+        [item.credited for item in changed],
+        [item.received for item in changed],
+        [item.refunded for item in changed],
+        [item.stopped for item in changed],
+        [item.settled for item in changed],
+        [item.deposit_net for item in changed],
+        [item.deposit_tax for item in changed],
+        [item.refundable for item in changed],
+        [item.unapplied for item in changed],
+        [item.order_no for item in changed],
+    )
+
+
+async def save_billed(tx: Transaction, items: Iterable[OpenItem]) -> None:
+    """The common case: a shipment of an order that nobody has paid yet."""
+    changed = list(items)
+    if changed:
+        await tx.execute(
+            statements.save_billed,
+            [item.item_id for item in changed],
+            [item.currency for item in changed],
+            [item.billed for item in changed],
+            [item.rate_micro for item in changed],
+        )

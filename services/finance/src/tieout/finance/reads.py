@@ -1,0 +1,234 @@
+"""Questions about the books: they read, decide nothing and lock nothing."""
+
+from datetime import date
+from typing import Any, Literal, cast
+from uuid import UUID
+
+from tieout.contracts.event import event_id
+from tieout.contracts.finance import (
+    ACCOUNTS,
+    CHART,
+    COMPANIES,
+    FINANCE_OUTCOMES,
+    RECEIVABLES,
+    TRIAL_BALANCE,
+    VOUCHER,
+    VOUCHERS,
+    AccountTurnover,
+    AccountTurnoverRequest,
+    AccountTurnovers,
+    Chart,
+    Companies,
+    FinanceOutcome,
+    FinanceOutcomes,
+    FinanceOutcomesRequest,
+    LedgerAccountView,
+    ListCompanies,
+    ListReceivables,
+    ListVouchers,
+    Receivable,
+    ReceivablePage,
+    ShowChart,
+    ShowVoucher,
+    TrialBalance,
+    TrialBalanceLine,
+    TrialBalanceRequest,
+    VoucherLine,
+    VoucherPage,
+    VoucherView,
+)
+from tieout.contracts.operation import Trail, TrailEntry, TrailRequest
+from tieout.finance.flows.put_company import view
+from tieout.servicekit import Connection, Database, Refused, operation, sql
+
+statements = sql.load(__file__)
+
+# What a journey calls a voucher, by its template.
+STEPS = {
+    "T01": "billed",
+    "T05": "credited",
+    "T06": "credited",
+    "T07": "credited",
+    "T05s": "restocked",
+    "T08": "refunded",
+    "T09": "paid",
+    "T10": "paid",
+    "T11": "paid",
+    "T11b": "settled",
+    "T16": "stocked",
+    "T17": "stocked",
+}
+
+
+@operation(COMPANIES)
+async def list_companies(request: ListCompanies, database: Database) -> Companies:
+    async with database.read() as c:
+        rows = await c.fetch(statements.companies, request.company)
+    return Companies(tuple(view(row, dict(zip(row["roles"], row["codes"], strict=True))) for row in rows))
+
+
+@operation(CHART)
+async def show_chart(request: ShowChart, database: Database) -> Chart:
+    async with database.read() as c:
+        await _functional_currency(c, request.company)
+        rows = await c.fetch(statements.chart, request.company)
+    return Chart(tuple(LedgerAccountView(code, name, zh, kind, tuple(roles)) for code, name, zh, kind, roles in rows))
+
+
+@operation(VOUCHERS)
+async def list_vouchers(request: ListVouchers, database: Database) -> VoucherPage:
+    async with database.read() as c:
+        rows = await c.fetch(
+            statements.vouchers_of_order if request.order_no else statements.vouchers,
+            request.company,
+            request.order_no or request.period,
+            request.account,
+            request.after,
+            request.limit + 1,
+            *((request.period,) if request.order_no else ()),
+        )
+        more, rows = len(rows) > request.limit, rows[: request.limit]
+        found = await _vouchers(c, rows)
+    return VoucherPage(found, rows[-1]["position"] if more else 0)
+
+
+@operation(VOUCHER)
+async def show_voucher(request: ShowVoucher, database: Database) -> VoucherView:
+    word, _, rest = request.voucher_no.partition("-")
+    period, _, number = rest.rpartition("-")
+    if not number.isascii() or not number.isdigit() or len(number) > 9 or len(period) != 7:
+        detail = f"{request.voucher_no!r} is no voucher number. Write it like 记-2026-11-000123."
+        raise Refused("invalid", detail, field="voucher_no")
+    async with database.read() as c:
+        rows = await c.fetch(statements.voucher, request.company, word, period, int(number))
+        found = await _vouchers(c, rows)
+    if not found:
+        detail = f"Company {request.company} has no voucher {request.voucher_no}."
+        raise Refused("not_found", detail, field="voucher_no", status=404)
+    return found[0]
+
+
+async def _vouchers(c: Connection, rows: list[Any]) -> tuple[VoucherView, ...]:
+    lines: dict[int, list[VoucherLine]] = {row["position"]: [] for row in rows}
+    for position, line_no, side, account, name, name_zh, role, amount, currency, functional, order_no in await c.fetch(
+        statements.lines, list(lines)
+    ):
+        text: Literal["debit", "credit"] = "debit" if side == b"D" else "credit"
+        lines[position].append(
+            VoucherLine(line_no, text, account, name, name_zh, role, amount, currency, functional, order_no)
+        )
+    return tuple(
+        VoucherView(
+            voucher_no=voucher_no(row),
+            company=row["company"],
+            period=row["period"],
+            template=row["template"],
+            business_date=row["business_date"],
+            posting_date=row["posting_date"],
+            deferred_from=row["deferred_from"],
+            document_id=row["document_id"],
+            document_no=row["document_no"],
+            order_no=row["order_no"],
+            customer=row["customer"],
+            currency=row["currency"],
+            functional_currency=row["functional_currency"],
+            total_minor=row["total_minor"],
+            prepared_by=row["prepared_by"],
+            posted_at=row["posted_at"],
+            position=row["position"],
+            lines=tuple(lines[row["position"]]),
+        )
+        for row in rows
+    )
+
+
+def voucher_no(row: Any) -> str:
+    return f"{row['word']}-{row['period']}-{row['number']:06d}"
+
+
+async def _functional_currency(c: Connection, company: str) -> str:
+    currency = await c.fetchval(statements.functional_currency, company)
+    if currency is None:
+        detail = f"There is no company {company}. GET /v1/companies lists them."
+        raise Refused("not_found", detail, field="company", status=404)
+    return cast("str", currency)
+
+
+@operation(TRIAL_BALANCE)
+async def show_trial_balance(request: TrialBalanceRequest, database: Database) -> TrialBalance:
+    async with database.read() as c:
+        currency = await _functional_currency(c, request.company)
+        last = request.to_period or "9999-12"
+        rows = await c.fetch(statements.trial_balance, request.company, request.from_period, last)
+    lines = tuple(TrialBalanceLine(*row) for row in rows)
+    debit, credit = sum(line.debit_minor for line in lines), sum(line.credit_minor for line in lines)
+    balanced = debit == credit and not sum(line.closing_minor for line in lines)
+    return TrialBalance(
+        request.company, currency, request.from_period, request.to_period, lines, debit, credit, balanced
+    )
+
+
+@operation(RECEIVABLES)
+async def list_receivables(request: ListReceivables, database: Database) -> ReceivablePage:
+    after = UUID(int=0)
+    if request.after:
+        try:
+            after = UUID(request.after)
+        except ValueError:
+            raise Refused("invalid", "Give the `next` of the page before.", field="after") from None
+    as_of = request.as_of or date.max
+    async with database.read() as c:
+        await _functional_currency(c, request.company)
+        rows = await c.fetch(
+            statements.receivables, request.company, as_of, request.customer, request.order_no, after, request.limit + 1
+        )
+        totals = await c.fetch(statements.open_totals, request.company, as_of, request.customer, request.order_no)
+    more, rows = len(rows) > request.limit, rows[: request.limit]
+    found = tuple(Receivable(*row) for row in rows)
+    return ReceivablePage(found, str(rows[-1]["item_id"]) if more else "", {row[0]: row[1] for row in totals})
+
+
+@operation(FINANCE_OUTCOMES)
+async def show_outcomes(request: FinanceOutcomesRequest, database: Database) -> FinanceOutcomes:
+    async with database.read() as c:
+        rows = [
+            *await c.fetch(statements.booked, request.company, request.source),
+            *await c.fetch(statements.credited, request.company, request.source),
+            *await c.fetch(statements.money, request.company, request.source),
+        ]
+    return FinanceOutcomes(tuple(FinanceOutcome(*row) for row in rows))
+
+
+@operation(ACCOUNTS)
+async def show_turnovers(request: AccountTurnoverRequest, database: Database) -> AccountTurnovers:
+    async with database.read() as c:
+        rows = await c.fetch(statements.turnovers, request.company, request.by == "business")
+    return AccountTurnovers(tuple(AccountTurnover(*row) for row in rows))
+
+
+async def trail(request: TrailRequest, database: Database) -> Trail:
+    """Vouchers of a chain, payments of several orders included, and papers that changed nothing."""
+    chain = UUID(request.chain_id)
+    entries: list[TrailEntry] = []
+    async with database.read() as c:
+        for row in await c.fetch(statements.trail, chain):
+            template = row["template"]
+            opened = template == "T01"
+            kind = "finance.receivable_opened.v1" if opened else "finance.voucher_posted.v1"
+            key = (row["document_id"],) if opened else (template, row["document_id"])
+            entries.append(
+                TrailEntry(
+                    at=row["posted_at"].isoformat(),
+                    step=STEPS.get(template, "posted"),
+                    document=row["document_no"],
+                    event_id=event_id(kind, *key),
+                    voucher_no=voucher_no(row),
+                    amount_minor=row["amount"],
+                    currency=row["currency"],
+                    detail=f"template {template}",
+                )
+            )
+        for at, number, outcome, reason, detail in await c.fetch(statements.without_effect, chain):
+            told = ": ".join(part for part in (reason, detail) if part)
+            entries.append(TrailEntry(at.isoformat(), outcome, number, detail=told))
+    return Trail(tuple(entries))

@@ -1,0 +1,93 @@
+-- name: voucher_is_balanced_and_complete
+-- Enforced when posted; asked again, because a superuser may have switched the trigger off.
+SELECT v.word || '-' || v.period || '-' || v.number AS key, v.line_count || ' lines, debits ' || v.total_minor AS kept,
+    count(l.line_no) || ' lines, debits ' || coalesce(sum(l.functional_minor) FILTER (WHERE l.side = 'D'), 0) || ', credits ' ||
+        coalesce(sum(l.functional_minor) FILTER (WHERE l.side = 'C'), 0) AS facts, 'company ' || v.company AS detail
+FROM voucher v LEFT JOIN voucher_line l USING (position)
+GROUP BY v.position
+HAVING count(l.line_no) <> v.line_count OR coalesce(sum(l.functional_minor) FILTER (WHERE l.side = 'D'), 0) <> v.total_minor
+    OR coalesce(sum(l.functional_minor) FILTER (WHERE l.side = 'C'), 0) <> v.total_minor;
+
+-- name: voucher_balances_in_each_currency
+SELECT v.word || '-' || v.period || '-' || v.number AS key, 'debits - credits = 0' AS kept, sum(l.signed)::text AS facts, v.company || ', ' || l.currency AS detail
+FROM voucher v JOIN (SELECT position, currency, CASE side WHEN 'D' THEN amount_minor ELSE -amount_minor END AS signed FROM voucher_line) l USING (position)
+GROUP BY v.position, l.currency HAVING sum(l.signed) <> 0;
+
+-- name: lines_belong_to_a_voucher
+SELECT 'position ' || l.position AS key, 'a voucher' AS kept, count(*) || ' lines that nobody posted' AS facts, '' AS detail
+FROM voucher_line l WHERE NOT EXISTS (SELECT FROM voucher v WHERE v.position = l.position) GROUP BY l.position;
+
+-- name: trial_balance_is_zero
+SELECT v.company AS key, '0' AS kept, sum(CASE l.side WHEN 'D' THEN l.functional_minor ELSE -l.functional_minor END)::text AS facts, 'functional currency' AS detail
+FROM voucher v JOIN voucher_line l USING (position) GROUP BY v.company
+HAVING sum(CASE l.side WHEN 'D' THEN l.functional_minor ELSE -l.functional_minor END) <> 0;
+
+-- name: numbers_have_no_gaps
+SELECT coalesce(c.word, v.word) || '-' || coalesce(c.period, v.period) AS key, 'counter at ' || coalesce(c.last_number, 0) AS kept,
+    coalesce(v.vouchers, 0) || ' vouchers, ' || coalesce(v.first, 0) || ' to ' || coalesce(v.last, 0) AS facts, 'company ' || coalesce(c.company, v.company) AS detail
+FROM voucher_counter c
+FULL JOIN (SELECT company, word, period, count(*) AS vouchers, min(number) AS first, max(number) AS last FROM voucher GROUP BY 1, 2, 3) v
+    ON v.company = c.company AND v.word = c.word AND v.period = c.period
+WHERE (c.last_number, v.vouchers, v.first, v.last) IS DISTINCT FROM (v.last, v.last::bigint, 1, c.last_number);
+
+-- name: open_item_is_the_sum_of_its_facts
+SELECT coalesce(nullif(i.order_no, ''), i.item_id::text) AS key,
+    format('billed %s, credited %s, received %s, refunded %s, settled %s', i.billed, i.credited, i.received, i.refunded, CASE WHEN i.of_order THEN i.settled END) AS kept,
+    format('billed %s, credited %s, received %s, refunded %s, settled %s', coalesce(b.amount, 0), coalesce(c.amount, 0), coalesce(m.received, 0), coalesce(m.refunded, 0),
+        CASE WHEN i.of_order THEN coalesce(s.amount, 0) END) AS facts,
+    'company ' || i.company || ', ' || i.currency AS detail
+FROM open_item i
+LEFT JOIN (SELECT item_id, currency, sum(amount_minor) AS amount FROM receivable GROUP BY 1, 2) b ON b.item_id = i.item_id AND b.currency = i.currency COLLATE "C"
+LEFT JOIN (SELECT l.item_id, n.currency, sum(l.net_minor + l.tax_minor) AS amount FROM credit_line l JOIN credit_note n USING (position) GROUP BY 1, 2) c
+    ON c.item_id = i.item_id AND c.currency = i.currency COLLATE "C"
+LEFT JOIN (SELECT item_id, currency, sum(amount_minor) FILTER (WHERE amount_minor > 0) AS received, -sum(amount_minor) FILTER (WHERE amount_minor < 0) AS refunded
+           FROM money_part GROUP BY 1, 2) m ON m.item_id = i.item_id AND m.currency = i.currency COLLATE "C"
+LEFT JOIN (SELECT order_id, currency, sum(amount_minor) AS amount FROM settlement GROUP BY 1, 2) s ON s.order_id = i.item_id AND s.currency = i.currency COLLATE "C"
+WHERE i.billed <> coalesce(b.amount, 0) OR i.credited <> coalesce(c.amount, 0) OR i.received <> coalesce(m.received, 0) OR i.refunded <> coalesce(m.refunded, 0)
+    OR (i.of_order AND i.settled <> coalesce(s.amount, 0))
+    OR i.received - i.refunded <> i.settled + i.deposit_net + i.deposit_tax + i.refundable + i.unapplied;
+
+-- name: control_accounts_are_the_open_items
+-- 1122, 2204, 2221.06, 2241.01 and 2203, per open item: what the ledger says and what the item says.
+SELECT coalesce(nullif(i.order_no, ''), coalesce(i.item_id, l.item_id)::text) || ' ' || coalesce(i.role, l.role) AS key,
+    coalesce(i.balance, 0)::text AS kept, coalesce(l.balance, 0)::text AS facts, coalesce(i.currency, l.currency) AS detail
+FROM (SELECT o.item_id, o.currency, o.order_no, b.role, b.balance FROM open_item o CROSS JOIN LATERAL (VALUES
+        ('receivable', o.billed - o.credited - o.settled), ('deposit', -o.deposit_net), ('deposit_tax', -o.deposit_tax),
+        ('refundable', -o.refundable), ('unapplied', -o.unapplied)) b (role, balance) WHERE b.balance <> 0) i
+FULL JOIN (SELECT item_id, currency, role, sum(CASE side WHEN 'D' THEN amount_minor ELSE -amount_minor END) AS balance
+           FROM voucher_line WHERE role IN ('receivable', 'deposit', 'deposit_tax', 'refundable', 'unapplied') GROUP BY 1, 2, 3) l
+    ON l.item_id = i.item_id AND l.currency = i.currency AND l.role = i.role
+WHERE coalesce(i.balance, 0) <> coalesce(l.balance, 0);
+
+-- name: shipments_are_posted_as_billed
+-- Subledger lines of a shipment against the voucher that was posted for it: net, tax and cost.
+SELECT 'inventory position ' || p.position AS key, format('net and tax %s, cost %s', p.gross, p.cost) AS kept,
+    format('net and tax %s, cost %s', coalesce(l.gross, 0), coalesce(l.cost, 0)) AS facts, p.document_no AS detail
+FROM (SELECT position, document_no, sum(net_minor + tax_minor) AS gross, -sum(value_minor) AS cost
+      FROM posted_line WHERE kind IN ('shipped', 'service') GROUP BY 1, 2) p
+LEFT JOIN (SELECT v.cause_position, sum(l.amount_minor) FILTER (WHERE l.role = 'receivable') AS gross, sum(l.amount_minor) FILTER (WHERE l.role = 'stock') AS cost
+           FROM voucher v JOIN voucher_line l USING (position) WHERE v.template = 'T01' GROUP BY 1) l ON l.cause_position = p.position
+WHERE (p.gross, p.cost) IS DISTINCT FROM (coalesce(l.gross, 0), coalesce(l.cost, 0));
+
+-- name: stock_account_is_the_sum_of_its_moves
+-- 1405 per company: what the ledger says and what inventory announced, line by line.
+SELECT coalesce(v.company, p.company) AS key, coalesce(v.balance, 0)::text AS kept, coalesce(p.value, 0)::text AS facts, '1405' AS detail
+FROM (SELECT v.company, sum(CASE l.side WHEN 'D' THEN l.functional_minor ELSE -l.functional_minor END) AS balance
+      FROM voucher v JOIN voucher_line l USING (position) WHERE l.role = 'stock' GROUP BY 1) v
+FULL JOIN (SELECT coalesce(i.company, d.company) AS company, sum(p.value_minor) AS value
+           FROM posted_line p LEFT JOIN receivable r ON r.cause_position = p.position
+           LEFT JOIN open_item i ON i.item_id = r.item_id AND i.currency = r.currency COLLATE "C"
+           LEFT JOIN stock_document d ON d.position = p.position GROUP BY 1) p ON p.company = v.company
+WHERE coalesce(v.balance, 0) <> coalesce(p.value, 0);
+
+-- name: credits_are_posted_as_noted
+SELECT n.credit_no AS key, sum(c.net_minor + c.tax_minor)::text AS kept, coalesce(max(l.gross), 0)::text AS facts, 'company ' || n.company AS detail
+FROM credit_note n JOIN credit_line c USING (position)
+LEFT JOIN (SELECT v.cause_position, -sum(l.amount_minor) AS gross FROM voucher v JOIN voucher_line l USING (position)
+           WHERE v.template IN ('T05', 'T06', 'T07') AND l.role = 'receivable' GROUP BY 1) l ON l.cause_position = n.position
+GROUP BY n.credit_id HAVING sum(c.net_minor + c.tax_minor) <> coalesce(max(l.gross), 0);
+
+-- name: nothing_was_posted_after_its_period_was_closed
+SELECT v.word || '-' || v.period || '-' || v.number AS key, 'posted ' || v.posted_at AS kept, 'closed ' || c.closed_at AS facts, 'company ' || v.company AS detail
+FROM voucher v JOIN LATERAL (SELECT min(p.closed_at) AS closed_at FROM period_close p WHERE p.company = v.company AND p.period >= v.period) c
+    ON v.posted_at > c.closed_at;
