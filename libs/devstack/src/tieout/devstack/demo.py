@@ -1,0 +1,241 @@
+"""Watch a trading day flow from two satellites to posted vouchers, on real servers, and see the proof.
+
+Starts a stack of its own (in <dir>/demo), feeds a made-up day (a web shop that speaks Shopify's dialect over signed
+HTTP, a store on a leaf node that is cut off from the hub for a while, a warehouse system and a bank), and ends with a
+report. Exit code 0 only if the books agree and every document is accounted for.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import shutil
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+import msgspec
+from rich.console import Console
+from tieout.contracts.control import (
+    PROVE_AGREEMENT,
+    SHOW_JOURNEY,
+    SHOW_STATUS,
+    Agreement,
+    AgreementRequest,
+    JourneyRequest,
+    Journeys,
+    Status,
+    StatusRequest,
+)
+from tieout.contracts.finance import PUT_COMPANY, PutCompany
+from tieout.contracts.gateway import PutSatellite
+from tieout.contracts.inventory import Article, PutWarehouse
+from tieout.devstack import demo_report, demo_sides, establish, outcomes, up
+from tieout.devstack.calling import call
+from tieout.devstack.demo_feeding import Feeding
+from tieout.devstack.demo_live import LiveView
+from tieout.devstack.demo_report import DemoReport, Leaf, Timing
+from tieout.devstack.outcomes import Books, Key
+from tieout.devstack.suite import Stack
+from tieout.devstack.trading_day import Fed, catalogue, plan
+
+ORDERS, SEED = 3000, 20261123
+FEED_SECONDS = 22.0  # A whole day; small days go faster.
+DOCUMENTS_PER_SECOND_MIN = 60.0
+SETTLE_SECONDS_MAX = 45.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--orders", type=_count, default=ORDERS, metavar="N", help=f"orders of the day ({ORDERS})")
+    parser.add_argument("--seed", type=int, default=SEED, metavar="S", help=f"another seed, another day ({SEED})")
+    parser.add_argument("--json", action="store_true", help="the report as one JSON document")
+    parser.add_argument("--keep", action="store_true", help="keep the stack running afterwards, until Ctrl-C")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    return asyncio.run(_run(arguments))
+
+
+async def _run(arguments: argparse.Namespace) -> int:
+    folder: Path = arguments.dir / "demo"
+    console = Console(stderr=arguments.json)
+    task = asyncio.current_task()
+    loop = asyncio.get_running_loop()
+    if task is not None:
+        loop.add_signal_handler(signal.SIGTERM, task.cancel)
+    up.forget(folder)
+    began = time.monotonic()
+    console.print(f"Starting Postgres, NATS, a leaf site and the services in {folder} ...", style="dim")
+    stack = Stack(folder)
+    good = False
+    try:
+        async with stack.running():
+            ready = time.monotonic() - began
+            console.print(f"ready {stack.endpoints().gateway} in {ready:.1f} s", style="green", highlight=False)
+            report = await play(stack, arguments.seed, arguments.orders, console, began)
+            good = report.good
+            if arguments.json:
+                sys.stdout.write(msgspec.json.format(msgspec.json.encode(report), indent=2).decode() + "\n")
+                sys.stdout.flush()
+            else:
+                demo_report.render(report, console)
+            if arguments.keep:
+                await _keep(console, folder)
+    finally:
+        if good and not arguments.keep:
+            shutil.rmtree(folder, ignore_errors=True)
+        elif not good:
+            console.print(f"Everything is kept for a closer look: {folder} (logs in {folder}/logs)", style="yellow")
+    return 0 if good else 1
+
+
+async def play(stack: Stack, seed: int, orders: int, console: Console, began: float) -> DemoReport:
+    """The whole day on a stack that is ready and empty."""
+    ready = time.monotonic() - began
+    day = plan(seed, orders, datetime.now(UTC))
+    async with stack.endpoints().async_client(timeout=60) as client:
+        keys = await furnish(client)
+        feeding = Feeding(stack, stack.endpoints().gateway, keys)
+        await feeding.open()
+        view = LiveView(console, client, feeding, len(day.opening) + len(day.documents))
+        showing = asyncio.create_task(view.run())
+        try:
+            view.title = "Opening stock comes in"
+            await feeding.send(day.opening, 0.2)
+            await _settled(client, _planned(day.opening), seconds=20)
+            view.title = f"A trading day: {orders:,} orders, {len(day.documents):,} documents"
+            fed = time.monotonic()
+            seconds = min(FEED_SECONDS, len(day.documents) / DOCUMENTS_PER_SECOND_MIN)
+            await feeding.send(day.documents, seconds, cut=True)
+            last = time.monotonic()
+            view.title = "The last documents settle"
+            planned = _planned((*day.opening, *day.documents))
+            told = await _settled(client, planned, seconds=SETTLE_SECONDS_MAX)
+            agreement = await _agreed(client, SETTLE_SECONDS_MAX)
+            settled = time.monotonic()
+        finally:
+            showing.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await showing
+            await feeding.close()
+        status: Status = await call(client, SHOW_STATUS, StatusRequest(minutes=60))
+        journeys: Journeys = await call(client, SHOW_JOURNEY, JourneyRequest(order_no=day.example))
+        sides = await demo_sides.read(client)
+    lines = demo_report.compare(planned, told)
+    return DemoReport(
+        seed=seed,
+        orders=orders,
+        documents=len(day.opening) + len(day.documents),
+        accounted=all(line.planned == line.told for line in lines),
+        lines=lines,
+        sides=sides,
+        agreement=agreement,
+        timing=Timing(ready, last - fed, settled - last, time.monotonic() - began),
+        documents_per_second=len(day.documents) / (last - fed),
+        orders_placed=sum(line.told for line in lines if line.kind == "order" and line.outcome == "accepted"),
+        latencies=status.latencies,
+        leaf=Leaf(feeding.seconds_cut, feeding.sold_while_cut, feeding.seconds_to_catch_up),
+        surprises=tuple(feeding.surprises),
+        parked=sum(health.parked for service in status.services for health in service.instances),
+        dead_letters=status.dead_letters,
+        journeys=journeys,
+    )
+
+
+async def furnish(client: httpx.AsyncClient) -> dict[str, str]:
+    """Companies, warehouses, articles and satellites of the trading day; the secret of each satellite."""
+    articles = [
+        Article(
+            article.sku,
+            article.name,
+            article.uom,
+            standard_cost_minor=article.cost_minor,
+        )
+        for article in catalogue.ARTICLES
+    ]
+    for company in catalogue.COMPANIES:
+        opened = PutCompany(company=company.code, name=company.name, currency=company.currency, zone=company.zone)
+        await call(client, PUT_COMPANY, opened)
+    await establish.describe_warehouses(
+        client,
+        [
+            PutWarehouse(place.company, place.code, stock_policy=place.stock, fulfilment=place.fulfilment)
+            for place in catalogue.PLACES
+        ],
+    )
+    for company in catalogue.COMPANIES:
+        await establish.list_articles(client, company.code, articles)
+    satellites = (
+        PutSatellite(
+            catalogue.WEB,
+            "Web shop",
+            ("EU",),
+            zone=catalogue.EU.zone,
+            authentication="shopify",
+            default_warehouse=catalogue.WEB_WAREHOUSE,
+        ),
+        PutSatellite(
+            catalogue.STORE,
+            "Store no. 1",
+            ("CN",),
+            zone=catalogue.CN.zone,
+            authentication="leaf",
+            default_warehouse=catalogue.STORE_SHELF,
+        ),
+        PutSatellite(catalogue.OFFICE, "Warehouse system and bank", ("EU", "CN")),
+    )
+    keys = {satellite.satellite: await establish.admit(client, satellite) for satellite in satellites}
+    await establish.wait_until_learned(client)
+    return keys
+
+
+def _planned(documents: Iterable[Fed]) -> Counter[Key]:
+    """What the books must show; documents that are turned away at the door are not in them."""
+    counted: Counter[Key] = Counter()
+    for fed in documents:
+        for expected in fed.expected:
+            if expected.outcome != "rejected":
+                counted[outcomes.key(fed.satellite, expected.kind, expected.outcome)] += 1
+    return counted
+
+
+async def _settled(client: httpx.AsyncClient, planned: Counter[Key], seconds: float) -> Counter[Key]:
+    """The books' own count, as soon as it equals the plan; or what it is when the time is over."""
+    deadline = time.monotonic() + seconds
+    while True:
+        books: Books = await outcomes.read(client)
+        told = books.documents()
+        if (told == planned and not books.under_way) or time.monotonic() > deadline:
+            return told
+        await asyncio.sleep(0.3)
+
+
+async def _agreed(client: httpx.AsyncClient, seconds: float) -> Agreement:
+    deadline = time.monotonic() + seconds
+    while True:
+        agreement: Agreement = await call(client, PROVE_AGREEMENT, AgreementRequest(wait_seconds=3))
+        if agreement.verdict != "open" or time.monotonic() > deadline:
+            return agreement
+        await asyncio.sleep(0.3)
+
+
+async def _keep(console: Console, folder: Path) -> None:
+    console.print("The stack keeps running. In another terminal, for example:", style="bold")
+    for command in ("journey 1001", "agreement", "status"):
+        console.print(f"  ./tieout {command} --dir {folder}", highlight=False)
+    console.print("Ctrl-C stops it.", style="dim")
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for received in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(received, stopped.set)
+    await stopped.wait()
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or not 1 <= int(text) <= 1_000_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of orders: give one from 1 to 1000000")
+    return int(text)

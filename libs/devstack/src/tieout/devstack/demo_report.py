@@ -1,0 +1,186 @@
+"""What the demo has to say at the end, as data first and then for the eye."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from msgspec import Struct
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+from tieout.contracts.control import Agreement, Journeys, StepLatency
+from tieout.devstack import agreement as agreement_view
+from tieout.devstack import journey as journey_view
+from tieout.devstack.journey import money, quantity
+from tieout.devstack.outcomes import Key
+
+
+class Line(Struct, frozen=True):
+    """Documents of one satellite, kind and outcome: as the day planned them, and as the books tell."""
+
+    satellite: str
+    kind: str
+    outcome: str
+    planned: int
+    told: int
+
+
+class Side(Struct, frozen=True):
+    """One amount of one company as up to three books hold it; None where a book does not hold it."""
+
+    company: str
+    what: str
+    unit: str  # A currency, or "" for a quantity in millionths.
+    order: int | None
+    inventory: int | None
+    finance: int | None
+
+    @property
+    def agrees(self) -> bool:
+        return len({side for side in (self.order, self.inventory, self.finance) if side is not None}) <= 1
+
+
+class Timing(Struct, frozen=True):
+    start: float  # Seconds until the stack was ready.
+    feed: float  # From the first to the last document.
+    settle: float  # From the last document until everything was accounted for.
+    whole: float
+
+
+class Leaf(Struct, frozen=True):
+    seconds_cut: float
+    sold_while_cut: int
+    seconds_to_catch_up: float | None  # None: it did not.
+
+
+class DemoReport(Struct, frozen=True):
+    seed: int
+    orders: int
+    documents: int
+    accounted: bool
+    lines: tuple[Line, ...]
+    sides: tuple[Side, ...]
+    agreement: Agreement
+    timing: Timing
+    documents_per_second: float
+    orders_placed: int
+    latencies: tuple[StepLatency, ...]
+    leaf: Leaf
+    surprises: tuple[str, ...]
+    parked: int
+    dead_letters: int
+    journeys: Journeys
+
+    @property
+    def good(self) -> bool:
+        return (
+            self.accounted
+            and self.agreement.verdict == "agree"
+            and not self.surprises
+            and not self.dead_letters
+            and all(side.agrees for side in self.sides)
+        )
+
+
+def compare(planned: Counter[Key], told: Counter[Key]) -> tuple[Line, ...]:
+    """Every key that either side names; equal counts mean that every document is accounted for."""
+    return tuple(Line(*key, planned[key], told[key]) for key in sorted({*planned, *told}))
+
+
+def render(report: DemoReport, console: Console) -> None:
+    console.print()
+    console.rule("[bold]What became of the documents")
+    console.print(_documents(report.lines))
+    for surprise in report.surprises[:10]:
+        console.print(f"unexpected: {surprise}", style="red", highlight=False, markup=False)
+    console.rule("[bold]Three books side by side")
+    console.print(_sides(report.sides))
+    console.rule("[bold]The agreement, proved from each service's own database")
+    agreement_view.render(report.agreement, console)
+    console.rule("[bold]How long it took")
+    console.print(_latencies(report.latencies))
+    console.print(_timing(report))
+    console.rule("[bold]One order as an example")
+    journey_view.render(report.journeys, console)
+    console.rule()
+    console.print(_verdict(report))
+
+
+def _documents(lines: Sequence[Line]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    for title in ("", "satellite", "document", "outcome"):
+        table.add_column(title)
+    table.add_column("planned", justify="right")
+    table.add_column("in the books", justify="right")
+    for line in lines:
+        same = line.planned == line.told
+        told = Text(f"{line.told:,}", style="" if same else "bold red")
+        table.add_row(_sign(same), line.satellite, line.kind, line.outcome, f"{line.planned:,}", told)
+    return table
+
+
+def _sides(sides: Sequence[Side]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    for title in ("", "company", "what"):
+        table.add_column(title)
+    for title in ("orders", "stock", "books"):
+        table.add_column(title, justify="right")
+    for side in sides:
+        values = [_value(value, side.unit) for value in (side.order, side.inventory, side.finance)]
+        table.add_row(_sign(side.agrees), side.company, side.what, *values)
+    return table
+
+
+def _latencies(latencies: Sequence[StepLatency]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    table.add_column("from")
+    table.add_column("to")
+    for title in ("times", "p50 ms", "p95 ms", "p99 ms"):
+        table.add_column(title, justify="right")
+    for step in latencies:
+        milliseconds = [f"{value:,.0f}" for value in (step.p50_ms, step.p95_ms, step.p99_ms)]
+        table.add_row(step.before, step.after, f"{step.count:,}", *milliseconds)
+    return table
+
+
+def _timing(report: DemoReport) -> Text:
+    leaf = report.leaf
+    caught_up = (
+        "and did not catch up"
+        if leaf.seconds_to_catch_up is None
+        else f"and the hub had them all {leaf.seconds_to_catch_up:.1f} s after the line was mended"
+    )
+    return Text(
+        f"{report.documents:,} documents in {report.timing.feed:.1f} s ({report.documents_per_second:,.0f} a second), "
+        f"all of them in the books {report.timing.settle:.1f} s after the last. The store was cut off for "
+        f"{leaf.seconds_cut:.1f} s, sold {leaf.sold_while_cut:,} documents meanwhile, {caught_up}."
+    )
+
+
+def _verdict(report: DemoReport) -> Text:
+    if report.good:
+        text = f"✓ The books agree, and each of {report.documents:,} documents is accounted for."
+        return Text(text, style="bold green")
+    reasons = []
+    if report.agreement.verdict != "agree":
+        reasons.append("the books do not agree")
+    if not report.accounted:
+        reasons.append("not every document is accounted for")
+    if report.parked:
+        reasons.append(f"{report.parked} messages wait for their partner")
+    if report.dead_letters:
+        reasons.append(f"{report.dead_letters} dead letters")
+    if not all(side.agrees for side in report.sides):
+        reasons.append("a balance differs between two books")
+    if report.surprises:
+        reasons.append(f"{len(report.surprises)} unexpected answers")
+    return Text("✗ " + ", ".join(reasons) + ".", style="bold red")
+
+
+def _sign(good: bool) -> str:
+    return "[bold green]✓[/]" if good else "[bold red]✗[/]"
+
+
+def _value(value: int | None, unit: str) -> str:
+    if value is None:
+        return "[dim]-[/]"
+    return money(value, unit) if unit else quantity(value)

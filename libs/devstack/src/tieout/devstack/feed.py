@@ -1,0 +1,249 @@
+"""Send files through intake and chain, wait until every document is accounted for, and weigh what came of them.
+
+The format is a plug-in, found by name. Companies, articles and the satellite are made if they do not exist. The report
+is read from the services' own books: exit code 0 only if the conservation law holds for every month.
+"""
+
+import argparse
+import asyncio
+import sys
+import time
+from collections.abc import AsyncIterator, Iterable, Sequence
+from pathlib import Path
+from uuid import uuid4
+
+import httpx
+import msgspec
+from msgspec import Struct
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from tieout.contracts.control import SHOW_STATUS, Status, StatusRequest
+from tieout.contracts.finance import ACCOUNTS, PUT_COMPANY, AccountTurnover, AccountTurnoverRequest, PutCompany
+from tieout.contracts.gateway import PutSatellite
+from tieout.contracts.inventory import Article, PutWarehouse
+from tieout.devstack import endpoints, establish, feed_report, formats, outcomes
+from tieout.devstack.calling import call
+from tieout.devstack.conservation import Balance, Term, balance
+from tieout.devstack.failures import CommandFailed
+from tieout.devstack.formats import Document, FormatError, Run
+from tieout.devstack.outcomes import Books
+from tieout.devstack.satellites import Door, key_headers
+
+CHANNEL = "tieout"
+SATELLITE = "feed"  # Where the files name none.
+DOCUMENTS_AT_ONCE = 500
+BYTES_AT_ONCE = 700_000
+CONNECTIONS = 4
+QUIET_SECONDS = 6.0  # The books have not changed for so long: what is missing now will stay missing.
+SETTLE_SECONDS_MAX = 600.0
+
+
+class FeedReport(Struct, frozen=True):
+    satellite: str
+    company: str
+    currency: str
+    documents: int
+    seconds: float
+    balance: Balance
+    terms: tuple[Term, ...]
+    turnovers: tuple[AccountTurnover, ...]  # Of the company, by month of the business date; the whole of its books.
+    parked: int
+    under_way: int
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    known = ", ".join(formats.names())
+    parser.add_argument("--format", required=True, metavar="F", help=f"one of: {known}")
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="files to send, also packed ones (.gz)")
+    parser.add_argument(
+        "--opening", choices=("auto", "none"), default="auto", help="bring opening stock in first (default: auto)"
+    )
+    parser.add_argument("--rate", type=_rate, default=0.0, metavar="R", help="documents per second (default: no limit)")
+    parser.add_argument("--satellite", default="", metavar="S", help="feed as this satellite (default: the format's)")
+    parser.add_argument("--json", action="store_true", help="the report as one JSON document")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    try:
+        source = formats.find(arguments.format)(arguments.files, arguments.opening)
+    except FormatError as error:
+        raise CommandFailed(str(error)) from None
+    where = endpoints.of_stack(arguments.dir)
+    console = Console(stderr=arguments.json)
+    try:
+        report = asyncio.run(feed(where, source, console, satellite=arguments.satellite, rate=arguments.rate))
+    except httpx.TransportError as error:
+        raise CommandFailed(f"{where.gateway} does not answer ({error}). See: ./tieout status") from None
+    if arguments.json:
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(report), indent=2).decode() + "\n")
+    else:
+        feed_report.render(report.balance, report.terms, report.currency, console)
+        console.print(f"{report.documents:,} documents in {report.seconds:.1f} s.", style="dim")
+    return 0 if report.balance.holds else 1
+
+
+async def feed(
+    where: endpoints.Endpoints, source: Run, console: Console, *, satellite: str = "", rate: float = 0.0
+) -> FeedReport:
+    """Everything of a run, until the books have taken it in; or until they have stopped moving without it."""
+    name = satellite or (source.setup.satellite if source.setup is not None else SATELLITE)
+    began = time.monotonic()
+    async with where.async_client(timeout=120) as client:
+        key = await furnish(client, source, name)
+        before = await outcomes.read(client, source=name)
+        door = Door(where.gateway, connections=CONNECTIONS, timeout_seconds=60)
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        documents = list(source.documents)
+        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+            try:
+                sent = progress.add_task("sent", total=len(source.opening) + len(documents))
+                await _send(door, name, key, source.opening, 0.0, progress, sent)
+                await _stocked(client, name, len(source.opening))
+                await _send(door, name, key, documents, rate, progress, sent)
+                books, law = await _settled(client, name, source, before, progress)
+            finally:
+                await door.close()
+        company = source.setup.company if source.setup is not None else ""
+        turnovers = await call(client, ACCOUNTS, AccountTurnoverRequest(company=company, by="business"))
+        status: Status = await call(client, SHOW_STATUS, StatusRequest())
+    return FeedReport(
+        satellite=name,
+        company=company,
+        currency=source.setup.currency if source.setup is not None else "",
+        documents=len(source.opening) + len(documents),
+        seconds=time.monotonic() - began,
+        balance=law,
+        terms=tuple(_since(before, books)),
+        turnovers=turnovers.turnovers,
+        parked=sum(health.parked for service in status.services for health in service.instances),
+        under_way=books.under_way,
+    )
+
+
+async def furnish(client: httpx.AsyncClient, source: Run, satellite: str) -> str:
+    """What the run needs to exist; the satellite's new key."""
+    setup = source.setup
+    if setup is not None:
+        opened = PutCompany(company=setup.company, name=setup.company_name, currency=setup.currency, zone=setup.zone)
+        await call(client, PUT_COMPANY, opened)
+        await establish.describe_warehouses(client, [PutWarehouse(setup.company, setup.warehouse)])
+        articles = [Article(known.sku, known.name, standard_cost_minor=known.cost_minor) for known in setup.articles]
+        await establish.list_articles(client, setup.company, articles)
+    zone = setup.zone if setup is not None else "UTC"
+    companies = (setup.company,) if setup is not None else ()
+    key = await establish.admit(client, PutSatellite(satellite, satellite, companies, zone=zone, rotate=True))
+    await establish.wait_until_learned(client)
+    return key
+
+
+async def _send(
+    door: Door,
+    satellite: str,
+    key: str,
+    documents: Sequence[Document],
+    rate: float,
+    progress: Progress,
+    task: TaskID,
+) -> None:
+    """Bulk requests of NDJSON, several at a time. A run has keys of its own: the same file again is not a retry."""
+    run, began, sent = uuid4().hex, time.monotonic(), 0
+    slots = asyncio.Semaphore(CONNECTIONS)
+
+    async def post(ordinal: int, chunk: list[bytes]) -> None:
+        try:
+            headers = key_headers(key, f"{run}-{ordinal}", "application/x-ndjson")
+            answer = await door.send(satellite, CHANNEL, b"\n".join(chunk) + b"\n", headers)
+            if not answer.taken:
+                told = answer.body[:500].decode(errors="replace")
+                raise CommandFailed(f"the gateway refused a batch of documents: HTTP {answer.status} {told}")
+            progress.advance(task, len(chunk))
+        finally:
+            slots.release()
+
+    async with asyncio.TaskGroup() as group:
+        async for ordinal, chunk in _numbered(_chunks(documents, rate)):
+            await slots.acquire()
+            if rate:
+                await asyncio.sleep(max(0.0, began + sent / rate - time.monotonic()))
+            sent += len(chunk)
+            group.create_task(post(ordinal, chunk))
+
+
+async def _numbered(chunks: Iterable[list[bytes]]) -> AsyncIterator[tuple[int, list[bytes]]]:
+    for ordinal, chunk in enumerate(chunks):
+        yield ordinal, chunk
+
+
+def _chunks(documents: Sequence[Document], rate: float) -> Iterable[list[bytes]]:
+    """As many documents as fit into one request; with a rate, about five requests a second."""
+    most = max(1, min(DOCUMENTS_AT_ONCE, int(rate / 5))) if rate else DOCUMENTS_AT_ONCE
+    chunk: list[bytes] = []
+    size = 0
+    for document in documents:
+        if chunk and (len(chunk) >= most or size + len(document.body) > BYTES_AT_ONCE):
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(document.body)
+        size += len(document.body) + 1
+    if chunk:
+        yield chunk
+
+
+async def _stocked(client: httpx.AsyncClient, satellite: str, receipts: int) -> None:
+    """Until inventory has taken in the opening receipts: a sale that comes before them would find no stock."""
+    deadline = time.monotonic() + 60
+    while receipts:
+        books = await outcomes.read(client, source=satellite)
+        told = books.documents()
+        done = sum(
+            told[outcomes.key(satellite, "receipt", outcome)] for outcome in ("accepted", "duplicate", "conflict")
+        )
+        if done >= receipts or told[outcomes.key(satellite, "receipt", "quarantined")] or time.monotonic() > deadline:
+            return
+        await asyncio.sleep(0.1)
+
+
+async def _settled(
+    client: httpx.AsyncClient, satellite: str, source: Run, before: Books, progress: Progress
+) -> tuple[Books, Balance]:
+    due = sum(month.lines + month.split_lines for month in source.input.values())
+    task = progress.add_task("lines in the books", total=due)
+    deadline = time.monotonic() + SETTLE_SECONDS_MAX
+    quiet_since, last = time.monotonic(), before
+    while True:
+        books = await outcomes.read(client, source=satellite)
+        law = balance(source.input, _since(before, books))
+        progress.update(task, completed=due - law.total.missing.lines)
+        now = time.monotonic()
+        if books != last:
+            quiet_since, last = now, books
+        if (law.holds and not books.under_way) or now > deadline or now - quiet_since > QUIET_SECONDS:
+            return books, law
+        await asyncio.sleep(0.4)
+
+
+def _since(before: Books, after: Books) -> Iterable[Term]:
+    """What has come into the books since: earlier feeds of the same satellite are not of this run."""
+    yield from after.terms()
+    for term in before.terms():
+        yield Term(
+            term.month,
+            term.outcome,
+            term.service,
+            -term.documents,
+            -term.lines,
+            -term.quantity_micro,
+            -term.amount_minor,
+            -term.rounding_micro,
+            term.reason,
+        )
+
+
+def _rate(text: str) -> float:
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = -1.0
+    if not 0 < rate < 1e6:
+        raise argparse.ArgumentTypeError(f"{text!r} is no rate: give documents per second, for example 200")
+    return rate

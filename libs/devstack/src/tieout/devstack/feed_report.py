@@ -1,0 +1,67 @@
+"""The conservation law for the eye: one line per month, what went in, what became of it, and what is missing."""
+
+from collections.abc import Callable, Iterable
+
+from rich.console import Console
+from rich.table import Table
+from tieout.devstack.conservation import OUTCOMES, Balance, MonthBalance, Term
+from tieout.devstack.formats import Measured
+from tieout.devstack.journey import money, quantity
+
+View = Callable[[Measured, str], str]
+
+_VIEWS: tuple[tuple[str, View], ...] = (
+    ("lines", lambda measured, _: f"{measured.lines:,}"),
+    ("quantity", lambda measured, _: quantity(measured.quantity_micro)),
+    ("amount", lambda measured, currency: money(measured.amount_minor, currency)),
+)
+
+
+def render(law: Balance, terms: Iterable[Term], currency: str, console: Console) -> None:
+    """Three tables, lines, quantity and amount; then reasons, then the verdict."""
+    shown = [outcome for outcome in OUTCOMES if outcome in law.total.outcomes]
+    for title, view in _VIEWS:
+        table = Table(title=title, title_justify="left", title_style="bold", box=None, header_style="dim")
+        table.add_column("month")
+        table.add_column("went in", justify="right")
+        for outcome in shown:
+            table.add_column(outcome.replace("_", "-"), justify="right")
+        table.add_column("missing", justify="right")
+        for month in (*law.months, law.total):
+            cells = [view(month.outcomes.get(outcome, Measured()), currency) for outcome in shown]
+            style = "bold" if month is law.total else ""
+            missing = view(month.missing, currency)
+            sign = f"[bold red]{missing}[/]" if _broken(month, title) else "[green]0[/]"
+            table.add_row(month.month, view(_due(month), currency), *cells, sign, style=style)
+        console.print(table)
+    reasons = Table(title="reasons", title_justify="left", title_style="bold", box=None, header_style="dim")
+    for title in ("outcome", "reason", "said by"):
+        reasons.add_column(title)
+    reasons.add_column("documents", justify="right")
+    told: dict[tuple[str, str, str], int] = {}
+    for term in terms:
+        if term.reason:
+            key = (term.outcome, term.reason, term.service)
+            told[key] = told.get(key, 0) + term.documents
+    for (outcome, reason, service), documents in sorted(told.items()):
+        if documents:
+            reasons.add_row(outcome, reason, service, f"{documents:,}")
+    if reasons.row_count:
+        console.print(reasons)
+    rounding = law.total.input.rounding_micro
+    if rounding:
+        console.print(f"Rounding of the lines: {rounding / 1_000_000:.6f} minor units.", style="dim")
+    if law.holds:
+        console.print("✓ Everything that went in is accounted for.", style="bold green")
+    else:
+        console.print("✗ The books do not account for everything that went in.", style="bold red")
+
+
+def _due(month: MonthBalance) -> Measured:
+    fed = month.input
+    return Measured(fed.documents, fed.lines + fed.split_lines, fed.quantity_micro, fed.amount_minor)
+
+
+def _broken(month: MonthBalance, title: str) -> bool:
+    missing = month.missing
+    return bool({"lines": missing.lines, "quantity": missing.quantity_micro, "amount": missing.amount_minor}[title])
