@@ -58,6 +58,7 @@ log = structlog.get_logger(__name__)
 FOLD_SECONDS = 1.0
 AUDIT_SECONDS = 60.0
 PRUNE_SECONDS = 600.0
+COMPLAIN_SECONDS = 5.0
 
 Task = Callable[["Service"], Coroutine[Any, Any, None]]
 
@@ -97,6 +98,7 @@ class Service:
         self._audit: Audit | None = None
         self._auditing: asyncio.Task[None] | None = None
         self._pools: tuple[Any, ...] = ()
+        self._complained = float("-inf")
         self._outbox_seen = (0.0, 0)  # Age in seconds and batches waiting, for metrics.
         self._failure: BaseException | None = None
 
@@ -168,7 +170,7 @@ class Service:
             pending_size=64 << 20,
             reconnected_cb=self._reconnected,
             disconnected_cb=self._disconnected,
-            error_cb=_told,
+            error_cb=self._told,
             **options,
         )
 
@@ -188,6 +190,13 @@ class Service:
         return task
 
     # ------------------------------------------------------------------ broker comes and goes
+
+    async def _told(self, error: Exception) -> None:
+        """nats-py says so at every attempt to reconnect, five times a second; once in a while is enough."""
+        now = time.monotonic()
+        if now - self._complained > COMPLAIN_SECONDS:
+            self._complained = now
+            log.warning("trouble with the broker" if self.ready else "waiting for the broker", error=repr(error)[:300])
 
     async def _disconnected(self) -> None:
         if self.ready:
@@ -252,7 +261,8 @@ class Service:
         async with self.database.read() as connection:
             row = await connection.fetchrow(outbox_statements.waiting)
         if row is not None:
-            self._outbox_seen = (row["seconds"], row["batches"])
+            self._complained = float("-inf")
+        self._outbox_seen = (row["seconds"], row["batches"])
 
     # ------------------------------------------------------------------ what every service answers
 
@@ -361,10 +371,6 @@ def _calm_the_collector() -> None:
 
 async def _no_trail(request: TrailRequest, database: Database) -> Trail:
     return Trail(())
-
-
-async def _told(error: Exception) -> None:
-    log.warning("broker connection", error=repr(error)[:300])
 
 
 async def _cancel(tasks: Sequence["asyncio.Task[Any]"]) -> None:

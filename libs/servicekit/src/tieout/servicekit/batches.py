@@ -427,6 +427,7 @@ class FlowSubscriber(BatchPullStreamSubscriber):
                         "parked message is unreadable", flow=self.flow.durable, event=row["event_id"], error=str(error)
                     )
             parts = collections.deque([readable] if readable else [])
+            races = 0
             while parts:
                 part = parts.popleft()
                 database = self.database.taking(self.flow.durable, [received.business_id for received in part])
@@ -434,6 +435,10 @@ class FlowSubscriber(BatchPullStreamSubscriber):
                     with self.database.tracing.batch(self.flow.durable, part):
                         await self.flow.function(part, database)
                 except Exception as error:
+                    if cause_of(error) is Cause.AGAIN and not _is_unique(error) and races < RACES_MAX:
+                        races += 1  # Its next due time may be minutes away, and nobody will wake it again.
+                        parts.appendleft(part)
+                        continue
                     if cause_of(error) in (Cause.PASSING, Cause.AGAIN):
                         log.warning("parked messages wait on", flow=self.flow.durable, error=repr(error)[:300])
                         continue  # They stay, and are due again.

@@ -177,8 +177,12 @@ class Transaction:
 
     async def finish(self) -> bool:
         """The last statements before the commit. True where parked messages became due."""
+        if self._database._taking is not None:
+            # Not at the begin: flows that wake hold their anchors before they touch parked rows, so must those that run.
+            await self.connection.execute(_TAKE, *self._database._taking)
         if self._parked:
-            await self.connection.execute(_PARK, *map(list, zip(*self._parked, strict=True)))
+            once = {(row[0], row[1]): row for row in self._parked}  # The same message may stand in a batch twice.
+            await self.connection.execute(_PARK, *map(list, zip(*once.values(), strict=True)))
         if not self.woken:
             return False
         status: str = await self.connection.execute(_WAKE, self.woken)
@@ -227,8 +231,6 @@ class Database:
         try:
             async with self.pool.acquire() as connection, connection.transaction():
                 tx = Transaction(connection, self)
-                if self._taking is not None:
-                    await connection.execute(_TAKE, *self._taking)
                 yield tx
                 woke = await tx.finish()
                 if tx.announced or tx.letters:
