@@ -62,7 +62,13 @@ class Desk:
         return await self.answers[operation.name](operation.request(**request), self.database)
 
     async def open(self, company: str = "C1", currency: str = "CNY", **more: Any) -> finance.CompanyView:
-        asked = {"company": company, "name": f"Company {company}", "currency": currency, "zone": "Asia/Shanghai", **more}
+        asked = {
+            "company": company,
+            "name": f"Company {company}",
+            "currency": currency,
+            "zone": "Asia/Shanghai",
+            **more,
+        }
         return await self.ask(finance.PUT_COMPANY, **asked)
 
     # ------------------------------------------------------------------------------------------- asking
@@ -132,7 +138,15 @@ class Desk:
         )
 
     def part(
-        self, start: int = 0, end: int = 3, *, line_no: int = 1, whole: int = 3, net: int = 300, tax: int = 39, **more: Any
+        self,
+        start: int = 0,
+        end: int = 3,
+        *,
+        line_no: int = 1,
+        whole: int = 3,
+        net: int = 300,
+        tax: int = 39,
+        **more: Any,
     ) -> inventory.ShippedLine:
         given = {"cost_minor": 100 * (end - start), **more}
         return inventory.ShippedLine(line_no, "A", start * ONE, end * ONE, whole * ONE, net, tax, **given)
@@ -241,7 +255,9 @@ class Desk:
             **more,
         }
 
-    def pay(self, amount: int, *orders: str | tuple[str, int], number: str = "P1", **more: Any) -> finance.SubmitPayment:
+    def pay(
+        self, amount: int, *orders: str | tuple[str, int], number: str = "P1", **more: Any
+    ) -> finance.SubmitPayment:
         """Orders: numbers, or numbers with the amount that is meant for them."""
         allocations = tuple(
             finance.Allocation("shop", one) if isinstance(one, str) else finance.Allocation("shop", *one)

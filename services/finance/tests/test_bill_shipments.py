@@ -7,7 +7,16 @@ from tieout.contracts import finance
 async def test_a_shipment_becomes_one_balanced_voucher_and_a_receivable(desk):
     await desk.give(desk.placed(), desk.shipped())
     assert await desk.vouchers() == [
-        ("T01", [("D", "1122", 339), ("C", "6001.01", 300), ("C", "2221.01.01", 39), ("D", "6401", 300), ("C", "1405", 300)])
+        (
+            "T01",
+            [
+                ("D", "1122", 339),
+                ("C", "6001.01", 300),
+                ("C", "2221.01.01", 39),
+                ("D", "6401", 300),
+                ("C", "1405", 300),
+            ],
+        )
     ]
     (opened,) = await desk.announced(finance.ReceivableOpened)
     assert (opened.amount_minor, opened.voucher_no, opened.order_no) == (339, "记-2026-11-000001", "1001")
@@ -27,7 +36,11 @@ async def test_parts_of_a_line_add_up_to_the_line_in_any_order(desk):
     parts = [desk.part(0, 1, net=100, tax=10), desk.part(1, 2, net=100, tax=10), desk.part(2, 3, net=100, tax=10)]
     for part in reversed(parts):
         await desk.give(desk.shipped(part))
-    assert await desk.rows("SELECT net_minor, tax_minor FROM posted_line ORDER BY position") == [(33, 3), (34, 4), (33, 3)]
+    assert await desk.rows("SELECT net_minor, tax_minor FROM posted_line ORDER BY position") == [
+        (33, 3),
+        (34, 4),
+        (33, 3),
+    ]
     assert (await desk.balances())["1122"] == 110
     assert await desk.violations() == []
 

@@ -54,6 +54,7 @@ STEPS = {
     "T09": "paid",
     "T10": "paid",
     "T11": "paid",
+    "T10c": "released",
     "T11b": "settled",
     "T16": "stocked",
     "T17": "stocked",

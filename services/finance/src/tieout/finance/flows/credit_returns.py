@@ -117,7 +117,7 @@ def decide(received: Credit, items: dict[UUID, OpenItem], company: Company, cale
             lines=[],
         )
 
-    red, transfer = draft(template_of(event)), draft("T10")
+    red, transfer = draft(template_of(event)), draft("T10c")
     settlement = money.Settlement(
         event.credit_id, event.credit_no, event.company, event.currency, "credit", when.day, received, []
     )

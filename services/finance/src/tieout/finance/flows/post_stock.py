@@ -41,8 +41,8 @@ async def post_stock(batch: list[Received[StockEvent]], database: Database) -> N
         calendar = ledger.Calendar()
         lines: list[tuple[object, ...]] = []
         drafts: list[tuple[Draft, Received[StockEvent]]] = []
-        for kind, document_id in new:
-            received = documents[kind, document_id]
+        for received in sorted((documents[row[0], row[1]] for row in new), key=lambda one: one.position):
+            _, document_id, number = document_of(received.data)
             event = received.data
             company = companies[event.company]
             if event.cost_currency != company.currency:
@@ -52,7 +52,6 @@ async def post_stock(batch: list[Received[StockEvent]], database: Database) -> N
                 raise Unprocessable("other_currency", "cost_currency", detail)
             when = calendar.posting(company, event.business_date, event.period)
             chain = UUID(received.envelope.chainid) if received.envelope.chainid else document_id
-            number = document_of(event)[2]
             draft = Draft(
                 company,
                 template_of(event),

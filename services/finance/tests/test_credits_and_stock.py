@@ -1,0 +1,107 @@
+"""Credit notes in red, and everything that inventory says about stock."""
+
+from datetime import date
+
+from tieout.contracts import finance
+
+
+async def test_a_return_posts_red_figures_on_the_sides_of_its_sale(desk):
+    credit = desk.credited((100, 13))
+    await desk.give(desk.placed(), desk.shipped(), credit)
+    assert (await desk.vouchers())[-1] == (
+        "T05",
+        [("D", "1122", -113), ("C", "6001.01", -100), ("C", "2221.01.01", -13)],
+    )
+    await desk.give(desk.returned(credit_id=credit.credit_id))
+    assert (await desk.vouchers())[-1] == ("T05s", [("D", "6401", -100), ("C", "1405", -100)])
+    turnovers = (await desk.ask(finance.ACCOUNTS, company="C1")).turnovers
+    (cost,) = [one for one in turnovers if one.account == "6401"]
+    assert (cost.debit_minor, cost.credit_minor, cost.red_debit_minor) == (200, 0, 100)
+    assert await desk.violations() == []
+
+
+async def test_kept_goods_are_t06_and_allowances_t07_on_their_own_account(desk):
+    await desk.give(desk.placed(), desk.shipped())
+    await desk.give(desk.credited((50, 6), restock=False))
+    await desk.give(desk.credited((20, 2), restock=False, quantity=0, account="allowance", credit_no="R2"))
+    assert [template for template, _ in await desk.vouchers()] == ["T01", "T06", "T07"]
+    balances = await desk.balances()
+    assert (balances["1122"], balances["6001.01"], balances["6001.08"]) == (261, -250, 20)
+    assert await desk.violations() == []
+
+
+async def test_a_credit_waits_until_its_sale_is_billed(desk):
+    message = desk.message(desk.credited((100, 13)))
+    await desk.give(message)
+    assert await desk.parked() == [("finance-credit-returns", str(desk.id()))]
+    await desk.give(desk.shipped())
+    assert await desk.parked() == []
+    assert [template for template, _ in await desk.vouchers()] == ["T01", "T05"]
+    assert await desk.rows("SELECT order_no, awaited FROM open_item") == [("1001", False)]
+    await desk.give(message)
+    assert len(await desk.vouchers()) == 2
+    assert await desk.violations() == []
+
+
+async def test_a_credit_sets_applied_money_free(desk):
+    await desk.give(desk.placed(), desk.shipped(), desk.pay(339, ("1001", 339)), desk.credited((100, 13)))
+    assert (await desk.vouchers())[-1] == ("T10c", [("D", "1122", 113), ("C", "2203", 113)])
+    told = await desk.announced(finance.OrdersSettled)
+    assert [(one.cause, one.items[0].amount_minor) for one in told] == [("payment", 339), ("credit", -113)]
+    await desk.give(desk.refund(113, "1001"))
+    assert (await desk.vouchers())[-1] == ("T08", [("C", "1002", 113), ("D", "2203", 113)])
+    assert "1122" not in await desk.balances()
+    assert await desk.violations() == []
+
+
+async def test_an_unlinked_credit_is_the_customers(desk):
+    await desk.give(desk.credited((100, 13), number=None))
+    assert (await desk.balances())["1122"] == -113
+    await desk.give(desk.refund(113))
+    assert "1122" not in await desk.balances()
+    assert await desk.announced(finance.OrdersSettled) == []
+    assert await desk.violations() == []
+
+
+async def test_stock_documents_post_what_inventory_announced(desk):
+    opening, purchase = desk.moved("opening", (10, 500), (1, 0)), desk.moved("purchase", (5, 250))
+    count, revalued = desk.moved("adjusted", (-2, -100), (1, 50)), desk.moved("revalued", (0, -30))
+    messages = [desk.message(fact) for fact in (opening, purchase, count, revalued, desk.moved("revalued", (0, 8)))]
+    await desk.give(*messages)
+    await desk.give(*messages)
+    assert await desk.vouchers() == [
+        ("T16", [("D", "1405", 500), ("C", "4104.99", 500)]),
+        ("T17", [("D", "1405", 250), ("C", "2202.02", 250)]),
+        ("T19", [("D", "1901", 100), ("C", "1405", 100), ("D", "1405", 50), ("C", "1901", 50)]),
+        ("T18r", [("D", "6401", 30), ("C", "1405", 30)]),
+        ("T18r", [("D", "1405", 8), ("C", "6401", 8)]),
+    ]
+    assert (await desk.balances())["1405"] == 678
+    assert await desk.rows(
+        "SELECT sum(quantity_micro)::bigint, sum(value_minor)::bigint, count(*) FROM posted_line"
+    ) == [(15_000_000, 678, 7)]
+    assert await desk.violations() == []
+
+
+async def test_a_stock_document_without_value_is_noted_but_not_posted(desk):
+    await desk.give(desk.moved("opening", (10, 0)))
+    assert await desk.vouchers() == []
+    assert await desk.rows("SELECT quantity_micro, value_minor FROM posted_line") == [(10_000_000, 0)]
+
+
+async def test_what_comes_after_a_close_goes_into_the_first_open_period(desk):
+    await desk.give(desk.shipped(number="1"))
+    closed = await desk.ask(finance.CLOSE_PERIOD, company="C1", period="2026-11", closed_by="Li")
+    assert (closed.first_open, closed.vouchers, closed.repeated) == ("2026-12", 1, False)
+    again = await desk.ask(finance.CLOSE_PERIOD, company="C1", period="2026-10", closed_by="Wang")
+    assert (again.closed_by, again.repeated) == ("Li", True)
+    await desk.give(desk.shipped(number="2"))
+    late = (await desk.ask(finance.VOUCHERS, order_no="2")).vouchers[0]
+    assert (late.voucher_no, late.posting_date, late.deferred_from, late.business_date) == (
+        "记-2026-12-000001",
+        date(2026, 12, 1),
+        "2026-11",
+        date(2026, 11, 30),
+    )
+    assert [one.first_open for one in await desk.announced(finance.PeriodClosed)] == ["2026-12"]
+    assert await desk.violations() == []

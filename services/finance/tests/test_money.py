@@ -1,0 +1,148 @@
+"""Payments, refunds, deposits: where the money stands, whatever came first."""
+
+from tieout.contracts import finance
+
+BILLED = {"6001.01": -300, "2221.01.01": -39, "6401": 300, "1405": -300}
+
+
+async def settled(desk) -> list[tuple[str, str, int]]:
+    found = await desk.announced(finance.OrdersSettled)
+    return [(event.cause, item.order_no, item.amount_minor) for event in found for item in event.items]
+
+
+async def test_a_payment_of_a_billed_order_settles_its_receivable(desk):
+    await desk.give(desk.placed(), desk.shipped(), desk.pay(339, ("1001", 339), fee_minor=9))
+    assert (await desk.vouchers())[-1] == ("T09", [("D", "1002", 330), ("D", "6603.02", 9), ("C", "1122", 339)])
+    assert await settled(desk) == [("payment", "1001", 339)]
+    assert await desk.balances() == {**BILLED, "1002": 330, "6603.02": 9}
+    assert await desk.violations() == []
+
+
+async def test_a_platform_has_its_own_account_and_its_fee_is_a_commission(desk):
+    await desk.open(roles={"wallet:stripe": "1002"})
+    await desk.give(
+        desk.pay(100, number="P1", method="paypal", fee_minor=3), desk.pay(50, number="P2", method="stripe")
+    )
+    assert await desk.balances() == {"1012.01": 97, "6601.06": 3, "1002": 50, "2203": -150}
+
+
+async def test_money_before_shipment_is_a_deposit_that_the_shipment_uses_up(desk):
+    await desk.give(desk.placed(), desk.pay(339, ("1001", 339)))
+    assert await desk.vouchers() == [("T11", [("D", "1002", 339), ("C", "2204", 300), ("C", "2221.06", 39)])]
+    assert await settled(desk) == []
+    await desk.give(desk.shipped(desk.part(0, 1)))
+    assert (await desk.vouchers())[-1] == ("T11b", [("C", "1122", 113), ("D", "2204", 100), ("D", "2221.06", 13)])
+    await desk.give(desk.shipped(desk.part(1, 3)))
+    assert await settled(desk) == [("prepayment", "1001", 113), ("prepayment", "1001", 226)]
+    assert await desk.balances() == {**BILLED, "1002": 339}
+    assert await desk.violations() == []
+
+
+async def test_what_an_order_cannot_cost_is_unapplied_cash(desk):
+    await desk.give(desk.placed(), desk.shipped(), desk.pay(400, ("1001", 400)))
+    assert (await desk.vouchers())[-1] == ("T10", [("D", "1002", 400), ("C", "1122", 339), ("C", "2203", 61)])
+    assert await desk.violations() == []
+
+
+async def test_money_for_an_order_that_nobody_knows_waits_in_2203(desk):
+    await desk.give(desk.pay(339, ("1001", 339)))
+    assert await desk.balances() == {"1002": 339, "2203": -339}
+    await desk.give(desk.placed())
+    assert await desk.balances() == {"1002": 339, "2204": -300, "2221.06": -39}
+    assert [template for template, _ in await desk.vouchers()] == ["T10", "T11"]
+    await desk.give(desk.shipped())
+    assert await desk.balances() == {**BILLED, "1002": 339}
+    assert await settled(desk) == [("prepayment", "1001", 339)]
+    assert await desk.violations() == []
+
+
+async def test_one_payment_for_several_orders_takes_the_oldest_due_first_where_no_amount_is_named(desk):
+    await desk.give(
+        desk.placed("1"), desk.placed("2"), desk.shipped(number="1", due_days=60), desk.shipped(number="2", due_days=10)
+    )
+    await desk.give(desk.pay(400, "1", "2"))
+    assert await settled(desk) == [("payment", "2", 339), ("payment", "1", 61)]
+    assert await desk.violations() == []
+
+
+async def test_a_payment_without_an_order_stays_with_its_customer_until_it_is_refunded(desk):
+    await desk.give(desk.pay(100), desk.refund(40))
+    assert await desk.balances() == {"1002": 60, "2203": -60}
+    assert await settled(desk) == []
+    assert await desk.violations() == []
+
+
+async def test_a_refund_takes_unapplied_money_first_and_then_opens_the_receivable_again(desk):
+    await desk.give(desk.placed(), desk.shipped(), desk.pay(400, ("1001", 400)), desk.refund(100, "1001", fee_minor=2))
+    assert (await desk.vouchers())[-1] == (
+        "T08",
+        [("D", "6603.02", 2), ("C", "1002", 102), ("D", "1122", 39), ("D", "2203", 61)],
+    )
+    assert await settled(desk) == [("payment", "1001", 339), ("refund", "1001", -39)]
+    assert await desk.violations() == []
+
+
+async def test_the_same_document_again_is_a_duplicate_and_other_content_a_conflict(desk):
+    first = desk.message(desk.pay(100, ("1001", 100)))
+    await desk.give(first, first)
+    await desk.give(first, desk.pay(100, ("1001", 100)), desk.pay(120, ("1001", 120), fingerprint="b" * 64))
+    told = await desk.announced(finance.DocumentSettled)
+    assert [(one.kind, one.outcome, one.reason) for one in told] == [
+        ("payment", "duplicate", ""),
+        ("payment", "conflict", "other_content"),
+    ]
+    assert await desk.balances() == {"1002": 100, "2203": -100}
+    assert await desk.rows("SELECT outcome FROM money_submission ORDER BY submitted_at, outcome") == [
+        ("accepted",),
+        ("conflict",),
+        ("duplicate",),
+    ]
+
+
+async def test_two_documents_of_one_number_in_one_batch_are_told_apart(desk):
+    await desk.give(desk.refund(10, "1001"), desk.refund(11, "1001", fingerprint="b" * 64))
+    assert await desk.balances() == {"1002": -10, "1122": 10}
+    assert [one.outcome for one in await desk.announced(finance.DocumentSettled)] == ["conflict"]
+    assert await desk.violations() == []
+
+
+async def test_allocations_above_the_payment_are_a_conflict(desk):
+    await desk.give(desk.pay(100, ("1", 70), ("2", 70)))
+    (told,) = await desk.announced(finance.DocumentSettled)
+    assert (told.reason, told.detail) == (
+        "allocations",
+        "Allocations of 140 exceed the payment of 100. Correct one of them.",
+    )
+    assert await desk.vouchers() == []
+
+
+async def test_money_in_another_currency_than_the_order_stays_unapplied(desk):
+    await desk.give(desk.placed(), desk.shipped(), desk.pay(100, ("1001", 100), currency="USD", rate_micro=7_100_000))
+    assert (await desk.balances())["1122"] == 339
+    assert await desk.balances(currency="USD") == {"1002": 100, "2203": -100}
+    assert await desk.violations() == []
+
+
+async def test_a_payment_at_another_rate_than_its_order_leaves_a_realised_difference(desk):
+    await desk.open("C2", "CNY")
+    dollars = {"company": "C2", "currency": "USD", "cost_currency": "CNY", "rate_micro": 7_000_000}
+    await desk.give(desk.shipped(desk.part(net=1000, tax=0, cost_minor=0), **dollars))
+    await desk.give(desk.pay(1000, ("1001", 1000), company="C2", currency="USD", rate_micro=7_200_000))
+    rows = await desk.rows(
+        "SELECT role, side::text, amount_minor, functional_minor FROM voucher_line"
+        " WHERE position = (SELECT max(position) FROM voucher) ORDER BY line_no"
+    )
+    assert rows == [("bank", "D", 1000, 7200), ("receivable", "C", 1000, 7000), ("fx_realised", "C", 0, 200)]
+    assert await desk.violations() == []
+
+
+async def test_three_words_number_receipts_payments_and_transfers_apart(desk):
+    await desk.open(voucher_words="three")
+    await desk.give(desk.shipped(), desk.pay(339, ("1001", 339)), desk.refund(1, "1001"))
+    page = await desk.ask(finance.VOUCHERS)
+    assert [voucher.voucher_no for voucher in reversed(page.vouchers)] == [
+        "转-2026-11-000001",
+        "收-2026-11-000001",
+        "付-2026-11-000001",
+    ]
+    assert await desk.violations() == []

@@ -1,0 +1,121 @@
+"""Questions about the books."""
+
+from datetime import date
+
+import pytest
+from tieout.contracts import finance
+from tieout.contracts.operation import TrailRequest
+from tieout.finance.reads import trail
+from tieout.servicekit import Refused
+
+
+async def test_a_trial_balance_has_opening_turnover_and_closing(desk):
+    await desk.give(desk.placed(), desk.shipped(), desk.pay(339, ("1001", 339), business_date=date(2026, 12, 2)))
+    found = await desk.ask(finance.TRIAL_BALANCE, company="C1", from_period="2026-12")
+    lines = {
+        line.account: (line.opening_minor, line.debit_minor, line.credit_minor, line.closing_minor)
+        for line in found.lines
+    }
+    assert lines["1122"] == (339, 0, 339, 0)
+    assert lines["1002"] == (0, 339, 0, 339)
+    assert lines["6001.01"] == (-300, 0, 0, -300)
+    assert (found.balanced, found.debit_minor, found.credit_minor) == (True, 339, 339)
+    with pytest.raises(Refused, match="no company C9"):
+        await desk.ask(finance.TRIAL_BALANCE, company="C9")
+
+
+async def test_vouchers_are_found_by_order_account_and_number_in_pages(desk):
+    for n in range(5):
+        await desk.give(desk.shipped(number=f"A{n}"))
+    await desk.give(desk.pay(20, ("A1", 10), ("A2", 10)))
+    page = await desk.ask(finance.VOUCHERS, company="C1", limit=4)
+    rest = await desk.ask(finance.VOUCHERS, company="C1", limit=4, after=page.next)
+    assert [len(page.vouchers), len(rest.vouchers), rest.next] == [4, 2, 0]
+    assert [template for template, _ in await desk.vouchers(order_no="A1")] == ["T01", "T09"]
+    assert [template for template, _ in await desk.vouchers(account="1002")] == ["T09"]
+    assert await desk.vouchers(order_no="A1", account="1405", period="2026-10") == []
+    one = await desk.ask(finance.VOUCHER, company="C1", voucher_no="记-2026-11-000002")
+    assert (one.order_no, one.total_minor, one.functional_currency) == ("A1", 639, "CNY")
+    assert one.lines[0].account_name_zh == "应收账款"
+    for wrong, code in (("记-2026-11-000099", "not_found"), ("hello", "invalid")):
+        with pytest.raises(Refused) as caught:
+            await desk.ask(finance.VOUCHER, company="C1", voucher_no=wrong)
+        assert caught.value.problem.code == code
+
+
+async def test_receivables_age_by_due_date_and_equal_the_control_account(desk):
+    await desk.give(desk.placed(), desk.placed("1002"))
+    await desk.give(desk.shipped(desk.part(0, 1), due_days=5), desk.shipped(desk.part(1, 3), due_days=45))
+    await desk.give(desk.shipped(number="1002"))
+    await desk.give(desk.pay(100, ("1001", 100), business_date=date(2026, 12, 10)))
+    await desk.give(desk.credited((10, 1), number=None, business_date=date(2026, 12, 1)))
+    now = await desk.ask(finance.RECEIVABLES, company="C1", as_of=date(2026, 12, 20))
+    by_order = {one.order_no: one for one in now.receivables}
+    first = by_order["1001"]
+    assert (first.open_minor, first.not_due_minor, first.overdue_30_minor) == (239, 226, 13)
+    assert first.oldest_due == date(2026, 12, 5)
+    assert by_order[""].open_minor == by_order[""].not_due_minor == -11
+    assert now.totals == {"CNY": 239 + 339 - 11} == {"CNY": sum(one.open_minor for one in now.receivables)}
+    before = await desk.ask(finance.RECEIVABLES, company="C1", as_of=date(2026, 12, 9), order_no="1001")
+    assert (before.receivables[0].open_minor, before.totals) == (339, {"CNY": 339})
+    assert (await desk.ask(finance.RECEIVABLES, company="C1", as_of=date(2026, 11, 1))).receivables == ()
+    paged = await desk.ask(finance.RECEIVABLES, company="C1", limit=2)
+    assert len(paged.receivables) == 2
+    rest = await desk.ask(finance.RECEIVABLES, company="C1", limit=2, after=paged.next)
+    assert (len(rest.receivables), rest.next) == (1, "")
+
+
+async def test_outcomes_count_each_document_and_line_once(desk):
+    lines = (desk.part(0, 2), desk.part(line_no=2, net=10, tax=0, kind="service", account="carriage", cost_minor=0))
+    await desk.give(desk.placed(net=310), desk.shipped(*lines), desk.shipped(desk.part(2, 3)))
+    credit = desk.credited((100, 13))
+    await desk.give(
+        credit, desk.returned(credit_id=credit.credit_id), desk.pay(5, number="P1"), desk.pay(5, number="P1")
+    )
+    found = (await desk.ask(finance.FINANCE_OUTCOMES, company="C1")).outcomes
+    shown = {
+        (one.outcome, one.account): (
+            one.documents,
+            one.lines,
+            one.quantity_micro,
+            one.net_minor,
+            one.tax_minor,
+            one.value_minor,
+        )
+        for one in found
+    }
+    assert shown == {
+        ("booked", ""): (1, 2, 6_000_000, 310, 39, -300),
+        ("booked", "goods"): (1, 1, 3_000_000, 300, 39, -300),
+        ("booked", "carriage"): (1, 1, 3_000_000, 10, 0, 0),
+        ("credited", ""): (1, 1, -1_000_000, -100, -13, 100),
+        ("credited", "goods"): (1, 1, -1_000_000, -100, -13, 100),
+        ("payment", ""): (1, 0, 0, 5, 0, 0),
+        ("duplicate", ""): (1, 0, 0, 5, 0, 0),
+    }
+    assert {one.month for one in found} == {"2026-11"}
+
+
+async def test_a_trail_tells_what_the_books_know_of_an_order(desk):
+    await desk.give(desk.placed(), desk.shipped(), desk.shipped(number="1002"))
+    await desk.give(desk.pay(400, ("1001", 339), ("1002", 61)), desk.credited((100, 13)))
+    entries = (await trail(TrailRequest(str(desk.id())), desk.database)).entries
+    assert [(entry.step, entry.voucher_no, entry.amount_minor) for entry in entries] == [
+        ("billed", "记-2026-11-000001", 339),
+        ("paid", "记-2026-11-000003", 400),
+        ("credited", "记-2026-11-000004", -113),
+        ("released", "记-2026-11-000005", 113),
+    ]
+    assert (await trail(TrailRequest("00000000-0000-0000-0000-000000000000"), desk.database)).entries == ()
+
+
+async def test_the_chart_names_accounts_in_two_languages_with_their_roles(desk):
+    chart = (await desk.ask(finance.CHART, company="C1")).accounts
+    (receivable,) = [account for account in chart if account.code == "1122"]
+    assert (receivable.name, receivable.name_zh, receivable.roles) == (
+        "Accounts receivable",
+        "应收账款",
+        ("receivable",),
+    )
+    companies = (await desk.ask(finance.COMPANIES)).companies
+    assert [one.company for one in companies] == ["C1"]

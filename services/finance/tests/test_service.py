@@ -1,0 +1,72 @@
+"""The whole service on real Postgres and NATS: streams, permissions, acknowledgements, operations."""
+
+import asyncio
+
+import msgspec
+from tieout.contracts.agreement import Digest, DigestRequest, Violations
+from tieout.contracts.event import Envelope
+from tieout.contracts.finance import PutCompany, TrialBalance, TrialBalanceRequest
+from tieout.contracts.operation import Health, Nothing
+from tieout.devstack.testbed import stream_config
+from tieout.finance.app import build
+from tieout.finance.settings import Settings
+from tieout.servicekit import ask
+
+
+async def until(condition, seconds=15):
+    async with asyncio.timeout(seconds):
+        while not await condition():  # noqa: ASYNC110 - it asks other processes
+            await asyncio.sleep(0.02)
+
+
+async def test_shipments_flow_from_inventorys_stream_to_vouchers_in_the_finance_stream(
+    desk, finance_database, operator
+):
+    jetstream = operator.jetstream()
+    for producer in ("gateway", "order", "inventory"):
+        await jetstream.add_stream(stream_config(producer))
+    service = build(Settings.from_environment(finance_database.environment))
+    await service.start()
+    try:
+        for n in range(200):
+            await operator.publish("order.placed.v1", desk.message(desk.placed(str(n))).body)
+            await operator.publish("inventory.shipped.v1", desk.message(desk.shipped(number=str(n))).body)
+        await operator.publish("inventory.shipped.v1", b'{"no": "envelope"}')
+        await operator.publish("inventory.shipped.v1", desk.message(desk.shipped(number="X", company="C7")).body)
+        await operator.publish("finance.pay.v1", desk.message(desk.pay(339, ("7", 339))).body)
+        await operator.flush()
+        pool = service.database.pool
+
+        async def paid():
+            query = "SELECT count(*) FROM open_item WHERE billed = 339 AND order_net IS NOT NULL"
+            return await pool.fetchval(query) == 200 and await pool.fetchval("SELECT count(*) FROM settlement") == 1
+
+        async def published():
+            subjects = (await jetstream.stream_info("FINANCE", subjects_filter=">")).state.subjects or {}
+            return subjects.get("finance.receivable_opened.v1") == 200 and subjects.get("finance.settled.v1") == 1
+
+        await until(paid)
+        await until(published)
+        told = await jetstream.get_last_msg("FINANCE", "finance.settled.v1", direct=False)
+        envelope = msgspec.json.decode(told.data, type=Envelope)
+        assert (envelope.orderno, envelope.chainid) == ("7", str(desk.id("7")))
+
+        # A message of a company that nobody knows waits; opening the company wakes it.
+        opened = PutCompany(company="C7", name="Seven", currency="CNY", zone="Asia/Shanghai")
+        await ask(operator, "rpc.finance.put_company", opened, Nothing)
+
+        async def woken():
+            return await pool.fetchval("SELECT count(*) FROM voucher WHERE company = 'C7'") == 1
+
+        await until(woken)
+        balance = await ask(operator, "rpc.finance.trial_balance", TrialBalanceRequest("C1"), TrialBalance)
+        closing = {line.account: line.closing_minor for line in balance.lines}
+        assert (balance.balanced, closing["1122"], closing["1002"]) == (True, 199 * 339, 339)
+        for measure, book, a, b in ((4, "billed_quantity", 603_000_000, 0), (6, "billed", 60_300, 7_839)):
+            digest = await ask(operator, "rpc.finance.digest", DigestRequest(measure, book, 10**6), Digest)
+            assert [(entry.rows, entry.a, entry.b) for entry in digest.entries] == [(201, a, b)]
+        assert (await ask(operator, "rpc.finance.violations", Nothing(), Violations)).violations == ()
+        health = await ask(operator, "rpc.finance.health", Nothing(), Health)
+        assert (health.ready, health.dead, health.parked) == (True, 1, 0)
+    finally:
+        await service.stop()
