@@ -173,8 +173,8 @@ async def test_a_database_that_goes_away_pauses_the_flow_and_costs_no_attempt(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", toy_database.name
         )
     await administrator.close()
-    await toy.until(orders_are(service, 250), 15)
-    await toy.until(acknowledged(operator, 250))
+    await toy.until(acknowledged(operator, 250), 15)
+    await toy.until(orders_are(service, 250))
     async with service.database.read() as connection:
         assert await connection.fetchval("SELECT count(*) FROM outbox WHERE stream = 'DEAD'") == 0
 

@@ -261,8 +261,7 @@ class Service:
         async with self.database.read() as connection:
             row = await connection.fetchrow(outbox_statements.waiting)
         if row is not None:
-            self._complained = float("-inf")
-        self._outbox_seen = (row["seconds"], row["batches"])
+            self._outbox_seen = (row["seconds"], row["batches"])
 
     # ------------------------------------------------------------------ what every service answers
 

@@ -12,7 +12,7 @@ import asyncpg
 from tieout.contracts.event import Event, event_id
 from tieout.servicekit.errors import Unprocessable
 from tieout.servicekit.letters import write_letter
-from tieout.servicekit.outbox import MESSAGE_BYTES_MAX, Outbox
+from tieout.servicekit.outbox import MESSAGE_BYTES_MAX, Outbox, Part
 from tieout.servicekit.received import Outgoing, Received, encode
 from tieout.servicekit.telemetry import Tracing
 
@@ -226,7 +226,7 @@ class Database:
         """Commits at the end of the block, rolls back when it raises. Published at once, if the broker is there."""
         outbox = self.outbox
         await outbox.room.acquire()  # Bounds what is committed but not published.
-        parts: list[Any] = []
+        parts: list[Part] = []
         woke = False
         try:
             async with self.pool.acquire() as connection, connection.transaction():
@@ -236,6 +236,7 @@ class Database:
                 if tx.announced or tx.letters:
                     parts = await outbox.write(connection, tx)
         except BaseException:
+            outbox.forget(parts)
             outbox.room.release()
             raise
         if parts:

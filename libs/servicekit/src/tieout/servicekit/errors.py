@@ -77,6 +77,7 @@ _PASSING = (
     asyncpg.LockNotAvailableError,  # lock_timeout
     asyncpg.ReadOnlySQLTransactionError,  # A standby, during a failover.
     asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.InternalClientError,  # A connection that ended in the middle of an exchange.
 )
 _AGAIN = (
     asyncpg.DeadlockDetectedError,

@@ -123,15 +123,20 @@ class Outbox:
             [message[0] for message in messages],
             [message[1] for message in messages],
         )
+        self._in_flight.add(batch)  # Before anybody can see it: the relay must not publish it as well.
         return Part(batch, stream, messages)
+
+    def forget(self, parts: list[Part]) -> None:
+        """The transaction failed after all."""
+        self._in_flight.difference_update(part.batch for part in parts)
 
     def publish_soon(self, parts: list[Part]) -> None:
         """Called with the room taken; gives it back when the parts are published or left to the relay."""
         if self._nats is None or not self.open.is_set():
             self._left.update(part.batch for part in parts)
+            self.forget(parts)
             self.room.release()
             return
-        self._in_flight.update(part.batch for part in parts)
         task = asyncio.create_task(self._publish_all(parts))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -150,7 +155,7 @@ class Outbox:
                     self._left.add(part.batch)
                     log.warning("left to the relay", batch=part.batch, stream=part.stream, error=repr(error))
         finally:
-            self._in_flight.difference_update(part.batch for part in parts)
+            self.forget(parts)
             self.room.release()
 
     async def _publish(self, part: Part) -> None:
@@ -183,9 +188,12 @@ class Outbox:
         assert self._pool is not None
         asked = list(self._left)
         away: dict[str, Exception] = {}
+        sent = 0
         async with self._pool.acquire() as connection, connection.transaction():
             rows = await connection.fetch(statements.unsent, list(self._in_flight), asked, overdue_seconds)
             for row in rows:
+                if row["batch"] in self._in_flight:
+                    continue  # Committed while we were asking; its own transaction publishes it.
                 if row["stream"] in away:
                     continue  # The next one would fail as well; but another stream may be there.
                 messages = list(zip(row["subjects"], row["bodies"], strict=True))
@@ -200,6 +208,7 @@ class Outbox:
                 created = self.created if row["stream"] == self.stream else None
                 await connection.execute(statements.sent, row["batch"], last - len(messages) + 1, last, created)
                 self.published += len(messages)
+                sent += 1
                 self._left.discard(row["batch"])
                 self._silent.discard(row["stream"])
         for stream, reason in away.items():
@@ -208,7 +217,7 @@ class Outbox:
             return 0
         if len(rows) < SWEEP_ROWS:
             self._left.difference_update(asked)  # What was not found has been sent by another replica.
-        return len(rows)
+        return sent
 
     def disconnected(self) -> None:
         """Nobody will answer what is under way; the relay publishes it after the audit that follows the reconnect."""
