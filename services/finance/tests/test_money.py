@@ -58,7 +58,7 @@ async def test_money_for_an_order_that_nobody_knows_waits_in_2203(desk):
 
 async def test_one_payment_for_several_orders_takes_the_oldest_due_first_where_no_amount_is_named(desk):
     await desk.give(
-        desk.placed("1"), desk.placed("2"), desk.shipped(number="1", due_days=60), desk.shipped(number="2", due_days=10)
+        desk.placed("1", due_days=60), desk.placed("2", due_days=10), desk.shipped(number="1"), desk.shipped(number="2")
     )
     await desk.give(desk.pay(400, "1", "2"))
     assert await settled(desk) == [("payment", "2", 339), ("payment", "1", 61)]

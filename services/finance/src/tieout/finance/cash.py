@@ -105,7 +105,7 @@ async def _book(tx: Transaction, fresh: list[Submitted], told: list[Told], compa
     settlements = [one.settlement for one in booked if one.settlement.items]
     positions = iter(await tx.positions(len(booked) + len(settlements) + len(told)))
     for one in booked:
-        one.draft.position = next(positions)
+        one.draft.place(next(positions))
     for settlement in settlements:
         settlement.position = next(positions)
     await open_items.save(tx, items.values())

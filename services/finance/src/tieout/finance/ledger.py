@@ -12,14 +12,14 @@ from uuid import UUID
 from tieout.contracts.event import event_id
 from tieout.contracts.finance import VoucherPosted
 from tieout.finance.domain.periods import Posting, posting
-from tieout.finance.domain.voucher import DEBIT, VERSION, Company, Draft
+from tieout.finance.domain.voucher import Company, Draft, Line
 from tieout.servicekit import Received, Transaction, sql
 
 statements = sql.load(__file__)
 
 VOUCHER_COLUMNS = (
     *("position", "cause_position", "total_minor", "chain_id", "document_id", "number", "business_date"),
-    *("posting_date", "line_count", "company", "word", "period", "deferred_from", "template", "prepared_by"),
+    *("posting_date", "line_count", "company", "word", "period", "deferred_from", "template"),
     *("currency", "document_no", "order_no", "customer", "cause"),
 )
 LINE_COLUMNS = (
@@ -92,15 +92,12 @@ async def post(tx: Transaction, drafts: Sequence[Draft]) -> None:
         for number, draft in enumerate(group, last - len(group) + 1):
             draft.number = number
 
-    lines = []
+    lines: list[Line] = []
     vouchers = []
     for draft in drafts:
         position = draft.position
-        total = 0
-        for line in draft.lines:
-            lines.append((position, *line))
-            if line[4] == DEBIT:
-                total += line[1]
+        lines += draft.lines
+        total = draft.total_functional
         vouchers.append(
             (
                 position,
@@ -117,7 +114,6 @@ async def post(tx: Transaction, drafts: Sequence[Draft]) -> None:
                 draft.period,
                 draft.deferred_from,
                 draft.template,
-                f"finance {draft.template}/{VERSION}",
                 draft.currency,
                 draft.document_no,
                 draft.order_no,

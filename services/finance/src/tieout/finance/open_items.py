@@ -14,9 +14,8 @@ Items = dict[Key, OpenItem]
 
 async def lock(tx: Transaction, wanted: Mapping[Key, OpenItem]) -> Items:
     """All wanted items, locked. Those that nobody has named before are inserted as `wanted` describes them."""
-    keys = sorted(wanted)
-    found = await _lock(tx, keys)
-    new = [wanted[key] for key in keys if key not in found]
+    found = await _lock(tx, list(wanted))
+    new = [item for key, item in wanted.items() if key not in found]
     if new:
         await tx.execute(
             statements.insert_items,
@@ -74,5 +73,4 @@ async def save_billed(tx: Transaction, items: Iterable[OpenItem]) -> None:
             [item.item_id for item in changed],
             [item.currency for item in changed],
             [item.billed for item in changed],
-            [item.rate_micro for item in changed],
         )

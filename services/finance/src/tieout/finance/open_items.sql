@@ -25,6 +25,6 @@ FROM unnest($1::uuid[], $2::text[], $3::boolean[], $4::bigint[], $5::bigint[], $
 WHERE o.item_id = n.item_id AND o.currency = n.currency COLLATE "C";
 
 -- name: save_billed
-UPDATE open_item o SET billed = n.billed, rate_micro = n.rate_micro
-FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[]) AS n (item_id, currency, billed, rate_micro)
+UPDATE open_item o SET billed = n.billed
+FROM unnest($1::uuid[], $2::text[], $3::bigint[]) AS n (item_id, currency, billed)
 WHERE o.item_id = n.item_id AND o.currency = n.currency COLLATE "C";

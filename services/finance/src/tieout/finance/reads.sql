@@ -56,7 +56,8 @@ GROUP BY l.account, a.name, a.name_zh ORDER BY l.account;
 -- Shipments absorb credits and money oldest due date first; what is left of each is open since its due date.
 WITH item AS (
     SELECT i.item_id, i.order_no, i.customer, i.currency,
-        coalesce((SELECT sum(r.amount_minor) FROM receivable r WHERE r.item_id = i.item_id AND r.currency = i.currency AND r.posting_date <= $2), 0) AS billed,
+        coalesce((SELECT sum(r.amount_minor) FROM voucher v JOIN receivable r USING (position)
+            WHERE v.chain_id = i.item_id AND r.currency = i.currency AND r.posting_date <= $2), 0) AS billed,
         coalesce((SELECT sum(l.net_minor + l.tax_minor) FROM credit_line l JOIN credit_note n USING (position)
                   WHERE l.item_id = i.item_id AND n.currency = i.currency AND n.posting_date <= $2), 0) AS credited,
         CASE WHEN $2 >= DATE '9999-12-31' THEN i.settled
@@ -87,7 +88,7 @@ FROM open o LEFT JOIN LATERAL (
     -- Counted from the newest: the last `open` units of the billed amount are what is left.
     SELECT r.due_date, CASE WHEN $2 >= DATE '9999-12-31' THEN current_date ELSE $2 END - r.due_date AS late,
         greatest(least(r.amount_minor, o.open - (sum(r.amount_minor) OVER (ORDER BY r.due_date DESC, r.shipment_id DESC) - r.amount_minor)), 0) AS part
-    FROM receivable r WHERE r.item_id = o.item_id AND r.currency = o.currency AND r.posting_date <= $2
+    FROM voucher v JOIN receivable r USING (position) WHERE v.chain_id = o.item_id AND r.currency = o.currency AND r.posting_date <= $2
 ) p ON true
 GROUP BY o.item_id, o.order_no, o.customer, o.currency, o.billed, o.credited, o.settled, o.open ORDER BY o.item_id;
 

@@ -9,8 +9,9 @@ from tieout.finance.domain.open_item import OpenItem
 from tieout.finance.domain.periods import Posting
 from tieout.finance.domain.voucher import Company, Draft
 
-# quantity, value, net, tax, chain, line number, kind, account class, starts, document number: posted_line's columns.
-PostedLine = tuple[int, int, int, int, UUID, int, str, str, bool, str]
+# position, quantity, value, net, tax, chain, line number, kind, account class, starts, document number: posted_line's
+# columns. The position is the one of inventory's event.
+PostedLine = tuple[int, int, int, int, int, UUID, int, str, str, bool, str]
 
 
 class Bill(NamedTuple):
@@ -27,11 +28,13 @@ def faulty_line(event: GoodsShipped) -> str:
     return ""
 
 
-def bill(event: GoodsShipped, position: int, item: OpenItem, company: Company, when: Posting) -> Bill:
-    """Adds to `item.billed`. Cost is posted exactly as inventory announced it; nobody computes it again.
+def bill(
+    event: GoodsShipped, cause_position: int, position: int, item: OpenItem, company: Company, when: Posting
+) -> Bill:
+    """Adds to `item.billed`; the voucher stands at `position`.
 
-    One voucher line per account, because an order of forty lines is still one sale to the ledger; the lines themselves
-    are the subledger.
+    Cost is posted exactly as inventory announced it; nobody computes it again. One voucher line per account, because an
+    order of forty lines is still one sale to the ledger; the lines themselves are the subledger.
     """
     revenue: dict[str, int] = {}
     cost: dict[str, int] = {}
@@ -52,6 +55,7 @@ def bill(event: GoodsShipped, position: int, item: OpenItem, company: Company, w
         gross += net + tax
         lines.append(
             (
+                cause_position,
                 start - end,
                 -line.cost_minor,
                 net,
@@ -84,8 +88,9 @@ def bill(event: GoodsShipped, position: int, item: OpenItem, company: Company, w
         event.customer,
         currency,
         "inventory",
-        position,
+        cause_position,
         lines=[],
+        position=position,
     )
     tax_role = "output_tax" if company.tax_point == "goods_issue" else "output_tax_pending"
     if currency == functional:

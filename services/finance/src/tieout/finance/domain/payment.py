@@ -85,7 +85,7 @@ def allocate(
 
 def template_of(draft: Draft, refund: bool) -> str:
     """T08 refund, T11 deposit, T10 in excess, T09 the rest: by where the money went."""
-    roles = {line[6] for line in draft.lines}
+    roles = {line[7] for line in draft.lines}
     if refund:
         return "T08"
     if "unapplied" in roles:

@@ -35,10 +35,10 @@ def template_of(event: StockEvent) -> str:
             return "T18r"
 
 
-def posted_lines(event: StockEvent, chain: UUID) -> Iterator[PostedLine]:
+def posted_lines(event: StockEvent, position: int, chain: UUID) -> Iterator[PostedLine]:
     kind, _, number = document_of(event)
     for line in event.lines:
-        yield line.quantity_micro, line.value_minor, 0, 0, chain, line.line_no, kind, "goods", True, number
+        yield position, line.quantity_micro, line.value_minor, 0, 0, chain, line.line_no, kind, "goods", True, number
 
 
 def draft_lines(draft: Draft, event: StockEvent) -> None:

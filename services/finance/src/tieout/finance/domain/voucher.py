@@ -9,12 +9,10 @@ from uuid import UUID
 from msgspec import Struct
 from tieout.finance.domain.open_item import HELD_ROLES, OpenItem
 
-VERSION = 1  # Of the templates; with the template it is the preparer of an automatic voucher.
-
 DEBIT, CREDIT = b"D", b"C"
 
-# amount, functional amount, open item, line number, side, account, role, currency: the columns of voucher_line.
-Line = tuple[int, int, UUID | None, int, bytes, str, str, str]
+# position, amount, functional amount, open item, line number, side, account, role, currency: voucher_line's columns.
+Line = tuple[int, int, int, UUID | None, int, bytes, str, str, str]
 
 
 class Company(Struct, frozen=True):
@@ -63,10 +61,14 @@ class Draft(Struct, gc=False):
 
     def put(self, side: bytes, role: str, amount: int, functional: int, currency: str, item_id: UUID | None) -> None:
         if amount or functional:
-            lines = self.lines
-            lines.append(
-                (amount, functional, item_id, len(lines) + 1, side, self.company.account(role), role, currency)
-            )
+            lines, accounts = self.lines, self.company.accounts
+            account = accounts[role] if role in accounts else self.company.account(role)
+            lines.append((self.position, amount, functional, item_id, len(lines) + 1, side, account, role, currency))
+
+    def place(self, position: int) -> None:
+        """Give it its position, where that was not known before its lines."""
+        self.position = position
+        self.lines = [(position, *line[1:]) for line in self.lines]
 
     @property
     def word(self) -> str:
@@ -79,12 +81,16 @@ class Draft(Struct, gc=False):
     @property
     def total_functional(self) -> int:
         """Sum of the debits in the company's currency."""
-        return sum([line[1] for line in self.lines if line[4] == DEBIT])
+        total = 0
+        for line in self.lines:
+            if line[5] == DEBIT:
+                total += line[2]
+        return total
 
     @property
     def total(self) -> int:
         """Sum of the debits in the document's own currency."""
-        return sum([line[0] for line in self.lines if line[4] == DEBIT and line[7] == self.currency])
+        return sum([line[1] for line in self.lines if line[5] == DEBIT and line[8] == self.currency])
 
 
 def move_money(
@@ -109,7 +115,7 @@ def level(draft: Draft, role: str = "fx_realised") -> None:
     """Close a difference that only exists in the company's currency: two rates met, or parts were rounded."""
     off = 0
     for line in draft.lines:
-        off += line[1] if line[4] == DEBIT else -line[1]
+        off += line[2] if line[5] == DEBIT else -line[2]
     if off > 0:
         draft.credit(role, 0, off, draft.company.currency)
     elif off < 0:

@@ -40,10 +40,11 @@ async def bill_shipments(batch: list[Shipment], database: Database) -> None:
         for (known,) in await tx.fetch(statements.billed_before, list(shipments)):
             del shipments[known]
         work = Billing()
-        for received in shipments.values():
+        for received, position in zip(shipments.values(), await tx.positions(len(shipments)), strict=True):
             event = received.data
-            check(event, companies[event.company])
-            work.bill(received, items[event.order_id, event.currency], companies[event.company])
+            company = companies[event.company]
+            check(event, company)
+            work.bill(received, position, items[event.order_id, event.currency], company)
         await work.save(tx)
 
 
@@ -73,28 +74,27 @@ class Billing:
 
     def __init__(self) -> None:
         self._calendar = ledger.Calendar()
-        self._bills: list[tuple[Shipment, Posting, Bill]] = []
+        self._bills: list[tuple[int, Shipment, Posting, Bill]] = []
         self._transfers: list[tuple[Draft, Shipment]] = []
         self._settlements: list[money.Settlement] = []
         self._billed: dict[tuple[UUID, str], OpenItem] = {}  # Only their billed amount changed.
         self._touched: dict[tuple[UUID, str], OpenItem] = {}
         self._woken: list[str] = []
-        self._lines: list[tuple[int, PostedLine]] = []
 
-    def bill(self, received: Shipment, item: OpenItem, company: Company) -> None:
+    def bill(self, received: Shipment, position: int, item: OpenItem, company: Company) -> None:
         event = received.data
         when = self._calendar.posting(company, event.business_date, event.period)
-        rate_changed = item.currency != company.currency and item.rate_micro != event.rate_micro
         has_money = item.received != item.refunded or item.settled or item.unapplied
-        if has_money or rate_changed or item.awaited:
-            self._bill_with_care(received, item, company, when)
+        if has_money or item.awaited or item.rate_micro != event.rate_micro:
+            self._bill_with_care(received, position, item, company, when)
             return
-        if item.rate_micro is None:
-            item.rate_micro = event.rate_micro
-        self._bills.append((received, when, bill(event, received.position, item, company, when)))
+        made = bill(event, received.position, position, item, company, when)
+        self._bills.append((position, received, when, made))
         self._billed[item.key] = item
 
-    def _bill_with_care(self, received: Shipment, item: OpenItem, company: Company, when: Posting) -> None:
+    def _bill_with_care(
+        self, received: Shipment, position: int, item: OpenItem, company: Company, when: Posting
+    ) -> None:
         """Money is there already, or somebody waits: the bill is followed by T11b, 2204 and 2203 to 1122."""
         event = received.data
         item.order_no = event.order_no  # A credit that came first did not know it.
@@ -120,7 +120,8 @@ class Billing:
             item.rate_micro = event.rate_micro  # Money came before the order told its rate.
             money.transfer(draft, item, before)
             before = money.Before.of(item, company.currency)
-        self._bills.append((received, when, bill(event, received.position, item, company, when)))
+        made = bill(event, received.position, position, item, company, when)
+        self._bills.append((position, received, when, made))
         settled = item.settled
         before = money.Before(before.held, None if before.functional is None else item.functional(company.currency))
         if item.settle():
@@ -141,37 +142,31 @@ class Billing:
     async def save(self, tx: Transaction) -> None:
         if not self._bills:
             return
-        positions = iter(await tx.positions(len(self._bills) + len(self._transfers) + len(self._settlements)))
-        lines = []
+        lines: list[PostedLine] = []
         receivables = []
         drafts: list[Draft] = []
-        opened: list[tuple[int, Shipment, Bill]] = []
-        for received, when, made in self._bills:
-            position = next(positions)
+        for position, received, when, made in self._bills:
             event = received.data
-            opened.append((position, received, made))
-            cause = received.position
-            lines += [(cause, *line) for line in made.lines]
-            due = event.business_date + timedelta(days=event.due_days)
+            lines += made.lines
             receivables.append(
                 (
                     event.shipment_id,
                     event.order_id,
                     made.gross,
-                    cause,
+                    received.position,
                     position,
                     event.business_date,
                     when.day,
-                    due,
+                    event.business_date + timedelta(days=event.due_days),
                     event.currency,
                     event.source,
                 )
             )
             if made.draft is not None:
-                made.draft.position = position
                 drafts.append(made.draft)
+        positions = iter(await tx.positions(len(self._transfers) + len(self._settlements)))
         for draft, _ in self._transfers:
-            draft.position = next(positions)
+            draft.place(next(positions))
             drafts.append(draft)
         for settlement in self._settlements:
             settlement.position = next(positions)
@@ -184,7 +179,7 @@ class Billing:
         await open_items.save(tx, self._touched.values())
         await ledger.post(tx, drafts)
 
-        for position, received, made in opened:
+        for position, received, _, made in self._bills:
             announce(tx, position, received, made)
         ledger.announce_vouchers(tx, self._transfers)
         await money.write_settlements(tx, self._settlements)

@@ -139,7 +139,7 @@ async def save(tx: Transaction, made: list[Credited], touched: Iterable[OpenItem
     settlements = [one.settlement for one in made if one.settlement.items]
     positions = iter(await tx.positions(len(drafts) + len(settlements)))
     for draft, _ in drafts:
-        draft.position = next(positions)
+        draft.place(next(positions))
     for settlement in settlements:
         settlement.position = next(positions)
     await tx.copy("credit_note", columns=NOTE_COLUMNS, records=[note_row(one) for one in made])

@@ -123,7 +123,7 @@ async def complete(tx: Transaction, placed: dict[open_items.Key, Received[OrderH
     )
     positions = iter(await tx.positions(len(transfers) + len(settlements)))
     for draft, _ in transfers:
-        draft.position = next(positions)
+        draft.place(next(positions))
     for settlement in settlements:
         settlement.position = next(positions)
     await ledger.post(tx, [draft for draft, _ in transfers])

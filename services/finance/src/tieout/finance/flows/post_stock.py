@@ -8,6 +8,7 @@ from uuid import UUID
 
 from tieout.contracts.inventory import GoodsReceived, GoodsReturned, StockAdjusted, StockRevalued
 from tieout.finance import ledger
+from tieout.finance.domain.billing import PostedLine
 from tieout.finance.domain.stock import StockEvent, document_of, draft_lines, posted_lines, template_of
 from tieout.finance.domain.voucher import Draft
 from tieout.servicekit import Database, Received, Unprocessable, batch_flow, sql
@@ -39,7 +40,7 @@ async def post_stock(batch: list[Received[StockEvent]], database: Database) -> N
             [documents[key].data.business_date for key in keys],
         )
         calendar = ledger.Calendar()
-        lines: list[tuple[object, ...]] = []
+        lines: list[PostedLine] = []
         drafts: list[tuple[Draft, Received[StockEvent]]] = []
         for received in sorted((documents[row[0], row[1]] for row in new), key=lambda one: one.position):
             _, document_id, number = document_of(received.data)
@@ -69,13 +70,13 @@ async def post_stock(batch: list[Received[StockEvent]], database: Database) -> N
                 received.position,
                 lines=[],
             )
-            lines += [(received.position, *line) for line in posted_lines(event, chain)]
+            lines += posted_lines(event, received.position, chain)
             draft_lines(draft, event)
             if draft.lines:
                 drafts.append((draft, received))
 
         for (draft, _), position in zip(drafts, await tx.positions(len(drafts)), strict=True):
-            draft.position = position
+            draft.place(position)
         if lines:
             await tx.copy("posted_line", columns=LINE_COLUMNS, records=lines)
         await ledger.post(tx, [draft for draft, _ in drafts])

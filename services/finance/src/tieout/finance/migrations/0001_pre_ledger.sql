@@ -70,8 +70,8 @@ CREATE TABLE voucher (
     word           text COLLATE "C" NOT NULL,
     period         text COLLATE "C" NOT NULL,
     deferred_from  text NOT NULL DEFAULT '',       -- The closed period that it belonged to by its business date.
-    template       text NOT NULL,                  -- T01 …; with its version the preparer of an automatic voucher.
-    prepared_by    text NOT NULL,
+    template       text NOT NULL,                  -- T01 …; version 1 of it is the preparer of an automatic voucher.
+    prepared_by    text NOT NULL DEFAULT 'finance templates 1',
     currency       text NOT NULL,                  -- Of the document.
     document_no    text NOT NULL,
     order_no       text NOT NULL,
@@ -211,8 +211,8 @@ CREATE TABLE receivable (
     source         text NOT NULL,
     billed_at      timestamptz NOT NULL DEFAULT now()
 );
-CREATE INDEX receivable_item ON receivable (item_id);
-CREATE UNIQUE INDEX receivable_cause ON receivable (cause_position);
+-- An order's receivables are found by its vouchers: this index grows at its right end, one on order ids would not.
+CREATE UNIQUE INDEX receivable_position ON receivable (position);
 CALL fact_table('receivable');
 
 -- Facts: each line of inventory's events and what it did to the books. Position: inventory's (measures 4, 5, 6).
