@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from nats.js.errors import NotFoundError
 from tieout.contracts.order import OrderPlaced
-from tieout.servicekit import Letter, Unprocessable, batch_flow, batches, parked
+from tieout.servicekit import Letter, Unprocessable, batch_flow, batches, intake, parked
 from tieout.servicekit.streams import dead_stream, own_stream
 
 DURABLE = "inventory-reserve-stock"
@@ -241,3 +241,17 @@ async def test_health_tells_what_a_flow_did_and_how_fast(start_service, flow, pl
     numbers = service._numbers()[DURABLE]
     assert 0 < numbers["latency_p50_ms"] < 5_000
     assert numbers["lag"] == 0
+
+
+async def test_a_batch_that_runs_long_is_not_delivered_again(start_service, play, toy, operator, monkeypatch) -> None:
+    monkeypatch.setattr(batches, "ACK_WAIT_SECONDS", 1)
+    monkeypatch.setattr(intake, "EXTEND_SECONDS", 0.2)
+
+    async def handle(batch, database):
+        await asyncio.sleep(1.6)
+        await toy.note_demand(batch, database)
+
+    service = await start_service([flow_that(handle, size=2)])
+    await play(*[toy.placed(str(number)) for number in range(4)])
+    await toy.until(acknowledged(operator, 4))
+    assert service._numbers()[DURABLE].get("retried", 0) == 0

@@ -42,7 +42,7 @@ log = structlog.get_logger(__name__)
 Function = Callable[[list[Received[Any]], Database], Awaitable[None]]
 
 LINGER_SECONDS = 0.01
-ACK_WAIT_SECONDS = 30  # Extended while a batch runs.
+ACK_WAIT_SECONDS = 6  # Extended while a batch runs; so long a killed process' messages wait for another one.
 LEAVES_MAX = 16
 RACES_MAX = 10  # Lost in a row; then it is treated as a passing cause.
 PAUSE_SECONDS_MAX = 5.0
@@ -162,10 +162,7 @@ class FlowSubscriber(BatchPullStreamSubscriber):
         except NotFoundError:
             await self.jetstream.add_consumer(hears.stream, config)
             return
-        if (found.filter_subject or None, sorted(found.filter_subjects or ())) != (
-            config.filter_subject,
-            sorted(config.filter_subjects or ()),
-        ):
+        if _settings_of(found) != _settings_of(config):
             await self.jetstream.add_consumer(hears.stream, config)
 
     async def _consume_pull(self) -> None:
@@ -503,6 +500,12 @@ def nul_field(body: bytes) -> str:
         return ""
 
     return look(msgspec.json.decode(body), "").lstrip(".")
+
+
+def _settings_of(config: ConsumerConfig) -> tuple[Any, ...]:
+    """What a newer version of a flow may want otherwise."""
+    subjects = config.filter_subjects or ([config.filter_subject] if config.filter_subject else [])
+    return sorted(subjects), float(config.ack_wait or 0), config.max_ack_pending
 
 
 def _halves(part: Batch) -> list[Batch]:

@@ -178,7 +178,7 @@ class Transaction:
     async def finish(self) -> bool:
         """The last statements before the commit. True where parked messages became due."""
         if self._database._taking is not None:
-            # Not at the begin: flows that wake hold their anchors before they touch parked rows, so must those that run.
+            # Not at the begin: flows that wake hold their anchors before they touch parked rows; so must we.
             await self.connection.execute(_TAKE, *self._database._taking)
         if self._parked:
             once = {(row[0], row[1]): row for row in self._parked}  # The same message may stand in a batch twice.

@@ -22,7 +22,7 @@ log = structlog.get_logger(__name__)
 EXPIRES_SECONDS = 1.5  # Of one pull request: a stop waits at most this long for the last one to end.
 QUIET_SECONDS = 0.05  # No message for so long: a stop need not wait for our request to end.
 HELD_BYTES_MAX = 16 << 20  # Arrived but not yet handled, and in one pull request.
-EXTEND_SECONDS = 8.0  # Messages held longer than this ask the broker for more time, again and again.
+EXTEND_SECONDS = 2.0  # Messages held longer than this ask the broker for more time, again and again.
 
 
 class Intake:
@@ -156,11 +156,19 @@ class Intake:
 
     async def _extend(self) -> None:
         """While a batch runs long or the database is away, the broker must not think that we died."""
+        in_hand: list[Message] = []
+        first: Message | None = None
         while True:
             await asyncio.sleep(EXTEND_SECONDS)
+            held: list[Message] = []
+            if self._in_hand and self._in_hand is in_hand:
+                held += in_hand
+            if self._queue and self._queue[0] is first:
+                held += self._queue
             with contextlib.suppress(Exception):
-                if self._in_hand or self._queue:
-                    await acknowledge(self._nats, [m.reply for m in (*self._in_hand, *self._queue)], b"+WPI")
+                await acknowledge(self._nats, [message.reply for message in held], b"+WPI")
+            in_hand = self._in_hand
+            first = self._queue[0] if self._queue else None
 
     async def close(self) -> None:
         """Ask for no more, take what is under way, unsubscribe.

@@ -87,6 +87,7 @@ class Audit:
         self._config = config
         self._retention_hours = retention_hours
         self.lost = 0
+        self._state = StreamState(messages=0, bytes=0, first_seq=0, last_seq=0, consumer_count=0)
 
     async def run(self) -> int:
         """Number of messages published again. Afterwards the outbox may publish."""
@@ -98,9 +99,10 @@ class Audit:
         changed = any(row["stream_created"] is not None and row["stream_created"] != created for row in newest[:1])
         outbox.created = created
         lost = 0
-        if changed or not all([await self._is_there(row["batch"], info.state) for row in newest]):
+        self._state = info.state
+        if changed or not all([await self._is_there(row["batch"]) for row in newest]):
             for row in await self._pool.fetch(statements.all_sent, outbox.stream, self._retention_hours):
-                lost += await self._restore(row["batch"], info.state)
+                lost += await self._restore(row["batch"])
             await self._pool.execute(statements.restate_mark)
             log.warning(
                 "the broker had lost messages" if lost else "stream audited", stream=outbox.stream, published_again=lost
@@ -109,33 +111,40 @@ class Audit:
         outbox.open.set()
         return lost
 
-    async def _stored(self, sequence: int, state: StreamState) -> bytes | None:
-        if not state.first_seq <= sequence <= state.last_seq:
+    async def _look_up_to(self, sequence: int) -> None:
+        """Rows are newer than our look at the stream when another replica publishes meanwhile: look again."""
+        if sequence > self._state.last_seq:
+            self._state = (await self._js.stream_info(self._config.name or "")).state
+
+    async def _stored(self, sequence: int) -> bytes | None:
+        if not self._state.first_seq <= sequence <= self._state.last_seq:
             return None
         try:
             return (await self._js.get_msg(self._config.name or "", sequence, direct=True)).data or b""
         except (NotFoundError, APIError):
             return None
 
-    async def _is_there(self, batch: int, state: StreamState) -> bool:
+    async def _is_there(self, batch: int) -> bool:
         row = await self._pool.fetchrow(statements.ends, batch)
         if row is None:
             return True  # Pruned meanwhile.
-        stored = [await self._stored(row[end], state) for end in ("first_seq", "last_seq")]
+        await self._look_up_to(row["last_seq"])
+        stored = [await self._stored(row[end]) for end in ("first_seq", "last_seq")]
         return stored == [row["first_body"], row["last_body"]]
 
-    async def _restore(self, batch: int, state: StreamState) -> int:
-        if await self._is_there(batch, state):
+    async def _restore(self, batch: int) -> int:
+        if await self._is_there(batch):
             return 0
         async with self._pool.acquire() as connection, connection.transaction():
             row = await connection.fetchrow(statements.whole, batch)
             if row is None:
                 return 0
             sequences = list(row["seqs"])
+            await self._look_up_to(max(sequences))
             missing = []
             for first in range(0, len(sequences), AT_ONCE):
                 some = range(first, min(first + AT_ONCE, len(sequences)))
-                found = await asyncio.gather(*[self._stored(sequences[index], state) for index in some])
+                found = await asyncio.gather(*[self._stored(sequences[index]) for index in some])
                 missing += [index for index, body in zip(some, found, strict=True) if body != row["bodies"][index]]
             if not missing:
                 return 0
