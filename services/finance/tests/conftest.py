@@ -207,6 +207,14 @@ class Desk:
             }
         )
 
+    def refused(self, quantity: int, number: str = "1001", company: str = "C1") -> inventory.OrderRefused:
+        line = inventory.RefusedLine(1, quantity * ONE, True)
+        return inventory.OrderRefused(self.id(number, company), company, number, (line,))
+
+    def stopped(self, quantity: int, number: str = "1001", company: str = "C1") -> inventory.CancelDecided:
+        line = inventory.StoppedLine(1, reserved_micro=quantity * ONE)
+        return inventory.CancelDecided(uuid.uuid4(), self.id(number, company), company, number, (line,))
+
     def returned(self, value: int = 100, **more: Any) -> inventory.GoodsReturned:
         return inventory.GoodsReturned(
             **{

@@ -146,3 +146,32 @@ async def test_three_words_number_receipts_payments_and_transfers_apart(desk):
         "付-2026-11-000001",
     ]
     assert await desk.violations() == []
+
+
+async def test_what_was_paid_for_a_refused_order_is_due_back(desk):
+    await desk.give(desk.placed(), desk.pay(339, ("1001", 339)), desk.refused(3))
+    assert (await desk.vouchers())[-1] == ("T03b", [("D", "2204", 300), ("D", "2221.06", 39), ("C", "2241.01", 339)])
+    await desk.give(desk.refund(339, "1001"))
+    assert (await desk.vouchers())[-1] == ("T08", [("C", "1002", 339), ("D", "2241.01", 339)])
+    assert await desk.balances() == {}
+    assert await desk.violations() == []
+
+
+async def test_a_part_that_is_cancelled_is_worth_what_the_shipped_part_leaves(desk):
+    stop = desk.message(desk.stopped(2))
+    await desk.give(desk.placed(net=100, tax=10), desk.pay(110, ("1001", 110)), stop, stop)
+    assert await desk.balances() == {"1002": 110, "2204": -33, "2221.06": -3, "2241.01": -74}
+    await desk.give(stop, desk.shipped(desk.part(0, 1, net=100, tax=10)))
+    assert (await desk.balances())["2241.01"] == -74
+    assert "1122" not in await desk.balances()
+    assert await desk.violations() == []
+
+
+async def test_a_stop_that_overtakes_its_order_waits_for_it(desk):
+    await desk.give(desk.stopped(1), desk.pay(339, ("1001", 339)))
+    assert await desk.parked() == [("finance-release-deposits", str(desk.id()))]
+    await desk.give(desk.placed())
+    await desk.rows("UPDATE parked SET due_at = now()")
+    await desk.give()
+    assert await desk.balances() == {"1002": 339, "2204": -200, "2221.06": -26, "2241.01": -113}
+    assert await desk.violations() == []

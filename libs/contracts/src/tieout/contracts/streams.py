@@ -93,6 +93,7 @@ FLOWS = (
     Hears("inventory-note-calendar", ("finance.company_opened.v1", "finance.period_closed.v1")),
     Hears("finance-note-orders", ("order.placed.v1",)),
     Hears("finance-bill-shipments", ("inventory.shipped.v1",)),
+    Hears("finance-release-deposits", ("inventory.refused.v1", "inventory.cancel_decided.v1")),
     Hears("finance-credit-returns", ("order.returned.v1",)),
     Hears(
         "finance-post-stock",

@@ -9,6 +9,7 @@ from tieout.finance.flows.note_orders import note_orders
 from tieout.finance.flows.pay_refunds import pay_refunds
 from tieout.finance.flows.post_stock import post_stock
 from tieout.finance.flows.put_company import put_company
+from tieout.finance.flows.release_deposits import release_deposits
 from tieout.finance.settings import Settings
 from tieout.servicekit import Service, sql
 
@@ -18,7 +19,7 @@ def build(settings: Settings) -> Service:
         "finance",
         settings,
         migrations=sql.folder(__file__, "migrations"),
-        flows=(note_orders, bill_shipments, credit_returns, post_stock, apply_payments, pay_refunds),
+        flows=(note_orders, bill_shipments, release_deposits, credit_returns, post_stock, apply_payments, pay_refunds),
         operations=(
             put_company,
             close_period,

@@ -14,7 +14,7 @@ Items = dict[Key, OpenItem]
 
 async def lock(tx: Transaction, wanted: Mapping[Key, OpenItem]) -> Items:
     """All wanted items, locked. Those that nobody has named before are inserted as `wanted` describes them."""
-    found = await _lock(tx, list(wanted))
+    found = await find(tx, list(wanted))
     new = [item for key, item in wanted.items() if key not in found]
     if new:
         await tx.execute(
@@ -28,11 +28,12 @@ async def lock(tx: Transaction, wanted: Mapping[Key, OpenItem]) -> Items:
             [item.of_order for item in new],
             [item.rate_micro for item in new],
         )
-        found |= await _lock(tx, [item.key for item in new])
+        found |= await find(tx, [item.key for item in new])
     return found
 
 
-async def _lock(tx: Transaction, keys: list[Key]) -> Items:
+async def find(tx: Transaction, keys: list[Key]) -> Items:
+    """Those of the items that are there, locked."""
     rows = await tx.fetch(statements.lock_items, [key[0] for key in keys], [key[1] for key in keys])
     return {(row[0], row[1]): OpenItem(*row) for row in rows}
 

@@ -46,6 +46,7 @@ statements = sql.load(__file__)
 # What a journey calls a voucher, by its template.
 STEPS = {
     "T01": "billed",
+    "T03b": "released",
     "T05": "credited",
     "T06": "credited",
     "T07": "credited",

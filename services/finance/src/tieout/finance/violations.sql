@@ -47,6 +47,19 @@ WHERE i.billed <> coalesce(b.amount, 0) OR i.credited <> coalesce(c.amount, 0) O
     OR (i.of_order AND i.settled <> coalesce(s.amount, 0))
     OR i.received - i.refunded <> i.settled + i.deposit_net + i.deposit_tax + i.refundable + i.unapplied;
 
+-- name: stopped_is_what_its_lines_will_never_be_billed
+-- Net and tax of the order's lines, minus those of the quantities that are left: A(ordered) - A(ordered - stopped).
+SELECT i.order_no AS key, i.stopped::text AS kept, sum(l.amount)::text AS facts, 'company ' || i.company AS detail
+FROM open_item i CROSS JOIN LATERAL (
+    SELECT t.net + t.tax - div(2 * t.net::numeric * (t.ordered - s.quantity) + t.ordered, 2 * t.ordered)
+        - div(2 * t.tax::numeric * (t.ordered - s.quantity) + t.ordered, 2 * t.ordered) AS amount
+    FROM (SELECT line_no, sum(quantity_micro) AS quantity FROM stopped_line WHERE item_id = i.item_id GROUP BY 1) s
+    JOIN (SELECT i.lines[n] AS line_no, i.lines[n + 1] AS ordered, i.lines[n + 2] AS net, i.lines[n + 3] AS tax
+          FROM generate_series(1, cardinality(i.lines), 4) n) t USING (line_no)
+) l
+WHERE i.item_id IN (SELECT item_id FROM stopped_line) AND i.order_net IS NOT NULL
+GROUP BY i.item_id, i.currency HAVING i.stopped <> sum(l.amount);
+
 -- name: control_accounts_are_the_open_items
 -- 1122, 2204, 2221.06, 2241.01 and 2203, per open item: what the ledger says and what the item says.
 SELECT coalesce(nullif(i.order_no, ''), coalesce(i.item_id, l.item_id)::text) || ' ' || coalesce(i.role, l.role) AS key,

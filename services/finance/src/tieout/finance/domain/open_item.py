@@ -69,9 +69,9 @@ class OpenItem(Struct, gc=False):
     def settle(self) -> bool:
         """Derive the lower half from the upper one. True where something moved."""
         money = self.received - self.refunded
-        if not money and not (self.settled or self.unapplied or self.deposit_net or self.deposit_tax):
-            return False  # No money: by far the most common case.
         before = self.held()
+        if not money and not any(before):
+            return False  # No money: by far the most common case.
         # Money covers what is due; without a due amount it may still be negative: paid back more than came in.
         self.settled = min(money, max(self.billed - self.credited, 0))
         rest = money - self.settled

@@ -84,7 +84,7 @@ class Billing:
     def bill(self, received: Shipment, position: int, item: OpenItem, company: Company) -> None:
         event = received.data
         when = self._calendar.posting(company, event.business_date, event.period)
-        has_money = item.received != item.refunded or item.settled or item.unapplied
+        has_money = item.received or item.refunded
         if has_money or item.awaited or item.rate_micro != event.rate_micro:
             self._bill_with_care(received, position, item, company, when)
             return

@@ -7,6 +7,7 @@ from datetime import date
 from typing import ClassVar
 from uuid import UUID
 
+from msgspec import Struct
 from tieout.contracts.event import Company, Currency, Event, Number
 from tieout.contracts.order import OrderPlaced
 from tieout.finance import ledger, money, open_items
@@ -18,8 +19,17 @@ from tieout.servicekit import Database, Received, Transaction, batch_flow, sql
 statements = sql.load(__file__)
 
 
+class Terms(Struct, frozen=True):
+    """What a line costs, for the day that a part of it is stopped."""
+
+    line_no: int
+    quantity_micro: int
+    net_minor: int
+    tax_minor: int = 0
+
+
 class OrderHeader(Event, frozen=True):
-    """What finance needs of order.placed; its lines are skipped, unread."""
+    """What finance needs of order.placed; the rest is skipped, unread."""
 
     SUBJECT: ClassVar = OrderPlaced.SUBJECT
     PRODUCER: ClassVar = OrderPlaced.PRODUCER
@@ -33,6 +43,7 @@ class OrderHeader(Event, frozen=True):
     business_date: date
     net_minor: int
     tax_minor: int
+    lines: tuple[Terms, ...]
     due_days: int = 30
     rate_micro: int = 1_000_000
 
@@ -55,6 +66,7 @@ async def note_orders(batch: list[Received[OrderHeader]], database: Database) ->
             [order.rate_micro for order in orders],
             [order.business_date for order in orders],
             [order.due_days for order in orders],
+            [terms(order) for order in orders],
         )
         for order_id, currency in new:
             del placed[order_id, currency]
@@ -120,6 +132,7 @@ async def complete(tx: Transaction, placed: dict[open_items.Key, Received[OrderH
         [placed[item.key].data.order_no for item in touched],
         [placed[item.key].data.source for item in touched],
         [placed[item.key].data.customer for item in touched],
+        [terms(placed[item.key].data) for item in touched],
     )
     positions = iter(await tx.positions(len(transfers) + len(settlements)))
     for draft, _ in transfers:
@@ -129,6 +142,12 @@ async def complete(tx: Transaction, placed: dict[open_items.Key, Received[OrderH
     await ledger.post(tx, [draft for draft, _ in transfers])
     ledger.announce_vouchers(tx, transfers)
     await money.write_settlements(tx, settlements)
+
+
+def terms(order: OrderHeader) -> str:
+    """All lines in one array, as text: arrays of different lengths cannot travel in one array."""
+    flat = [f"{line.line_no},{line.quantity_micro},{line.net_minor},{line.tax_minor}" for line in order.lines]
+    return "{" + ",".join(flat) + "}"
 
 
 def bare(order: OrderHeader) -> OpenItem:

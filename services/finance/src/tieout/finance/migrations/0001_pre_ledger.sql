@@ -40,7 +40,7 @@ CREATE TABLE period_close (
     first_open text NOT NULL,
     closed_by  text NOT NULL,
     position   bigint NOT NULL,                    -- Of its PeriodClosed.
-    closed_at  timestamptz NOT NULL DEFAULT now(),
+    closed_at  timestamptz NOT NULL DEFAULT clock_timestamp(),  -- Under the lock: after all postings before it.
     PRIMARY KEY (company, period)
 );
 CALL fact_table('period_close');
@@ -185,6 +185,7 @@ CREATE TABLE open_item (
     deposit_tax    bigint NOT NULL DEFAULT 0,      -- and its tax, 2221.06.
     refundable     bigint NOT NULL DEFAULT 0,      -- 2241.01: paid for what was stopped.
     unapplied      bigint NOT NULL DEFAULT 0,      -- 2203: all other money.
+    lines          bigint[],                       -- As placed: number, quantity, net, tax; number, quantity …
     business_date  date,                           -- Of the order.
     due_days       integer,
     company        text COLLATE "C" NOT NULL,
@@ -196,6 +197,18 @@ CREATE TABLE open_item (
 ) WITH (fillfactor = 70);
 CREATE INDEX open_item_order_no ON open_item (order_no);
 CALL state_table('open_item');
+
+-- Facts: what inventory refused or stopped, so that it will never be billed.
+CREATE TABLE stopped_line (
+    document_id    uuid NOT NULL,                  -- The cancellation, or the order where it was refused as a whole.
+    line_no        integer NOT NULL,
+    item_id        uuid NOT NULL,
+    quantity_micro bigint NOT NULL,
+    position       bigint NOT NULL,                -- Inventory's.
+    PRIMARY KEY (document_id, line_no)
+);
+CREATE INDEX stopped_line_item ON stopped_line (item_id);
+CALL fact_table('stopped_line');
 
 -- Facts: shipments that were billed. The primary key is what makes billing happen once.
 CREATE TABLE receivable (
