@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from nats.js.errors import NotFoundError
 from tieout.contracts.order import OrderPlaced
-from tieout.servicekit import Letter, Unprocessable, batch_flow, batches, intake, parked
+from tieout.servicekit import Letter, Unprocessable, batch_flow, batches, giving_up, intake, parked
 from tieout.servicekit.streams import dead_stream, own_stream
 
 DURABLE = "inventory-reserve-stock"
@@ -116,7 +116,7 @@ async def test_a_character_that_postgres_cannot_keep_is_named(start_service, flo
 async def test_an_unforeseen_error_is_tried_again_and_then_buried(
     start_service, play, toy, dead, operator, monkeypatch
 ) -> None:
-    monkeypatch.setattr(batches, "RETRY_SECONDS", (0.1, 0.1, 0.1))
+    monkeypatch.setattr(giving_up, "RETRY_SECONDS", (0.1, 0.1, 0.1))
     monkeypatch.setattr(parked, "LOOK_SECONDS", 0.1)
     tries = 0
 

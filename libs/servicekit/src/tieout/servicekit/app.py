@@ -4,7 +4,6 @@
 the service does; it is the one place that knows everything.
 """
 
-import argparse
 import asyncio
 import contextlib
 import gc
@@ -20,7 +19,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import structlog
 from faststream.security import SASLPlaintext
 from nats.js import JetStreamContext
@@ -38,13 +36,12 @@ from tieout.contracts.operation import Health, Nothing, Operation, Trail, TrailR
 from tieout.servicekit import sql
 from tieout.servicekit.agreement import Evidence
 from tieout.servicekit.agreement import statements as agreement_statements
-from tieout.servicekit.batches import BatchFlow, FlowSubscriber, subscribe
+from tieout.servicekit.batches import FlowSubscriber, subscribe
 from tieout.servicekit.connection import QuickBroker, QuickClient
 from tieout.servicekit.database import Database, open_pool
-from tieout.servicekit.errors import Cause, Misconfigured, TieoutError, cause_of
-from tieout.servicekit.logs import set_up_logs
+from tieout.servicekit.errors import Cause, Misconfigured, cause_of
+from tieout.servicekit.flow import BatchFlow
 from tieout.servicekit.metrics import Metrics
-from tieout.servicekit.migrate import migrate
 from tieout.servicekit.outbox import SWEEP_ROWS, Outbox
 from tieout.servicekit.outbox import statements as outbox_statements
 from tieout.servicekit.parked import Waker
@@ -407,52 +404,3 @@ def _memory_bytes() -> int:
     except (OSError, ValueError, IndexError):  # Not Linux: the highest it ever was, in KiB or bytes.
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak if sys.platform == "darwin" else peak * 1024
-
-
-async def migrate_service(service: Service, phase: str = "all") -> list[str]:
-    """Run the migrations of a service on its database, as its owner."""
-    settings = service.settings
-    if not settings.owner_url:
-        raise Misconfigured("TIEOUT_OWNER_URL is missing. Set it to postgresql://<service>_owner@host:port/database.")
-    password = secret(settings.owner_password_file, "TIEOUT_OWNER_PASSWORD_FILE")
-    connection = await asyncpg.connect(
-        settings.owner_url, password=password, server_settings={"application_name": "tieout-migrate"}
-    )
-    try:
-        return await migrate(connection, service.name, service.migrations, typing.cast("Any", phase))
-    finally:
-        await connection.close()
-
-
-def main(name: str, build: Callable[[Any], Service]) -> None:
-    """`serve` runs until it is told to stop; `migrate [--phase pre|post]` brings the database up to date."""
-    parser = argparse.ArgumentParser(prog=f"python -m tieout.{name}", description=build.__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("serve", help="run the service until SIGTERM")
-    migrating = commands.add_parser("migrate", help="bring the database up to date")
-    migrating.add_argument("--phase", choices=("pre", "post", "all"), default="all")
-    arguments = parser.parse_args()
-    kind = typing.get_type_hints(build).get("settings", Settings)
-    try:
-        settings = kind.from_environment()
-        set_up_logs(name, settings.log, settings.log_level)
-        service = build(settings)
-        if arguments.command == "migrate":
-            for applied in asyncio.run(migrate_service(service, arguments.phase)):
-                log.info("applied", migration=applied)
-        else:
-            _run(service.serve())
-    except TieoutError as error:
-        log.error(str(error))
-        sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit(130)
-
-
-def _run(work: Coroutine[Any, Any, None]) -> None:
-    if sys.platform == "win32":
-        asyncio.run(work)
-        return
-    import uvloop
-
-    uvloop.run(work)

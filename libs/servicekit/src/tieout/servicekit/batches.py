@@ -20,89 +20,35 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, cast
 
-import msgspec
 import structlog
 from faststream import AckPolicy
 from faststream.nats import JStream, PullSub
 from faststream.nats.subscriber.usecases import BatchPullStreamSubscriber
-from msgspec import Struct
 from nats.js.api import AckPolicy as Acks
 from nats.js.api import ConsumerConfig
 from nats.js.errors import NotFoundError
-from tieout.contracts.streams import FLOW, Hears
 from tieout.servicekit.connection import Message, QuickBroker, QuickClient
-from tieout.servicekit.database import RETRY_SECONDS, Database
-from tieout.servicekit.errors import UNREADABLE, Cause, Misconfigured, Unprocessable, cause_of
+from tieout.servicekit.database import Database
+from tieout.servicekit.errors import UNREADABLE, Cause, cause_of
+from tieout.servicekit.flow import BatchFlow
+from tieout.servicekit.giving_up import Outcomes, bury_unreadable, give_up
 from tieout.servicekit.intake import Intake
 from tieout.servicekit.received import Reader, Received
 from tieout.servicekit.wire import acknowledge, delivery
 
 log = structlog.get_logger(__name__)
 
-Function = Callable[[list[Received[Any]], Database], Awaitable[None]]
 
-LINGER_SECONDS = 0.01
 ACK_WAIT_SECONDS = 6  # Extended while a batch runs; so long a killed process' messages wait for another one.
 LEAVES_MAX = 16
 RACES_MAX = 10  # Lost in a row; then it is treated as a passing cause.
 PAUSE_SECONDS_MAX = 5.0
-UNFORESEEN_MAX = 16  # So many of the LATEST outcomes were errors that nobody foresaw: the code is wrong.
-LATEST = 20
-REFUSED_MAX = 100  # So many refused messages, and more than were handled: wrong as well, here or at the producer.
-OUTCOMES_KEPT = 200
 PROBE_SECONDS = 10.0
 LATENCIES_KEPT = 512
 
 
-class BatchFlow:
-    """What `batch_flow` makes of a function. Call it with a batch and a database: that is how tests run it."""
-
-    def __init__(
-        self, hears: Hears, types: tuple[type[Any], ...], size: int, linger_seconds: float, function: Function
-    ) -> None:
-        self.hears = hears
-        self.durable = hears.durable
-        self.types = types
-        self.size = size
-        self.linger_seconds = linger_seconds
-        self.function = function
-        self.__doc__ = function.__doc__
-        self.__name__ = getattr(function, "__name__", hears.durable)
-
-    async def __call__(self, batch: list[Received[Any]], database: Database) -> None:
-        await self.function(batch, database)
-
-
-def batch_flow(
-    durable: str, *types: type[Any], size: int = 500, linger_seconds: float = LINGER_SECONDS
-) -> Callable[[Function], BatchFlow]:
-    """A flow of contracts.streams.FLOWS. One call handles one batch in exactly one `database.transaction()`.
-
-    `types` are the events that it hears, one for each subject; a narrower Struct with the same SUBJECT decodes only its
-    own fields. A type without SUBJECT (Notice) is decoded from the bare body.
-    """
-    hears = FLOW.get(durable)
-    if hears is None:
-        raise Misconfigured(f"flow {durable!r} is not declared in tieout.contracts.streams.FLOWS. Add it there.")
-    told = {kind.SUBJECT for kind in types if hasattr(kind, "SUBJECT")}
-    bare = [kind for kind in types if not hasattr(kind, "SUBJECT")]
-    if not bare and told != set(hears.subjects):
-        raise Misconfigured(f"flow {durable!r} hears {sorted(hears.subjects)}, but its types have {sorted(told)}.")
-
-    def decorate(function: Function) -> BatchFlow:
-        return BatchFlow(hears, types, size, linger_seconds, function)
-
-    return decorate
-
-
 class Stopping(Exception):
     """The process ends while the flow pauses; the broker will deliver the batch again."""
-
-
-class Outcome(Struct, frozen=True):
-    worked: int
-    failed: int
-    unforeseen: bool
 
 
 class Batch(list[Message]):
@@ -127,7 +73,7 @@ class FlowSubscriber(BatchPullStreamSubscriber):
         self.reader = Reader(*flow.types)
         self.counts = self.database.counts.setdefault(flow.durable, {})
         self.latencies: collections.deque[float] = collections.deque(maxlen=LATENCIES_KEPT)
-        self.outcomes: collections.deque[Outcome] = collections.deque(maxlen=OUTCOMES_KEPT)
+        self.outcomes = Outcomes()
         self.stopped = False
         self.one_at_a_time = asyncio.Lock()  # Parked messages run between batches, not beside them.
         self.idle = asyncio.Event()
@@ -220,28 +166,11 @@ class FlowSubscriber(BatchPullStreamSubscriber):
                 batch.received.append(received)
         self.counts["lag"] = delivery(messages[-1].reply).pending + self.intake.waiting
         if broken:
-            await self._until_it_works(lambda: self._bury_broken(broken))
+            await self._until_it_works(lambda: bury_unreadable(self.flow.durable, broken, self.database))
             await acknowledge(self.connection, [message.reply for message, _ in broken])
-            self._note(failed=len(broken))
+            self.outcomes.note(failed=len(broken))
         if batch:
             await self._work(batch)
-
-    async def _bury_broken(self, broken: Sequence[tuple[Message, Exception]]) -> None:
-        async with self.database.transaction() as tx:
-            for message, error in broken:
-                came = delivery(message.reply)
-                detail = str(error) or type(error).__name__
-                tx.bury_raw(
-                    durable=self.flow.durable,
-                    subject=message.subject,
-                    body=message.data,
-                    stream=came.stream,
-                    sequence=came.stream_sequence,
-                    attempts=came.attempts,
-                    reason="unreadable",
-                    field=field_of(detail),
-                    detail=detail,
-                )
 
     async def _work(self, batch: Batch) -> None:
         """Run a batch; bisect where it fails; stop the flow where most of it fails."""
@@ -258,8 +187,8 @@ class FlowSubscriber(BatchPullStreamSubscriber):
                     todo.extendleft(reversed(_halves(part)))
                     continue
                 failing.append((part, error))
-                self._note(failed=1, unforeseen=cause_of(error) is Cause.CODE)
-                if self._code_is_wrong():
+                self.outcomes.note(failed=1, unforeseen=cause_of(error) is Cause.CODE)
+                if self.outcomes.code_is_wrong():
                     await self._wait_until_code_works([one for one, _ in failing], todo, error)
                     failing = []
                 elif len(failing) == LEAVES_MAX:
@@ -279,7 +208,7 @@ class FlowSubscriber(BatchPullStreamSubscriber):
     async def _confirm(self, part: Batch) -> None:
         """Committed: acknowledge, count, measure."""
         await acknowledge(self.connection, [message.reply for message in part])
-        self._note(worked=len(part))
+        self.outcomes.note(worked=len(part))
         counts = self.counts
         counts["done"] = counts.get("done", 0) + len(part)
         counts["batches"] = counts.get("batches", 0) + 1
@@ -320,49 +249,9 @@ class FlowSubscriber(BatchPullStreamSubscriber):
 
     async def _give_up(self, failing: Sequence[tuple[Batch, Exception]]) -> None:
         await self._until_it_works(
-            lambda: self._bury_or_park([(part.received[0], error) for part, error in failing], self.database)
+            lambda: give_up([(part.received[0], error) for part, error in failing], self.database)
         )
         await acknowledge(self.connection, [part[0].reply for part, _ in failing])
-
-    async def _bury_or_park(self, failing: Sequence[tuple[Received[Any], Exception]], database: Database) -> None:
-        async with database.transaction() as tx:
-            for received, error in failing:
-                if isinstance(error, Unprocessable):
-                    tx.bury(received, reason=error.reason, field=error.field, detail=error.detail)
-                elif b"\\u0000" in received.body and cause_of(error) is Cause.DATA:
-                    field = nul_field(received.body)
-                    tx.bury(received, reason="nul_character", field=field, detail="Postgres keeps no NUL in text.")
-                elif cause_of(error) in (Cause.DATA, Cause.AGAIN):
-                    tx.bury(
-                        received,
-                        reason="refused_by_database",
-                        field=str(getattr(error, "column_name", "") or ""),
-                        detail=f"{type(error).__name__}: {error}",
-                    )
-                elif received.attempts <= len(RETRY_SECONDS):
-                    tx.park(received, key="", reason="retry", seconds=RETRY_SECONDS[received.attempts - 1])
-                    log.error(
-                        "message fails, will be tried again", flow=self.flow.durable, **_about(received), exc_info=error
-                    )
-                else:
-                    tx.bury(
-                        received,
-                        reason="internal_error",
-                        detail=f"{type(error).__name__}; the service's log has the rest",
-                    )
-                    log.error("message buried", flow=self.flow.durable, **_about(received), exc_info=error)
-
-    def _note(self, *, worked: int = 0, failed: int = 0, unforeseen: bool = False) -> None:
-        self.outcomes.append(Outcome(worked, failed, unforeseen))
-
-    def _code_is_wrong(self) -> bool:
-        """Unforeseen errors in nearly all of the last outcomes; or of all messages lately, most were refused."""
-        latest = list(self.outcomes)[-LATEST:]
-        if sum(one.unforeseen for one in latest) >= UNFORESEEN_MAX:
-            return True
-        worked = sum(one.worked for one in self.outcomes)
-        failed = sum(one.failed for one in self.outcomes)
-        return failed >= REFUSED_MAX and failed > worked
 
     async def _wait_until_code_works(
         self, failed: list[Batch], todo: "collections.deque[Batch]", error: Exception
@@ -443,7 +332,7 @@ class FlowSubscriber(BatchPullStreamSubscriber):
                         middle = len(part) // 2
                         parts.extendleft((part[middle:], part[:middle]))
                         continue
-                    await self._bury_or_park([(part[0], error)], database)
+                    await give_up([(part[0], error)], database)
                 else:
                     self.counts["done"] = self.counts.get("done", 0) + len(part)
                     self.counts["woken"] = self.counts.get("woken", 0) + len(part)
@@ -481,27 +370,6 @@ def subscribe(broker: QuickBroker, flow: BatchFlow, database: Database) -> FlowS
     return ours
 
 
-def field_of(detail: str) -> str:
-    """msgspec ends with "at `$.lines[0].sku`"; give the path without the dollar."""
-    _, found, rest = detail.partition("at `$")
-    return rest.partition("`")[0].lstrip(".") if found else ""
-
-
-def nul_field(body: bytes) -> str:
-    """The path of the first string with a NUL in it."""
-
-    def look(value: Any, path: str) -> str:
-        if isinstance(value, str):
-            return path if "\0" in value else ""
-        if isinstance(value, dict):
-            return next((found for key, inner in value.items() if (found := look(inner, f"{path}.{key}"))), "")
-        if isinstance(value, list):
-            return next((found for n, inner in enumerate(value) if (found := look(inner, f"{path}[{n}]"))), "")
-        return ""
-
-    return look(msgspec.json.decode(body), "").lstrip(".")
-
-
 def _settings_of(config: ConsumerConfig) -> tuple[Any, ...]:
     """What a newer version of a flow may want otherwise."""
     subjects = config.filter_subjects or ([config.filter_subject] if config.filter_subject else [])
@@ -520,12 +388,3 @@ def _cut(part: Batch, at: int) -> tuple[Batch, Batch]:
 
 def _is_unique(error: BaseException) -> bool:
     return type(error).__name__ == "UniqueViolationError"
-
-
-def _about(received: Received[Any]) -> dict[str, Any]:
-    return {
-        "event_id": received.envelope.id,
-        "order_no": received.envelope.orderno,
-        "trace": received.envelope.chainid.replace("-", ""),
-        "attempts": received.attempts,
-    }

@@ -18,7 +18,6 @@ from tieout.servicekit.telemetry import Tracing
 
 Connection = asyncpg.pool.PoolConnectionProxy
 
-RETRY_SECONDS = (1, 5, 30)  # Before the second, third and fourth try of a message that failed for an unknown reason.
 PARKED_SECONDS_MAX = 3600  # A parked message is tried at least this often, woken or not.
 
 _WAKE = "UPDATE parked SET due_at = now() WHERE key = ANY($1::text[])"

@@ -12,6 +12,7 @@ Every other exception of a flow falls into one of the classes that `cause_of` te
 
 import asyncio
 from enum import Enum
+from typing import Any
 
 import asyncpg
 import msgspec
@@ -104,3 +105,24 @@ def cause_of(error: BaseException) -> Cause:
     if isinstance(error, asyncpg.InterfaceError) and "clos" in str(error):  # "connection is closed", "pool is closing"
         return Cause.PASSING
     return Cause.CODE
+
+
+def field_of(detail: str) -> str:
+    """msgspec ends with "at `$.lines[0].sku`"; give the path without the dollar."""
+    _, found, rest = detail.partition("at `$")
+    return rest.partition("`")[0].lstrip(".") if found else ""
+
+
+def nul_field(body: bytes) -> str:
+    """The path of the first string with a NUL in it."""
+
+    def look(value: Any, path: str) -> str:
+        if isinstance(value, str):
+            return path if "\0" in value else ""
+        if isinstance(value, dict):
+            return next((found for key, inner in value.items() if (found := look(inner, f"{path}.{key}"))), "")
+        if isinstance(value, list):
+            return next((found for n, inner in enumerate(value) if (found := look(inner, f"{path}[{n}]"))), "")
+        return ""
+
+    return look(msgspec.json.decode(body), "").lstrip(".")

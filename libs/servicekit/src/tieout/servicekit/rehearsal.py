@@ -13,8 +13,8 @@ import msgspec
 from tieout.contracts.event import Event, event_id
 from tieout.contracts.streams import EVENTS, stream_of
 from tieout.servicekit import sql
-from tieout.servicekit.batches import BatchFlow
 from tieout.servicekit.database import Database, open_pool
+from tieout.servicekit.flow import BatchFlow
 from tieout.servicekit.letters import Letter
 from tieout.servicekit.parked import statements as parked
 from tieout.servicekit.received import Outgoing, Reader, Received, encode

@@ -18,9 +18,8 @@ from nats.aio.client import Client
 from nats.micro.request import Request
 from nats.micro.service import Service as MicroService
 from tieout.contracts.operation import Operation, Problem
-from tieout.servicekit.batches import field_of
 from tieout.servicekit.database import Database
-from tieout.servicekit.errors import UNREADABLE, Cause, Misconfigured, Refused, Unprocessable, cause_of
+from tieout.servicekit.errors import UNREADABLE, Cause, Misconfigured, Refused, Unprocessable, cause_of, field_of
 
 log = structlog.get_logger(__name__)
 

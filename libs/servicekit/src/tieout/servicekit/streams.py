@@ -168,6 +168,7 @@ class Audit:
         info = await self._js.stream_info(self._config.name or "")
         floor = min(floors, default=info.state.last_seq)
         await self._pool.execute(statements.prune, self._outbox.stream, floor, self._retention_hours)
+        await self._pool.execute(statements.prune_letters, self._retention_hours)
 
 
 __all__ = ["MESSAGE_BYTES_MAX", "Audit", "dead_stream", "ensure_stream", "own_stream"]

@@ -1,0 +1,100 @@
+"""Messages that a flow cannot handle, and when it is the flow that is wrong."""
+
+import collections
+from collections.abc import Sequence
+from typing import Any
+
+import structlog
+from msgspec import Struct
+from tieout.servicekit.connection import Message
+from tieout.servicekit.database import Database
+from tieout.servicekit.errors import Cause, Unprocessable, cause_of, field_of, nul_field
+from tieout.servicekit.received import Received
+from tieout.servicekit.wire import delivery
+
+log = structlog.get_logger(__name__)
+
+RETRY_SECONDS = (1, 5, 30)  # Before the second, third and fourth try of a message that failed for an unknown reason.
+UNFORESEEN_MAX = 16  # So many of the LATEST outcomes were errors that nobody foresaw: the code is wrong.
+LATEST = 20
+REFUSED_MAX = 100  # So many refused messages, and more than were handled: wrong as well, here or at the producer.
+OUTCOMES_KEPT = 200
+
+
+class Outcome(Struct, frozen=True):
+    worked: int
+    failed: int
+    unforeseen: bool
+
+
+class Outcomes:
+    """What became of the last attempts of a flow."""
+
+    def __init__(self) -> None:
+        self._kept: collections.deque[Outcome] = collections.deque(maxlen=OUTCOMES_KEPT)
+
+    def note(self, *, worked: int = 0, failed: int = 0, unforeseen: bool = False) -> None:
+        self._kept.append(Outcome(worked, failed, unforeseen))
+
+    def clear(self) -> None:
+        self._kept.clear()
+
+    def code_is_wrong(self) -> bool:
+        """Unforeseen errors in nearly all of the last outcomes; or of all messages lately, most were refused."""
+        latest = list(self._kept)[-LATEST:]
+        if sum(one.unforeseen for one in latest) >= UNFORESEEN_MAX:
+            return True
+        worked = sum(one.worked for one in self._kept)
+        failed = sum(one.failed for one in self._kept)
+        return failed >= REFUSED_MAX and failed > worked
+
+
+async def bury_unreadable(durable: str, broken: Sequence[tuple[Message, Exception]], database: Database) -> None:
+    """Bodies that are not what the contract says: nobody will ever handle them."""
+    async with database.transaction() as tx:
+        for message, error in broken:
+            came = delivery(message.reply)
+            detail = str(error) or type(error).__name__
+            tx.bury_raw(
+                durable=durable,
+                subject=message.subject,
+                body=message.data,
+                stream=came.stream,
+                sequence=came.stream_sequence,
+                attempts=came.attempts,
+                reason="unreadable",
+                field=field_of(detail),
+                detail=detail,
+            )
+
+
+async def give_up(failing: Sequence[tuple[Received[Any], Exception]], database: Database) -> None:
+    """Bad messages become dead letters; what failed unforeseen is parked for another try, and buried after the last."""
+    async with database.transaction() as tx:
+        for received, error in failing:
+            if isinstance(error, Unprocessable):
+                tx.bury(received, reason=error.reason, field=error.field, detail=error.detail)
+            elif b"\\u0000" in received.body and cause_of(error) is Cause.DATA:
+                field = nul_field(received.body)
+                tx.bury(received, reason="nul_character", field=field, detail="Postgres keeps no NUL in text.")
+            elif cause_of(error) in (Cause.DATA, Cause.AGAIN):
+                column = str(getattr(error, "column_name", "") or "")
+                detail = f"{type(error).__name__}: {error}"
+                tx.bury(received, reason="refused_by_database", field=column, detail=detail)
+            elif received.attempts <= len(RETRY_SECONDS):
+                tx.park(received, key="", reason="retry", seconds=RETRY_SECONDS[received.attempts - 1])
+                log.error("message fails, will be tried again", **_about(received), exc_info=error)
+            else:
+                detail = f"{type(error).__name__}; the service's log has the rest"
+                tx.bury(received, reason="internal_error", detail=detail)
+                log.error("message buried", **_about(received), exc_info=error)
+
+
+def _about(received: Received[Any]) -> dict[str, Any]:
+    return {
+        "flow": received.durable,
+        "event_id": received.envelope.id,
+        "order_no": received.envelope.orderno,
+        "trace": received.envelope.chainid.replace("-", ""),
+        "attempts": received.attempts,
+    }

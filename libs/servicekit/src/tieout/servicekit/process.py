@@ -1,0 +1,67 @@
+"""A service as a process: `python -m tieout.inventory serve|migrate`."""
+
+import argparse
+import asyncio
+import sys
+import typing
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import asyncpg
+import structlog
+from tieout.servicekit.app import Service
+from tieout.servicekit.errors import Misconfigured, TieoutError
+from tieout.servicekit.logs import set_up_logs
+from tieout.servicekit.migrate import migrate
+from tieout.servicekit.settings import Settings, secret
+
+log = structlog.get_logger(__name__)
+
+
+async def migrate_service(service: Service, phase: str = "all") -> list[str]:
+    """Run the migrations of a service on its database, as its owner."""
+    settings = service.settings
+    if not settings.owner_url:
+        raise Misconfigured("TIEOUT_OWNER_URL is missing. Set it to postgresql://<service>_owner@host:port/database.")
+    password = secret(settings.owner_password_file, "TIEOUT_OWNER_PASSWORD_FILE")
+    connection = await asyncpg.connect(
+        settings.owner_url, password=password, server_settings={"application_name": "tieout-migrate"}
+    )
+    try:
+        return await migrate(connection, service.name, service.migrations, typing.cast("Any", phase))
+    finally:
+        await connection.close()
+
+
+def main(name: str, build: Callable[[Any], Service]) -> None:
+    """`serve` runs until it is told to stop; `migrate [--phase pre|post]` brings the database up to date."""
+    parser = argparse.ArgumentParser(prog=f"python -m tieout.{name}", description=build.__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("serve", help="run the service until SIGTERM")
+    migrating = commands.add_parser("migrate", help="bring the database up to date")
+    migrating.add_argument("--phase", choices=("pre", "post", "all"), default="all")
+    arguments = parser.parse_args()
+    kind = typing.get_type_hints(build).get("settings", Settings)
+    try:
+        settings = kind.from_environment()
+        set_up_logs(name, settings.log, settings.log_level)
+        service = build(settings)
+        if arguments.command == "migrate":
+            for applied in asyncio.run(migrate_service(service, arguments.phase)):
+                log.info("applied", migration=applied)
+        else:
+            _run(service.serve())
+    except TieoutError as error:
+        log.error(str(error))
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _run(work: Coroutine[Any, Any, None]) -> None:
+    if sys.platform == "win32":
+        asyncio.run(work)
+        return
+    import uvloop
+
+    uvloop.run(work)
