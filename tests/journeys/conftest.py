@@ -1,0 +1,137 @@
+"""One whole stack for all journeys of a test process: every service a process of its own, on real servers.
+
+`trade` is furnished with the two companies of the trading day. Tests share it, so each sells under numbers of its own.
+"""
+
+import asyncio
+import itertools
+import shutil
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+import msgspec
+import pytest
+from tieout.contracts.control import PROVE_AGREEMENT, SHOW_JOURNEY, Agreement, AgreementRequest, Journey, JourneyRequest
+from tieout.contracts.finance import VOUCHERS, ListVouchers, VoucherView
+from tieout.contracts.order import SHOW_ORDER, OrderView, ShowOrder
+from tieout.devstack import demo, outcomes
+from tieout.devstack.calling import call
+from tieout.devstack.demo_feeding import Feeding
+from tieout.devstack.failures import CommandFailed
+from tieout.devstack.satellites import Answer, Door, key_headers, shopify_headers
+from tieout.devstack.suite import Stack
+from tieout.devstack.trading_day import plan
+from tieout.devstack.trading_day.catalogue import AMPLE, EU, MICRO, OFFICE, WEB, WEB_WAREHOUSE, Article, Company
+from tieout.devstack.trading_day.sales import Sale, sold_line
+
+Found = TypeVar("Found")
+
+
+class Trade:
+    """What a test does with the running stack: sell, send documents, wait for what must become of them."""
+
+    def __init__(self, stack: Stack, client: httpx.AsyncClient, keys: dict[str, str]) -> None:
+        self.stack = stack
+        self.client = client
+        self.keys = keys
+        self.door = Door(stack.endpoints().gateway)
+        self._serials = itertools.count(1)
+
+    def sale(
+        self,
+        *articles: Article,
+        pieces: int = 2,
+        warehouse: str = WEB_WAREHOUSE,
+        company: Company = EU,
+        customer: int = 7,
+    ) -> Sale:
+        serial = next(self._serials) + 500_000
+        number = str(serial) if company is EU else f"S{serial}"
+        lines = tuple(
+            sold_line(company, line_no, article, pieces * MICRO, warehouse)
+            for line_no, article in enumerate(articles or AMPLE[:2], 1)
+        )
+        return Sale(company, number, serial, customer, datetime.now(UTC) - timedelta(minutes=5), lines)
+
+    async def shop(
+        self, topic: str, body: dict[str, Any] | bytes, *, delivery: str = "", genuine: bool = True
+    ) -> Answer:
+        """A webhook of the web shop, as Shopify sends it."""
+        content = body if isinstance(body, bytes) else msgspec.json.encode(body)
+        delivery = delivery or f"test-{next(self._serials)}"
+        headers = shopify_headers(self.keys[WEB], topic, delivery, content, genuine=genuine)
+        return await self.door.send(WEB, "shopify-orders", content, headers)
+
+    async def office(self, *bodies: dict[str, Any]) -> Answer:
+        """Canonical documents of the warehouse system or the bank."""
+        content = b"\n".join(msgspec.json.encode(body) for body in bodies)
+        headers = key_headers(self.keys[OFFICE], f"test-{next(self._serials)}", "application/x-ndjson")
+        return await self.door.send(OFFICE, "tieout", content, headers)
+
+    async def order(self, sale: Sale) -> OrderView:
+        request = ShowOrder(sale.number, company=sale.company.code)
+        answer: OrderView = await call(self.client, SHOW_ORDER, request)
+        return answer
+
+    async def vouchers(self, sale: Sale) -> list[VoucherView]:
+        request = ListVouchers(company=sale.company.code, order_no=sale.number)
+        return list((await call(self.client, VOUCHERS, request)).vouchers)
+
+    async def journey(self, sale: Sale) -> Journey:
+        request = JourneyRequest(sale.number, company=sale.company.code)
+        (journey,) = (await call(self.client, SHOW_JOURNEY, request)).journeys
+        return journey  # type: ignore[no-any-return]
+
+    async def until(
+        self, question: Callable[[], Awaitable[Found]], true: Callable[[Found], bool], seconds: float = 20
+    ) -> Found:
+        """The first answer for which `true` holds; the last one in the failure if none comes in time."""
+        deadline = time.monotonic() + seconds
+        answer: Found | CommandFailed
+        while True:
+            try:
+                answer = await question()
+                if true(answer):
+                    return answer
+            except (CommandFailed, httpx.TransportError) as failure:
+                answer = failure
+            assert time.monotonic() < deadline, f"still not after {seconds} s: {answer}"
+            await asyncio.sleep(0.05)
+
+    async def agreement(self, *, seconds: float = 30) -> Agreement:
+        """The verdict, once nothing is under way any more."""
+
+        async def prove() -> Agreement:
+            answer: Agreement = await call(self.client, PROVE_AGREEMENT, AgreementRequest(wait_seconds=2))
+            return answer
+
+        return await self.until(prove, lambda found: found.verdict != "open" and not found.unanswered, seconds)
+
+
+@pytest.fixture(scope="session")
+async def trade() -> AsyncIterator[Trade]:
+    folder = Path(tempfile.mkdtemp(prefix="tieout-journeys-"))
+    stack = Stack(folder)
+    async with stack.running(), stack.endpoints().async_client(timeout=60) as client:
+        trade = Trade(stack, client, await demo.furnish(client))
+        await _open(trade)
+        yield trade
+        await trade.door.close()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+async def _open(trade: Trade) -> None:
+    """Opening stock for a few hundred orders."""
+    opening = plan(1, 300, datetime.now(UTC)).opening
+    feeding = Feeding(trade.stack, trade.stack.endpoints().gateway, trade.keys)
+    await feeding.send(opening, 0)
+    await feeding.close()
+    await trade.until(
+        lambda: outcomes.read(trade.client),
+        lambda books: books.documents()[OFFICE, "receipt", "accepted"] == len(opening),
+    )

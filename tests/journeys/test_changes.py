@@ -1,0 +1,103 @@
+"""Cancellations, returns and payments over the whole stack, to the minor unit."""
+
+from tieout.devstack.trading_day import canonical, shopify
+from tieout.devstack.trading_day.catalogue import AMPLE, CN, LOOSE, STORE_SHELF, WEB_CONFIRMED
+from tieout.devstack.trading_day.sales import part
+
+CREATED, CANCELLED, REFUNDED, PAID = "orders/create", "orders/cancelled", "refunds/create", "order_transactions/create"
+
+
+def stopped(order):
+    return all(line.cancelled_micro for line in order.lines)
+
+
+def on_account(vouchers, account):
+    return sum(line.amount_minor for voucher in vouchers for line in voucher.lines if line.account == account)
+
+
+async def test_a_paid_order_is_complete(trade):
+    sale = trade.sale()
+    await trade.shop(CREATED, shopify.order(sale))
+    await trade.shop(PAID, shopify.transaction(sale, sale.serial, sale.at, sale.gross_minor))
+    shown = await trade.until(lambda: trade.order(sale), lambda found: found.summary.completed)
+    assert (shown.summary.payment, shown.summary.owed_minor) == ("paid", 0)
+
+
+async def test_money_that_comes_before_the_goods_is_applied_when_they_leave(trade):
+    sale = trade.sale(AMPLE[4], warehouse=WEB_CONFIRMED)
+    await trade.shop(PAID, shopify.transaction(sale, sale.serial, sale.at, sale.gross_minor))
+    await trade.shop(CREATED, shopify.order(sale))
+    await trade.office(canonical.confirmation(sale, f"GI-{sale.number}", sale.at, WEB_CONFIRMED))
+    shown = await trade.until(lambda: trade.order(sale), lambda found: found.summary.completed)
+    assert shown.summary.settled_minor == sale.gross_minor
+
+
+async def test_a_cancellation_in_time_leaves_nothing_to_bill(trade):
+    sale = trade.sale(warehouse=WEB_CONFIRMED)
+    await trade.shop(CREATED, shopify.order(sale))
+    await trade.shop(CANCELLED, shopify.cancelled(sale, sale.at))
+    shown = await trade.until(
+        lambda: trade.order(sale), lambda found: all(line.cancelled_micro for line in found.lines)
+    )
+    assert (shown.summary.billing, shown.summary.fulfilment) == ("unbilled", "closed_short")
+    assert await trade.vouchers(sale) == []
+
+
+async def test_a_cancellation_before_its_order_waits_for_it(trade):
+    sale = trade.sale(warehouse=WEB_CONFIRMED)
+    await trade.shop(CANCELLED, shopify.cancelled(sale, sale.at))
+    await trade.shop(CREATED, shopify.order(sale))
+    shown = await trade.until(
+        lambda: trade.order(sale), lambda found: all(line.cancelled_micro for line in found.lines)
+    )
+    assert shown.summary.fulfilment == "closed_short"
+
+
+async def test_a_cancellation_of_what_has_left_changes_nothing(trade):
+    sale = trade.sale()
+    await trade.shop(CREATED, shopify.order(sale))
+    await trade.until(lambda: trade.order(sale), lambda found: found.summary.fulfilment == "shipped")
+    await trade.shop(CANCELLED, shopify.cancelled(sale, sale.at))
+    assert (await trade.agreement()).verdict == "agree"
+    assert all(line.cancelled_micro == 0 for line in (await trade.order(sale)).lines)
+
+
+async def test_a_return_gives_back_goods_price_tax_and_cost(trade):
+    sale = trade.sale(AMPLE[5], pieces=3)
+    await trade.shop(CREATED, shopify.order(sale))
+    await trade.shop(REFUNDED, shopify.refund(sale, sale.serial, sale.at, [(sale.lines[0], 1, "return")]))
+    shown = await trade.until(lambda: trade.order(sale), lambda found: found.summary.credited_minor)
+    line = sale.lines[0]
+    third = part(line.net_minor, 1_000_000, 3_000_000) + part(line.tax_minor, 1_000_000, 3_000_000)
+    assert shown.summary.credited_minor == third
+    vouchers = await trade.until(
+        lambda: trade.vouchers(sale), lambda found: sum(_cost(v) for v in found) == 2 * AMPLE[5].cost_minor
+    )
+    assert (
+        sum(line.amount_minor for v in vouchers for line in v.lines if line.account == "1122")
+        == sale.gross_minor - third
+    )
+
+
+def _cost(voucher):
+    return sum(line.amount_minor for line in voucher.lines if line.account == "6401")
+
+
+async def test_half_a_weighed_quantity_comes_back(trade):
+    sale = trade.sale(LOOSE, company=CN, warehouse=STORE_SHELF)
+    line = sale.lines[0]
+    await trade.office({**canonical.order(sale)})
+    half = line.quantity_micro // 4
+    credit = canonical.credit(sale, f"C{sale.number}", sale.at, line, half, "yes")
+    await trade.office(credit)
+    shown = await trade.until(lambda: trade.order(sale), lambda found: found.summary.credited_minor)
+    assert shown.lines[0].credited_micro == half
+
+
+async def test_an_overpayment_stays_with_the_customer(trade):
+    sale = trade.sale()
+    await trade.shop(CREATED, shopify.order(sale))
+    await trade.shop(PAID, shopify.transaction(sale, sale.serial, sale.at, sale.gross_minor + 500))
+    shown = await trade.until(lambda: trade.order(sale), lambda found: found.summary.settled_minor)
+    assert shown.summary.settled_minor >= sale.gross_minor
+    assert (await trade.agreement()).verdict == "agree"

@@ -1,0 +1,61 @@
+"""Things break in the middle; afterwards the books agree and nothing is missing or there twice."""
+
+import asyncio
+from pathlib import Path
+
+import asyncpg
+import pytest
+from tieout.devstack.trading_day import shopify
+from tieout.devstack.trading_day.catalogue import AMPLE
+
+CREATED = "orders/create"
+
+
+async def sell(trade, count):
+    sales = [trade.sale(AMPLE[index % len(AMPLE)], pieces=1) for index in range(count)]
+    for start in range(0, count, 10):
+        await asyncio.gather(*(trade.shop(CREATED, shopify.order(sale)) for sale in sales[start : start + 10]))
+    return sales
+
+
+async def vouchers_of(trade, sales):
+    return [len(found) for found in await asyncio.gather(*(trade.vouchers(sale) for sale in sales))]
+
+
+@pytest.mark.parametrize("service", ["gateway", "order", "inventory", "finance", "control"])
+async def test_a_service_killed_under_load_loses_and_doubles_nothing(trade, service):
+    selling = asyncio.create_task(sell(trade, 60))
+    await asyncio.sleep(0.1)
+    trade.stack.kill_service(service)
+    sales = await selling
+    await trade.until(lambda: vouchers_of(trade, sales), lambda counts: counts == [1] * len(sales), 30)
+    agreement = await trade.agreement()
+    assert agreement.verdict == "agree", agreement.sentence
+
+
+async def test_a_broker_killed_under_load_loses_and_doubles_nothing(trade):
+    selling = asyncio.create_task(sell(trade, 60))
+    await asyncio.sleep(0.1)
+    trade.stack.restart_hub(kill=True)
+    sales = await selling
+    await trade.until(lambda: vouchers_of(trade, sales), lambda counts: counts == [1] * len(sales), 40)
+    assert (await trade.agreement()).verdict == "agree"
+
+
+async def test_a_row_changed_by_hand_is_found_and_named(trade):
+    (sale,) = await sell(trade, 1)
+    await trade.until(lambda: trade.vouchers(sale), bool)
+    assert (await trade.agreement()).verdict == "agree"
+    where = trade.stack.endpoints().databases["inventory"]
+    connection = await asyncpg.connect(where.owner_dsn, password=Path(where.owner_password_file).read_text().strip())
+    try:
+        order_id = (await trade.order(sale)).summary.order_id
+        change = "UPDATE shipped_line SET to_micro = to_micro + $2 WHERE order_id = $1"
+        await connection.execute(change, order_id, 1_000_000)
+        found = await trade.agreement()
+        assert found.verdict == "differ"
+        assert sale.number in {difference.order_no for difference in found.differences}
+        await connection.execute(change, order_id, -1_000_000)
+    finally:
+        await connection.close()
+    assert {difference.order_no for difference in (await trade.agreement()).differences} == set()

@@ -1,0 +1,135 @@
+"""`tieout feed` on a running stack: the conservation law, and real retail data against independently made tables."""
+
+import csv
+import io
+from collections import Counter
+from pathlib import Path
+
+import msgspec
+import pytest
+from rich.console import Console
+from tieout.devstack import feed, formats
+from tieout.devstack.conservation import OUTCOMES
+
+REAL_DATA = Path(__file__).parents[3] / "shared/data/orders/uci_online_retail"
+MONTH = "2011-02"
+HEADING = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country"
+
+
+async def run(trade, name, files, opening="auto", satellite="", company=""):
+    source = formats.find(name)(files, opening)
+    if company:  # A company of its own, so that no other test's figures are in its books.
+        source = moved(source, company)
+    console = Console(file=io.StringIO())
+    return await feed.feed(trade.stack.endpoints(), source, console, satellite=satellite)
+
+
+def moved(source, company):
+    def document(known):
+        body = msgspec.json.decode(known.body) | {"company": company}
+        return msgspec.structs.replace(known, body=msgspec.json.encode(body))
+
+    return msgspec.structs.replace(
+        source,
+        setup=msgspec.structs.replace(source.setup, company=company),
+        opening=tuple(document(known) for known in source.opening),
+        documents=[document(known) for known in source.documents],
+    )
+
+
+def outcomes_of(report):
+    return {outcome: report.balance.total.outcomes[outcome].documents for outcome in report.balance.total.outcomes}
+
+
+def rows(folder, *lines):
+    file = folder / "rows.csv"
+    file.write_text("\n".join((HEADING, *lines)) + "\n")
+    return [file]
+
+
+SALE = "536365,85123A,HEART,6,2010-12-01 08:26:00,2.55,17850.0,United Kingdom"
+CREDIT = "C536370,85123A,HEART,-2,2010-12-02 08:26:00,2.55,17850.0,United Kingdom"
+LOSS = "536371,85123A,lost,-1,2010-12-03 08:26:00,0.0,,United Kingdom"
+
+
+async def test_everything_booked_is_told_by_the_books(trade, tmp_path):
+    report = await run(
+        trade, "uci-online-retail", rows(tmp_path, SALE, CREDIT, LOSS), company="FEED1", satellite="feed-1"
+    )
+    assert report.balance.holds
+    total = report.balance.total.outcomes
+    assert (total["booked"].amount_minor, total["credited"].amount_minor) == (1530, -510)
+    assert total["adjusted"].quantity_micro == -1_000_000
+
+
+async def test_the_same_file_again_is_all_duplicates_and_one_changed_quantity_a_conflict(trade, tmp_path):
+    known = {"company": "FEED2", "satellite": "feed-2"}
+    await run(trade, "uci-online-retail", rows(tmp_path, SALE, CREDIT, LOSS), **known)
+    again = await run(trade, "uci-online-retail", rows(tmp_path, SALE, CREDIT, LOSS), **known)
+    assert again.balance.holds
+    assert again.balance.total.outcomes["duplicate"].documents == 3
+    changed = await run(trade, "uci-online-retail", rows(tmp_path, SALE.replace(",6,", ",7,"), CREDIT, LOSS), **known)
+    assert changed.balance.holds
+    assert outcomes_of(changed)["conflict"] == 1
+
+
+async def test_without_opening_stock_sales_are_refused_and_still_accounted_for(trade, tmp_path):
+    report = await run(
+        trade, "uci-online-retail", rows(tmp_path, SALE), opening="none", company="FEED3", satellite="feed-3"
+    )
+    assert report.balance.holds
+    assert report.balance.total.outcomes["refused"].quantity_micro == 6_000_000
+
+
+async def test_what_no_book_may_take_is_quarantined_with_its_reason(trade, tmp_path):
+    faulty = (
+        "A563185,B,Adjust bad debt,1,2010-12-04 14:50:00,11062.06,,United Kingdom",
+        "536400,85123A,HEART,6,2010-12-04 08:26:00,-2.55,1.0,United Kingdom",
+        "536401,85123A,HEART,-6,2010-12-04 08:26:00,2.55,1.0,United Kingdom",
+        "536402,TEST001,TEST,6,2010-12-04 08:26:00,2.55,1.0,United Kingdom",
+    )
+    report = await run(trade, "uci-online-retail", rows(tmp_path, SALE, *faulty), company="FEED4", satellite="feed-4")
+    assert report.balance.holds
+    reasons = Counter(term.reason for term in report.terms if term.outcome == "quarantined" and term.documents > 0)
+    assert set(reasons) == {"needs_approval", "negative_price", "wrong_sign", "unknown_sku"}
+
+
+@pytest.mark.skipif(not REAL_DATA.is_dir(), reason=f"the UCI data is not at {REAL_DATA}")
+async def test_a_month_of_real_retail_ties_to_the_penny(trade):
+    report = await run(trade, "uci-online-retail", [REAL_DATA / f"online_retail_{MONTH}.csv.gz"])
+    assert report.balance.holds
+    (month,) = (found for found in report.balance.months if found.month == MONTH)
+    for outcome in ("booked", "credited", "adjusted"):
+        (expected,) = expected_rows("uci_oracle.csv", f"= {outcome}")
+        told = month.outcomes[outcome]
+        split = month.input.split_lines if outcome == "credited" else 0
+        assert told.documents == int(expected["documents"])
+        assert told.lines - split == int(expected["lines"])
+        assert told.quantity_micro == int(expected["quantity"]) * 1_000_000
+        assert told.amount_minor == int(expected["amount_pence"])
+    assert {outcome for outcome in OUTCOMES if outcome in month.outcomes} == {"booked", "credited", "adjusted"}
+    opening = int(
+        next(iter(expected_rows("uci_oracle.csv", "opening_receipt", f"opening {MONTH}")))["stock_value_pence"]
+    )
+    told = {}
+    for turnover in report.turnovers:
+        if (turnover.company, turnover.month) == (report.company, MONTH):
+            # The tables write red figures on the other side.
+            debit = turnover.debit_minor + turnover.red_debit_minor + turnover.red_credit_minor
+            credit = turnover.credit_minor + turnover.red_credit_minor + turnover.red_debit_minor
+            told[turnover.account] = (debit, credit)
+    first_day_is_opening = told.pop("4104.99", None)
+    if first_day_is_opening:
+        told["1405"] = (told["1405"][0] - opening, told["1405"][1])
+    assert told == {
+        row["account"]: (int(row["debit_pence"]), int(row["credit_pence"])) for row in expected_rows("uci_accounts.csv")
+    }
+
+
+def expected_rows(name, kind="", month=MONTH):
+    with (REAL_DATA / "expected" / name).open() as stream:
+        return [
+            row
+            for row in csv.DictReader(stream)
+            if row["scope"] == "alone" and row["month"] == month and kind in ("", row.get("class"))
+        ]
