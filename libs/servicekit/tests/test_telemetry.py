@@ -132,3 +132,32 @@ def test_without_a_collector_there_is_no_tracing_at_all() -> None:
 
 def test_a_chain_that_is_no_uuid_has_a_trace_id_as_well() -> None:
     assert len(trace_id("payment 7")) == 32
+
+
+async def test_spans_leave_over_grpc_as_well(toy, monkeypatch) -> None:
+    from concurrent import futures
+
+    import grpc
+    from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+
+    spans: list = []
+
+    class Receiver(trace_service_pb2_grpc.TraceServiceServicer):
+        def Export(self, request, context):
+            spans.extend(span for r in request.resource_spans for scope in r.scope_spans for span in scope.spans)
+            return ExportTraceServiceResponse()
+
+    server = grpc.server(futures.ThreadPoolExecutor(1))
+    trace_service_pb2_grpc.add_TraceServiceServicer_to_server(Receiver(), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{port}")
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", "1")
+    tracing = Tracing.from_environment("inventory", "1")
+    order = toy.placed("1001")
+    carried = tracing.begin("order.placed.v1", str(order.order_id), "1001", "C1", None)
+    await asyncio.to_thread(tracing.close)
+    server.stop(0)
+    assert [span.trace_id.hex() for span in spans] == [order.order_id.hex]
+    assert carried == f"00-{order.order_id.hex}-{spans[0].span_id.hex()}-01"
