@@ -106,11 +106,15 @@ async def test_two_documents_of_one_number_in_one_batch_are_told_apart(desk):
     assert await desk.violations() == []
 
 
-async def test_allocations_above_the_payment_are_a_conflict(desk):
-    await desk.give(desk.pay(100, ("1", 70), ("2", 70)))
-    (told,) = await desk.announced(finance.DocumentSettled)
+async def test_allocations_or_a_fee_above_the_payment_are_a_conflict(desk):
+    await desk.give(desk.pay(100, ("1", 70), ("2", 70)), desk.pay(100, number="P2", fee_minor=101))
+    told, fee = await desk.announced(finance.DocumentSettled)
+    assert (fee.reason, fee.detail) == (
+        "impossible_amounts",
+        "The fee of 101 exceeds the payment of 100. Correct one of them.",
+    )
     assert (told.reason, told.detail) == (
-        "allocations",
+        "impossible_amounts",
         "Allocations of 140 exceed the payment of 100. Correct one of them.",
     )
     assert await desk.vouchers() == []

@@ -166,7 +166,7 @@ class PeriodClosed(Event, frozen=True):
 # ------------------------------------------------------------------------------------------ operations
 
 AccountCode = Annotated[str, Meta(pattern=r"^\d{4}(\.\d{2}){0,3}$")]
-Limit = Annotated[int, Meta(ge=1, le=500)]
+Limit = Annotated[int, Meta(ge=1, le=200)]
 
 
 class PutCompany(Struct, frozen=True, kw_only=True):
@@ -354,7 +354,7 @@ class Receivable(Struct, frozen=True):
 class ReceivablePage(Struct, frozen=True):
     receivables: tuple[Receivable, ...]
     next: str  # "" on the last page.
-    totals: dict[str, int]  # Open amount per currency of all pages.
+    totals: dict[str, int]  # Open amount per currency of all pages; told with the first one.
 
 
 class FinanceOutcomesRequest(Struct, frozen=True):

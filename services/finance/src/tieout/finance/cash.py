@@ -80,8 +80,8 @@ async def book(batch: Sequence[Submitted], database: Database) -> None:
             identity = id_of(event)
             before = known.get(identity)
             if before is None:
-                if isinstance(event, SubmitPayment) and (fault := payment.too_much(event)):
-                    told.append(Told(received, identity, "conflict", "allocations", fault))
+                if isinstance(event, SubmitPayment) and (fault := payment.faulty(event)):
+                    told.append(Told(received, identity, "conflict", "impossible_amounts", fault))
                     continue
                 known[identity] = (event.version, event.fingerprint)
                 fresh.append(received)

@@ -184,7 +184,9 @@ async def list_receivables(request: ListReceivables, database: Database) -> Rece
         rows = await c.fetch(
             statements.receivables, request.company, as_of, request.customer, request.order_no, after, request.limit + 1
         )
-        totals = await c.fetch(statements.open_totals, request.company, as_of, request.customer, request.order_no)
+        totals = []
+        if not request.after:
+            totals = await c.fetch(statements.open_totals, request.company, as_of, request.customer, request.order_no)
     more, rows = len(rows) > request.limit, rows[: request.limit]
     found = tuple(Receivable(*row) for row in rows)
     return ReceivablePage(found, str(rows[-1]["item_id"]) if more else "", {row[0]: row[1] for row in totals})

@@ -42,8 +42,10 @@ def items_of(event: SubmitPayment | SubmitRefund) -> list[OpenItem]:
     return found
 
 
-def too_much(event: SubmitPayment) -> str:
-    """A sentence where the allocations exceed the payment; "" otherwise."""
+def faulty(event: SubmitPayment) -> str:
+    """A sentence where the parts of a payment exceed it; "" otherwise."""
+    if event.fee_minor > event.received_minor:
+        return f"The fee of {event.fee_minor} exceeds the payment of {event.received_minor}. Correct one of them."
     named = sum(allocation.amount_minor or 0 for allocation in event.allocations)
     if named > event.received_minor:
         return f"Allocations of {named} exceed the payment of {event.received_minor}. Correct one of them."
