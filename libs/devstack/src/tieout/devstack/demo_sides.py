@@ -74,7 +74,7 @@ async def _orders(client: httpx.AsyncClient, company: str) -> tuple[int, int]:
 async def _settled(client: httpx.AsyncClient, company: str) -> int:
     settled, after = 0, ""
     while True:
-        page: ReceivablePage = await call(client, RECEIVABLES, ListReceivables(company=company, after=after, limit=500))
+        page: ReceivablePage = await call(client, RECEIVABLES, ListReceivables(company=company, after=after, limit=200))
         settled += sum(item.settled_minor for item in page.receivables)
         after = page.next
         if not after:
@@ -84,7 +84,7 @@ async def _settled(client: httpx.AsyncClient, company: str) -> int:
 async def _stock_value(client: httpx.AsyncClient, company: str) -> int:
     value, after = 0, ""
     while True:
-        page: StockPage = await call(client, STOCK, ListStock(company=company, after=after, limit=500))
+        page: StockPage = await call(client, STOCK, ListStock(company=company, after=after, limit=200))
         value += sum(line.value_minor for line in page.stock)
         after = page.next
         if not after:
