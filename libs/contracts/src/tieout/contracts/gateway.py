@@ -1,0 +1,380 @@
+"""What the gateway promises: satellites, documents as they came, and the quarantine."""
+
+from datetime import date, datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+from msgspec import Meta, Struct
+from tieout.contracts.event import Company, Warehouse
+from tieout.contracts.operation import Operation
+
+Satellite = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$")]
+Reason = Annotated[str, Meta(max_length=500)]
+
+Authentication = Literal[
+    "key",  # Bearer or X-Api-Key; the gateway makes the key and keeps only its hash.
+    "hmac",  # X-Signature-Sha256: hex of HMAC-SHA256 over the raw body.
+    "shopify",  # X-Shopify-Hmac-Sha256: base64 of HMAC-SHA256 over the raw body.
+    "leaf",  # A leaf node; HTTP is refused.
+]
+State = Literal[
+    "pending",  # Kept, not mapped yet.
+    "waiting",  # Names an order by an id that the gateway has not seen yet.
+    "mapped",  # Led to one or more commands.
+    "ignored",  # Read, and of no interest to the books: an authorisation without money, say.
+    "quarantined",
+    "corrected",  # Quarantined; another document took its place.
+    "dismissed",  # Quarantined; a person decided that it stays out.
+]
+
+
+class PutSatellite(Struct, frozen=True):
+    """Make or change a satellite. Its secret is answered once, when it is made or rotated."""
+
+    satellite: Satellite
+    name: Annotated[str, Meta(max_length=200)] = ""
+    companies: tuple[Company, ...] = ()  # It may speak for these; the first where its dialect names none. (): for all.
+    zone: str = "UTC"  # Where its business days begin, if its documents do not say.
+    authentication: Authentication = "key"
+    secret: Annotated[str, Meta(max_length=200)] = ""  # hmac, shopify: the shared secret; "": the gateway makes one.
+    rotate: bool = False  # Make a new secret; the old one ends at once.
+    default_warehouse: Warehouse = "MAIN"
+    due_days: Annotated[int, Meta(ge=0, le=3650)] = 30
+
+
+class SatelliteView(Struct, frozen=True):
+    satellite: str
+    name: str
+    companies: tuple[str, ...]
+    zone: str
+    authentication: Authentication
+    default_warehouse: str
+    due_days: int
+    held: bool  # Documents are taken in, but not mapped.
+    created_at: datetime
+
+
+class SatellitePut(Struct, frozen=True, omit_defaults=True):
+    satellite: SatelliteView
+    secret: str = ""  # Write it down now; nobody can show it again.
+
+
+class ListSatellites(Struct, frozen=True):
+    pass
+
+
+class Satellites(Struct, frozen=True):
+    satellites: tuple[SatelliteView, ...]
+
+
+class HoldSatellite(Struct, frozen=True):
+    """Stop or resume mapping. What arrives meanwhile is kept and mapped later."""
+
+    satellite: Satellite
+    held: bool
+
+
+class ShowDocument(Struct, frozen=True):
+    intake_id: UUID
+    content: bool = True  # With the bytes as they came.
+
+
+class CommandView(Struct, frozen=True, omit_defaults=True):
+    """What a document led to."""
+
+    kind: str  # order, cancel, credit, payment, refund, receipt, adjustment, confirmation.
+    number: str
+    company: str
+    chain_id: str
+    position: int  # Of the gateway's outbox.
+    business_date: date
+    lines: int
+    quantity_micro: int
+    amount_minor: int
+    order_no: str = ""
+
+
+class Refusal(Struct, frozen=True, omit_defaults=True):
+    """Why a document was quarantined, and what was decided then."""
+
+    at: datetime
+    reason: str  # A code: unknown_sku, total_differs, bad_quantity …
+    field: str
+    detail: str
+    decided_at: datetime | None = None
+    decision: Literal["", "resubmitted", "corrected", "dismissed"] = ""
+    decided_by: str = ""
+    note: str = ""
+    corrected_by: UUID | None = None  # The document that took its place.
+
+
+class DocumentView(Struct, frozen=True, omit_defaults=True):
+    intake_id: UUID
+    state: State
+    satellite: str
+    channel: str
+    topic: str
+    received_at: datetime
+    bytes: int
+    content: str = ""  # UTF-8 text; base64 where it is none.
+    content_is_base64: bool = False
+    commands: tuple[CommandView, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
+    corrects: UUID | None = None  # It takes the place of this document.
+    waits_for: str = ""
+    ignored: str = ""
+
+
+class ListDocuments(Struct, frozen=True):
+    """Newest first. `before` is the `next` of the page before."""
+
+    satellite: str = ""
+    before: UUID | None = None
+    limit: Annotated[int, Meta(ge=1, le=200)] = 50
+
+
+class DocumentSummary(Struct, frozen=True):
+    intake_id: UUID
+    state: State
+    satellite: str
+    channel: str
+    topic: str
+    received_at: datetime
+    bytes: int
+
+
+class DocumentPage(Struct, frozen=True, omit_defaults=True):
+    documents: tuple[DocumentSummary, ...]
+    next: UUID | None = None
+
+
+class ListQuarantine(Struct, frozen=True):
+    """Oldest first. `after` is the `next` of the page before."""
+
+    satellite: str = ""
+    reason: str = ""
+    all: bool = False  # Also those that were corrected, resubmitted or dismissed.
+    after: Annotated[int, Meta(ge=0)] = 0
+    limit: Annotated[int, Meta(ge=1, le=500)] = 50
+
+
+class Quarantined(Struct, frozen=True, omit_defaults=True):
+    entry: int
+    intake_id: UUID
+    satellite: str
+    channel: str
+    topic: str
+    received_at: datetime
+    refused_at: datetime
+    reason: str
+    field: str
+    detail: str
+    kind: str = ""
+    company: str = ""
+    number: str = ""
+    business_date: date | None = None
+    lines: int = 0
+    quantity_micro: int = 0
+    amount_minor: int = 0
+    decision: Literal["", "resubmitted", "corrected", "dismissed"] = ""
+
+
+class QuarantinePage(Struct, frozen=True, omit_defaults=True):
+    documents: tuple[Quarantined, ...]
+    open: int = 0  # All that wait for a decision, of this satellite and reason.
+    next: int = 0  # 0: this was the last page.
+
+
+class CorrectDocument(Struct, frozen=True):
+    """Another document in its place; the original bytes stay. The same correction again is told as repeated."""
+
+    intake_id: UUID
+    content: Annotated[str, Meta(min_length=1)]
+    note: Reason = ""
+
+
+class ResubmitDocument(Struct, frozen=True):
+    """Map the same bytes again: the mapping was mended, or the SKU is known by now."""
+
+    intake_id: UUID
+    note: Reason = ""
+
+
+class DismissDocument(Struct, frozen=True):
+    """It stays out of the books, and somebody says why."""
+
+    intake_id: UUID
+    note: Annotated[str, Meta(min_length=1, max_length=500)]
+
+
+class Decided(Struct, frozen=True):
+    intake_id: UUID  # Of the document that is mapped now; the original's where none is.
+    repeated: bool = False
+
+
+class ResubmitMany(Struct, frozen=True):
+    """Map all open documents of this satellite and reason again, at most `limit`."""
+
+    satellite: str = ""
+    reason: str = ""
+    limit: Annotated[int, Meta(ge=1, le=10_000)] = 1000
+    note: Reason = ""
+
+
+class Resubmitted(Struct, frozen=True):
+    documents: int
+
+
+class GatewayOutcomesRequest(Struct, frozen=True):
+    company: str = ""
+    source: str = ""  # The satellite.
+
+
+class GatewayOutcome(Struct, frozen=True, omit_defaults=True):
+    """Documents that led to no command, as far as they could be read, by month and reason.
+
+    Corrected and resubmitted ones are counted where they ended. Signed as they stand in the document; of credits that
+    are written with positive numbers, negative.
+    """
+
+    company: str
+    source: str
+    month: str  # Of the business date, 2026-11; of the day of arrival where the document tells none.
+    kind: str
+    outcome: Literal["quarantined", "dismissed", "ignored"]
+    reason: str
+    documents: int
+    lines: int
+    quantity_micro: int
+    amount_minor: int
+
+
+class GatewayOutcomes(Struct, frozen=True):
+    outcomes: tuple[GatewayOutcome, ...]
+
+
+class ProgressRequest(Struct, frozen=True):
+    source: str = ""
+
+
+class Progress(Struct, frozen=True):
+    """Where the documents of one satellite are. received = pending + waiting + mapped + quarantined + ignored + …"""
+
+    source: str
+    received: int
+    pending: int
+    waiting: int
+    mapped: int
+    quarantined: int
+    corrected: int
+    dismissed: int
+    ignored: int
+    commands: dict[str, int]  # By kind.
+
+
+class ProgressView(Struct, frozen=True):
+    satellites: tuple[Progress, ...]
+
+
+PUT_SATELLITE = Operation(
+    "gateway.put_satellite",
+    "PUT",
+    "/v1/satellites/{satellite}",
+    PutSatellite,
+    SatellitePut,
+    "Make or change a satellite; its secret is shown once",
+    scope="admin",
+)
+SATELLITES = Operation(
+    "gateway.satellites", "GET", "/v1/satellites", ListSatellites, Satellites, "The satellites, without their secrets"
+)
+HOLD_SATELLITE = Operation(
+    "gateway.hold",
+    "PUT",
+    "/v1/satellites/{satellite}/hold",
+    HoldSatellite,
+    SatelliteView,
+    "Stop or resume mapping the documents of a satellite; taking them in goes on",
+    scope="write",
+)
+SHOW_DOCUMENT = Operation(
+    "gateway.document",
+    "GET",
+    "/v1/documents/{intake_id}",
+    ShowDocument,
+    DocumentView,
+    "One document as it came, and what it led to",
+)
+DOCUMENTS = Operation(
+    "gateway.documents", "GET", "/v1/documents", ListDocuments, DocumentPage, "Documents as they came, newest first"
+)
+QUARANTINE = Operation(
+    "gateway.quarantine",
+    "GET",
+    "/v1/quarantine",
+    ListQuarantine,
+    QuarantinePage,
+    "Documents that no book may take as they stand, with the reason and the field",
+)
+CORRECT = Operation(
+    "gateway.correct",
+    "POST",
+    "/v1/quarantine/{intake_id}/correct",
+    CorrectDocument,
+    Decided,
+    "Submit a corrected document in the place of a quarantined one",
+    scope="write",
+)
+RESUBMIT = Operation(
+    "gateway.resubmit",
+    "POST",
+    "/v1/quarantine/{intake_id}/resubmit",
+    ResubmitDocument,
+    Decided,
+    "Map a quarantined document again",
+    scope="write",
+)
+DISMISS = Operation(
+    "gateway.dismiss",
+    "POST",
+    "/v1/quarantine/{intake_id}/dismiss",
+    DismissDocument,
+    Decided,
+    "Decide that a quarantined document stays out of the books",
+    scope="write",
+)
+RESUBMIT_MANY = Operation(
+    "gateway.resubmit_many",
+    "POST",
+    "/v1/quarantine/resubmit",
+    ResubmitMany,
+    Resubmitted,
+    "Map all quarantined documents of a satellite and reason again",
+    scope="write",
+)
+GATEWAY_OUTCOMES = Operation(
+    "gateway.outcomes",
+    "GET",
+    "/v1/gateway-outcomes",
+    GatewayOutcomesRequest,
+    GatewayOutcomes,
+    "What led to no command, by satellite, month and reason",
+)
+PROGRESS = Operation(
+    "gateway.progress", "GET", "/v1/intake-progress", ProgressRequest, ProgressView, "How far intake is, by satellite"
+)
+
+OPERATIONS = (
+    PUT_SATELLITE,
+    SATELLITES,
+    HOLD_SATELLITE,
+    SHOW_DOCUMENT,
+    DOCUMENTS,
+    QUARANTINE,
+    CORRECT,
+    RESUBMIT,
+    DISMISS,
+    RESUBMIT_MANY,
+    GATEWAY_OUTCOMES,
+    PROGRESS,
+)

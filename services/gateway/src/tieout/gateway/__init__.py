@@ -1,0 +1,1 @@
+"""See services/gateway/README.md."""

@@ -1,0 +1,102 @@
+"""The gateway as one page: what it takes in, what it hears, what it answers, what it proves."""
+
+from datetime import timedelta
+
+from tieout.gateway import reads
+from tieout.gateway.flows.decide_quarantined import correct_document, dismiss_document, resubmit_document, resubmit_many
+from tieout.gateway.flows.forget_deliveries import forget_deliveries
+from tieout.gateway.flows.map_documents import Mapper
+from tieout.gateway.flows.note_articles import note_articles
+from tieout.gateway.flows.note_companies import note_companies
+from tieout.gateway.flows.put_satellite import hold_satellite, put_satellite
+from tieout.gateway.flows.take_in_sites import Sites
+from tieout.gateway.http.intake import Intake
+from tieout.gateway.http.operations import Callers, Routes, application
+from tieout.gateway.http.server import front, serve
+from tieout.gateway.intake.keeping import Keeper
+from tieout.gateway.satellites import Satellites
+from tieout.gateway.settings import Settings
+from tieout.servicekit import Service, secret, sql
+
+OPERATIONS = (
+    put_satellite,
+    hold_satellite,
+    reads.list_satellites,
+    reads.show_document,
+    reads.list_documents,
+    reads.list_quarantine,
+    correct_document,
+    resubmit_document,
+    resubmit_many,
+    dismiss_document,
+    reads.outcomes,
+    reads.progress,
+)
+
+
+class Gateway:
+    """What the tasks share; made when the database is there."""
+
+    def __init__(self, service: Service, settings: Settings) -> None:
+        self.service = service
+        self.settings = settings
+        self.satellites = Satellites(service.database)
+        self.keeper = Keeper(service.database)
+
+    def after_change(self) -> None:
+        """Somebody changed a satellite or put documents back into the queue."""
+        self.satellites.forget()
+        self.keeper.kept.set()
+
+    async def is_ready(self) -> str:
+        """Documents can be taken in while the broker is away, so it is not asked."""
+        try:
+            async with self.service.database.pool.acquire(timeout=2) as connection:
+                await connection.execute("SELECT 1", timeout=2)
+        except Exception:
+            return "The database does not answer."
+        return ""
+
+
+def build(settings: Settings) -> Service:
+    made: list[Gateway] = []
+
+    def gateway(service: Service) -> Gateway:
+        if not made:
+            made.append(Gateway(service, settings))
+        return made[0]
+
+    async def keep_documents(service: Service) -> None:
+        await gateway(service).keeper.run()
+
+    async def map_documents(service: Service) -> None:
+        own = gateway(service)
+        waiting_max = timedelta(minutes=settings.waiting_minutes_max)
+        await Mapper(service.database, own.satellites, own.keeper.kept, waiting_max).run()
+
+    async def take_in_sites(service: Service) -> None:
+        await Sites(service, gateway(service).keeper, settings).run()
+
+    async def serve_http(service: Service) -> None:
+        own = gateway(service)
+        callers = Callers(secret(settings.admin_token_file, "TIEOUT_ADMIN_TOKEN_FILE"))
+        routes = Routes(service.nats, service.database, callers, OPERATIONS, own.after_change)
+        intake = Intake(own.satellites, own.keeper, settings)
+        await serve(front(intake, application(routes, own.is_ready)), settings)
+
+    async def forget(service: Service) -> None:
+        await forget_deliveries(service.database, settings.delivery_days)
+
+    tasks = [keep_documents, map_documents, take_in_sites, forget]
+    if settings.http_port:
+        tasks.append(serve_http)
+    return Service(
+        "gateway",
+        settings,
+        migrations=sql.folder(__file__, "migrations"),
+        flows=(note_articles, note_companies),
+        operations=OPERATIONS,
+        trail=reads.trail,
+        violations=sql.load_file(__file__, "violations.sql"),
+        tasks=tasks,
+    )

@@ -1,0 +1,227 @@
+"""Whether a draft may leave as a command. Pure rules; the first that is broken is told."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import Any, Literal
+from uuid import UUID
+
+import msgspec
+from tieout.contracts import finance, inventory, order
+from tieout.contracts.event import Event, event_id
+from tieout.gateway.domain.amounts import EXPONENTS
+from tieout.gateway.domain.drafts import Draft, Satellite, Verdict, World
+from tieout.gateway.domain.faults import Fault
+from tieout.gateway.domain.pricing import tie_to_header
+
+CONTRACTS: dict[str, type[Event]] = {
+    "order": order.SubmitOrder,
+    "cancel": order.SubmitCancel,
+    "credit": order.SubmitCredit,
+    "payment": finance.SubmitPayment,
+    "refund": finance.SubmitRefund,
+    "receipt": inventory.SubmitReceipt,
+    "adjustment": inventory.SubmitAdjustment,
+    "confirmation": inventory.SubmitConfirmation,
+}
+EARLIEST_YEAR = 1990
+AHEAD = timedelta(days=1)  # Clocks of satellites may be wrong by hours; a day is a mistake.
+TOTAL_MAX = 10**17  # What the sums of one document may come to, so that every later sum fits a bigint.
+NUMBER_MAX, KEY_MAX, TEXT_MAX = 100, 200, 500
+
+_encode = msgspec.json.Encoder().encode
+
+
+def wanted_skus(draft: Draft) -> Sequence[tuple[str, str]]:
+    """(company, SKU) of all goods that the draft names: inventory must have listed them."""
+    if draft.kind not in ("order", "credit", "receipt", "adjustment"):
+        return ()
+    company = draft.content["company"]
+    return [(company, sku) for sku, goods in map(_sku, draft.content["lines"]) if goods]
+
+
+def judge(draft: Draft, satellite: Satellite, world: World, now: datetime, document: UUID, ordinal: int) -> Verdict:
+    """The command, or Fault. `ordinal` counts the commands of one document from 1."""
+    content = draft.content
+    company = _company(content, satellite, world)
+    _dates(content, now)
+    if (money := content.get("currency")) is not None:
+        if money not in EXPONENTS:
+            raise Fault("bad_currency", "currency", f"{str(money)[:40]!r} is no currency of ISO 4217")
+        if money != company.currency:
+            _other_currency(draft, money, company.currency)
+    # Over the source's own content: what we derive below may be derived otherwise one day.
+    fingerprint = draft.fingerprint or sha256(_encode(content)).hexdigest()
+    if len(fingerprint) > KEY_MAX or len(draft.version) > KEY_MAX:
+        raise Fault("bad_text", "fingerprint or version", f"at most {KEY_MAX} characters are possible")
+    lines = content.get("lines", ())
+    if draft.kind in ("order", "credit", "receipt", "adjustment", "cancel", "confirmation"):
+        _numbered_apart(lines)
+    if draft.kind in ("order", "credit", "receipt", "adjustment"):
+        _known_skus(content["company"], lines, draft.lines_field, world)
+    if draft.total_minor is not None and draft.kind == "order":
+        content["lines"] = lines = tie_to_header(lines, draft.total_minor, draft.total_field)
+    command = _command(draft, satellite, document, ordinal, fingerprint)
+    _own_rules(command)
+    return _verdict(draft.kind, command, len(lines))
+
+
+def _company(content: dict[str, Any], satellite: Satellite, world: World) -> Any:
+    name = content["company"]
+    if satellite.companies and name not in satellite.companies:
+        raise Fault("foreign_company", "company", f"{satellite.satellite} may not speak for {str(name)[:40]!r}")
+    company = world.companies.get(name)
+    if company is None:
+        raise Fault("unknown_company", "company", f"no company {str(name)[:40]!r} keeps its books here")
+    return company
+
+
+def _dates(content: dict[str, Any], now: datetime) -> None:
+    at: datetime = content["occurred_at"]
+    if at.year < EARLIEST_YEAR or at > now + AHEAD:
+        raise Fault("implausible_date", "occurred_at", f"{at.isoformat()} is too long ago or in the future")
+    day = content["business_date"]
+    if day.year < EARLIEST_YEAR or day > (now + AHEAD).date() + AHEAD:
+        raise Fault("implausible_date", "business_date", f"{day.isoformat()} is too long ago or in the future")
+
+
+def _other_currency(draft: Draft, money: str, functional: str) -> None:
+    if draft.kind == "receipt":
+        raise Fault("bad_currency", "currency", f"stock is valued in {functional}, the company's own currency")
+    if draft.kind != "credit" and draft.content.get("rate_micro", 1_000_000) == 1_000_000:
+        raise Fault("missing_rate", "rate_micro", f"{money} is not the company's {functional}: give the day's rate")
+
+
+def _numbered_apart(lines: Sequence[Any]) -> None:
+    if len(lines) > 1:
+        seen = {_get(line, "line_no") for line in lines}
+        if len(seen) != len(lines):
+            raise Fault("repeated_line", "lines", "two lines have the same number")
+
+
+def _known_skus(company: str, lines: Sequence[Any], place: str, world: World) -> None:
+    if not world.unknown_skus:
+        return
+    for index, (sku, goods) in enumerate(map(_sku, lines)):
+        if goods and (company, sku) in world.unknown_skus:
+            raise Fault("unknown_sku", f"{place}[{index}].sku", f"inventory knows no article {str(sku)[:64]!r}")
+
+
+def _sku(line: Any) -> tuple[str, bool]:
+    """Services have no stock, so inventory need not know them; receipts and counts are always goods."""
+    if type(line) is dict:
+        return line["sku"], line.get("kind", "goods") == "goods"
+    return line.sku, getattr(line, "kind", "goods") == "goods"
+
+
+def _get(line: Any, name: str) -> Any:
+    return line[name] if type(line) is dict else getattr(line, name)
+
+
+def _command(draft: Draft, satellite: Satellite, document: UUID, ordinal: int, fingerprint: str) -> Event:
+    contract = CONTRACTS[draft.kind]
+    content = draft.content
+    own = {
+        "intake_id": UUID(int=document.int + ordinal),
+        "source": satellite.satellite,
+        "version": draft.version,
+        "fingerprint": fingerprint,
+    }
+    lines = content.get("lines") or content.get("allocations") or ()
+    try:
+        if (lines and type(lines[0]) is dict) or "lines" not in content:
+            return msgspec.convert({**content, **own}, contract)
+        # Decoded by the contract's own types already: only the header's few texts are left to look at.
+        command = contract(**content, **own)
+        if not 0 < len(content["number"]) <= NUMBER_MAX:
+            raise Fault("bad_text", "number", f"1 to {NUMBER_MAX} characters are possible")
+        return command
+    except msgspec.ValidationError as error:
+        raise _of_contract(str(error)) from None
+
+
+def _of_contract(message: str) -> Fault:
+    text, _, place = message.partition(" - at `$")
+    field = place.rstrip("`").removeprefix(".")
+    last = field.rpartition(".")[2]
+    reason = "bad_quantity" if last.startswith("quantity") else "bad_amount" if last.endswith("_minor") else "bad_value"
+    if "length" in text:
+        reason = "bad_text"
+    return Fault(reason, field, text)
+
+
+def _own_rules(command: Event) -> None:
+    """What only one kind of document has to keep."""
+    match command:
+        case order.SubmitOrder() | order.SubmitCredit():
+            _short_enough("customer", command.customer)
+            if any(not line.sku.strip() for line in command.lines):
+                raise Fault("missing", "lines.sku", "an SKU is required")
+            if isinstance(command, order.SubmitCredit):
+                for index, line in enumerate(command.lines):
+                    if not line.quantity_micro and not line.net_minor + line.tax_minor:
+                        raise Fault("bad_quantity", f"lines[{index}]", "without quantity and amount it says nothing")
+        case finance.SubmitPayment():
+            _short_enough("customer", command.customer)
+            if command.fee_minor > command.received_minor:
+                raise Fault("bad_amount", "fee_minor", "the fee is above what was received")
+            if sum(share.amount_minor or 0 for share in command.allocations) > command.received_minor:
+                raise Fault("bad_amount", "allocations", "more is allocated than was received")
+            if any((share.amount_minor or 0) < 0 for share in command.allocations):
+                raise Fault("bad_amount", "allocations", "an allocation cannot be negative")
+        case inventory.SubmitAdjustment():
+            if not all(line.quantity_micro for line in command.lines):
+                raise Fault("bad_quantity", "lines.quantity_micro", "a count difference of 0 says nothing")
+        case inventory.SubmitConfirmation():
+            _short_enough("order_source", command.order_source)
+
+
+def _short_enough(field: str, text: str) -> None:
+    if len(text) > TEXT_MAX:
+        raise Fault("bad_text", field, f"at most {TEXT_MAX} characters are possible")
+
+
+def _verdict(kind: str, command: Any, count: int) -> Verdict:
+    """With the sums that the agreement compares, and the journey that it belongs to."""
+    quantity = amount = 0
+    for line in getattr(command, "lines", ()):
+        quantity += line.quantity_micro
+    match command:
+        case order.SubmitOrder() | order.SubmitCredit():
+            for line in command.lines:
+                amount += line.net_minor + line.tax_minor
+        case inventory.SubmitReceipt():
+            amount = sum(line.value_minor for line in command.lines)
+        case finance.SubmitPayment():
+            amount = command.received_minor
+        case finance.SubmitRefund():
+            amount = command.paid_minor
+    if abs(quantity) > TOTAL_MAX or amount > TOTAL_MAX:
+        raise Fault("bad_amount", "lines", f"the lines add up to more than {TOTAL_MAX}; split the document")
+    source, order_no = _named_order(kind, command)
+    if order_no:
+        chain = event_id("order", command.company, source, order_no)
+        business_id = (
+            UUID(chain) if kind == "order" else UUID(event_id(kind, command.company, command.source, command.number))
+        )
+    else:
+        chain = event_id(kind, command.company, command.source, command.number)
+        business_id = UUID(chain)
+    return Verdict(kind, command, chain, order_no, business_id, count, quantity, amount)
+
+
+def _named_order(kind: Literal["order", "cancel"] | str, command: Any) -> tuple[str, str]:
+    """(source, number) of the one order that it belongs to; ("", "") where there is none, or several."""
+    if kind == "order":
+        return command.source, command.number
+    if kind == "cancel":
+        return command.source, command.order_number
+    if kind == "credit":
+        named = {line.order_number or command.order_number for line in command.lines} - {""}
+        return (command.source, named.pop()) if len(named) == 1 else ("", "")
+    if kind == "payment":
+        orders = {(share.order_source, share.order_number) for share in command.allocations}
+        return orders.pop() if len(orders) == 1 else ("", "")
+    if kind in ("refund", "confirmation"):
+        return (command.order_source, command.order_number) if command.order_number else ("", "")
+    return "", ""

@@ -1,0 +1,1 @@
+"""One file per thing that can happen, with its SQL beside it."""

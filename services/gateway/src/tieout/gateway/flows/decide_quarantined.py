@@ -1,0 +1,114 @@
+"""gateway.correct | resubmit | resubmit_many | dismiss: what people decide about refused documents.
+
+A decision belongs to one refusal and is made once. The original bytes stay whatever is decided.
+"""
+
+from typing import Any
+from uuid import UUID
+
+from tieout.contracts.gateway import (
+    CORRECT,
+    DISMISS,
+    RESUBMIT,
+    RESUBMIT_MANY,
+    CorrectDocument,
+    Decided,
+    DismissDocument,
+    ResubmitDocument,
+    ResubmitMany,
+    Resubmitted,
+)
+from tieout.gateway.identifiers import first_of_request
+from tieout.gateway.intake.keeping import Delivery, Kept, write_documents
+from tieout.servicekit import Database, Refused, Transaction, operation, sql
+
+statements = sql.load(__file__)
+
+STAFF = "staff"  # Who may call these operations holds the admin token; names come with sessions.
+
+
+@operation(CORRECT)
+async def correct_document(request: CorrectDocument, database: Database) -> Decided:
+    """The same correction again (same bytes) is told as repeated; another one on top is a conflict."""
+    body = request.content.encode()
+    async with database.transaction() as tx:
+        refusal = await _refusal(tx, request.intake_id)
+        if refusal["decision"] is not None:
+            if refusal["decision"] == "corrected":
+                same = await tx.fetchval(statements.same_body, refusal["corrected_by"], body)
+                if same:
+                    return Decided(refusal["corrected_by"], repeated=True)
+            raise _decided_before(refusal)
+        delivery = Delivery(
+            refusal["satellite"], refusal["channel"], refusal["topic"], [body], corrects=request.intake_id
+        )
+        kept = Kept(first_of_request(), 1)
+        await write_documents(tx.connection, [(delivery, kept)])
+        await _decide(tx, refusal, "corrected", request.note, kept.first)
+    return Decided(kept.first)
+
+
+@operation(RESUBMIT)
+async def resubmit_document(request: ResubmitDocument, database: Database) -> Decided:
+    async with database.transaction() as tx:
+        refusal = await _refusal(tx, request.intake_id)
+        if refusal["decision"] is not None:
+            raise _decided_before(refusal)
+        await _decide(tx, refusal, "resubmitted", request.note, None)
+        await tx.execute(statements.queue_again, [request.intake_id])
+    return Decided(request.intake_id)
+
+
+@operation(DISMISS)
+async def dismiss_document(request: DismissDocument, database: Database) -> Decided:
+    async with database.transaction() as tx:
+        refusal = await _refusal(tx, request.intake_id)
+        if refusal["decision"] == "dismissed":
+            return Decided(request.intake_id, repeated=True)
+        if refusal["decision"] is not None:
+            raise _decided_before(refusal)
+        await _decide(tx, refusal, "dismissed", request.note, None)
+    return Decided(request.intake_id)
+
+
+@operation(RESUBMIT_MANY)
+async def resubmit_many(request: ResubmitMany, database: Database) -> Resubmitted:
+    """Oldest first. Call it again until it answers 0."""
+    async with database.transaction() as tx:
+        ids = [
+            row[0]
+            for row in await tx.fetch(
+                statements.resubmit_many, request.satellite, request.reason, request.limit, STAFF, request.note
+            )
+        ]
+        if ids:
+            await tx.execute(statements.queue_again, sorted(ids))
+    return Resubmitted(len(ids))
+
+
+async def _refusal(tx: Transaction, document: UUID) -> Any:
+    """The newest refusal of a document, locked through the document, with the decision on it."""
+    await tx.execute(statements.lock_document, document)
+    row = await tx.fetchrow(statements.newest_refusal, document)
+    if row is None:
+        raise Refused(
+            "not_found",
+            "No document of this id was refused. See GET /v1/documents/{intake_id} for what became of it.",
+            field="intake_id",
+            status=404,
+        )
+    return row
+
+
+def _decided_before(refusal: Any) -> Refused:
+    return Refused(
+        "conflict",
+        f"It was {refusal['decision']} already, at {refusal['decided_at']:%Y-%m-%d %H:%M:%S} UTC. "
+        "See GET /v1/documents/{intake_id} for what became of it.",
+        field="intake_id",
+        status=409,
+    )
+
+
+async def _decide(tx: Transaction, refusal: Any, decision: str, note: str, corrected_by: UUID | None) -> None:
+    await tx.execute(statements.decide, refusal["entry"], decision, STAFF, note, corrected_by)

@@ -1,0 +1,28 @@
+"""Names of deliveries are forgotten after some time; their documents stay."""
+
+import asyncio
+
+import structlog
+from tieout.servicekit import Database, sql
+from tieout.servicekit.errors import Cause, cause_of
+
+statements = sql.load(__file__)
+log = structlog.get_logger(__name__)
+
+EVERY_SECONDS = 3600.0
+SOME = 10_000
+
+
+async def forget_deliveries(database: Database, days: int) -> None:
+    """For as long as the service runs."""
+    while True:
+        try:
+            async with database.pool.acquire() as connection:
+                forgotten = SOME
+                while forgotten == SOME:
+                    forgotten = int((await connection.execute(statements.forget, days, SOME)).split()[-1])
+        except Exception as error:
+            if cause_of(error) is Cause.CODE:
+                raise
+            log.warning("forgetting waits", error=repr(error)[:300])
+        await asyncio.sleep(EVERY_SECONDS)

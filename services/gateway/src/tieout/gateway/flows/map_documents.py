@@ -1,0 +1,407 @@
+"""pending documents -> order.submit | order.cancel | … | refusal | waiting | ignored
+
+One batch is one transaction: the queue's rows are gone, and what the documents led to is written and announced, or
+nothing of it. A document that names an order by its source's own id waits until that order was seen.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import structlog
+from msgspec import Struct
+from tieout.gateway.channels import Channel
+from tieout.gateway.channels.registry import CHANNELS
+from tieout.gateway.domain.drafts import Company, Draft, KnownOrder, Mapped, Satellite, Summary, Verdict, World
+from tieout.gateway.domain.faults import Fault
+from tieout.gateway.domain.judging import judge, wanted_skus
+from tieout.gateway.identifiers import COMMANDS_MAX
+from tieout.gateway.satellites import Member, Satellites
+from tieout.servicekit import Database, Transaction, sql
+from tieout.servicekit.errors import Cause, cause_of
+
+statements = sql.load(__file__)
+log = structlog.get_logger(__name__)
+
+BATCH_DOCUMENTS = 500
+BATCH_BYTES = 8 << 20
+COMMAND_BYTES_MAX = 950_000  # One message carries a command and its envelope.
+LOOK_AT_SIZE_FROM = 200_000  # A shorter document makes no command of that size.
+BREATH = 25  # Documents between two chances for everybody else in this process.
+IDLE_SECONDS = 1.0  # Another replica may have taken documents in.
+SKUS_REMEMBERED = 500_000
+
+COMMAND_COLUMNS = (
+    "position",
+    "quantity_micro",
+    "amount_minor",
+    "id",
+    "chain_id",
+    "business_date",
+    "lines",
+    "kind",
+    "company",
+    "satellite",
+    "number",
+    "order_no",
+)
+REFUSAL_COLUMNS = (
+    "id",
+    "satellite",
+    "reason",
+    "field",
+    "detail",
+    "kind",
+    "company",
+    "number",
+    "business_date",
+    "lines",
+    "quantity_micro",
+    "amount_minor",
+)
+
+_encode = msgspec.json.Encoder().encode
+_read_known = msgspec.json.Decoder(KnownOrder).decode
+
+
+class Paper(Struct):
+    """One document on its way through a batch. In the end exactly one of the last four says what became of it."""
+
+    id: UUID
+    satellite: str
+    channel: str
+    topic: str
+    body: bytes
+    received_at: datetime
+    sender: Satellite | None = None
+    read: Any = None
+    names: str | None = None  # The source's id of the order that it names.
+    mapped: Mapped | None = None
+    verdicts: Sequence[Verdict] = ()
+    fault: Fault | None = None
+    waits: bool = False
+    ignored: str = ""
+
+
+class Mapper:
+    """`run` maps whatever is pending, for as long as the service runs."""
+
+    def __init__(
+        self, database: Database, satellites: Satellites, arrived: asyncio.Event, waiting_max: timedelta
+    ) -> None:
+        self._database = database
+        self._satellites = satellites
+        self._arrived = arrived
+        self._waiting_max = waiting_max
+        self._skus: set[tuple[str, str]] = set()  # Known ones only: an article is never taken off the list.
+        self._one_by_one = False  # The last batch met a row that the database refuses: find it.
+
+    async def run(self) -> None:
+        while True:
+            self._arrived.clear()
+            try:
+                if await self.map_batch():
+                    continue
+            except Exception as error:
+                await self._recover(error)
+                continue
+            await self._rest()
+
+    async def _rest(self) -> None:
+        try:
+            await asyncio.wait_for(self._arrived.wait(), IDLE_SECONDS)
+        except TimeoutError:
+            try:
+                async with self._database.pool.acquire() as connection:
+                    await connection.execute(statements.wake_waiting, self._waiting_max)
+            except Exception as error:
+                await self._recover(error)
+
+    async def _recover(self, error: Exception) -> None:
+        cause = cause_of(error)
+        if cause is Cause.DATA and not self._one_by_one:
+            self._one_by_one = True
+        elif cause is Cause.CODE:
+            log.exception("mapping failed", exc_info=error)
+            await asyncio.sleep(1.0)
+        elif cause is not Cause.AGAIN:
+            log.warning("mapping waits", error=repr(error)[:300])
+            await asyncio.sleep(0.5)
+
+    async def map_batch(self) -> int:
+        """How many documents were taken from the queue."""
+        members = await self._satellites.all()
+        async with self._database.transaction() as tx:
+            papers = await _claim(tx)
+            if not papers:
+                return 0
+            known = await self._read_and_map(tx, papers, members)
+            await self._judge(tx, papers)
+            if self._one_by_one:
+                await self._save_one_by_one(tx, papers, known)
+            else:
+                await _save(tx, papers, known)
+        self._one_by_one = False
+        return len(papers)
+
+    # ------------------------------------------------------------------------------------------------ deciding
+
+    async def _read_and_map(
+        self, tx: Transaction, papers: Sequence[Paper], members: Mapping[str, Member]
+    ) -> dict[tuple[str, str], KnownOrder]:
+        """Documents that name no other one first; then those that do, with what the others told. Answers that."""
+        told: dict[tuple[str, str], KnownOrder] = {}
+        later: list[Paper] = []
+        for index, paper in enumerate(papers):
+            if index % BREATH == BREATH - 1:
+                await asyncio.sleep(0)
+            _attempt(paper, _read, members)
+            if paper.fault is not None:
+                continue
+            if paper.names is None:
+                _attempt(paper, _map, None)
+                if paper.mapped is not None and paper.mapped.knows is not None:
+                    external_id, order = paper.mapped.knows
+                    told.setdefault((paper.satellite, external_id), order)
+            else:
+                later.append(paper)
+        if not later:
+            return told
+        asked = {(paper.satellite, paper.names or "") for paper in later}
+        rows = await tx.fetch(statements.known_orders, [s for s, _ in asked], [external for _, external in asked])
+        known = {**told, **{(row[0], row[1]): _read_known(row[2]) for row in rows}}
+        too_old = datetime.now(UTC) - self._waiting_max
+        for index, paper in enumerate(later):
+            if index % BREATH == BREATH - 1:
+                await asyncio.sleep(0)
+            named = known.get((paper.satellite, paper.names or ""))
+            if named is None and paper.received_at > too_old:
+                paper.waits = True
+            else:
+                _attempt(paper, _map, named)
+        return told
+
+    async def _judge(self, tx: Transaction, papers: Sequence[Paper]) -> None:
+        world = await self._look_around(tx, papers)
+        now = datetime.now(UTC)
+        for index, paper in enumerate(papers):
+            if index % BREATH == BREATH - 1:
+                await asyncio.sleep(0)
+            if paper.mapped is not None:
+                _attempt(paper, _judge_all, (world, now))
+
+    async def _look_around(self, tx: Transaction, papers: Sequence[Paper]) -> World:
+        """Companies, and which of the SKUs that these documents name nobody has listed."""
+        companies = {row[0]: Company(*row) for row in await tx.fetch(statements.companies)}
+        wanted: set[tuple[str, str]] = set()
+        for paper in papers:
+            if paper.mapped is not None:
+                for draft in paper.mapped.drafts:
+                    wanted.update(wanted_skus(draft))
+        wanted -= self._skus
+        unknown: set[tuple[str, str]] = set()
+        if wanted:
+            asked = [(c, s) for c, s in wanted if "\0" not in s]
+            rows = await tx.fetch(statements.unknown_skus, [c for c, _ in asked], [s for _, s in asked])
+            unknown = {(row[0], row[1]) for row in rows}
+            if len(self._skus) > SKUS_REMEMBERED:
+                self._skus.clear()
+            self._skus |= wanted - unknown
+        return World(companies, unknown)
+
+    # -------------------------------------------------------------------------------------------------- saving
+
+    async def _save_one_by_one(
+        self, tx: Transaction, papers: Sequence[Paper], known: Mapping[tuple[str, str], KnownOrder]
+    ) -> None:
+        """The database refused a row of this batch: each document gets a savepoint, and the bad one a refusal."""
+        for paper in papers:
+            before = len(tx.announced)
+            own = {}
+            if paper.mapped is not None and paper.mapped.knows is not None:
+                key = (paper.satellite, paper.mapped.knows[0])
+                own = {key: known[key]}
+            try:
+                async with tx.connection.transaction():
+                    await _save(tx, [paper], own)
+            except Exception as error:
+                if cause_of(error) is not Cause.DATA:
+                    raise
+                del tx.announced[before:], tx.told[before:]
+                reference = secrets.token_hex(6)
+                log.error("document cannot be stored", intake_id=str(paper.id), reference=reference, exc_info=error)
+                paper.verdicts, paper.waits, paper.ignored = (), False, ""
+                paper.fault = Fault("mapping_failed", "", f"the database refused it; the log has it under {reference}")
+                async with tx.connection.transaction():
+                    await _save(tx, [paper], {})
+
+
+def _attempt(paper: Paper, step: Any, with_: Any) -> None:
+    """A step on one document; whatever goes wrong with it stays with it."""
+    try:
+        step(paper, with_)
+    except Fault as fault:
+        paper.fault, paper.mapped = fault, None
+    except Exception as error:
+        reference = secrets.token_hex(6)
+        log.error("mapping failed", intake_id=str(paper.id), reference=reference, exc_info=error)
+        paper.mapped = None
+        paper.fault = Fault("mapping_failed", "", f"a mistake of ours; the gateway's log has it under {reference}")
+
+
+def _channel_of(paper: Paper) -> Channel:
+    channel = CHANNELS.get(paper.channel)
+    if channel is None:
+        raise Fault("unknown_channel", "", f"there is no channel {paper.channel[:40]!r}")
+    return channel
+
+
+def _read(paper: Paper, members: Mapping[str, Member]) -> None:
+    member = members.get(paper.satellite)
+    if member is None:
+        raise Fault(
+            "unknown_satellite", "", f"nobody described {paper.satellite!r}: PUT /v1/satellites/{paper.satellite}"
+        )
+    paper.sender = member.satellite
+    channel = _channel_of(paper)
+    paper.read = channel.read(paper.body, paper.topic)
+    paper.names = channel.lookup(paper.read)
+
+
+def _map(paper: Paper, known: KnownOrder | None) -> None:
+    assert paper.sender is not None
+    mapped = _channel_of(paper).map(paper.read, paper.sender, known)
+    if len(mapped.drafts) > COMMANDS_MAX:
+        raise Fault("too_many", "", f"{len(mapped.drafts)} commands in one document; at most {COMMANDS_MAX}")
+    paper.read = None
+    if mapped.ignored:
+        paper.ignored = mapped.ignored
+    else:
+        paper.mapped = mapped
+
+
+def _judge_all(paper: Paper, around: tuple[World, datetime]) -> None:
+    assert paper.mapped is not None
+    assert paper.sender is not None
+    world, now = around
+    drafts: list[Draft] = paper.mapped.drafts
+    verdicts = [judge(draft, paper.sender, world, now, paper.id, ordinal) for ordinal, draft in enumerate(drafts, 1)]
+    if len(paper.body) > LOOK_AT_SIZE_FROM:
+        for verdict in verdicts:
+            size = len(_encode(verdict.command))
+            if size > COMMAND_BYTES_MAX:
+                raise Fault("too_large", "lines", f"its command has {size} bytes; {COMMAND_BYTES_MAX} are possible")
+    paper.verdicts = verdicts
+
+
+async def _claim(tx: Transaction) -> list[Paper]:
+    documents = size = 0
+    numbers: list[int] = []
+    for number, count, weight in await tx.fetch(statements.claim):
+        if numbers and (documents + count > BATCH_DOCUMENTS or size + weight > BATCH_BYTES):
+            break
+        numbers.append(number)
+        documents += count
+        size += weight
+    if not numbers:
+        return []
+    return [Paper(*row) for row in await tx.fetch(statements.take, numbers)]
+
+
+async def _save(tx: Transaction, papers: Sequence[Paper], known: Mapping[tuple[str, str], KnownOrder]) -> None:
+    positions = iter(await tx.positions(sum(len(paper.verdicts) for paper in papers)))
+    commands: list[tuple[Any, ...]] = []
+    refusals: list[tuple[Any, ...]] = []
+    waiting: list[tuple[UUID, str, str]] = []
+    ignored: list[tuple[UUID, str, str]] = []
+    for paper in papers:
+        if paper.fault is not None:
+            refusals.append(_refusal(paper, paper.fault))
+        elif paper.waits:
+            waiting.append((paper.id, paper.satellite, paper.names or ""))
+        elif paper.ignored:
+            ignored.append((paper.id, paper.satellite, _clean(paper.ignored, 200)))
+        else:
+            for verdict in paper.verdicts:
+                position = next(positions)
+                commands.append(_announce(tx, paper, verdict, position))
+    if commands:
+        await tx.copy("command", columns=COMMAND_COLUMNS, records=commands)
+    if refusals:
+        await tx.copy("refusal", columns=REFUSAL_COLUMNS, records=refusals)
+    if ignored:
+        await tx.copy("ignored", columns=("id", "satellite", "reason"), records=ignored)
+    if waiting:
+        await tx.copy("waiting", columns=("id", "satellite", "external_id"), records=waiting)
+    if known:
+        keys = sorted(known)
+        columns = [s for s, _ in keys], [external for _, external in keys]
+        await tx.execute(statements.note_orders, *columns, [_encode(known[key]) for key in keys])
+        await tx.execute(statements.wake, *columns)
+
+
+def _announce(tx: Transaction, paper: Paper, verdict: Verdict, position: int) -> tuple[Any, ...]:
+    command: Any = verdict.command
+    tx.announce(
+        command,
+        position=position,
+        key=(command.intake_id,),
+        chain=verdict.chain,
+        order_no=verdict.order_no,
+        company=command.company,
+        began=paper.received_at,
+    )
+    return (
+        position,
+        verdict.quantity_micro,
+        verdict.amount_minor,
+        command.intake_id,
+        verdict.chain,
+        command.business_date,
+        verdict.lines,
+        verdict.kind,
+        command.company,
+        paper.satellite,
+        command.number,
+        verdict.order_no,
+    )
+
+
+def _refusal(paper: Paper, fault: Fault) -> tuple[Any, ...]:
+    summary = Summary()
+    sender = paper.sender or Satellite(paper.satellite)
+    if paper.channel in CHANNELS:
+        try:
+            summary = CHANNELS[paper.channel].summary(paper.body, paper.topic, sender)
+        except Exception as error:
+            log.error("summary failed", intake_id=str(paper.id), exc_info=error)
+    return (
+        paper.id,
+        paper.satellite,
+        _clean(fault.reason, 60),
+        _clean(fault.field, 300),
+        _clean(fault.detail, 1000),
+        _clean(summary.kind, 32),
+        _clean(summary.company, 64),
+        _clean(summary.number, 100),
+        _date(summary.business_date),
+        summary.lines,
+        summary.quantity_micro,
+        summary.amount_minor,
+    )
+
+
+def _date(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return None
+
+
+def _clean(text: str, most: int) -> str:
+    """Whatever stood in a document, as text that a database keeps."""
+    return text[:most].replace("\0", "\\0").encode("utf-8", "replace").decode("utf-8")

@@ -1,0 +1,48 @@
+-- name: claim
+-- The oldest first; replicas take different rows; what belongs to a held satellite stays where it is.
+SELECT p.number, p.documents, p.bytes FROM pending p
+WHERE NOT EXISTS (SELECT FROM satellite s WHERE s.satellite = p.satellite AND s.held)
+ORDER BY p.number LIMIT 200 FOR UPDATE OF p SKIP LOCKED;
+
+-- name: take
+-- Ids ascend in the order of arrival, and so do the rows of raw_document.
+WITH taken AS (DELETE FROM pending WHERE number = ANY($1::bigint[]) RETURNING number, ids)
+SELECT r.id, r.satellite, r.channel, r.topic, r.body, r.received_at
+FROM taken t CROSS JOIN LATERAL unnest(t.ids) WITH ORDINALITY AS d (id, ordinal) JOIN raw_document r ON r.id = d.id
+ORDER BY t.number, d.ordinal;
+
+-- name: companies
+SELECT company, currency, zone FROM known_company;
+
+-- name: unknown_skus
+SELECT w.company, w.sku FROM unnest($1::text[], $2::text[]) AS w (company, sku)
+WHERE NOT EXISTS (SELECT FROM known_sku k WHERE k.company = w.company AND k.sku = w.sku);
+
+-- name: known_orders
+SELECT k.satellite, k.external_id, k.told
+FROM known_order k JOIN unnest($1::text[], $2::text[]) AS w (satellite, external_id) USING (satellite, external_id);
+
+-- name: note_orders
+-- The first document that tells of an order stands: a later one with other content is a conflict for its owner to tell.
+INSERT INTO known_order (satellite, external_id, told)
+SELECT * FROM unnest($1::text[], $2::text[], $3::bytea[]) ON CONFLICT DO NOTHING;
+
+-- name: wake
+-- Documents that waited for these orders go back into the queue.
+WITH woken AS (
+    DELETE FROM waiting w USING unnest($1::text[], $2::text[]) AS k (satellite, external_id)
+    WHERE w.satellite = k.satellite AND w.external_id = k.external_id RETURNING w.satellite, w.id
+)
+INSERT INTO pending (satellite, documents, bytes, ids)
+SELECT satellite, count(*), count(*) * 4096, array_agg(id ORDER BY id) FROM woken GROUP BY satellite;
+
+-- name: wake_waiting
+-- Each second while nothing else is to do: what another replica made known, and what has waited long enough.
+WITH woken AS (
+    DELETE FROM waiting w
+    WHERE w.since < now() - $1::interval
+       OR EXISTS (SELECT FROM known_order k WHERE k.satellite = w.satellite AND k.external_id = w.external_id)
+    RETURNING w.satellite, w.id
+)
+INSERT INTO pending (satellite, documents, bytes, ids)
+SELECT satellite, count(*), count(*) * 4096, array_agg(id ORDER BY id) FROM woken GROUP BY satellite;

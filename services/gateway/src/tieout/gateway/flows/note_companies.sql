@@ -1,0 +1,6 @@
+-- name: note
+-- Late and repeated announcements change nothing: the highest revision stands.
+INSERT INTO known_company AS k (company, currency, zone, revision)
+SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::integer[])
+ON CONFLICT (company) DO UPDATE SET currency = excluded.currency, zone = excluded.zone, revision = excluded.revision
+WHERE k.revision < excluded.revision;

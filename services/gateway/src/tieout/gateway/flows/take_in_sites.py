@@ -1,0 +1,216 @@
+"""leaf sites -> INTAKE_<SITE> -> raw documents
+
+A site sells into a stream of its own, whether the hub is there or not; the hub copies it. A sale is acknowledged once
+it is in our database, so the site's copy may only age away after that. A message that comes again is kept once.
+"""
+
+import asyncio
+import contextlib
+import json
+from hashlib import sha256
+
+import nats.errors
+import nats.js.errors
+import structlog
+from nats.aio.msg import Msg
+from nats.js.api import (
+    AckPolicy,
+    ConsumerConfig,
+    ExternalStream,
+    StorageType,
+    StreamConfig,
+    StreamSource,
+    SubjectTransform,
+)
+from nats.js.errors import NotFoundError
+from tieout.contracts.streams import site_stream
+from tieout.gateway.channels import canonical
+from tieout.gateway.intake.keeping import Delivery, Keeper, KeyReused
+from tieout.gateway.settings import Settings
+from tieout.servicekit import Service
+from tieout.servicekit.connection import Message
+from tieout.servicekit.errors import Cause, cause_of
+from tieout.servicekit.intake import Intake
+from tieout.servicekit.wire import acknowledge
+
+log = structlog.get_logger(__name__)
+
+SITE_STREAM, SITE_SUBJECT = "SAT", "sale.>"  # At each site.
+LEAF_NODES = "$SYS.ACCOUNT.TIEOUT.CONNECT"  # Somebody has connected to the hub.
+DURABLE = "gateway-take-in"
+BATCH = 500
+LINGER_SECONDS = 0.02
+ACK_WAIT_SECONDS = 30
+# A site's node is back about a second after the hub, and its announcement may come before we listen again.
+RESUME_AFTER_SECONDS = (0.3, 1.5, 3.0, 6.0)
+WATCH_SECONDS = 0.2
+
+_AWAY = (nats.errors.Error, nats.js.errors.Error, OSError, TimeoutError)
+
+
+class Sites:
+    """All leaf sites of this hub."""
+
+    def __init__(self, service: Service, keeper: Keeper, settings: Settings) -> None:
+        self._service = service
+        names = dict.fromkeys(name.strip() for name in settings.sites.split(",") if name.strip())
+        self._sites = [Site(name, service, keeper, settings) for name in names]
+
+    async def run(self) -> None:
+        if not self._sites:
+            await asyncio.Event().wait()
+        by_name = {site.name: site for site in self._sites}
+
+        async def note(message: Msg) -> None:
+            with contextlib.suppress(ValueError, AttributeError, KeyError):
+                client = json.loads(message.data)["client"]
+                if client["kind"] == "Leafnode" and (site := by_name.get(client.get("user", ""))) is not None:
+                    site.link_is_up()
+
+        await self._service.nats.subscribe(LEAF_NODES, cb=note)
+        async with asyncio.TaskGroup() as group:
+            for site in self._sites:
+                group.create_task(site.take_in())
+                group.create_task(site.keep_sourcing())
+            group.create_task(self._watch_own_connection())
+
+    async def _watch_own_connection(self) -> None:
+        """After a restart of the hub its streams forget for up to 40 seconds to ask the sites."""
+        seen = self._service.nats.stats["reconnects"]
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            if self._service.nats.is_connected and self._service.nats.stats["reconnects"] != seen:
+                seen = self._service.nats.stats["reconnects"]
+                for site in self._sites:
+                    site.hub_is_back()
+
+
+class Site:
+    def __init__(self, name: str, service: Service, keeper: Keeper, settings: Settings) -> None:
+        self.name = name
+        self._service = service
+        self._keeper = keeper
+        self._stream = site_stream(name)
+        self._replicas = settings.stream_replicas
+        self._days = settings.stream_max_age_days
+        self._resume = asyncio.Event()
+        self._due: list[asyncio.TimerHandle] = []
+
+    # ---------------------------------------------------------------------------------------------- sourcing
+
+    def link_is_up(self) -> None:
+        self._resume.set()
+
+    def hub_is_back(self) -> None:
+        loop = asyncio.get_running_loop()
+        for timer in self._due:
+            timer.cancel()
+        self._due = [loop.call_later(seconds, self._resume.set) for seconds in RESUME_AFTER_SECONDS]
+
+    async def keep_sourcing(self) -> None:
+        """Putting the sources away and back makes the hub ask the site at once. Nothing comes twice by that."""
+        self._resume.set()  # The hub may have been restarted while we were away.
+        while True:
+            await self._resume.wait()
+            self._resume.clear()
+            try:
+                await self._ensure_stream()
+                jetstream = self._service.jetstream
+                await jetstream.update_stream(self._config(sourcing=False))
+                await jetstream.update_stream(self._config(sourcing=True))
+                log.info("site is sourced", site=self.name)
+            except _AWAY as error:
+                log.warning("site cannot be sourced yet", site=self.name, error=repr(error)[:200])
+                await asyncio.sleep(0.5)
+                self._resume.set()
+
+    def _config(self, *, sourcing: bool) -> StreamConfig:
+        source = StreamSource(
+            name=SITE_STREAM,
+            external=ExternalStream(api=f"$JS.{self.name}.API"),
+            # So a site can forge nobody's subject: what it sends is below its own name.
+            subject_transforms=[SubjectTransform(src=SITE_SUBJECT, dest=f"intake.{self.name}.>")],
+        )
+        return StreamConfig(
+            name=self._stream,
+            storage=StorageType.FILE,
+            num_replicas=self._replicas,
+            max_age=self._days * 86_400,
+            duplicate_window=0,  # Else one site's message ids could swallow another's.
+            allow_direct=True,
+            sources=[source] if sourcing else [],
+        )
+
+    async def _ensure_stream(self) -> None:
+        try:
+            await self._service.jetstream.stream_info(self._stream)
+        except NotFoundError:
+            await self._service.jetstream.add_stream(self._config(sourcing=True))
+
+    # ---------------------------------------------------------------------------------------------- taking in
+
+    async def take_in(self) -> None:
+        """Batch by batch: commit, then acknowledge. While the database is away nothing is acknowledged."""
+        connection = self._service.nats
+        intake = Intake(
+            connection, self._stream, DURABLE, size=BATCH, linger_seconds=LINGER_SECONDS, ensure=self._ensure_consumer
+        )
+        await intake.start()
+        try:
+            while messages := await intake.take():
+                await self._keep(messages)
+                await acknowledge(connection, [message.reply for message in messages])
+                intake.settled()
+        finally:
+            with contextlib.suppress(Exception):
+                await intake.close()
+            intake.end()
+
+    async def _ensure_consumer(self) -> None:
+        await self._service.jetstream.stream_info(self._stream)
+        config = ConsumerConfig(
+            name=DURABLE,
+            durable_name=DURABLE,
+            ack_policy=AckPolicy.EXPLICIT,
+            ack_wait=ACK_WAIT_SECONDS,
+            max_ack_pending=BATCH * 20,
+            max_deliver=-1,
+        )
+        try:
+            await self._service.jetstream.consumer_info(self._stream, DURABLE)
+        except NotFoundError:
+            await self._service.jetstream.add_consumer(self._stream, config)
+
+    async def _keep(self, messages: list[Message]) -> None:
+        """Until all are on disk, however long the database is away."""
+        left = messages
+        pause = 0.2
+        while True:
+            kept = await asyncio.gather(
+                *(self._keeper.keep(self._delivery(message)) for message in left), return_exceptions=True
+            )
+            failed = []
+            for message, answer in zip(left, kept, strict=True):
+                if isinstance(answer, BaseException) and not isinstance(answer, KeyReused):
+                    if isinstance(answer, asyncio.CancelledError):
+                        raise answer
+                    failed.append((message, answer))
+            if not failed:
+                return
+            error = failed[0][1]
+            if isinstance(error, Exception) and cause_of(error) is Cause.CODE:
+                log.error("site's documents cannot be kept", site=self.name, exc_info=error)
+            else:
+                log.warning("site waits for the database", site=self.name, error=repr(error)[:200])
+            left = [message for message, _ in failed]
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 2.0)
+
+    def _delivery(self, message: Message) -> Delivery:
+        """Named by its place and its content: the same message again is the same delivery; a place that is used again,
+        because the stream was lost and filled anew, is another one."""
+        place = message.reply.split(".")
+        sequence = place[5] if len(place) == 9 else place[7]  # Later servers put domain and account first.
+        name = f"{self._stream}:{sequence}:{sha256(message.data).hexdigest()[:32]}"
+        topic = message.subject.removeprefix(f"intake.{self.name}.")
+        return Delivery(self.name, canonical.NAME, topic[:100], [message.data], name)

@@ -1,0 +1,1 @@
+"""The only public HTTP of the project: intake, and the operations of all services as routes."""

@@ -1,0 +1,69 @@
+"""Every refusal over HTTP is problem+json (RFC 9457): what is wrong, where, and what to do next."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+from tieout.contracts.operation import Problem
+
+MEDIA_TYPE = b"application/problem+json"
+
+TITLES = {
+    400: "The request is not right",
+    401: "Who are you?",
+    403: "Not allowed",
+    404: "There is no such thing",
+    405: "Not with this method",
+    408: "The request took too long",
+    409: "It contradicts what is there",
+    413: "Too large",
+    415: "Not in this form",
+    422: "It cannot be taken as it is",
+    429: "Too many at once",
+    431: "The head is too large",
+    500: "A mistake of ours",
+    503: "Not just now",
+    504: "No answer in time",
+}
+
+Headers = Iterable[tuple[bytes, bytes]]
+
+
+def body_of(problem: Problem, instance: str) -> bytes:
+    told: dict[str, Any] = {
+        "type": f"urn:tieout:problem:{problem.code}",
+        "title": TITLES.get(problem.status, "Refused"),
+        "status": problem.status,
+        "code": problem.code,
+        "detail": problem.detail,
+        "instance": instance,
+    }
+    if problem.field:
+        told["field"] = problem.field
+    return msgspec.json.encode(told)
+
+
+async def answer(
+    send: Any, status: int, body: bytes, *, media_type: bytes = b"application/json", headers: Headers = ()
+) -> None:
+    """One whole ASGI response."""
+    every = [
+        (b"content-type", media_type),
+        (b"content-length", b"%d" % len(body)),
+        (b"x-content-type-options", b"nosniff"),
+        *headers,
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": every})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def refuse(send: Any, problem: Problem, path: str, *, close: bool = False, headers: Headers = ()) -> None:
+    """`close`: the rest of the request is not wanted."""
+    extra = list(headers)
+    if problem.status in (429, 503):
+        extra.append((b"retry-after", b"1"))
+    if problem.status == 401:
+        extra.append((b"www-authenticate", b'Bearer realm="tieout"'))
+    if close:
+        extra.append((b"connection", b"close"))
+    await answer(send, problem.status, body_of(problem, path), media_type=MEDIA_TYPE, headers=extra)

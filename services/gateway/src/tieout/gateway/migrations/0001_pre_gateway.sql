@@ -1,0 +1,180 @@
+-- What the gateway keeps. Documents, commands, refusals and decisions are facts: inserted, never edited.
+--
+-- A document's id is a UUIDv7: time first, so that rows are appended at the end of the index. Its lowest four bits are
+-- 0; the id with 1 to 15 there names a command that the document led to (contracts call both the intake id).
+
+CREATE TABLE satellite (
+    satellite         text COLLATE "C" PRIMARY KEY,
+    name              text NOT NULL,
+    companies         text[] NOT NULL,  -- It may speak for these; empty: for all.
+    zone              text NOT NULL,
+    authentication    text NOT NULL CHECK (authentication IN ('key', 'hmac', 'shopify', 'leaf')),
+    default_warehouse text NOT NULL,
+    due_days          integer NOT NULL,
+    held              boolean NOT NULL DEFAULT false,
+    created_at        timestamptz NOT NULL DEFAULT now()
+);
+CALL state_table('satellite');
+
+-- Apart from the rest, so that whoever may read satellites need not be able to read these.
+CREATE TABLE satellite_secret (
+    satellite text COLLATE "C" PRIMARY KEY REFERENCES satellite,
+    key_hash  bytea,  -- SHA-256 of an API key that we made ourselves: 256 random bits need no slow hash.
+    secret    text    -- HMAC needs the secret itself.
+);
+CALL state_table('satellite_secret');
+DO $$
+DECLARE
+    reader text;
+BEGIN
+    SELECT auditor INTO reader FROM kit_role;
+    IF EXISTS (SELECT FROM pg_roles WHERE rolname = reader) THEN
+        EXECUTE format('REVOKE ALL ON satellite_secret FROM %I', reader);
+    END IF;
+END $$;
+
+-- A delivery that named itself: the same again is answered with the same ids, and kept once.
+CREATE TABLE delivery (
+    satellite   text COLLATE "C" NOT NULL,
+    key         text COLLATE "C" NOT NULL,
+    digest      bytea NOT NULL,  -- SHA-256 of channel, topic and body: another body under the same key is refused.
+    first_id    uuid NOT NULL,
+    documents   integer NOT NULL,
+    received_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (satellite, key)
+);
+CALL state_table('delivery');
+CREATE INDEX delivery_age ON delivery USING brin (received_at);
+
+CREATE TABLE raw_document (
+    id          uuid PRIMARY KEY,
+    received_at timestamptz NOT NULL DEFAULT now(),
+    corrects    uuid,
+    satellite   text COLLATE "C" NOT NULL,
+    channel     text COLLATE "C" NOT NULL,
+    topic       text NOT NULL,
+    body        bytea NOT NULL
+) WITH (toast_tuple_target = 8160);
+-- Up to 8 kB a document lies in its page, as it came; what is larger goes out of line. Nobody waits for a compressor.
+ALTER TABLE raw_document ALTER body SET STORAGE EXTERNAL;
+CALL fact_table('raw_document');
+
+-- The queue: one row per group of documents that were committed together.
+CREATE TABLE pending (
+    number    bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    satellite text COLLATE "C" NOT NULL,
+    documents integer NOT NULL,
+    bytes     bigint NOT NULL,
+    ids       uuid[] NOT NULL,
+    since     timestamptz NOT NULL DEFAULT now()
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
+ALTER TABLE pending ALTER ids SET STORAGE EXTERNAL;
+CALL state_table('pending');
+
+-- Documents that name an order by its source's own id, and came before it.
+CREATE TABLE waiting (
+    id          uuid PRIMARY KEY,
+    satellite   text COLLATE "C" NOT NULL,
+    external_id text COLLATE "C" NOT NULL,
+    since       timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX waiting_for ON waiting (satellite, external_id);
+CALL state_table('waiting');
+
+-- What later documents of a dialect need to know of an order that they name by its source's own id.
+CREATE TABLE known_order (
+    satellite   text COLLATE "C" NOT NULL,
+    external_id text COLLATE "C" NOT NULL,
+    told        bytea NOT NULL,  -- JSON of domain.drafts.KnownOrder.
+    PRIMARY KEY (satellite, external_id)
+);
+CALL state_table('known_order');
+
+CREATE TABLE command (
+    position       bigint PRIMARY KEY,
+    quantity_micro bigint NOT NULL,
+    amount_minor   bigint NOT NULL,
+    id             uuid NOT NULL,  -- Of the document, its lowest four bits counting its commands.
+    chain_id       uuid NOT NULL,
+    at             timestamptz NOT NULL DEFAULT now(),
+    business_date  date NOT NULL,
+    lines          integer NOT NULL,
+    line_no        smallint NOT NULL DEFAULT 1,
+    kind           text NOT NULL CHECK (kind IN ('order', 'cancel', 'credit', 'payment', 'refund', 'receipt', 'adjustment', 'confirmation')),
+    company        text COLLATE "C" NOT NULL,
+    satellite      text COLLATE "C" NOT NULL,
+    number         text NOT NULL,
+    order_no       text NOT NULL
+);
+CREATE UNIQUE INDEX command_id ON command (id);  -- A document leads to its commands once.
+CREATE INDEX command_order_no ON command (order_no);
+CREATE INDEX command_chain ON command (chain_id) WHERE order_no = '';
+CALL fact_table('command');
+CALL digest_attach('command', '[{"measure": 1, "book": "command", "a": "quantity_micro", "b": "amount_minor",
+    "where": "kind IN (''order'', ''cancel'', ''credit'')", "chain": "chain_id::text", "order_no": "number"}]');
+
+CREATE TABLE ignored (
+    id        uuid PRIMARY KEY,
+    at        timestamptz NOT NULL DEFAULT now(),
+    satellite text COLLATE "C" NOT NULL,
+    reason    text NOT NULL
+);
+CALL fact_table('ignored');
+
+CREATE TABLE refusal (
+    entry          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    id             uuid NOT NULL,
+    at             timestamptz NOT NULL DEFAULT now(),
+    satellite      text COLLATE "C" NOT NULL,
+    reason         text NOT NULL,
+    field          text NOT NULL,
+    detail         text NOT NULL,
+    -- As far as the document could be read:
+    kind           text NOT NULL,
+    company        text NOT NULL,
+    number         text NOT NULL,
+    business_date  date,
+    lines          integer NOT NULL,
+    quantity_micro numeric NOT NULL,  -- A faulty document may hold any number.
+    amount_minor   numeric NOT NULL
+);
+CREATE INDEX refusal_document ON refusal (id);
+CREATE INDEX refusal_number ON refusal (number);
+CALL fact_table('refusal');
+
+CREATE TABLE decision (
+    entry        bigint PRIMARY KEY REFERENCES refusal,
+    at           timestamptz NOT NULL DEFAULT now(),
+    decision     text NOT NULL CHECK (decision IN ('resubmitted', 'corrected', 'dismissed')),
+    decided_by   text NOT NULL,
+    note         text NOT NULL,
+    corrected_by uuid
+);
+CALL fact_table('decision');
+
+-- What other services announced.
+CREATE TABLE known_company (
+    company  text COLLATE "C" PRIMARY KEY,
+    currency text NOT NULL,
+    zone     text NOT NULL,
+    revision integer NOT NULL
+);
+CALL state_table('known_company');
+CREATE TABLE known_sku (
+    company text COLLATE "C" NOT NULL,
+    sku     text COLLATE "C" NOT NULL,
+    PRIMARY KEY (company, sku)
+);
+CALL state_table('known_sku');
+
+-- Who changed what through the gateway.
+CREATE TABLE audit (
+    entry     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at        timestamptz NOT NULL DEFAULT now(),
+    who       text NOT NULL,
+    operation text NOT NULL,
+    path      text NOT NULL,
+    status    integer NOT NULL,
+    digest    bytea NOT NULL  -- SHA-256 of the request: proves what was asked without keeping it.
+);
+CALL fact_table('audit');

@@ -1,0 +1,212 @@
+"""Questions to the gateway. No rules, no locks."""
+
+import base64
+from typing import Any, cast
+from uuid import UUID
+
+from tieout.contracts.event import event_id
+from tieout.contracts.gateway import (
+    DOCUMENTS,
+    GATEWAY_OUTCOMES,
+    PROGRESS,
+    QUARANTINE,
+    SATELLITES,
+    SHOW_DOCUMENT,
+    CommandView,
+    DocumentPage,
+    DocumentSummary,
+    DocumentView,
+    GatewayOutcome,
+    GatewayOutcomes,
+    GatewayOutcomesRequest,
+    ListDocuments,
+    ListQuarantine,
+    ListSatellites,
+    Progress,
+    ProgressRequest,
+    ProgressView,
+    Quarantined,
+    QuarantinePage,
+    Refusal,
+    Satellites,
+    SatelliteView,
+    ShowDocument,
+    State,
+)
+from tieout.contracts.operation import Trail, TrailEntry, TrailRequest
+from tieout.gateway.domain.judging import CONTRACTS
+from tieout.gateway.identifiers import STEP, document_of
+from tieout.servicekit import Connection, Database, Refused, operation, sql
+
+statements = sql.load(__file__)
+
+CONTENT_BYTES_MAX = 700_000  # As base64 it still fits into one answer.
+LARGEST = 2**63 - 1
+
+
+@operation(SATELLITES)
+async def list_satellites(request: ListSatellites, database: Database) -> Satellites:
+    async with database.read() as connection:
+        rows = await connection.fetch(statements.satellites)
+    return Satellites(tuple(SatelliteView(*row) for row in rows))
+
+
+@operation(SHOW_DOCUMENT)
+async def show_document(request: ShowDocument, database: Database) -> DocumentView:
+    """Also by the intake id of one of its commands."""
+    id = document_of(request.intake_id)
+    async with database.read() as connection:
+        raw = await connection.fetchrow(statements.document, id)
+        if raw is None:
+            raise Refused(
+                "not_found",
+                "No document has this intake id. It stands in the answer to its delivery.",
+                field="intake_id",
+                status=404,
+            )
+        commands = await connection.fetch(statements.commands, id, UUID(int=id.int + STEP))
+        refusals = await connection.fetch(statements.refusals, id)
+        states = await _states(connection, [id])
+    content, is_base64 = _text(raw["body"]) if request.content else ("", False)
+    return DocumentView(
+        intake_id=id,
+        state=states[id],
+        satellite=raw["satellite"],
+        channel=raw["channel"],
+        topic=raw["topic"],
+        received_at=raw["received_at"],
+        bytes=raw["bytes"],
+        content=content,
+        content_is_base64=is_base64,
+        commands=tuple(CommandView(*row) for row in commands),
+        refusals=tuple(Refusal(*row) for row in refusals),
+        corrects=raw["corrects"],
+        waits_for=raw["waits_for"] or "",
+        ignored=raw["ignored"] or "",
+    )
+
+
+@operation(DOCUMENTS)
+async def list_documents(request: ListDocuments, database: Database) -> DocumentPage:
+    async with database.read() as connection:
+        rows = await connection.fetch(statements.documents, request.satellite, request.before, request.limit + 1)
+        states = await _states(connection, [row["id"] for row in rows])
+    page = tuple(
+        DocumentSummary(
+            row["id"],
+            states[row["id"]],
+            row["satellite"],
+            row["channel"],
+            row["topic"],
+            row["received_at"],
+            row["bytes"],
+        )
+        for row in rows[: request.limit]
+    )
+    return DocumentPage(page, page[-1].intake_id if len(rows) > request.limit else None)
+
+
+@operation(QUARANTINE)
+async def list_quarantine(request: ListQuarantine, database: Database) -> QuarantinePage:
+    async with database.read() as connection:
+        rows = await connection.fetch(
+            statements.quarantine, request.satellite, request.reason, request.all, request.after, request.limit + 1
+        )
+        waiting = await connection.fetchval(statements.quarantine_open, request.satellite, request.reason)
+    page = tuple(_quarantined(row) for row in rows[: request.limit])
+    return QuarantinePage(page, waiting, page[-1].entry if len(rows) > request.limit else 0)
+
+
+def _quarantined(row: Any) -> Quarantined:
+    told = dict(row)
+    told["quantity_micro"], told["amount_minor"] = _integer(row["quantity_micro"]), _integer(row["amount_minor"])
+    return Quarantined(**told)
+
+
+@operation(GATEWAY_OUTCOMES)
+async def outcomes(request: GatewayOutcomesRequest, database: Database) -> GatewayOutcomes:
+    async with database.read() as connection:
+        rows = await connection.fetch(statements.outcomes, request.company, request.source)
+    return GatewayOutcomes(tuple(_outcome(row) for row in rows))
+
+
+def _outcome(row: Any) -> GatewayOutcome:
+    values = list(row)
+    values[-2:] = [_integer(value) for value in values[-2:]]
+    return GatewayOutcome(*values)
+
+
+@operation(PROGRESS)
+async def progress(request: ProgressRequest, database: Database) -> ProgressView:
+    async with database.read() as connection:
+        rows = await connection.fetch(statements.progress, request.source)
+        commands = await connection.fetch(statements.progress_commands, request.source)
+    kinds: dict[str, dict[str, int]] = {}
+    for satellite, kind, count in commands:
+        kinds.setdefault(satellite, {})[kind] = count
+    return ProgressView(tuple(_progress(row, kinds) for row in rows))
+
+
+def _progress(row: Any, kinds: dict[str, dict[str, int]]) -> Progress:
+    values = [*row, kinds.get(row[0], {})]
+    return Progress(*values)
+
+
+async def trail(request: TrailRequest, database: Database) -> Trail:
+    """What arrived for a chain, and what it was handed over as; documents of its number that were refused."""
+    try:
+        chain = UUID(request.chain_id)
+    except ValueError:
+        return Trail(())
+    async with database.read() as connection:
+        commands = await connection.fetch(statements.trail_commands, chain, request.order_no)
+        refused = await connection.fetch(statements.trail_refusals, request.order_no) if request.order_no else ()
+    entries = []
+    for row in commands:
+        contract = CONTRACTS[row["kind"]]
+        where = f"{row['satellite']}/{row['channel']}"
+        entries.append(TrailEntry(at=_time(row["received_at"]), step="received", document=row["number"], detail=where))
+        entries.append(
+            TrailEntry(
+                at=_time(row["at"]),
+                step="handed over",
+                document=row["number"],
+                event_id=event_id(contract.SUBJECT, row["id"]),
+                quantity_micro=row["quantity_micro"],
+                amount_minor=row["amount_minor"],
+                detail=row["kind"],
+            )
+        )
+    for row in refused:
+        detail = f"{row['reason']} {row['field']}".strip()
+        entries.append(
+            TrailEntry(
+                at=_time(row["at"]), step=row["decision"] or "quarantined", document=row["number"], detail=detail
+            )
+        )
+    return Trail(tuple(entries))
+
+
+async def _states(connection: "Connection[Any]", ids: list[UUID]) -> dict[UUID, State]:
+    rows = await connection.fetch(statements.states, ids, [UUID(int=id.int + STEP) for id in ids])
+    return {row[0]: cast("State", row[1]) for row in rows}
+
+
+def _text(body: bytes) -> tuple[str, bool]:
+    if len(body) > CONTENT_BYTES_MAX:
+        raise Refused(
+            "too_large", f"The document has {len(body)} bytes. Ask with content=false.", field="content", status=413
+        )
+    try:
+        return body.decode(), False
+    except UnicodeDecodeError:
+        return base64.b64encode(body).decode(), True
+
+
+def _integer(value: Any) -> int:
+    """Sums of faulty documents may be of any size; an answer bears 64 bits."""
+    return max(-LARGEST, min(LARGEST, int(value)))
+
+
+def _time(at: Any) -> str:
+    return cast("str", at.isoformat()).replace("+00:00", "Z")

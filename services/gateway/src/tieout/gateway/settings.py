@@ -1,0 +1,21 @@
+"""What the gateway can be told from outside."""
+
+from tieout import servicekit
+
+
+class Settings(servicekit.Settings, frozen=True, kw_only=True):
+    http_host: str = "127.0.0.1"
+    http_port: int = 8080  # 0: no HTTP at all.
+    admin_token_file: str = ""  # Bearer token of those who may call every operation; "": none can.
+    sites: str = ""  # Leaf sites that the hub sources, separated by commas.
+    body_bytes_max: int = 32 << 20  # Of one request, after unpacking.
+    document_bytes_max: int = 2 << 20
+    documents_max: int = 50_000  # In one request.
+    depth_max: int = 64  # Nesting of JSON.
+    requests_max: int = 256  # Under way at once; more are told to come again.
+    requests_per_satellite_max: int = 64
+    body_seconds_max: float = 30.0  # How long a client may take to send its body.
+    head_seconds_max: float = 10.0  # And its request line and headers.
+    connections_max: int = 2000
+    delivery_days: int = 30  # How long a delivery's name is remembered.
+    waiting_minutes_max: int = 1440  # How long a document waits for the order that it names.

@@ -1,0 +1,293 @@
+"""The door: who may send, in which form, how much; and what a retry, a crash and a slow client do."""
+
+import asyncio
+import gzip
+import hashlib
+import hmac
+import socket
+
+import httpx
+import msgspec
+import pytest
+
+NDJSON = "application/x-ndjson"
+
+
+def problem(answer, status, code):
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    told = answer.json()
+    assert (told["status"], told["code"]) == (status, code)
+    assert told["detail"].strip()
+    return told
+
+
+async def test_nobody_gets_in_without_the_right_key(house):
+    problem(await house.send(house.order(), X_Api_Key="wrong"), 401, "unauthorized")
+    problem(await house.send(house.order(), satellite="nobody"), 401, "unauthorized")
+    bearer = {"X_Api_Key": "", "Authorization": f"Bearer {house.keys['till']}"}
+    assert (await house.send(house.order(), **bearer)).status_code == 202
+
+
+async def test_a_webhook_needs_its_signature_over_the_very_bytes(house):
+    body = msgspec.json.encode(house.shopify_order())
+    assert (await house.webhook("orders/create", body)).status_code == 202
+    forged = await house.webhook("orders/create", body, X_Shopify_Hmac_Sha256="bm90IGl0")
+    problem(forged, 401, "unauthorized")
+
+
+async def test_a_generic_signature_in_hex_is_taken_too(house):
+    secret = await house.welcome("press", authentication="hmac")
+    body = msgspec.json.encode(house.order())
+    signature = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+    answer = await house.send(body, "press", X_Signature_Sha256=f"sha256={signature}")
+    assert answer.status_code == 202
+    problem(await house.send(body + b" ", "press", X_Signature_Sha256=signature), 401, "unauthorized")
+
+
+async def test_a_rotated_key_ends_at_once(house):
+    old = house.keys["till"]
+    await house.welcome("till", rotate=True)
+    assert (await house.send(house.order())).status_code == 202
+    problem(await house.send(house.order(), X_Api_Key=old), 401, "unauthorized")
+
+
+async def test_a_leaf_satellite_has_no_door(house):
+    await house.welcome("store-9", authentication="leaf")
+    problem(await house.send(house.order(), "store-9"), 401, "unauthorized")
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "count"),
+    [
+        (b'{"kind": "x"}', "application/json", 1),
+        (b' [{"a": 1}, {"b": 2}, 3] ', "application/json; charset=utf-8", 3),
+        (b'{"a": 1}\n\n  {"b": 2}\r\n', NDJSON, 2),
+        (b"[]", "application/json", 0),
+        (b"  ", "application/json", 0),
+        (b"\n\n", NDJSON, 0),
+    ],
+)
+async def test_one_document_an_array_or_lines(house, body, kind, count):
+    answer = await house.send(body, Content_Type=kind)
+    if not count:
+        problem(answer, 422, "empty")
+        return
+    told = answer.json()
+    assert (answer.status_code, told["documents"], told["resumed"]) == (202, count, False)
+    (span,) = told["accepted"]
+    assert (span["first_document"], span["last_document"], span["first_id"]) == (1, count, told["intake_id"])
+    assert (await house.settled(span["last_id"]))["bytes"] > 0
+
+
+async def test_packed_bodies_are_unpacked_up_to_the_cap(start):
+    house = await start(body_bytes_max=100_000)
+    await house.welcome("till")
+    lines = b"\n".join([msgspec.json.encode(house.order())] * 100)
+    answer = await house.send(gzip.compress(lines), Content_Type=NDJSON, Content_Encoding="gzip")
+    assert answer.json()["documents"] == 100
+    bomb = gzip.compress(b" " * 50_000_000)
+    assert len(bomb) < 100_000
+    problem(await house.send(bomb, Content_Encoding="gzip"), 413, "too_large")
+    problem(await house.send(b"no gzip", Content_Encoding="gzip"), 422, "bad_encoding")
+    problem(await house.send(gzip.compress(lines)[:-5], Content_Encoding="gzip"), 422, "bad_encoding")
+    problem(await house.send(b"{}", Content_Encoding="br"), 415, "media_type")
+
+
+async def test_caps_are_told_by_name(start):
+    house = await start(body_bytes_max=50_000, document_bytes_max=1_000, documents_max=10, depth_max=20)
+    await house.welcome("till")
+    problem(await house.send(b"x" * 50_001), 413, "too_large")
+    problem(await house.send(b'{"a": "%s"}' % (b"x" * 1_000)), 413, "document_too_large")
+    problem(await house.send(b"[%s]" % b",".join([b"{}"] * 11)), 413, "too_many_documents")
+    problem(await house.send(b"[" * 200), 422, "too_deep")
+    problem(await house.send(b'{"a":' * 21 + b"1" + b"}" * 21), 422, "too_deep")
+    assert (await house.send(b'{"a":' * 20 + b"1" + b"}" * 20)).status_code == 202
+    assert (await house.send(b'{"a": "%s"}' % (b"[" * 100))).status_code == 202  # Brackets in a text are no nesting.
+
+    async def endless():
+        while True:
+            yield b"x" * 1_000
+
+    headers = {"Content-Type": "application/json", "X-Api-Key": house.keys["till"]}
+    problem(await house.client.post("/v1/intake/till/tieout", content=endless(), headers=headers), 413, "too_large")
+
+
+async def test_the_form_of_a_request_is_checked(house):
+    problem(await house.send(b"<order/>", Content_Type="application/xml"), 415, "media_type")
+    problem(await house.send(b"{}", channel="carrier-pigeon"), 404, "not_found")
+    problem(await house.client.get("/v1/intake/till/tieout"), 405, "method")
+    problem(await house.client.post("/v1/intake/till"), 404, "not_found")
+    problem(await house.send(b"{}", Idempotency_Key="k" * 201), 422, "invalid")
+
+
+async def test_a_retry_with_the_same_key_gets_the_same_ids(house):
+    body = [house.order() for _ in range(3)]
+    first = await house.send(body, Idempotency_Key="k1")
+    again = await house.send(body, Idempotency_Key="k1")
+    assert again.json() == {**first.json(), "resumed": True}
+    problem(await house.send([house.order()], Idempotency_Key="k1"), 409, "key_reused")
+    await house.quiet()
+    assert len(await house.commands()) == 3
+
+
+async def test_retries_at_the_same_moment_are_kept_once(house):
+    body = house.order()
+    answers = await asyncio.gather(*(house.send(body, Idempotency_Key="k2") for _ in range(20)))
+    assert len({answer.json()["intake_id"] for answer in answers}) == 1
+    assert sum(not answer.json()["resumed"] for answer in answers) == 1
+    await house.quiet()
+    assert len(await house.commands()) == 1
+
+
+async def test_a_webhook_delivered_twice_is_kept_once(house):
+    body = house.shopify_order()
+    first = await house.webhook("orders/create", body, X_Shopify_Webhook_Id="w1")
+    again = await house.webhook("orders/create", body, X_Shopify_Webhook_Id="w1")
+    assert first.json()["intake_id"] == again.json()["intake_id"]
+
+
+async def test_requests_share_commits(house):
+    before = await _commits(house)
+    answers = await asyncio.gather(*(house.send(house.order()) for _ in range(60)))
+    assert {answer.status_code for answer in answers} == {202}
+    rows = await house.pool.fetch("SELECT DISTINCT xmin::text FROM raw_document")
+    assert len(rows) < 45, before
+
+
+async def _commits(house):
+    return await house.pool.fetchval("SELECT count(DISTINCT xmin::text) FROM raw_document")
+
+
+async def test_what_was_acknowledged_is_on_disk_before_the_answer(house):
+    answer = await house.send(house.order())
+    assert await house.pool.fetchval("SELECT count(*) FROM raw_document WHERE id = $1::uuid", answer.json()["intake_id"])
+
+
+async def test_one_satellite_cannot_take_all_places(start):
+    house = await start(requests_per_satellite_max=3)
+    await house.welcome("till")
+    await house.welcome("other")
+    stuck = asyncio.Event()
+
+    async def slow():
+        yield b"{"
+        await stuck.wait()
+        yield b"}"
+
+    headers = {"Content-Type": "application/json", "X-Api-Key": house.keys["till"]}
+    tasks = [
+        asyncio.create_task(house.client.post("/v1/intake/till/tieout", content=slow(), headers=headers))
+        for _ in range(3)
+    ]
+    await asyncio.sleep(0.3)
+    told = await house.send(house.order())
+    problem(told, 429, "too_many_requests")
+    assert told.headers["retry-after"] == "1"
+    assert (await house.send(house.order(), "other")).status_code == 202
+    stuck.set()
+    assert {(await task).status_code for task in tasks} == {202}
+
+
+async def test_slow_clients_are_sent_away(start):
+    house = await start(body_seconds_max=0.3, head_seconds_max=0.3)
+    await house.welcome("till")
+
+    async def dripping():
+        for _ in range(50):
+            yield b" "
+            await asyncio.sleep(0.1)
+
+    headers = {"Content-Type": "application/json", "X-Api-Key": house.keys["till"]}
+    answer = await house.client.post("/v1/intake/till/tieout", content=dripping(), headers=headers)
+    problem(answer, 408, "too_slow")
+    for start_of_head in (b"", b"POST /v1/intake/till/tieout HTTP/1.1\r\nX-A: "):
+        reader, writer = await asyncio.open_connection("127.0.0.1", house.client.base_url.port)
+        writer.write(start_of_head)
+        told = await asyncio.wait_for(reader.read(), 3)
+        assert told.startswith(b"HTTP/1.1 408")
+        writer.close()
+
+
+async def test_an_endless_head_is_cut_off(house):
+    reader, writer = await asyncio.open_connection("127.0.0.1", house.client.base_url.port)
+    writer.write(b"GET / HTTP/1.1\r\n")
+    told = b""
+    try:
+        for _ in range(200):
+            writer.write(b"X-Pad: " + b"x" * 1000 + b"\r\n")
+            await writer.drain()
+        told = await asyncio.wait_for(reader.read(), 3)
+    except (ConnectionError, BrokenPipeError):
+        pass
+    assert told == b"" or told.startswith((b"HTTP/1.1 431", b"HTTP/1.1 400"))
+    assert (await house.client.get("/healthz")).status_code == 200
+    writer.close()
+
+
+async def test_a_client_that_hangs_up_leaves_nothing_behind(house):
+    for _ in range(20):
+        raw = socket.create_connection(("127.0.0.1", house.client.base_url.port))
+        head = f"POST /v1/intake/till/tieout HTTP/1.1\r\nHost: x\r\nX-Api-Key: {house.keys['till']}\r\n"
+        raw.sendall(head.encode() + b"Content-Type: application/json\r\nContent-Length: 500\r\n\r\n{")
+        raw.close()
+    await asyncio.sleep(0.1)
+    assert (await house.send(house.order())).status_code == 202
+    assert await house.pool.fetchval("SELECT count(*) FROM raw_document") == 1
+
+
+async def test_garbage_on_the_wire_is_answered_and_survived(house):
+    reader, writer = await asyncio.open_connection("127.0.0.1", house.client.base_url.port)
+    writer.write(b"\x16\x03\x01\x02\x00 this is no HTTP \r\n\r\n")
+    assert b"400" in await asyncio.wait_for(reader.read(), 3)
+    writer.close()
+    assert (await house.client.get("/healthz")).status_code == 200
+
+
+async def test_while_the_database_refuses_nothing_is_acknowledged(house, monkeypatch):
+    from tieout.gateway.intake import keeping
+
+    async def away(connection, deliveries):
+        raise ConnectionRefusedError("gone")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(keeping, "write_documents", away)
+        told = await house.send(house.order(), Idempotency_Key="k3")
+        problem(told, 503, "unavailable")
+    answer = await house.send(house.order(number="late"), Idempotency_Key="k3")
+    assert (answer.status_code, answer.json()["resumed"]) == (202, False)
+
+
+async def test_documents_are_taken_in_while_the_broker_is_away(house, testbed):
+    testbed.hub.stop()
+    try:
+        answers = [await house.send(house.order()) for _ in range(5)]
+        assert {answer.status_code for answer in answers} == {202}
+        assert (await house.client.get("/readyz")).status_code == 200
+    finally:
+        testbed.hub.start()
+    async with asyncio.timeout(15):
+        while await house.pool.fetchval("SELECT count(*) FROM outbox WHERE first_seq IS NULL"):
+            await asyncio.sleep(0.05)
+    await house.quiet()
+    assert len(await house.commands()) == 5
+
+
+async def test_a_restart_maps_what_was_left(start, service_database):
+    house = await start()
+    await house.welcome("till")
+    await house.client.put("/v1/satellites/till/hold", json={"held": True}, headers=house.admin)
+    answer = await house.send([house.order() for _ in range(10)])
+    await house.service.stop()
+    assert httpx.codes.is_success(answer.status_code)
+    from tieout.gateway.app import build
+
+    service = build(msgspec.structs.replace(house.service.settings, http_port=0))
+    await service.start()
+    try:
+        await service.database.pool.execute("UPDATE satellite SET held = false")
+        async with asyncio.timeout(10):
+            while await service.database.pool.fetchval("SELECT count(*) FROM command") < 10:
+                await asyncio.sleep(0.02)
+    finally:
+        await service.stop()

@@ -1,0 +1,139 @@
+"""The operations of all services as HTTP: permission, fields, problems, audit, and their description."""
+
+import httpx
+import pytest
+from tieout.contracts.operation import Operation
+from tieout.contracts.order import SHOW_ORDER, OrderView, ShowOrder
+from tieout.gateway.http.operations import OPERATIONS
+from tieout.servicekit import Refused
+from tieout.servicekit.rpc import Answers, Endpoints
+
+
+def problem(answer, status, code):
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert (answer.json()["code"], answer.json()["instance"]) == (code, answer.request.url.path)
+    return answer.json()
+
+
+@pytest.mark.parametrize("path", ["/v1/satellites", "/v1/orders", "/v1/agreement"])
+async def test_operations_need_the_token(house, path):
+    problem(await house.client.get(path), 401, "unauthorized")
+    problem(await house.client.get(path, headers={"Authorization": "Bearer wrong"}), 401, "unauthorized")
+    problem(await house.client.get(path, headers={"Authorization": f"Bearer {house.keys['till']}"}), 401, "unauthorized")
+
+
+async def test_what_does_not_exist_is_a_problem_too(house):
+    problem(await house.client.get("/v1/nothing"), 404, "not_found")
+    answer = await house.client.delete("/v1/satellites", headers=house.admin)
+    problem(answer, 405, "method")
+    assert "GET" in answer.headers["allow"]
+
+
+async def test_fields_are_checked_and_named(house):
+    get, admin = house.client.get, house.admin
+    told = problem(await get("/v1/quarantine", params={"limit": "lots"}, headers=admin), 422, "invalid")
+    assert told["field"] == "limit"
+    assert problem(await get("/v1/quarantine?limit=1000", headers=admin), 422, "invalid")["field"] == "limit"
+    assert problem(await get("/v1/quarantine?lmit=1", headers=admin), 422, "invalid")["field"] == "lmit"
+    assert problem(await get("/v1/documents/not-an-id", headers=admin), 422, "invalid")["field"] == "intake_id"
+    put = house.client.put
+    told = problem(await put("/v1/satellites/x", json={"zone": "Mars/Olympus"}, headers=admin), 422, "invalid")
+    assert told["field"] == "zone"
+    told = problem(await put("/v1/satellites/x", json={"due_days": "soon"}, headers=admin), 422, "invalid")
+    assert told["field"] == "due_days"
+    told = problem(await put("/v1/satellites/x", json={"colour": "red"}, headers=admin), 422, "invalid")
+    assert told["field"] == "colour"
+    told = problem(await put("/v1/satellites/not%20good", json={}, headers=admin), 422, "invalid")
+    assert told["field"] == "satellite"
+    problem(await put("/v1/satellites/x", content=b"{", headers=admin), 422, "invalid")
+    problem(await put("/v1/satellites/x", content=b"[]", headers=admin), 422, "invalid")
+    problem(await put("/v1/satellites/x", content=b"{}", headers={**admin, "Content-Type": "text/plain"}), 415, "media_type")
+
+
+async def test_a_service_that_does_not_run_is_said_to_be_away(house):
+    told = problem(await house.client.get("/v1/orders/1001", headers=house.admin), 503, "unavailable")
+    assert "order" in told["detail"]
+
+
+async def test_another_services_answer_and_refusal_come_through(house, testbed, operator):
+    async def show(request: ShowOrder, database: object) -> OrderView:
+        raise Refused("not_found", f"No order {request.order_no} of {request.company}.", field="order_no", status=404)
+
+    class Named:
+        service, version = "order", "1.0.0"
+
+    connection = await testbed.connect("order")
+    endpoints = Endpoints(connection, Named())
+    await endpoints.start([Answers(SHOW_ORDER, show)])
+    try:
+        answer = await house.client.get("/v1/orders/10%2F01", params={"company": "C1"}, headers=house.admin)
+        told = problem(answer, 404, "not_found")
+        assert (told["field"], told["detail"]) == ("order_no", "No order 10/01 of C1.")
+    finally:
+        await endpoints.stop()
+        await connection.close()
+
+
+async def test_changes_are_audited_and_questions_are_not(house):
+    await house.get("/v1/satellites")
+    await house.client.put("/v1/satellites/x", json={"zone": "nowhere"}, headers=house.admin)
+    rows = await house.pool.fetch("SELECT who, operation, path, status FROM audit ORDER BY entry")
+    assert tuple(rows[-1]) == ("admin", "gateway.put_satellite", "/v1/satellites/x", 422)
+    assert {row["operation"] for row in rows} == {"gateway.put_satellite"}
+
+
+async def test_a_secret_is_shown_once_and_kept_where_nobody_reads_it(house, service_database):
+    made = await house.client.put("/v1/satellites/new", json={}, headers=house.admin)
+    assert len(made.json()["secret"]) > 30
+    again = await house.client.put("/v1/satellites/new", json={"name": "New"}, headers=house.admin)
+    assert "secret" not in again.json()
+    assert made.json()["secret"] not in (await house.client.get("/v1/satellites", headers=house.admin)).text
+    stored = await house.pool.fetchrow("SELECT key_hash, secret FROM satellite_secret WHERE satellite = 'new'")
+    assert (len(stored["key_hash"]), stored["secret"]) == (32, None)
+    short = await house.client.put(
+        "/v1/satellites/shop2", json={"authentication": "shopify", "secret": "short"}, headers=house.admin
+    )
+    problem(short, 422, "invalid")
+
+
+async def test_the_description_covers_every_operation(house):
+    description = (await house.client.get("/openapi.json")).json()
+    assert description["openapi"] == "3.1.0"
+    described = {
+        operation["operationId"] for methods in description["paths"].values() for operation in methods.values()
+    }
+    assert {operation.name for operation in OPERATIONS} < described
+    references = set(_references(description))
+    assert references <= {f"#/components/schemas/{name}" for name in description["components"]["schemas"]}
+    assert description["paths"]["/v1/intake/{satellite}/{channel}"]["post"]["responses"]["202"]
+
+
+def _references(value):
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            if name == "$ref":
+                yield inner
+            else:
+                yield from _references(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _references(inner)
+
+
+async def test_no_two_operations_share_a_route():
+    routes = [(operation.method, _shape(operation)) for operation in OPERATIONS]
+    assert len(routes) == len(set(routes))
+
+
+def _shape(operation: Operation) -> str:
+    return "/".join("*" if part.startswith("{") else part for part in operation.path.split("/"))
+
+
+async def test_the_page_to_try_them_needs_nothing_from_outside(house):
+    page = await house.client.get("/docs")
+    assert page.headers["content-type"].startswith("text/html")
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    assert "http://" not in page.text
+    assert "https://" not in page.text
+    assert httpx.codes.is_success(page.status_code)

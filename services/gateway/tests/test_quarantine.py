@@ -1,0 +1,245 @@
+"""Documents that no book may take: told with reason and field, kept as they came, corrected by people."""
+
+import base64
+
+import pytest
+from tieout.contracts.order import SubmitOrder
+
+ONE = 1_000_000
+
+
+async def refused(house, content, **headers):
+    """(reason, field) of a document's refusal."""
+    document = await house.document(await house.send(content, **headers))
+    assert document["state"] == "quarantined", document
+    return document["refusals"][-1]["reason"], document["refusals"][-1]["field"]
+
+
+def line(**more):
+    return {"line_no": 1, "sku": "A", "quantity_micro": ONE, "net_minor": 100, **more}
+
+
+CASES = {
+    "a missing field": ({"customer": None}, None),
+    "an unknown company": ({"company": "C9"}, ("foreign_company", "company")),
+    "another satellite's company": ({"company": "C2"}, ("foreign_company", "company")),
+    "a badly written company": ({"company": "nobody!"}, ("unknown_company", "company")),
+    "an unknown article": ({"lines": [line(sku="Z")]}, ("unknown_sku", "lines[0].sku")),
+    "no quantity": ({"lines": [line(quantity_micro=0)]}, ("bad_quantity", "lines[0].quantity_micro")),
+    "a negative quantity": ({"lines": [line(quantity_micro=-5)]}, ("bad_quantity", "lines[0].quantity_micro")),
+    "a quantity of 4,300 digits": ({"lines": [line(quantity_micro="@")]}, ("bad_quantity", "lines[0].quantity_micro")),
+    "a negative price": ({"lines": [line(net_minor=-1)]}, ("bad_amount", "lines[0].net_minor")),
+    "a text for an amount": ({"lines": [line(net_minor="12")]}, ("bad_amount", "lines[0].net_minor")),
+    "no lines": ({"lines": []}, ("missing", "lines")),
+    "two lines of one number": ({"lines": [line(), line()]}, ("repeated_line", "lines")),
+    "an unknown currency": ({"currency": "XXX"}, ("bad_currency", "currency")),
+    "a foreign currency without rate": ({"currency": "EUR"}, ("missing_rate", "rate_micro")),
+    "a total that contradicts the lines": ({"total_minor": 1500}, ("total_differs", "total_minor")),
+    "a day in the future": ({"occurred_at": "2207-01-01T00:00:00Z"}, ("implausible_date", "occurred_at")),
+    "a day long ago": ({"business_date": "0207-01-01"}, ("implausible_date", "business_date")),
+    "a time without offset": ({"occurred_at": "2026-11-23T08:00:00"}, ("implausible_date", "occurred_at")),
+    "no time": ({"occurred_at": "yesterday"}, ("implausible_date", "occurred_at")),
+    "an unknown zone": ({"zone": "Mars/Olympus"}, ("bad_value", "zone")),
+    "a NUL character": ({"customer": "a\0b"}, ("bad_text", "customer")),
+    "a NUL character in a line": ({"lines": [line(sku="A\0")]}, ("bad_text", "lines[0].sku")),
+    "a customer of 600 characters": ({"customer": "x" * 600}, ("bad_text", "customer")),
+    "an empty number": ({"number": ""}, ("bad_text", "number")),
+    "a number of 200 characters": ({"number": "9" * 200}, ("bad_text", "number")),
+    "an unknown kind": ({"kind": "wish"}, ("unknown_kind", "kind")),
+    "a write-off": ({"kind": "write_off"}, ("needs_approval", "kind")),
+    "what its sender found": ({"fault": {"reason": "wrong_sign", "field": "x"}}, ("wrong_sign", "x")),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+async def test_a_bad_canonical_document_is_refused_with_reason_and_field(house, case):
+    change, expected = CASES[case]
+    body = house.order(**change)
+    if case == "a missing field":
+        del body["customer"]
+        expected = ("missing", "customer")
+    if case == "a quantity of 4,300 digits":
+        import msgspec
+
+        content = msgspec.json.encode(body).replace(b'"@"', b"9" * 4300)
+        assert await refused(house, content) == expected
+        return
+    assert await refused(house, body) == expected
+    assert await house.commands() == []
+
+
+SHOP_CASES = {
+    "no line": ({"line_items": []}, ("missing", "line_items")),
+    "lines that are no list": ({"line_items": "many"}, ("wrong_type", "line_items")),
+    "no name": ({"name": None}, ("missing", "name")),
+    "a total that contradicts the lines": ({"total_price": "200.00"}, ("total_differs", "total_price")),
+    "a total with too many decimals": ({"total_price": "118.5200001"}, ("bad_amount", "total_price")),
+    "a total that is no number": ({"total_price": "NaN"}, ("bad_amount", "total_price")),
+    "a total beyond all money": ({"total_price": "1e400"}, ("bad_amount", "total_price")),
+    "a currency of four letters": ({"currency": "EURO"}, ("bad_currency", "currency")),
+    "a time without offset": ({"created_at": "2026-11-30T10:00:00"}, ("implausible_date", "created_at")),
+    "a test order": ({"test": True}, ("test_document", "test")),
+}
+
+
+@pytest.mark.parametrize("case", SHOP_CASES)
+async def test_a_bad_webhook_is_refused_with_reason_and_field(house, case):
+    change, expected = SHOP_CASES[case]
+    document = await house.document(await house.webhook("orders/create", house.shopify_order(**change)))
+    assert document["state"] == "quarantined", document
+    assert (document["refusals"][-1]["reason"], document["refusals"][-1]["field"]) == expected
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "reason"),
+    [
+        ("quantity", 0, "bad_quantity"),
+        ("quantity", "many", "bad_quantity"),
+        ("price", "-1.00", "bad_amount"),
+        ("price", None, "missing"),
+        ("sku", "", "missing"),
+        ("sku", "NOT-OURS", "unknown_sku"),
+        ("discount_allocations", [{"amount": "1000.00"}], "bad_amount"),
+        ("tax_lines", [{"price": "-1"}], "bad_amount"),
+        ("fulfillment_service", "no warehouse!", "bad_value"),
+    ],
+)
+async def test_a_bad_line_of_a_webhook_is_named(house, field, value, reason):
+    body = house.shopify_order()
+    body["line_items"][1][field] = value
+    document = await house.document(await house.webhook("orders/create", body))
+    refusal = document["refusals"][-1]
+    assert refusal["reason"] == reason, refusal
+    assert "[1]." in refusal["field"]
+
+
+async def test_an_unknown_topic_is_refused(house):
+    document = await house.document(await house.webhook("orders/whistled", house.shopify_order()))
+    assert document["refusals"][-1]["reason"] == "unknown_topic"
+
+
+@pytest.mark.parametrize("body", [b"{", b"not json", b"12", b'"text"', b"\xff\xfe", b"null", b'{"kind": "order"', b"[1, 2"])
+async def test_what_cannot_be_read_is_kept_as_it_came(house, body):
+    document = await house.document(await house.send(body))
+    assert document["refusals"][-1]["reason"] in ("unreadable", "wrong_type", "missing")
+    raw = document["content"].encode()
+    assert (base64.b64decode(raw) if document.get("content_is_base64") else raw) == body
+
+
+async def test_a_quarantined_document_is_listed_with_what_could_be_read(house):
+    await house.document(await house.send(house.order(number="BAD-1", currency="NIX", business_date="2026-11-20")))
+    await house.quiet()
+    page = await house.get("/v1/quarantine", satellite="till")
+    (entry,) = page["documents"]
+    assert (entry["kind"], entry["company"], entry["number"], entry["business_date"]) == (
+        "order",
+        "C1",
+        "BAD-1",
+        "2026-11-20",
+    )
+    assert (entry["lines"], entry["quantity_micro"], entry["amount_minor"]) == (1, 2 * ONE, 1413)
+    assert page["open"] == 1
+    outcomes = (await house.get("/v1/gateway-outcomes", source="till"))["outcomes"]
+    assert [(o["month"], o["outcome"], o["reason"], o["documents"], o["amount_minor"]) for o in outcomes] == [
+        ("2026-11", "quarantined", "bad_currency", 1, 1413)
+    ]
+
+
+async def test_a_refused_credit_counts_as_negative(house):
+    credit = house.order(kind="credit", lines=[line(sku="Z", quantity_micro=3 * ONE)])
+    await house.document(await house.send(credit))
+    (outcome,) = (await house.get("/v1/gateway-outcomes"))["outcomes"]
+    assert (outcome["kind"], outcome["quantity_micro"], outcome["amount_minor"]) == ("credit", -3 * ONE, -100)
+
+
+async def test_a_correction_takes_the_place_of_the_document_and_the_original_stays(house):
+    bad = await house.document(await house.send(house.order(number="7", currency="NIX")))
+    path = f"/v1/quarantine/{bad['intake_id']}/correct"
+    content = bad["content"].replace("NIX", "CNY")
+    answer = await house.post(path, content=content, note="typing error")
+    assert answer.status_code == 200, answer.text
+    good = await house.settled(answer.json()["intake_id"])
+    assert (good["state"], good["corrects"]) == ("mapped", bad["intake_id"])
+    before = await house.get(f"/v1/documents/{bad['intake_id']}")
+    assert (before["state"], before["content"]) == ("corrected", bad["content"])
+    assert before["refusals"][0]["corrected_by"] == good["intake_id"]
+    again = await house.post(path, content=content)
+    assert again.json() == {"intake_id": good["intake_id"], "repeated": True}
+    other = await house.post(path, content=content + " ")
+    assert other.status_code == 409
+    assert len(await house.commands(SubmitOrder)) == 1
+    assert (await house.get("/v1/gateway-outcomes"))["outcomes"] == []
+
+
+async def test_documents_are_resubmitted_once_their_article_is_known(house):
+    from tieout.contracts.inventory import ArticlesListed
+
+    answers = [await house.send(house.order(lines=[line(sku="NEW")])) for _ in range(5)]
+    first = await house.document(answers[0])
+    await house.quiet()
+    again = await house.post(f"/v1/quarantine/{first['intake_id']}/resubmit")
+    assert again.status_code == 200
+    await house.quiet()
+    assert len((await house.document(answers[0]))["refusals"]) == 2  # Refused again, told again.
+    await house.hear(ArticlesListed("C1", "l3", ("NEW",)))
+    told = await house.post("/v1/quarantine/resubmit", satellite="till", reason="unknown_sku")
+    assert told.json() == {"documents": 5}
+    await house.quiet()
+    assert [(await house.document(answer))["state"] for answer in answers] == ["mapped"] * 5
+    assert (await house.get("/v1/quarantine"))["open"] == 0
+
+
+async def test_a_dismissed_document_stays_out_and_says_why(house):
+    bad = await house.document(await house.send(house.order(currency="NIX")))
+    path = f"/v1/quarantine/{bad['intake_id']}/dismiss"
+    assert (await house.post(path)).status_code == 422
+    assert (await house.post(path, note="a test of the till")).status_code == 200
+    assert (await house.get(f"/v1/documents/{bad['intake_id']}"))["state"] == "dismissed"
+    assert (await house.post(f"/v1/quarantine/{bad['intake_id']}/resubmit")).status_code == 409
+
+
+async def test_one_bad_document_of_a_thousand_stays_alone(house):
+    import msgspec
+
+    lines = [msgspec.json.encode(house.order()) for _ in range(1000)]
+    lines[700] = b"{broken"
+    await house.document(await house.send(b"\n".join(lines), Content_Type="application/x-ndjson"))
+    await house.quiet()
+    assert len(await house.commands(SubmitOrder)) == 999
+    assert (await house.get("/v1/quarantine"))["open"] == 1
+
+
+async def test_a_mistake_of_ours_is_told_with_a_reference_and_stops_nobody_else(house, monkeypatch):
+    from tieout.gateway.channels.registry import CHANNELS
+
+    real = CHANNELS["tieout"].map
+
+    def broken(document, satellite, known):
+        if document[1].number == "odd":
+            raise ZeroDivisionError("secret detail")
+        return real(document, satellite, known)
+
+    monkeypatch.setattr(CHANNELS["tieout"], "map", broken)
+    answer = await house.send([house.order(), house.order(number="odd"), house.order()])
+    await house.document(answer)
+    await house.quiet()
+    (entry,) = (await house.get("/v1/quarantine"))["documents"]
+    assert (entry["reason"], "secret" in entry["detail"]) == ("mapping_failed", False)
+    assert len(await house.commands()) == 2
+
+
+async def test_a_row_that_the_database_refuses_costs_one_document_only(house, monkeypatch):
+    from tieout.gateway.flows import map_documents
+
+    real = map_documents._announce
+
+    def odd(tx, paper, verdict, position):
+        row = real(tx, paper, verdict, position)
+        return row if verdict.command.number != "odd" else (*row[:-1], "\0")
+
+    monkeypatch.setattr(map_documents, "_announce", odd)
+    await house.document(await house.send([house.order(), house.order(number="odd"), house.order()]))
+    await house.quiet()
+    (entry,) = (await house.get("/v1/quarantine"))["documents"]
+    assert entry["reason"] == "mapping_failed"
+    assert len(await house.commands()) == 2
