@@ -21,7 +21,6 @@ from tieout.contracts.finance import VOUCHERS, ListVouchers, VoucherView
 from tieout.contracts.order import SHOW_ORDER, OrderView, ShowOrder
 from tieout.devstack import demo, outcomes
 from tieout.devstack.calling import call
-from tieout.devstack.demo_feeding import Feeding
 from tieout.devstack.failures import CommandFailed
 from tieout.devstack.satellites import Answer, Door, key_headers, shopify_headers
 from tieout.devstack.suite import Stack
@@ -128,9 +127,7 @@ async def trade() -> AsyncIterator[Trade]:
 async def _open(trade: Trade) -> None:
     """Opening stock for a few hundred orders."""
     opening = plan(1, 300, datetime.now(UTC)).opening
-    feeding = Feeding(trade.stack, trade.stack.endpoints().gateway, trade.keys)
-    await feeding.send(opening, 0)
-    await feeding.close()
+    await trade.office(*(msgspec.json.decode(fed.body) for fed in opening))
     await trade.until(
         lambda: outcomes.read(trade.client),
         lambda books: books.documents()[OFFICE, "receipt", "accepted"] == len(opening),

@@ -161,7 +161,8 @@ class Till:
             raise self._failure
 
     async def close(self) -> None:
-        await self._client.close()
+        if self._client.is_connected or self._client.is_reconnecting:
+            await self._client.close()
 
     async def _publish(self, kind: str, delivery: str, body: bytes, done: Callable[[], None]) -> None:
         stream = self._client.jetstream()
