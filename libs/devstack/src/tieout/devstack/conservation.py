@@ -110,7 +110,7 @@ def _measured(term: Term) -> Measured:
 
 def _weigh(name: str, fed: Measured, outcomes: Mapping[str, Measured]) -> MonthBalance:
     """One source line that was split over several sales is several lines in the books: that many more are due."""
-    missing = plus(fed, Measured(lines=fed.split_lines))
+    missing = plus(fed, Measured(lines=fed.split_lines, split_lines=-fed.split_lines))
     for outcome in outcomes.values():
         missing = plus(missing, outcome, -1)
     return MonthBalance(name, fed, dict(outcomes), missing)

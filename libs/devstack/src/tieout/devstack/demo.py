@@ -47,6 +47,7 @@ ORDERS, SEED = 3000, 20261123
 FEED_SECONDS = 22.0  # A whole day; small days go faster.
 DOCUMENTS_PER_SECOND_MIN = 60.0
 SETTLE_SECONDS_MAX = 45.0
+PARTNER_SECONDS_MAX = 20.0  # Who waits for a partner looks again after some seconds.
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -115,6 +116,7 @@ async def play(stack: Stack, seed: int, orders: int, console: Console, began: fl
             view.title = "The last documents settle"
             planned = _planned((*day.opening, *day.documents))
             told = await _settled(client, planned, seconds=SETTLE_SECONDS_MAX)
+            status = await _nothing_waits(client, PARTNER_SECONDS_MAX)
             agreement = await _agreed(client, SETTLE_SECONDS_MAX)
             settled = time.monotonic()
         finally:
@@ -122,7 +124,6 @@ async def play(stack: Stack, seed: int, orders: int, console: Console, began: fl
             with contextlib.suppress(asyncio.CancelledError):
                 await showing
             await feeding.close()
-        status: Status = await call(client, SHOW_STATUS, StatusRequest(minutes=60))
         journeys: Journeys = await call(client, SHOW_JOURNEY, JourneyRequest(order_no=day.example))
         sides = await demo_sides.read(client)
     lines = demo_report.compare(planned, told)
@@ -140,7 +141,7 @@ async def play(stack: Stack, seed: int, orders: int, console: Console, began: fl
         latencies=status.latencies,
         leaf=Leaf(feeding.seconds_cut, feeding.sold_while_cut, feeding.seconds_to_catch_up),
         surprises=tuple(feeding.surprises),
-        parked=sum(health.parked for service in status.services for health in service.instances),
+        parked=_parked(status),
         dead_letters=status.dead_letters,
         journeys=journeys,
     )
@@ -212,6 +213,20 @@ async def _settled(client: httpx.AsyncClient, planned: Counter[Key], seconds: fl
         if (told == planned and not books.under_way) or time.monotonic() > deadline:
             return told
         await asyncio.sleep(0.3)
+
+
+async def _nothing_waits(client: httpx.AsyncClient, seconds: float) -> Status:
+    """Until no message waits for its partner any more: all partners of the day have been sent."""
+    deadline = time.monotonic() + seconds
+    while True:
+        status: Status = await call(client, SHOW_STATUS, StatusRequest(minutes=60))
+        if not _parked(status) or time.monotonic() > deadline:
+            return status
+        await asyncio.sleep(0.3)
+
+
+def _parked(status: Status) -> int:
+    return sum(health.parked for service in status.services for health in service.instances)
 
 
 async def _agreed(client: httpx.AsyncClient, seconds: float) -> Agreement:

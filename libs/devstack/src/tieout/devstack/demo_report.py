@@ -13,6 +13,17 @@ from tieout.devstack import journey as journey_view
 from tieout.devstack.journey import money, quantity
 from tieout.devstack.outcomes import Key
 
+# The steps worth showing, in the words of those who wait for them.
+_STEPS = {
+    ("order.submit.v1", "order.placed.v1"): "handed over -> placed",
+    ("order.placed.v1", "inventory.shipped.v1"): "placed -> shipped",
+    ("inventory.shipped.v1", "finance.receivable_opened.v1"): "shipped -> billed",
+    ("order.submit.v1", "finance.receivable_opened.v1"): "handed over -> billed, the whole way",
+    ("finance.pay.v1", "finance.settled.v1"): "payment handed over -> settled",
+    ("order.credit.v1", "order.returned.v1"): "credit handed over -> accepted",
+    ("order.cancel_requested.v1", "inventory.cancel_decided.v1"): "cancellation asked -> decided",
+}
+
 
 class Line(Struct, frozen=True):
     """Documents of one satellite, kind and outcome: as the day planned them, and as the books tell."""
@@ -77,6 +88,7 @@ class DemoReport(Struct, frozen=True):
             and self.agreement.verdict == "agree"
             and not self.surprises
             and not self.dead_letters
+            and not self.parked
             and all(side.agrees for side in self.sides)
         )
 
@@ -121,9 +133,9 @@ def _documents(lines: Sequence[Line]) -> Table:
 def _sides(sides: Sequence[Side]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     for title in ("", "company", "what"):
-        table.add_column(title)
+        table.add_column(title, no_wrap=True)
     for title in ("orders", "stock", "books"):
-        table.add_column(title, justify="right")
+        table.add_column(title, justify="right", no_wrap=True)
     for side in sides:
         values = [_value(value, side.unit) for value in (side.order, side.inventory, side.finance)]
         table.add_row(_sign(side.agrees), side.company, side.what, *values)
@@ -132,13 +144,15 @@ def _sides(sides: Sequence[Side]) -> Table:
 
 def _latencies(latencies: Sequence[StepLatency]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-    table.add_column("from")
-    table.add_column("to")
+    table.add_column("step")
     for title in ("times", "p50 ms", "p95 ms", "p99 ms"):
         table.add_column(title, justify="right")
-    for step in latencies:
-        milliseconds = [f"{value:,.0f}" for value in (step.p50_ms, step.p95_ms, step.p99_ms)]
-        table.add_row(step.before, step.after, f"{step.count:,}", *milliseconds)
+    measured = {(step.before, step.after): step for step in latencies}
+    for pair, name in _STEPS.items():
+        if pair in measured:
+            step = measured[pair]
+            milliseconds = [f"{value:,.0f}" for value in (step.p50_ms, step.p95_ms, step.p99_ms)]
+            table.add_row(name, f"{step.count:,}", *milliseconds)
     return table
 
 
