@@ -7,7 +7,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from tieout.servicekit.telemetry import LiveTracing, Tracing, trace_id, wanted
+from tieout.servicekit.otlp import wanted
+from tieout.servicekit.telemetry import LiveTracing, Tracing, trace_id
 
 
 class Collector:

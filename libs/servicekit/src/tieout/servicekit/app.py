@@ -55,6 +55,7 @@ log = structlog.get_logger(__name__)
 FOLD_SECONDS = 1.0
 AUDIT_SECONDS = 60.0
 PRUNE_SECONDS = 600.0
+LAG_SECONDS = 5.0  # Asked for metrics only.
 COMPLAIN_SECONDS = 5.0
 
 Task = Callable[["Service"], Coroutine[Any, Any, None]]
@@ -141,7 +142,7 @@ class Service:
         self.endpoints = Endpoints(self.nats, self.database)
         await self.endpoints.start([*self.operations, *self._own_operations()])
 
-        self._metrics = Metrics(self.name, self.version, self._numbers, lambda: self._outbox_seen)
+        self._metrics = Metrics(self.name, self.version, self._all_numbers, lambda: self._outbox_seen)
         waker = Waker(self.database, self._subscribers)
         self._own_tasks = [
             self._spawn(outbox.relay(), "relay"),
@@ -233,15 +234,19 @@ class Service:
             pause = min(pause * 2, 0.5)
 
     async def _housekeeping(self) -> None:
-        audited = pruned = time.monotonic()
+        audited = pruned = looked = time.monotonic()
         while True:
             await asyncio.sleep(FOLD_SECONDS)
             try:
                 await self.evidence.fold()
                 await self.evidence.close_positions()
+                now = time.monotonic()
                 if self._metrics.enabled:
                     await self._look_at_outbox()
-                now = time.monotonic()
+                    if now - looked > LAG_SECONDS and self.nats.is_connected:
+                        looked = now
+                        for subscriber in self._subscribers:
+                            await subscriber.look_at_lag()
                 if now - audited > AUDIT_SECONDS and self.nats.is_connected:
                     audited = now
                     self._audit_soon()
@@ -303,6 +308,10 @@ class Service:
     def _numbers(self) -> dict[str, dict[str, float]]:
         return {subscriber.flow.durable: subscriber.numbers() for subscriber in self._subscribers}
 
+    def _all_numbers(self) -> dict[str, dict[str, float]]:
+        """Also of work that does not come from a stream, such as the gateway's mapping."""
+        return {**self.database.counts, **self._numbers()}
+
     # ------------------------------------------------------------------ stop
 
     async def stop(self) -> None:
@@ -329,9 +338,8 @@ class Service:
         log.info("stopped", seconds=round(time.monotonic() - started, 2))
 
     def _close_telemetry(self) -> None:
-        with contextlib.suppress(Exception):
-            self.tracing.close()
-            self._metrics.close()
+        self.tracing.close()
+        self._metrics.close()
 
     async def serve(self) -> None:
         """Until SIGTERM or SIGINT. Raises what killed a task, so that the process ends with an error."""

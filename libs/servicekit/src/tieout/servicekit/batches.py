@@ -31,7 +31,7 @@ from tieout.servicekit.connection import Message, QuickBroker, QuickClient
 from tieout.servicekit.database import Database
 from tieout.servicekit.errors import UNREADABLE, Cause, cause_of
 from tieout.servicekit.flow import BatchFlow
-from tieout.servicekit.giving_up import Outcomes, bury_unreadable, give_up
+from tieout.servicekit.giving_up import Outcomes, about, bury_unreadable, give_up
 from tieout.servicekit.intake import Intake
 from tieout.servicekit.received import Reader, Received
 from tieout.servicekit.wire import acknowledge, delivery
@@ -201,9 +201,14 @@ class FlowSubscriber(BatchPullStreamSubscriber):
 
     async def _run(self, part: Batch) -> None:
         started = time.monotonic()
-        with self.database.tracing.batch(self.flow.durable, part.received):
+        with self._told_apart(part.received), self.database.tracing.batch(self.flow.durable, part.received):
             await self.process_message(cast("Any", part))
         self.counts["batch_seconds"] = time.monotonic() - started
+
+    def _told_apart(self, received: Sequence[Received[Any]]) -> contextlib.AbstractContextManager[Any]:
+        """Whatever is logged while one message is handled names its order and trace; of a batch, only the flow."""
+        named = about(received[0]) if len(received) == 1 else {"flow": self.flow.durable}
+        return structlog.contextvars.bound_contextvars(**named)
 
     async def _confirm(self, part: Batch) -> None:
         """Committed: acknowledge, count, measure."""
@@ -318,7 +323,7 @@ class FlowSubscriber(BatchPullStreamSubscriber):
                 part = parts.popleft()
                 database = self.database.taking(self.flow.durable, [received.business_id for received in part])
                 try:
-                    with self.database.tracing.batch(self.flow.durable, part):
+                    with self._told_apart(part), self.database.tracing.batch(self.flow.durable, part):
                         await self.flow.function(part, database)
                 except Exception as error:
                     if cause_of(error) is Cause.AGAIN and not _is_unique(error) and races < RACES_MAX:
@@ -337,8 +342,13 @@ class FlowSubscriber(BatchPullStreamSubscriber):
                     self.counts["done"] = self.counts.get("done", 0) + len(part)
                     self.counts["woken"] = self.counts.get("woken", 0) + len(part)
 
+    async def look_at_lag(self) -> None:
+        """Ask the broker: a flow that stands still gets no messages that would tell how many wait."""
+        found = await self.jetstream.consumer_info(self.flow.hears.stream, self.flow.durable)
+        self.counts["lag"] = (found.num_pending or 0) + (found.num_ack_pending or 0)
+
     def numbers(self) -> dict[str, float]:
-        """For health: what was done, how fast, how far behind. Latency: from the event's time to our commit."""
+        """For health and metrics: what was done, how fast, how far behind. Latency: from the event's time to our commit."""
         found = dict(self.counts)
         if self.latencies:
             ordered = sorted(self.latencies)

@@ -9,12 +9,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg
+import structlog
 from tieout.contracts.event import Event, event_id
 from tieout.servicekit.errors import Unprocessable
 from tieout.servicekit.letters import write_letter
 from tieout.servicekit.outbox import MESSAGE_BYTES_MAX, Outbox, Part
 from tieout.servicekit.received import Outgoing, Received, encode
-from tieout.servicekit.telemetry import Tracing
+from tieout.servicekit.telemetry import Tracing, satellite_of, trace_id, tracestate
+
+log = structlog.get_logger(__name__)
 
 Connection = asyncpg.pool.PoolConnectionProxy
 
@@ -46,6 +49,7 @@ class Transaction:
         self.announced: list[tuple[int, str, str, bytes]] = []  # position, id, subject, body
         self.told: list[tuple[str, str, str, str]] = []  # chain, order number, company, cause: for the notice
         self.letters: list[tuple[Any, str, bytes]] = []
+        self.buried: list[dict[str, Any]] = []  # What to say about the letters, once they are committed.
         self.woken: list[str] = []
         self._parked: list[tuple[Any, ...]] = []
         self._database = database
@@ -84,14 +88,18 @@ class Transaction:
             raise TypeError(f"{kind} belongs to {event.PRODUCER}; {self._database.service} must not announce it")
         chain_id = chain if isinstance(chain, str) else str(chain)
         identity = event_id(kind, *key)
-        cause_id = ""
-        trace = ""
-        if cause is not None:
-            cause_id = cause.envelope.id
-            if cause.trace and cause.envelope.chainid == chain_id:
-                trace = cause.trace
-        if not trace and self._database.tracing.enabled:
-            trace = self._database.tracing.begin(kind, chain_id, order_no, company, cause, began)
+        cause_id = "" if cause is None else cause.envelope.id
+        trace = state = ""
+        tracing = self._database.tracing
+        if tracing.enabled:
+            origin = cause or tracing.working_on(chain_id)
+            satellite = getattr(event, "source", "") or (satellite_of(origin) if origin else "")
+            if origin is not None and origin.trace and origin.envelope.chainid == chain_id:
+                trace = origin.trace
+            else:
+                trace = tracing.begin(kind, chain_id, order_no, company, cause, began, satellite)
+            if trace:
+                state = tracestate(satellite)
         body = encode(
             Outgoing(
                 "1.0",
@@ -107,6 +115,7 @@ class Transaction:
                 company,
                 cause_id,
                 trace,
+                state,
             )
         )
         if len(body) > MESSAGE_BYTES_MAX:
@@ -143,7 +152,7 @@ class Transaction:
         self.letters.append(
             write_letter(service=database.service, version=database.version, durable=durable, reason=reason, **original)
         )
-        database.count(durable, "buried", 1)
+        self.buried.append({"flow": durable, "reason": reason, **original})
 
     def park(self, received: Received[Any], *, key: str, reason: str, seconds: float | None = None) -> None:
         """Keep a message that came too early, until somebody calls `wake` with its key; then it is acknowledged.
@@ -242,9 +251,31 @@ class Database:
             outbox.publish_soon(parts)  # Releases the room when it is done.
         else:
             outbox.room.release()
+        for told in tx.buried:
+            self._say_buried(told)
         if woke:
             for call in self.on_woken:
                 call()
+
+    def _say_buried(self, told: dict[str, Any]) -> None:
+        """After the commit: what was rolled back is not given up."""
+        chain = told.get("chain_id", "")
+        self.count(told["flow"], "buried", 1)
+        self.tracing.buried(told)
+        log.warning(
+            "message given up: it is a dead letter now",
+            flow=told["flow"],
+            subject=told["subject"],
+            event_id=told.get("event_id_", ""),
+            order_no=told.get("order_no", ""),
+            company=told.get("company", ""),
+            trace_id=trace_id(chain) if chain else "",
+            reason=told["reason"],
+            field=told.get("field", ""),
+            attempts=told["attempts"],
+            stream=told["stream"],
+            sequence=told["sequence"],
+        )
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator["Connection[asyncpg.Record]"]:

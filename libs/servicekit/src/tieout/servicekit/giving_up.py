@@ -10,6 +10,7 @@ from tieout.servicekit.connection import Message
 from tieout.servicekit.database import Database
 from tieout.servicekit.errors import Cause, Unprocessable, cause_of, field_of, nul_field
 from tieout.servicekit.received import Received
+from tieout.servicekit.telemetry import trace_id
 from tieout.servicekit.wire import delivery
 
 log = structlog.get_logger(__name__)
@@ -83,18 +84,21 @@ async def give_up(failing: Sequence[tuple[Received[Any], Exception]], database: 
                 tx.bury(received, reason="refused_by_database", field=column, detail=detail)
             elif received.attempts <= len(RETRY_SECONDS):
                 tx.park(received, key="", reason="retry", seconds=RETRY_SECONDS[received.attempts - 1])
-                log.error("message fails, will be tried again", **_about(received), exc_info=error)
+                log.error("message fails, will be tried again", **about(received), exc_info=error)
             else:
                 detail = f"{type(error).__name__}; the service's log has the rest"
                 tx.bury(received, reason="internal_error", detail=detail)
-                log.error("message buried", **_about(received), exc_info=error)
+                log.error("message fails for good", **about(received), exc_info=error)
 
 
-def _about(received: Received[Any]) -> dict[str, Any]:
+def about(received: Received[Any]) -> dict[str, Any]:
+    """For the log: by which names people find this message's order and trace."""
+    envelope = received.envelope
     return {
         "flow": received.durable,
-        "event_id": received.envelope.id,
-        "order_no": received.envelope.orderno,
-        "trace": received.envelope.chainid.replace("-", ""),
+        "event_id": envelope.id,
+        "order_no": envelope.orderno,
+        "company": envelope.company,
+        "trace_id": trace_id(envelope.chainid) if envelope.chainid else "",
         "attempts": received.attempts,
     }

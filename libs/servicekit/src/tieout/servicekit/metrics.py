@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from tieout.servicekit.telemetry import over_http, wanted
+from tieout.servicekit.otlp import close_in_time, over_http, resource_of, wanted
 
 Numbers = dict[str, dict[str, float]]  # By flow.
 
@@ -59,27 +59,24 @@ class Metrics:
         from opentelemetry.metrics import CallbackOptions, Observation
         from opentelemetry.sdk.metrics import MeterProvider
         from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
-        from opentelemetry.sdk.resources import Resource
 
-        resource = Resource.create(
-            {"service.name": f"tieout-{service}", "service.version": version, "service.namespace": "tieout"}
-        )
         reader = PeriodicExportingMetricReader(_exporter(environment))
-        self._provider = MeterProvider(metric_readers=[reader], resource=resource)
+        self._provider = MeterProvider(
+            metric_readers=[reader], resource=resource_of(service, version), shutdown_on_exit=False
+        )
         meter = self._provider.get_meter("tieout.servicekit", version)
 
-        def of_flows(key: str) -> Callable[[CallbackOptions], Iterable[Observation]]:
+        def of_flows(key: str, otherwise: float | None) -> Callable[[CallbackOptions], Iterable[Observation]]:
             def observe(_: CallbackOptions) -> Iterable[Observation]:
-                return [
-                    Observation(found[key], {"flow": durable}) for durable, found in numbers().items() if key in found
-                ]
+                found = {durable: counts.get(key, otherwise) for durable, counts in numbers().items()}
+                return [Observation(value, {"flow": flow}) for flow, value in found.items() if value is not None]
 
             return observe
 
-        for key, name, unit, description in COUNTERS:
-            meter.create_observable_counter(name, [of_flows(key)], unit, description)
+        for key, name, unit, description in COUNTERS:  # From 0 on, so that the first dead letter is a rise.
+            meter.create_observable_counter(name, [of_flows(key, 0)], unit, description)
         for key, name, unit, description in GAUGES:
-            meter.create_observable_gauge(name, [of_flows(key)], unit, description)
+            meter.create_observable_gauge(name, [of_flows(key, None)], unit, description)
         meter.create_observable_gauge(
             "tieout.outbox.age", [lambda _: [Observation(outbox()[0])]], "s", "Age of the oldest unpublished batch"
         )
@@ -88,9 +85,9 @@ class Metrics:
         )
 
     def close(self) -> None:
-        """Send what is left."""
+        """Send what is left, for two seconds at most."""
         if self._provider is not None:
-            self._provider.shutdown()
+            close_in_time(self._provider.shutdown)
 
 
 def _exporter(environment: Mapping[str, str]) -> Any:

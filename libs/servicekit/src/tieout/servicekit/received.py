@@ -85,6 +85,7 @@ class Outgoing(Struct, omit_defaults=True):
     company: str = ""
     causationid: str = ""
     traceparent: str = ""
+    tracestate: str = ""
 
 
 encode = msgspec.json.Encoder().encode

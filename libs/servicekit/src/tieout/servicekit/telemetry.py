@@ -3,39 +3,45 @@
 The trace id is the chain id, so a chain that turns out late or broken can be looked up, or sampled from then on, by
 anybody who knows the order. Whether a chain is sampled follows from its id alone: every process decides alike.
 
-Per batch there is one span with links; messages of sampled chains, retries and errors have a span of their own, in
-their own trace. Without OTEL_EXPORTER_OTLP_ENDPOINT nothing of OpenTelemetry is even imported.
+Per batch there is one span with links. A message has a span of its own, in its order's trace, where its chain is
+sampled, and in any case when it comes again, is late, fails or is given up; from there on its chain is followed.
 """
 
 import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from contextvars import ContextVar
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+
+from tieout.servicekit.otlp import (
+    LINKS_MAX,
+    SPANS_WAITING_MAX,
+    close_in_time,
+    over_http,
+    resource_of,
+    sampled_share,
+    wanted,
+    whole_number,
+)
 
 if TYPE_CHECKING:
     from tieout.servicekit.received import Received
 
-SAMPLED_SHARE = 0.01  # Of the chains, unless OTEL_TRACES_SAMPLER_ARG says otherwise.
-FAILED_SPANS_MAX = 16  # Messages of a failed batch that get a span although their chain is not sampled.
+LATE_SECONDS = 30.0  # A message that waited longer is followed, sampled or not;
+UNSAMPLED_SPANS_MAX = 16  # but so many of one batch at most, and as many of a failed one: trouble must stay cheap.
 
 
-def wanted(environment: Mapping[str, str], signal: str) -> bool:
-    """Whether a collector is named for `TRACES` or `METRICS`, and nobody has switched telemetry off."""
-    if environment.get("OTEL_SDK_DISABLED", "").lower() == "true":
-        return False
-    if environment.get(f"OTEL_{signal}_EXPORTER", "otlp") == "none":
-        return False
-    return bool(
-        environment.get("OTEL_EXPORTER_OTLP_ENDPOINT") or environment.get(f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT")
-    )
+class Working:
+    """What this task works on: the span of its batch, and the messages that are followed, by chain."""
+
+    def __init__(self, span: Any, followed: "Sequence[Received[Any]]" = ()) -> None:
+        self.span = span
+        self.followed = {one.envelope.chainid: one for one in followed}
 
 
-def over_http(environment: Mapping[str, str], signal: str) -> bool:
-    """OTLP speaks gRPC unless told otherwise, as the specification's variables say."""
-    general = environment.get("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
-    return environment.get(f"OTEL_EXPORTER_OTLP_{signal}_PROTOCOL", general).startswith("http")
+_working: ContextVar[Working | None] = ContextVar("working", default=None)
 
 
 class Tracing:
@@ -60,17 +66,30 @@ class Tracing:
         company: str,
         cause: "Received[Any] | None",
         began: datetime | None = None,
+        satellite: str = "",
     ) -> str:
         """Traceparent for an event that begins its chain here, or enters another one; "" where it is not sampled."""
         return ""
 
+    def working_on(self, chain: str) -> "Received[Any] | None":
+        """The message of this chain in the batch that is being handled, if it is followed."""
+        return None
+
     @contextmanager
     def batch(self, durable: str, received: "Sequence[Received[Any]]") -> Iterator[None]:
-        """Around the handling of a batch. Sets `trace` of each message whose chain is sampled."""
+        """Around the handling of a batch. Sets `trace` of each message that is followed."""
         yield
 
+    @contextmanager
+    def work(self, name: str) -> Iterator[None]:
+        """Around a batch that does not come from a stream."""
+        yield
+
+    def buried(self, told: Mapping[str, Any]) -> None:
+        """A message was given up. `told`: what was given to `bury_raw`; of an unreadable one no chain is known."""
+
     def close(self) -> None:
-        """Send what is left."""
+        """Send what is left, for two seconds at most."""
 
 
 class LiveTracing(Tracing):
@@ -78,8 +97,7 @@ class LiveTracing(Tracing):
 
     def __init__(self, service: str, version: str, environment: Mapping[str, str]) -> None:
         from opentelemetry import trace
-        from opentelemetry.sdk.resources import Resource
-        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace import SpanLimits, TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
         from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
         from opentelemetry.sdk.trace.sampling import ALWAYS_ON
@@ -95,19 +113,24 @@ class LiveTracing(Tracing):
 
         self._api = trace
         self._ids = ChainIds()
-        resource = Resource.create(
-            {"service.name": f"tieout-{service}", "service.version": version, "service.namespace": "tieout"}
-        )
+        self._threshold = int(sampled_share(environment) * 2**48)
         # We decide by chain before a span is made, so the SDK keeps every span that there is.
-        self._provider: TracerProvider = TracerProvider(resource=resource, id_generator=self._ids, sampler=ALWAYS_ON)
-        self._provider.add_span_processor(BatchSpanProcessor(_exporter(environment), max_queue_size=16_384))
+        self._provider = TracerProvider(
+            resource=resource_of(service, version),
+            id_generator=self._ids,
+            sampler=ALWAYS_ON,
+            span_limits=SpanLimits(max_links=whole_number(environment, "OTEL_SPAN_LINK_COUNT_LIMIT", LINKS_MAX)),
+            shutdown_on_exit=False,  # It would wait for the collector; `close` has a limit.
+        )
+        waiting = whole_number(environment, "OTEL_BSP_MAX_QUEUE_SIZE", SPANS_WAITING_MAX)
+        self._provider.add_span_processor(BatchSpanProcessor(_exporter(environment), max_queue_size=waiting))
         self._tracer = self._provider.get_tracer("tieout.servicekit", version)
-        self._threshold = int(_share(environment) * 2**48)
-        self._batch_context: Any = None
 
     def sampled(self, chain: str) -> bool:
         """By the first 48 bits: the last 64 of a UUID begin with its variant, so OpenTelemetry's rule would fail."""
         return int(trace_id(chain)[:12], 16) < self._threshold
+
+    # ------------------------------------------------------------------ where a chain begins
 
     def begin(
         self,
@@ -117,102 +140,173 @@ class LiveTracing(Tracing):
         company: str,
         cause: "Received[Any] | None",
         began: datetime | None = None,
+        satellite: str = "",
     ) -> str:
         if not self.sampled(chain):
             return ""
+        api = self._api
+        working = _working.get()
         links = []
         if cause is not None and cause.trace:  # A payment that enters an order's journey, say.
-            links.append(self._api.Link(_context_of(self._api, cause.trace)))
-        elif self._batch_context is not None:
-            links.append(self._api.Link(self._batch_context))
-        span = self._root(
-            f"publish {kind}",
-            chain,
-            kind=self._api.SpanKind.PRODUCER,
-            links=links,
-            start_time=None if began is None else int(began.timestamp() * 1e9),
-            attributes={
-                "messaging.system": "nats",
-                "messaging.destination.name": kind,
-                "messaging.operation.type": "send",
-                "order.no": order_no,
-                "company": company,
-            },
-        )
+            links.append(api.Link(_context_of(api, cause.trace)))
+        elif working is not None:
+            links.append(api.Link(working.span.get_span_context()))
+        attributes = {"messaging.message.conversation_id": chain, "order.no": order_no, "company": company}
+        if satellite:
+            attributes["satellite"] = satellite
+        root = None
+        if began is not None:
+            start = int(began.timestamp() * 1e9)
+            root = self._root(f"take in {kind}", chain, links=links, start_time=start, attributes=attributes)
+            links = []
+        attributes |= {
+            "messaging.system": "nats",
+            "messaging.destination.name": kind,
+            "messaging.operation.type": "send",
+            "messaging.operation.name": "publish",
+        }
+        options: dict[str, Any] = {"kind": api.SpanKind.PRODUCER, "links": links, "attributes": attributes}
+        if root is None:
+            span = self._root(f"publish {kind}", chain, **options)
+        else:
+            span = self._tracer.start_span(f"publish {kind}", context=api.set_span_in_context(root), **options)
         span.end()
-        return _traceparent(span.get_span_context())
+        if root is not None:
+            root.end()
+        context = span.get_span_context()
+        if working is not None:
+            working.span.add_link(context)
+        return _traceparent(context)
+
+    # ------------------------------------------------------------------ a batch and its messages
+
+    def working_on(self, chain: str) -> "Received[Any] | None":
+        working = _working.get()
+        return working.followed.get(chain) if working is not None else None
 
     @contextmanager
     def batch(self, durable: str, received: "Sequence[Received[Any]]") -> Iterator[None]:
         api = self._api
-        attributes: dict[str, Any] = {
-            "messaging.system": "nats",
-            "messaging.destination.name": received[0].stream,
-            "messaging.operation.type": "process",
-            "messaging.consumer.group.name": durable,
-            "messaging.batch.message_count": len(received),
-        }
-        followed = [one for one in received if one.envelope.traceparent or one.attempts > 1]
+        followed = _followed(received)
         links = [api.Link(_context_of(api, one.envelope.traceparent)) for one in followed if one.envelope.traceparent]
         batch = self._tracer.start_span(
-            f"process {durable}", kind=api.SpanKind.CONSUMER, links=links, attributes=attributes
+            f"process {durable}",
+            kind=api.SpanKind.CONSUMER,
+            links=links,
+            attributes={
+                "messaging.system": "nats",
+                "messaging.destination.name": received[0].stream,
+                "messaging.operation.type": "process",
+                "messaging.operation.name": "process",
+                "messaging.consumer.group.name": durable,
+                "messaging.batch.message_count": len(received),
+            },
         )
-        self._batch_context = batch.get_span_context()
-        spans = []
-        for one in followed:
-            span = self._of_message(durable, one)
-            spans.append(span)
-            one.trace = _traceparent(span.get_span_context())
+        spans = [self._of_message(batch, durable, one) for one in followed]
+        token = _working.set(Working(batch, followed))
         try:
             yield
         except Exception as error:
+            kind = type(error).__name__
+            fresh = [one for one in received[:UNSAMPLED_SPANS_MAX] if not one.trace]
+            spans += [self._of_message(batch, durable, one, batch.start_time) for one in fresh]
             batch.record_exception(error)
-            batch.set_status(api.StatusCode.ERROR, type(error).__name__)
-            spans += [self._of_message(durable, one) for one in received[:FAILED_SPANS_MAX] if not one.trace]
-            for span in spans:
-                span.set_status(api.StatusCode.ERROR, type(error).__name__)
+            for span in (batch, *spans):
+                span.set_attribute("error.type", kind)
+                span.set_status(api.StatusCode.ERROR, kind)
             raise
         finally:
-            self._batch_context = None
+            _working.reset(token)
             for span in spans:
                 span.end()
             batch.end()
 
-    def _of_message(self, durable: str, one: "Received[Any]") -> Any:
+    @contextmanager
+    def work(self, name: str) -> Iterator[None]:
+        api = self._api
+        span = self._tracer.start_span(name)
+        token = _working.set(Working(span))
+        try:
+            yield
+        except Exception as error:
+            span.record_exception(error)
+            span.set_attribute("error.type", type(error).__name__)
+            span.set_status(api.StatusCode.ERROR, type(error).__name__)
+            raise
+        finally:
+            _working.reset(token)
+            span.end()
+
+    def _of_message(self, batch: Any, durable: str, one: "Received[Any]", start: int | None = None) -> Any:
+        """Its span; `one.trace` names it from now on, so an attempt that follows a failed one is its child."""
         envelope = one.envelope
-        attributes = {
+        attributes: dict[str, Any] = {
             "messaging.system": "nats",
             "messaging.destination.name": envelope.type,
             "messaging.operation.type": "process",
+            "messaging.operation.name": "process",
             "messaging.consumer.group.name": durable,
             "messaging.message.id": envelope.id,
-            "messaging.nats.delivery_count": one.attempts,
+            "messaging.message.conversation_id": envelope.chainid,
+            "messaging.message.body.size": len(one.body),
+            "tieout.attempts": one.attempts,
             "order.no": envelope.orderno,
             "company": envelope.company,
-            "satellite": getattr(one.data, "source", ""),
         }
-        links = [self._api.Link(self._batch_context)]
-        name = f"{durable} {envelope.type}"
-        if envelope.traceparent:
-            parent = self._api.NonRecordingSpan(_context_of(self._api, envelope.traceparent))
-            return self._tracer.start_span(
-                name,
-                context=self._api.set_span_in_context(parent),
-                kind=self._api.SpanKind.CONSUMER,
-                links=links,
-                attributes=attributes,
-            )
-        return self._root(name, envelope.chainid, kind=self._api.SpanKind.CONSUMER, links=links, attributes=attributes)
+        satellite = satellite_of(one)
+        if satellite:
+            attributes["satellite"] = satellite
+        span = self._in_chain(
+            f"process {envelope.type}",
+            envelope.chainid,
+            one.trace or envelope.traceparent,
+            kind=self._api.SpanKind.CONSUMER,
+            links=[self._api.Link(batch.get_span_context())],
+            attributes=attributes,
+            start_time=start,
+        )
+        one.trace = _traceparent(span.get_span_context())
+        return span
+
+    def buried(self, told: Mapping[str, Any]) -> None:
+        api = self._api
+        attributes = {
+            "messaging.system": "nats",
+            "messaging.destination.name": told["subject"],
+            "messaging.consumer.group.name": told["flow"],
+            "messaging.message.id": told.get("event_id_", ""),
+            "tieout.attempts": told["attempts"],
+            "tieout.field": told.get("field", ""),
+            "order.no": told.get("order_no", ""),
+            "company": told.get("company", ""),
+            "error.type": told["reason"],
+        }
+        span = self._in_chain(
+            f"give up {told['subject']}",
+            told.get("chain_id", ""),
+            told.get("traceparent", ""),
+            attributes=attributes,
+        )
+        span.set_status(api.StatusCode.ERROR, told["reason"])
+        span.end()
+
+    # ------------------------------------------------------------------ the bottom
+
+    def _in_chain(self, name: str, chain: str, traceparent: str, **options: Any) -> Any:
+        """A child of what the traceparent names; else without parent, in the chain's own trace."""
+        if not traceparent:
+            return self._root(name, chain, **options)
+        parent = self._api.NonRecordingSpan(_context_of(self._api, traceparent))
+        return self._tracer.start_span(name, context=self._api.set_span_in_context(parent), **options)
 
     def _root(self, name: str, chain: str, **options: Any) -> Any:
-        """A span without parent in the chain's trace."""
         from opentelemetry.context import Context
 
         self._ids.next_trace = int(trace_id(chain), 16) if chain else 0
         return self._tracer.start_span(name, context=Context(), **options)
 
     def close(self) -> None:
-        self._provider.shutdown()
+        close_in_time(self._provider.shutdown)
 
 
 def trace_id(chain: str) -> str:
@@ -226,16 +320,35 @@ def trace_id(chain: str) -> str:
     return hashlib.sha256(chain.encode()).hexdigest()[:32]
 
 
-def _share(environment: Mapping[str, str]) -> float:
-    sampler = environment.get("OTEL_TRACES_SAMPLER", "")
-    if sampler.endswith("always_on"):
-        return 1.0
-    if sampler.endswith("always_off"):
-        return 0.0
-    try:
-        return min(1.0, max(0.0, float(environment.get("OTEL_TRACES_SAMPLER_ARG", SAMPLED_SHARE))))
-    except ValueError:
-        return SAMPLED_SHARE
+def satellite_of(received: "Received[Any]") -> str:
+    """Who sent the document that this message says something about; not every event repeats it."""
+    named: str = getattr(received.data, "source", "")
+    if named:
+        return named
+    state = received.envelope.tracestate
+    return state.removeprefix("tieout=") if state.startswith("tieout=") else ""
+
+
+def tracestate(satellite: str) -> str:
+    """W3C trace state, which goes with a traceparent: our entry is the satellite."""
+    if not satellite or not satellite.isascii() or not satellite.isprintable() or set(satellite) & set(",= "):
+        return ""
+    return f"tieout={satellite}"
+
+
+def _followed(received: "Sequence[Received[Any]]") -> "list[Received[Any]]":
+    """Messages of sampled chains, those that come again, and some of those that are late. Cheap for all others."""
+    late = (datetime.now(UTC) - timedelta(seconds=LATE_SECONDS)).isoformat()
+    found = []
+    unsampled = 0
+    for one in received:
+        envelope = one.envelope
+        if envelope.traceparent or one.attempts > 1 or one.trace:
+            found.append(one)
+        elif envelope.time < late and envelope.id and unsampled < UNSAMPLED_SPANS_MAX:
+            unsampled += 1
+            found.append(one)
+    return found
 
 
 def _exporter(environment: Mapping[str, str]) -> Any:
