@@ -45,6 +45,7 @@ class Envelope(Struct, frozen=True, omit_defaults=True, kw_only=True):
     company: str = ""
     causationid: str = ""  # Id of the event that led to this one.
     traceparent: str = ""  # W3C trace context of the producing span; empty when the chain is not sampled.
+    tracestate: str = ""  # tieout=<satellite>: who sent the document; only beside a traceparent.
     data: Raw
 
     @property

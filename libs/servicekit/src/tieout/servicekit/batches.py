@@ -348,7 +348,7 @@ class FlowSubscriber(BatchPullStreamSubscriber):
         self.counts["lag"] = (found.num_pending or 0) + (found.num_ack_pending or 0)
 
     def numbers(self) -> dict[str, float]:
-        """For health and metrics: what was done, how fast, how far behind. Latency: from the event's time to our commit."""
+        """For health and metrics: what was done, how fast (from an event's time to our commit), how far behind."""
         found = dict(self.counts)
         if self.latencies:
             ordered = sorted(self.latencies)

@@ -9,6 +9,7 @@ sampled, and in any case when it comes again, is late, fails or is given up; fro
 
 import hashlib
 import os
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -189,8 +190,10 @@ class LiveTracing(Tracing):
         api = self._api
         followed = _followed(received)
         links = [api.Link(_context_of(api, one.envelope.traceparent)) for one in followed if one.envelope.traceparent]
+        start = time.time_ns()
         batch = self._tracer.start_span(
             f"process {durable}",
+            start_time=start,
             kind=api.SpanKind.CONSUMER,
             links=links,
             attributes={
@@ -202,14 +205,14 @@ class LiveTracing(Tracing):
                 "messaging.batch.message_count": len(received),
             },
         )
-        spans = [self._of_message(batch, durable, one) for one in followed]
+        spans = [self._of_message(batch, durable, one, start) for one in followed]
         token = _working.set(Working(batch, followed))
         try:
             yield
         except Exception as error:
             kind = type(error).__name__
             fresh = [one for one in received[:UNSAMPLED_SPANS_MAX] if not one.trace]
-            spans += [self._of_message(batch, durable, one, batch.start_time) for one in fresh]
+            spans += [self._of_message(batch, durable, one, start) for one in fresh]
             batch.record_exception(error)
             for span in (batch, *spans):
                 span.set_attribute("error.type", kind)
@@ -237,7 +240,7 @@ class LiveTracing(Tracing):
             _working.reset(token)
             span.end()
 
-    def _of_message(self, batch: Any, durable: str, one: "Received[Any]", start: int | None = None) -> Any:
+    def _of_message(self, batch: Any, durable: str, one: "Received[Any]", start: int) -> Any:
         """Its span; `one.trace` names it from now on, so an attempt that follows a failed one is its child."""
         envelope = one.envelope
         attributes: dict[str, Any] = {
