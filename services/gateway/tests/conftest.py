@@ -56,7 +56,9 @@ class House:
         self.keys[satellite] = answer.json().get("secret", "") or body.get("secret", "")
         return self.keys[satellite]
 
-    async def send(self, content: Any, satellite: str = "till", channel: str = "tieout", **headers: str) -> httpx.Response:
+    async def send(
+        self, content: Any, satellite: str = "till", channel: str = "tieout", **headers: str
+    ) -> httpx.Response:
         body = content if isinstance(content, bytes) else msgspec.json.encode(content)
         told = {"Content-Type": "application/json", "X-Api-Key": self.keys.get(satellite, "")}
         told |= {name.replace("_", "-"): value for name, value in headers.items()}
@@ -90,10 +92,20 @@ class House:
                     return found
                 await asyncio.sleep(0.01)
 
+    async def refusals(self, answer: httpx.Response) -> list[tuple[str, str]]:
+        """(reason, field) of each document of a delivery, in their order; ("", "") of those that were not refused."""
+        assert answer.status_code == 202, answer.text
+        await self.settled(answer.json()["accepted"][0]["last_id"])
+        await self.quiet()
+        rows = await self.pool.fetch(
+            "SELECT reason, field FROM raw_document LEFT JOIN refusal USING (id) ORDER BY raw_document.id"
+        )
+        return [(row["reason"] or "", row["field"] or "") for row in rows]
+
     async def quiet(self) -> None:
         """Nothing is pending any more."""
         async with asyncio.timeout(20):
-            while await self.pool.fetchval("SELECT count(*) FROM pending"):
+            while await self.pool.fetchval("SELECT count(*) FROM pending"):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
 
     async def commands(self, kind: type[Event] | None = None) -> list[Any]:
@@ -129,7 +141,7 @@ def shopify_order(number: int = 1001, **more: Any) -> dict[str, Any]:
     return {
         "id": 5_400_000_000_000 + number,
         "name": f"#{number}",
-        "created_at": "2026-11-30T23:59:59+08:00",
+        "created_at": "2026-10-31T23:59:59+08:00",
         "currency": "CNY",
         "taxes_included": False,
         "total_price": "118.52",

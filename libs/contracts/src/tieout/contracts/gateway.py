@@ -143,7 +143,7 @@ class DocumentSummary(Struct, frozen=True):
     bytes: int
 
 
-class DocumentPage(Struct, frozen=True, omit_defaults=True):
+class DocumentPage(Struct, frozen=True):
     documents: tuple[DocumentSummary, ...]
     next: UUID | None = None
 
@@ -179,7 +179,7 @@ class Quarantined(Struct, frozen=True, omit_defaults=True):
     decision: Literal["", "resubmitted", "corrected", "dismissed"] = ""
 
 
-class QuarantinePage(Struct, frozen=True, omit_defaults=True):
+class QuarantinePage(Struct, frozen=True):
     documents: tuple[Quarantined, ...]
     open: int = 0  # All that wait for a decision, of this satellite and reason.
     next: int = 0  # 0: this was the last page.

@@ -55,7 +55,7 @@ async def list_satellites(request: ListSatellites, database: Database) -> Satell
 async def show_document(request: ShowDocument, database: Database) -> DocumentView:
     """Also by the intake id of one of its commands."""
     id = document_of(request.intake_id)
-    async with database.read() as connection:
+    async with database.read() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
         raw = await connection.fetchrow(statements.document, id)
         if raw is None:
             raise Refused(

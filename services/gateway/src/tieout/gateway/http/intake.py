@@ -4,9 +4,10 @@ Who it is, is asked before the body is read; a signature over the body after it.
 """
 
 import asyncio
+import contextlib
 import zlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
@@ -29,7 +30,8 @@ log = structlog.get_logger(__name__)
 PATH = "/v1/intake/"
 KEY_CHARACTERS_MAX = 200
 TOPIC_CHARACTERS_MAX = 100
-HEADERS_MAX = 16_384
+DISCARD_SECONDS = 1.0  # How long we listen to what we have refused already.
+DISCARD_BYTES_MAX = 16 << 20
 OFF_THE_LOOP_FROM = 256 << 10  # Bytes of a body whose splitting and hashing would hold up everybody else.
 
 
@@ -83,12 +85,12 @@ class Intake:
         try:
             kept = await self._take(scope, body)
         except _No as no:
-            await refuse(send, no.problem, path, close=not body.ended, headers=no.headers)
+            await refuse(send, no.problem, path, rest=body.rest, headers=no.headers)
         except Exceeded as exceeded:
             problem = Problem(exceeded.code, exceeded.detail, "", exceeded.status)
-            await refuse(send, problem, path, close=not body.ended)
+            await refuse(send, problem, path, rest=body.rest)
         except Refused as refused:
-            await refuse(send, refused.problem, path, close=not body.ended)
+            await refuse(send, refused.problem, path, rest=body.rest)
         except _Gone:
             return
         except Exception as error:
@@ -100,7 +102,7 @@ class Intake:
             else:
                 log.warning("intake waits for the database", error=repr(error)[:300])
                 problem = Problem("unavailable", "The database is away; nothing was kept. Send it again.", "", 503)
-            await refuse(send, problem, path, close=not body.ended)
+            await refuse(send, problem, path, rest=body.rest)
         else:
             location = (b"location", f"/v1/documents/{kept.first}".encode())
             await answer(send, 202, msgspec.json.encode(_accepted(kept)), headers=[location])
@@ -192,11 +194,24 @@ class Intake:
 
 
 class _Body:
-    """The request's body, and whether all of it was taken."""
+    """The request's body; `rest` is set while a part of it was not taken."""
 
     def __init__(self, receive: Any) -> None:
         self._receive = receive
         self.ended = False
+
+    @property
+    def rest(self) -> Callable[[], Awaitable[None]] | None:
+        return None if self.ended else self._discard
+
+    async def _discard(self) -> None:
+        found = 0
+        with contextlib.suppress(TimeoutError, _Gone):
+            async with asyncio.timeout(DISCARD_SECONDS):
+                async for piece in self.pieces():
+                    found += len(piece)
+                    if found > DISCARD_BYTES_MAX:
+                        return
 
     async def pieces(self) -> Any:
         while not self.ended:

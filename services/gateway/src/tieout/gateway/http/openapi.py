@@ -43,7 +43,13 @@ def document(operations: Sequence[Operation]) -> bytes:
     paths["/v1/intake/{satellite}/{channel}"] = {"post": _intake()}
     for path, summary in (("/healthz", "The process is alive"), ("/readyz", "Documents can be taken in")):
         paths[path] = {
-            "get": {"tags": ["health"], "summary": summary, "security": [], "responses": _refusals("503", ok={})}
+            "get": {
+                "operationId": path[1:],
+                "tags": ["health"],
+                "summary": summary,
+                "security": [],
+                "responses": _refusals("503", ok={}),
+            }
         }
     return msgspec.json.encode(
         {

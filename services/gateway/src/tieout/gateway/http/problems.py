@@ -44,9 +44,15 @@ def body_of(problem: Problem, instance: str) -> bytes:
 
 
 async def answer(
-    send: Any, status: int, body: bytes, *, media_type: bytes = b"application/json", headers: Headers = ()
+    send: Any,
+    status: int,
+    body: bytes,
+    *,
+    media_type: bytes = b"application/json",
+    headers: Headers = (),
+    open_end: bool = False,
 ) -> None:
-    """One whole ASGI response."""
+    """One whole ASGI response. `open_end`: the caller ends it."""
     every = [
         (b"content-type", media_type),
         (b"content-length", b"%d" % len(body)),
@@ -54,16 +60,21 @@ async def answer(
         *headers,
     ]
     await send({"type": "http.response.start", "status": status, "headers": every})
-    await send({"type": "http.response.body", "body": body})
+    await send({"type": "http.response.body", "body": body, "more_body": open_end})
 
 
-async def refuse(send: Any, problem: Problem, path: str, *, close: bool = False, headers: Headers = ()) -> None:
-    """`close`: the rest of the request is not wanted."""
+async def refuse(send: Any, problem: Problem, path: str, *, rest: Any = None, headers: Headers = ()) -> None:
+    """`rest` reads on what of the request is not wanted, for a moment: a connection that is closed under a client which
+    is still sending is reset, and the answer may be lost with it."""
     extra = list(headers)
     if problem.status in (429, 503):
         extra.append((b"retry-after", b"1"))
     if problem.status == 401:
         extra.append((b"www-authenticate", b'Bearer realm="tieout"'))
-    if close:
+    if rest is not None:
         extra.append((b"connection", b"close"))
-    await answer(send, problem.status, body_of(problem, path), media_type=MEDIA_TYPE, headers=extra)
+    body = body_of(problem, path)
+    await answer(send, problem.status, body, media_type=MEDIA_TYPE, headers=extra, open_end=rest is not None)
+    if rest is not None:
+        await rest()
+        await send({"type": "http.response.body", "body": b""})

@@ -26,10 +26,12 @@ STOP_SECONDS_MAX = 5
 
 
 def front(intake: Any, operations: Any) -> Any:
-    """Documents go their own short way; everything else through the framework."""
+    """Documents go their own short way; everything else by the table of routes."""
 
     async def application(scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "http" and scope["path"].startswith(PATH):
+        if scope["type"] != "http":
+            return
+        if scope["path"].startswith(PATH):
             await intake(scope, receive, send)
         else:
             await operations(scope, receive, send)
