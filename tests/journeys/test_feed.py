@@ -94,6 +94,30 @@ async def test_what_no_book_may_take_is_quarantined_with_its_reason(trade, tmp_p
     assert set(reasons) == {"needs_approval", "negative_price", "wrong_sign", "unknown_sku"}
 
 
+async def test_canonical_lines_that_nobody_can_read_are_accounted_for_too(trade, tmp_path):
+    def document(kind, number, **more):
+        return {"kind": kind, "company": "FEED5", "number": number, "occurred_at": "2026-01-05T10:00:00Z", **more}
+
+    line = {"line_no": 1, "sku": "POT", "quantity_micro": 1_500_000, "net_minor": 300, "tax_minor": 39}
+    order = {"customer": "7", "currency": "CNY"}
+    stock = {"line_no": 1, "sku": "POT", "quantity_micro": 9_000_000, "value_minor": 900}
+    setup = {"company": "FEED5", "company_name": "Five", "currency": "CNY", "zone": "Asia/Shanghai"}
+    lines = [
+        {"kind": "setup", "satellite": "feed-5", "articles": [{"sku": "POT", "name": "Pot"}], **setup},
+        document("order", "1", lines=[line], **order),
+        document("order", "2", lines=[line | {"quantity_micro": "much"}], **order),
+        document("receipt", "R", receipt_kind="opening", warehouse="MAIN", currency="CNY", lines=[stock]),
+        document("payment", "P", received_minor=-5, **order),
+    ]
+    file = tmp_path / "day.ndjson"
+    file.write_text("\n".join((*(msgspec.json.encode(known).decode() for known in lines), '{"kind": "order", ')))
+    report = await run(trade, "tieout-ndjson", [file])
+    assert report.balance.holds
+    assert report.balance.total.outcomes["booked"].amount_minor == 339
+    reasons = {term.reason for term in report.terms if term.outcome == "quarantined" and term.documents > 0}
+    assert reasons == {"bad_quantity", "unreadable"}
+
+
 @pytest.mark.skipif(not REAL_DATA.is_dir(), reason=f"the UCI data is not at {REAL_DATA}")
 async def test_a_month_of_real_retail_ties_to_the_penny(trade):
     report = await run(trade, "uci-online-retail", [REAL_DATA / f"online_retail_{MONTH}.csv.gz"])

@@ -4,6 +4,7 @@ import csv
 import gzip
 import json
 from collections import defaultdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -199,8 +200,8 @@ def test_one_month_of_the_real_data_equals_the_independent_tables(month: str) ->
 
 def test_canonical_lines_pass_through_and_receipts_go_first(tmp_path: Path) -> None:
     file = tmp_path / "day.ndjson"
-    order = {"kind": "order", "number": "1", "business_date": "2026-11-02", "lines": [{"quantity_micro": 5}]}
-    receipt = {"kind": "receipt", "number": "R1", "business_date": "2026-11-02", "lines": [{"quantity_micro": 9}]}
+    order = {"kind": "order", "number": "1", "business_date": "2020-11-02", "lines": [{"quantity_micro": 5}]}
+    receipt = {"kind": "receipt", "number": "R1", "business_date": "2020-11-02", "lines": [{"quantity_micro": 9}]}
     broken = '{"kind": "order", "number": "2", "lines": [{"quantity_micro": "five"}]}'
     file.write_text("\n".join((json.dumps(order), "", json.dumps(receipt), broken, "{not json")))
     run = tieout_ndjson.read([file], "auto")
@@ -210,8 +211,9 @@ def test_canonical_lines_pass_through_and_receipts_go_first(tmp_path: Path) -> N
         ("order", "2"),
         ("unknown", ""),
     ]
-    assert run.input["2026-11"].quantity_micro == 5
-    assert run.input["unknown"].documents == 2
+    assert run.input["2020-11"].quantity_micro == 5
+    arrived = run.input[f"{datetime.now(UTC):%Y-%m}"]  # They tell no date.
+    assert arrived.documents >= 2
 
 
 def test_a_first_line_may_set_the_company_up(tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ from tieout.devstack.calling import call
 from tieout.devstack.demo_feeding import Feeding
 from tieout.devstack.demo_live import LiveView
 from tieout.devstack.demo_report import DemoReport, Leaf, Timing
+from tieout.devstack.failures import CommandFailed
 from tieout.devstack.outcomes import Books, Key
 from tieout.devstack.suite import Stack
 from tieout.devstack.trading_day import Fed, catalogue, plan
@@ -58,7 +59,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    return asyncio.run(_run(arguments))
+    try:
+        return asyncio.run(_run(arguments))
+    except asyncio.CancelledError:  # SIGTERM; everything is stopped by now.
+        return 143
+    except httpx.TransportError as error:
+        raise CommandFailed(f"the gateway does not answer ({error!r}). See its log in {arguments.dir}/demo") from None
 
 
 async def _run(arguments: argparse.Namespace) -> int:
@@ -126,7 +132,8 @@ async def play(stack: Stack, seed: int, orders: int, console: Console, began: fl
             await feeding.close()
         journeys: Journeys = await call(client, SHOW_JOURNEY, JourneyRequest(order_no=day.example))
         sides = await demo_sides.read(client)
-    lines = demo_report.compare(planned, told)
+    turned_away = _turned_away(day.documents)
+    lines = demo_report.compare(planned + turned_away, told + _keys(feeding.rejected))
     return DemoReport(
         seed=seed,
         orders=orders,
@@ -202,6 +209,15 @@ def _planned(documents: Iterable[Fed]) -> Counter[Key]:
             if expected.outcome != "rejected":
                 counted[outcomes.key(fed.satellite, expected.kind, expected.outcome)] += 1
     return counted
+
+
+def _turned_away(documents: Iterable[Fed]) -> Counter[Key]:
+    """Documents with a wrong signature: they must not get past the door, so no book may know them."""
+    return _keys(Counter(fed.satellite for fed in documents if not fed.signed))
+
+
+def _keys(rejected: Counter[str]) -> Counter[Key]:
+    return Counter({(satellite, outcomes.DOCUMENT, "rejected"): count for satellite, count in rejected.items()})
 
 
 async def _settled(client: httpx.AsyncClient, planned: Counter[Key], seconds: float) -> Counter[Key]:

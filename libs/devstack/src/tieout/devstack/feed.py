@@ -8,7 +8,7 @@ import argparse
 import asyncio
 import sys
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from uuid import uuid4
 
@@ -160,18 +160,16 @@ async def _send(
         finally:
             slots.release()
 
-    async with asyncio.TaskGroup() as group:
-        async for ordinal, chunk in _numbered(_chunks(documents, rate)):
-            await slots.acquire()
-            if rate:
-                await asyncio.sleep(max(0.0, began + sent / rate - time.monotonic()))
-            sent += len(chunk)
-            group.create_task(post(ordinal, chunk))
-
-
-async def _numbered(chunks: Iterable[list[bytes]]) -> AsyncIterator[tuple[int, list[bytes]]]:
-    for ordinal, chunk in enumerate(chunks):
-        yield ordinal, chunk
+    try:
+        async with asyncio.TaskGroup() as group:
+            for ordinal, chunk in enumerate(_chunks(documents, rate)):
+                await slots.acquire()
+                if rate:
+                    await asyncio.sleep(max(0.0, began + sent / rate - time.monotonic()))
+                sent += len(chunk)
+                group.create_task(post(ordinal, chunk))
+    except ExceptionGroup as failures:
+        raise CommandFailed(str(failures.exceptions[0])) from failures
 
 
 def _chunks(documents: Sequence[Document], rate: float) -> Iterable[list[bytes]]:

@@ -23,6 +23,7 @@ from tieout.contracts.inventory import INVENTORY_OUTCOMES, InventoryOutcome, Inv
 from tieout.contracts.order import OUTCOMES, Outcome, OutcomesRequest
 from tieout.devstack.calling import call
 from tieout.devstack.conservation import Term
+from tieout.devstack.formats.tieout_ndjson import WITHOUT_GOODS_LINES
 
 Key = tuple[str, str, str]  # Satellite, kind of document, outcome.
 
@@ -139,6 +140,8 @@ class Books(Struct, frozen=True):
                     row.reason,
                 )
         for refused in self.gateway:
+            if refused.kind in WITHOUT_GOODS_LINES:
+                continue
             yield Term(
                 refused.month,
                 "quarantined",

@@ -5,37 +5,26 @@ it the company and its articles must exist. Lines are sent as they are, broken o
 the reason. The measures that the report needs are read from each line as far as it can be understood.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from tieout.devstack.formats import Document, FormatError, Measured, Run, Setup, lines_of
 
 WITHOUT_GOODS_LINES = frozenset({"cancel", "payment", "refund", "receipt", "confirmation"})  # Not in the census.
-UNKNOWN_MONTH = "unknown"
+MONTH = re.compile(r"\d{4}-\d{2}")
 
 
-class _Line(msgspec.Struct):
-    quantity_micro: int = 0
-    net_minor: int = 0
-    tax_minor: int = 0
-    rounding_micro: int = 0
-
-
-class _Known(msgspec.Struct):
-    kind: str = ""
-    number: str = ""
-    business_date: str = ""
-    lines: list[_Line] = []
-
-
-_known = msgspec.json.Decoder(_Known)
 _setup = msgspec.json.Decoder(Setup)
 
 
 def read(files: Sequence[Path], opening: str) -> Run:
     """`opening`: "auto" feeds the receipts of the files before everything else, "none" leaves them in their place."""
+    arrival = f"{datetime.now(UTC):%Y-%m}"  # The month of what tells no date, as the gateway counts it.
     setup: Setup | None = None
     first: list[Document] = []
     documents: list[Document] = []
@@ -46,29 +35,35 @@ def read(files: Sequence[Path], opening: str) -> Run:
             if not body:
                 continue
             known = _understood(body)
-            if known.kind == "setup":
+            kind = _text(known, "kind")
+            if kind == "setup":
                 setup = _read_setup(body, file, line_no)
                 continue
-            _count(months[known.business_date[:7] or UNKNOWN_MONTH], known)
-            goes_first = known.kind == "receipt" and opening == "auto"
-            (first if goes_first else documents).append(Document(known.kind or "unknown", known.number, body))
+            day = _text(known, "business_date") or _text(known, "occurred_at")
+            _count(months[day[:7] if MONTH.match(day) else arrival], known)
+            goes_first = kind == "receipt" and opening == "auto"
+            (first if goes_first else documents).append(Document(kind or "unknown", _text(known, "number"), body))
     measured = {month: Measured(*values) for month, values in sorted(months.items())}
     return Run(setup=setup, opening=tuple(first), documents=documents, input=measured)
 
 
-def _understood(body: bytes) -> _Known:
+def _understood(body: bytes) -> dict[str, Any]:
+    """The document as far as it is one; nothing where it is none."""
     try:
-        return _known.decode(body)
+        document = msgspec.json.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        pass
-    try:  # Something in it has the wrong type; its kind and number may still be right.
-        raw = msgspec.json.decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return _Known()
-    if not isinstance(raw, dict):
-        return _Known()
-    texts = {name: raw[name] for name in ("kind", "number", "business_date") if isinstance(raw.get(name), str)}
-    return _Known(**texts)
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _text(document: dict[str, Any], name: str) -> str:
+    found = document.get(name)
+    return found if isinstance(found, str) else ""
+
+
+def _integer(line: object, name: str) -> int:
+    found = line.get(name) if isinstance(line, dict) else None
+    return found if type(found) is int else 0
 
 
 def _read_setup(body: bytes, file: Path, line_no: int) -> Setup:
@@ -78,13 +73,16 @@ def _read_setup(body: bytes, file: Path, line_no: int) -> Setup:
         raise FormatError(f"{file}, line {line_no}: the setup cannot be used: {error}.") from None
 
 
-def _count(month: list[int], known: _Known) -> None:
-    if known.kind in WITHOUT_GOODS_LINES:
+def _count(month: list[int], document: dict[str, Any]) -> None:
+    """Credits are written in positive numbers and count as negative; what the sender found faulty counts as written."""
+    kind = _text(document, "kind")
+    if kind in WITHOUT_GOODS_LINES:
         return
-    sign = -1 if known.kind == "credit" else 1
+    sign = -1 if kind == "credit" and "fault" not in document else 1
+    lines = document.get("lines")
     month[0] += 1
-    month[1] += len(known.lines)
-    for line in known.lines:
-        month[2] += sign * line.quantity_micro
-        month[3] += sign * (line.net_minor + line.tax_minor)
-        month[4] += sign * line.rounding_micro
+    for line in lines if isinstance(lines, list) else ():
+        month[1] += 1
+        month[2] += sign * _integer(line, "quantity_micro")
+        month[3] += sign * (_integer(line, "net_minor") + _integer(line, "tax_minor"))
+        month[4] += sign * _integer(line, "rounding_micro")
