@@ -52,6 +52,7 @@ class Transaction:
         self.buried: list[dict[str, Any]] = []  # What to say about the letters, once they are committed.
         self.woken: list[str] = []
         self._parked: list[tuple[Any, ...]] = []
+        self.tracing = database.tracing
         self._database = database
         self._source = f"/{database.service}"
 

@@ -82,9 +82,14 @@ class Tracing:
         yield
 
     @contextmanager
-    def work(self, name: str) -> Iterator[None]:
-        """Around a batch that does not come from a stream."""
+    def work(self, name: str, count: int) -> Iterator[None]:
+        """Around a batch of `count` that does not come from a stream."""
         yield
+
+    def failed(
+        self, name: str, chain: str, *, error: str, attributes: Mapping[str, Any], began: datetime | None = None
+    ) -> None:
+        """Something ended here that belongs to a chain ("": nobody knows to which): always traced."""
 
     def buried(self, told: Mapping[str, Any]) -> None:
         """A message was given up. `told`: what was given to `bury_raw`; of an unreadable one no chain is known."""
@@ -225,9 +230,9 @@ class LiveTracing(Tracing):
             batch.end()
 
     @contextmanager
-    def work(self, name: str) -> Iterator[None]:
+    def work(self, name: str, count: int) -> Iterator[None]:
         api = self._api
-        span = self._tracer.start_span(name)
+        span = self._tracer.start_span(name, attributes={"tieout.batch.documents": count})
         token = _working.set(Working(span))
         try:
             yield
@@ -271,8 +276,12 @@ class LiveTracing(Tracing):
         one.trace = _traceparent(span.get_span_context())
         return span
 
+    def failed(
+        self, name: str, chain: str, *, error: str, attributes: Mapping[str, Any], began: datetime | None = None
+    ) -> None:
+        self._failed(name, chain, "", error, attributes, None if began is None else int(began.timestamp() * 1e9))
+
     def buried(self, told: Mapping[str, Any]) -> None:
-        api = self._api
         attributes = {
             "messaging.system": "nats",
             "messaging.destination.name": told["subject"],
@@ -282,15 +291,23 @@ class LiveTracing(Tracing):
             "tieout.field": told.get("field", ""),
             "order.no": told.get("order_no", ""),
             "company": told.get("company", ""),
-            "error.type": told["reason"],
         }
+        name, chain, traceparent = f"give up {told['subject']}", told.get("chain_id", ""), told.get("traceparent", "")
+        self._failed(name, chain, traceparent, told["reason"], attributes)
+
+    def _failed(
+        self,
+        name: str,
+        chain: str,
+        traceparent: str,
+        error: str,
+        attributes: Mapping[str, Any],
+        start: int | None = None,
+    ) -> None:
         span = self._in_chain(
-            f"give up {told['subject']}",
-            told.get("chain_id", ""),
-            told.get("traceparent", ""),
-            attributes=attributes,
+            name, chain, traceparent, start_time=start, attributes={**attributes, "error.type": error}
         )
-        span.set_status(api.StatusCode.ERROR, told["reason"])
+        span.set_status(self._api.StatusCode.ERROR, error)
         span.end()
 
     # ------------------------------------------------------------------ the bottom

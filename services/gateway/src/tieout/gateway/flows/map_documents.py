@@ -6,6 +6,7 @@ nothing of it. A document that names an order by its source's own id waits until
 
 import asyncio
 import secrets
+import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -14,6 +15,7 @@ from uuid import UUID
 import msgspec
 import structlog
 from msgspec import Struct
+from tieout.contracts.event import event_id
 from tieout.gateway.channels import Channel
 from tieout.gateway.channels.registry import CHANNELS
 from tieout.gateway.domain.drafts import Company, Draft, KnownOrder, Mapped, Satellite, Summary, Verdict, World
@@ -32,8 +34,11 @@ BATCH_BYTES = 8 << 20
 COMMAND_BYTES_MAX = 950_000  # One message carries a command and its envelope.
 LOOK_AT_SIZE_FROM = 200_000  # A shorter document makes no command of that size.
 BREATH = 25  # Documents between two chances for everybody else in this process.
+LAG_SECONDS = 5.0  # So often the queue is counted while it is worked on.
 IDLE_SECONDS = 1.0  # Another replica may have taken documents in.
 SKUS_REMEMBERED = 500_000
+
+REFUSED_SPANS_MAX = 16  # Of one batch: a feed that is all wrong must stay cheap.
 
 COMMAND_COLUMNS = (
     "position",
@@ -98,6 +103,8 @@ class Mapper:
         self._arrived = arrived
         self._waiting_max = waiting_max
         self._skus: set[tuple[str, str]] = set()  # Known ones only: an article is never taken off the list.
+        self._counts = database.counts.setdefault("gateway-map-documents", {})
+        self._looked = 0.0
         self._one_by_one = False  # The last batch met a row that the database refuses: find it.
 
     async def run(self) -> None:
@@ -112,6 +119,7 @@ class Mapper:
             await self._rest()
 
     async def _rest(self) -> None:
+        self._counts["lag"] = 0
         try:
             await asyncio.wait_for(self._arrived.wait(), IDLE_SECONDS)
         except TimeoutError:
@@ -135,18 +143,34 @@ class Mapper:
     async def map_batch(self) -> int:
         """How many documents were taken from the queue."""
         members = await self._satellites.all()
+        started = time.monotonic()
         async with self._database.transaction() as tx:
             papers = await _claim(tx)
             if not papers:
                 return 0
-            known = await self._read_and_map(tx, papers, members)
-            await self._judge(tx, papers)
-            if self._one_by_one:
-                await self._save_one_by_one(tx, papers, known)
-            else:
-                await _save(tx, papers, known)
+            with self._database.tracing.work("map documents", len(papers)):
+                known = await self._read_and_map(tx, papers, members)
+                await self._judge(tx, papers)
+                if self._one_by_one:
+                    await self._save_one_by_one(tx, papers, known)
+                else:
+                    await _save(tx, papers, known)
+            if started - self._looked > LAG_SECONDS:
+                self._looked = started
+                self._counts["lag"] = await tx.fetchval(statements.count_pending)
         self._one_by_one = False
+        self._measure(papers, time.monotonic() - started)
         return len(papers)
+
+    def _measure(self, papers: Sequence[Paper], seconds: float) -> None:
+        """For metrics, as a flow of the kit counts itself. Latency: from the receipt of the bytes to our commit."""
+        counts, now = self._counts, datetime.now(UTC)
+        ages = sorted((now - paper.received_at).total_seconds() for paper in papers[:: max(1, len(papers) // 20)])
+        for name, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99)):
+            counts[f"latency_{name}_ms"] = round(ages[int(share * (len(ages) - 1))] * 1000, 1)
+        counts["done"] = counts.get("done", 0) + len(papers)
+        counts["batches"] = counts.get("batches", 0) + 1
+        counts["batch_last"], counts["batch_seconds"] = len(papers), seconds
 
     # ------------------------------------------------------------------------------------------------ deciding
 
@@ -321,6 +345,8 @@ async def _save(tx: Transaction, papers: Sequence[Paper], known: Mapping[tuple[s
     for paper in papers:
         if paper.fault is not None:
             refusals.append(_refusal(paper, paper.fault))
+            if tx.tracing.enabled and len(refusals) <= REFUSED_SPANS_MAX:
+                _trace_refusal(tx, paper, refusals[-1])
         elif paper.waits:
             waiting.append((paper.id, paper.satellite, paper.names or ""))
         elif paper.ignored:
@@ -392,6 +418,25 @@ def _refusal(paper: Paper, fault: Fault) -> tuple[Any, ...]:
         summary.lines,
         summary.quantity_micro,
         summary.amount_minor,
+    )
+
+
+def _trace_refusal(tx: Transaction, paper: Paper, row: tuple[Any, ...]) -> None:
+    """Whoever looks up the trace of an order that never came finds why."""
+    satellite, reason, field, kind, company, number = row[1], row[2], row[3], row[5], row[6], row[7]
+    chain = event_id(kind, company, satellite, number) if kind and company and number else ""
+    tx.tracing.failed(
+        f"refuse document of {_clean(paper.channel, 40)}",
+        chain,
+        error=reason,
+        attributes={
+            "order.no": number,
+            "company": company,
+            "satellite": satellite,
+            "tieout.field": field,
+            "tieout.intake_id": str(paper.id),
+        },
+        began=paper.received_at,
     )
 
 

@@ -4,6 +4,10 @@ SELECT p.number, p.documents, p.bytes FROM pending p
 WHERE NOT EXISTS (SELECT FROM satellite s WHERE s.satellite = p.satellite AND s.held)
 ORDER BY p.number LIMIT 200 FOR UPDATE OF p SKIP LOCKED;
 
+-- name: count_pending
+-- How far behind we are. Few rows, because one stands for up to 500 documents.
+SELECT coalesce(sum(documents), 0)::bigint FROM pending;
+
 -- name: take
 -- Ids ascend in the order of arrival, and so do the rows of raw_document.
 WITH taken AS (DELETE FROM pending WHERE number = ANY($1::bigint[]) RETURNING number, ids)
