@@ -8,27 +8,28 @@ from tieout.devstack.conservation import OUTCOMES, Balance, MonthBalance, Term
 from tieout.devstack.formats import Measured
 from tieout.devstack.journey import money, quantity
 
-View = Callable[[Measured, str], str]
-
-_VIEWS: tuple[tuple[str, View], ...] = (
+_VIEWS: tuple[tuple[str, Callable[[Measured, str], str]], ...] = (
     ("lines", lambda measured, _: f"{measured.lines:,}"),
     ("quantity", lambda measured, _: quantity(measured.quantity_micro)),
-    ("amount", lambda measured, currency: money(measured.amount_minor, currency)),
+    ("amount", lambda measured, currency: money(measured.amount_minor, currency).removesuffix(f" {currency}")),
 )
+_NOTHING = Measured()
 
 
 def render(law: Balance, terms: Iterable[Term], currency: str, console: Console) -> None:
     """Three tables, lines, quantity and amount; then reasons, then the verdict."""
-    shown = [outcome for outcome in OUTCOMES if outcome in law.total.outcomes]
+    months = [month for month in law.months if _moved(month)]
+    shown = [name for name in OUTCOMES if any(month.outcomes.get(name, _NOTHING) != _NOTHING for month in months)]
     for title, view in _VIEWS:
-        table = Table(title=title, title_justify="left", title_style="bold", box=None, header_style="dim")
-        table.add_column("month")
-        table.add_column("went in", justify="right")
+        unit = f", {currency}" if title == "amount" and currency else ""
+        table = Table(title=title + unit, title_justify="left", title_style="bold", box=None, header_style="dim")
+        table.add_column("month", no_wrap=True)
+        table.add_column("went in", justify="right", no_wrap=True)
         for outcome in shown:
-            table.add_column(outcome.replace("_", "-"), justify="right")
-        table.add_column("missing", justify="right")
-        for month in (*law.months, law.total):
-            cells = [view(month.outcomes.get(outcome, Measured()), currency) for outcome in shown]
+            table.add_column(outcome.replace("_", "-"), justify="right", no_wrap=True)
+        table.add_column("missing", justify="right", no_wrap=True)
+        for month in (*months, law.total):
+            cells = [view(month.outcomes.get(outcome, _NOTHING), currency) for outcome in shown]
             style = "bold" if month is law.total else ""
             missing = view(month.missing, currency)
             sign = f"[bold red]{missing}[/]" if _broken(month, title) else "[green]0[/]"
@@ -55,6 +56,11 @@ def render(law: Balance, terms: Iterable[Term], currency: str, console: Console)
         console.print("✓ Everything that went in is accounted for.", style="bold green")
     else:
         console.print("✗ The books do not account for everything that went in.", style="bold red")
+
+
+def _moved(month: MonthBalance) -> bool:
+    """Months of earlier feeds are in the books too; this feed has nothing in them."""
+    return any(measured != _NOTHING for measured in (month.input, *month.outcomes.values()))
 
 
 def _due(month: MonthBalance) -> Measured:

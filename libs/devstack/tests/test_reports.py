@@ -1,0 +1,50 @@
+"""What feed and demo print, without a stack."""
+
+import io
+from collections import Counter
+
+from rich.console import Console
+from tieout.devstack import feed_report
+from tieout.devstack.conservation import Term, balance
+from tieout.devstack.demo_report import Line, Side, compare
+from tieout.devstack.formats import Measured
+
+
+def printed(law, terms):
+    told = io.StringIO()
+    feed_report.render(law, terms, "GBP", Console(file=told, width=120))
+    return told.getvalue()
+
+
+def test_a_report_names_the_months_that_moved_and_what_is_missing():
+    fed = {"2010-12": Measured(documents=1, lines=2, quantity_micro=3_500_000, amount_minor=1250)}
+    terms = [Term("2010-12", "booked", "finance", 1, 1, 3_000_000, 1000), Term("2010-11", "booked", "finance")]
+    told = printed(balance(fed, terms), terms)
+    assert "2010-12" in told
+    assert "2010-11" not in told
+    assert "2.50" in told
+    assert "✗ The books do not account for everything" in told
+
+
+def test_a_report_gives_reasons_and_rounding():
+    fed = {"2010-12": Measured(documents=1, lines=1, amount_minor=5, rounding_micro=100_000)}
+    terms = [Term("2010-12", "conflict", "order", 1, 1, 0, 5, 100_000, "other_content")]
+    told = printed(balance(fed, terms), terms)
+    assert "other_content" in told
+    assert "0.100000 minor units" in told
+    assert "✓ Everything that went in is accounted for" in told
+
+
+def test_documents_are_compared_by_satellite_kind_and_outcome():
+    planned = Counter({("web", "order", "accepted"): 2})
+    told = Counter({("web", "order", "accepted"): 1, ("web", "order", "conflict"): 1})
+    assert compare(planned, told) == (
+        Line("web", "order", "accepted", 2, 1),
+        Line("web", "order", "conflict", 0, 1),
+    )
+
+
+def test_books_agree_where_those_that_hold_an_amount_hold_the_same():
+    assert Side("C1", "billed", "CNY", 5, None, 5).agrees
+    assert not Side("C1", "billed", "CNY", 5, None, 6).agrees
+    assert not Side("C1", "billed", "CNY", 5, 4, 5).agrees
