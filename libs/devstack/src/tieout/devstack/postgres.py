@@ -27,7 +27,7 @@ SETTINGS: Mapping[str, str] = {
     "fsync": "on",
     "synchronous_commit": "on",
     "full_page_writes": "on",
-    "shared_buffers": "192MB",
+    "shared_buffers": "512MB",
     "wal_buffers": "16MB",
     "max_wal_size": "4GB",
     "min_wal_size": "256MB",
