@@ -20,12 +20,22 @@ def get(
     Raises CommandFailed: no stack, no answer in time, a refusal (with the service's own words), or an answer of
     another version.
     """
+    given = {key: value for key, value in parameters.items() if value not in ("", None)}
+    return _ask(folder, "GET", path, answer, seconds_max, params=given)
+
+
+def post(
+    folder: Path, path: str, answer: type[Answer], body: Mapping[str, Any], *, seconds_max: float = 30.0
+) -> Answer:
+    """The same for a command."""
+    return _ask(folder, "POST", path, answer, seconds_max, json=dict(body))
+
+
+def _ask(folder: Path, method: str, path: str, answer: type[Answer], seconds_max: float, **content: Any) -> Answer:
     where = endpoints.of_stack(folder)
     try:
         with where.client(timeout=seconds_max) as client:
-            response = client.get(
-                path, params={key: value for key, value in parameters.items() if value not in ("", None)}
-            )
+            response = client.request(method, path, **content)
     except httpx.TimeoutException:
         raise CommandFailed(f"{where.gateway} took more than {seconds_max:.0f} s. See: ./tieout status") from None
     except (httpx.HTTPError, OSError) as error:

@@ -40,7 +40,7 @@ LEAF_NODES = "$SYS.ACCOUNT.TIEOUT.CONNECT"  # Somebody has connected to the hub.
 DURABLE = "gateway-take-in"
 BATCH = 500
 LINGER_SECONDS = 0.02
-ACK_WAIT_SECONDS = 30
+ACK_WAIT_SECONDS = 6  # Extended while a batch runs; so long a killed process' messages wait for another one.
 # A site's node is back about a second after the hub, and its announcement may come before we listen again.
 RESUME_AFTER_SECONDS = (0.3, 1.5, 3.0, 6.0)
 WATCH_SECONDS = 0.2
@@ -95,6 +95,7 @@ class Site:
         self._days = settings.stream_max_age_days
         self._resume = asyncio.Event()
         self._due: list[asyncio.TimerHandle] = []
+        self._intake: Intake | None = None
 
     # ---------------------------------------------------------------------------------------------- sourcing
 
@@ -102,6 +103,9 @@ class Site:
         self._resume.set()
 
     def hub_is_back(self) -> None:
+        """A new connection: the broker knows no request of ours, and no longer asks the site."""
+        if self._intake is not None:
+            self._intake.again()
         loop = asyncio.get_running_loop()
         for timer in self._due:
             timer.cancel()
@@ -152,7 +156,7 @@ class Site:
     async def take_in(self) -> None:
         """Batch by batch: commit, then acknowledge. While the database is away nothing is acknowledged."""
         connection = self._service.nats
-        intake = Intake(
+        self._intake = intake = Intake(
             connection, self._stream, DURABLE, size=BATCH, linger_seconds=LINGER_SECONDS, ensure=self._ensure_consumer
         )
         await intake.start()

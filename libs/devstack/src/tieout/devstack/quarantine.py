@@ -1,0 +1,193 @@
+"""List, show, correct and resubmit documents that were refused.
+
+    tieout quarantine list [--satellite S] [--reason R] [--all]
+    tieout quarantine show ID                       the document as it came, and why it was refused
+    tieout quarantine correct ID --file FIXED.json  another document in its place; `-` reads it from standard input
+    tieout quarantine resubmit ID                   map the same bytes again
+    tieout quarantine resubmit --satellite S --reason R    all of them
+    tieout quarantine dismiss ID --note WHY         it stays out of the books
+
+The original bytes stay whatever is decided.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+from tieout.contracts.gateway import (
+    CORRECT,
+    DISMISS,
+    QUARANTINE,
+    RESUBMIT,
+    RESUBMIT_MANY,
+    SHOW_DOCUMENT,
+    Decided,
+    DocumentView,
+    Quarantined,
+    QuarantinePage,
+    Resubmitted,
+)
+from tieout.devstack import questions
+from tieout.devstack.failures import CommandFailed
+
+PAGE = 100
+LISTED_MAX = 1000
+RESUBMITTED_MAX = 10_000
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    listing = actions.add_parser("list", help="what waits for a decision, oldest first")
+    listing.add_argument("--all", action="store_true", help="also what was decided already")
+    show = actions.add_parser("show", help="one document as it came, and why it was refused")
+    correct = actions.add_parser("correct", help="submit another document in its place")
+    correct.add_argument("--file", required=True, metavar="FILE", help="the corrected document; - is standard input")
+    resubmit = actions.add_parser("resubmit", help="map it again: the mapping was mended, or the SKU is known now")
+    dismiss = actions.add_parser("dismiss", help="decide that it stays out of the books")
+    for action in (show, correct, dismiss):
+        action.add_argument("id", help="the intake id")
+    resubmit.add_argument("id", nargs="?", default="", help="the intake id; none: all that the options choose")
+    for action in (listing, resubmit):
+        action.add_argument("--satellite", default="", help="only of this satellite")
+        action.add_argument("--reason", default="", help="only with this reason")
+    for action in (correct, resubmit):
+        action.add_argument("--note", default="", help="why; kept with the decision")
+    dismiss.add_argument("--note", required=True, help="why; kept with the decision")
+    for action in (listing, show, correct, resubmit, dismiss):
+        action.add_argument("--json", action="store_true", help="the answer as one JSON document")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    return {"list": _list, "show": _show, "correct": _correct, "resubmit": _resubmit, "dismiss": _dismiss}[
+        arguments.action
+    ](arguments)
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    chosen = {"satellite": arguments.satellite, "reason": arguments.reason, "all": str(arguments.all).lower()}
+    found: list[Quarantined] = []
+    after = 0
+    while True:
+        page = questions.get(arguments.dir, QUARANTINE.path, QuarantinePage, {**chosen, "after": after, "limit": PAGE})
+        found += page.documents
+        after = page.next
+        if not after or len(found) >= LISTED_MAX:
+            break
+    if arguments.json:
+        _print_json(QuarantinePage(tuple(found), page.open, after))
+    else:
+        render(found, page.open, Console(), more=bool(after))
+    return 0
+
+
+def render(documents: list[Quarantined], waiting: int, console: Console, *, more: bool = False) -> None:
+    if not documents:
+        console.print("Nothing is in quarantine.", style="green")
+        return
+    table = Table(title=f"{waiting:,} wait for a decision", title_justify="left")
+    for heading in ("refused", "satellite", "document", "reason", "field", "detail", "intake id"):
+        table.add_column(heading, overflow="fold")
+    for entry in documents:
+        named = Text(f"{entry.kind} {entry.number}".strip() or "unreadable")
+        reason = Text(entry.reason, style="dim" if entry.decision else "red")
+        if entry.decision:
+            reason.append(f" ({entry.decision})")
+        at = f"{entry.refused_at:%Y-%m-%d %H:%M:%S}"
+        cells = (at, entry.satellite, named, reason, Text(entry.field), Text(entry.detail), str(entry.intake_id))
+        table.add_row(*cells)
+    console.print(table)
+    if more:
+        console.print("There are more. Narrow it down with --satellite or --reason.", style="dim")
+    console.print("Look at one with: ./tieout quarantine show INTAKE_ID", style="dim")
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    view = questions.get(arguments.dir, _path(SHOW_DOCUMENT.path, arguments.id), DocumentView, {})
+    if arguments.json:
+        _print_json(view)
+    else:
+        render_document(view, Console())
+    return 0
+
+
+def render_document(view: DocumentView, console: Console) -> None:
+    console.print(f"[bold]{view.intake_id}[/]  {view.state}")
+    where = f"{view.satellite}/{view.channel} {view.topic}".strip()
+    console.print(Text(f"{where}, received {view.received_at:%Y-%m-%d %H:%M:%S} UTC, {view.bytes:,} bytes"))
+    if view.corrects is not None:
+        console.print(f"takes the place of {view.corrects}")
+    for refusal in view.refusals:
+        told = Text.assemble((refusal.reason, "bold red"), f" {refusal.field}: {refusal.detail}")
+        console.print(Text(f"{refusal.at:%Y-%m-%d %H:%M:%S} ").append_text(told))
+        if refusal.decision:
+            place = f" by {refusal.corrected_by}" if refusal.corrected_by else ""
+            console.print(Text(f"  {refusal.decision}{place} ({refusal.decided_by}) {refusal.note}", style="dim"))
+    for command in view.commands:
+        console.print(Text(f"became {command.kind} {command.number} of {command.company}", style="green"))
+    console.print()
+    console.print(Text(_pretty(view.content)))
+
+
+def _correct(arguments: argparse.Namespace) -> int:
+    try:
+        content = sys.stdin.read() if arguments.file == "-" else Path(arguments.file).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CommandFailed(f"{arguments.file} cannot be read: {error}") from None
+    body = {"content": content, "note": arguments.note}
+    decided = questions.post(arguments.dir, _path(CORRECT.path, arguments.id), Decided, body)
+    return _decided(arguments, decided, f"Submitted as {decided.intake_id}.")
+
+
+def _resubmit(arguments: argparse.Namespace) -> int:
+    if arguments.id:
+        path = _path(RESUBMIT.path, arguments.id)
+        decided = questions.post(arguments.dir, path, Decided, {"note": arguments.note})
+        return _decided(arguments, decided, "It is mapped again.")
+    if not (arguments.satellite or arguments.reason):
+        raise CommandFailed("name an intake id, or choose with --satellite or --reason")
+    chosen = {"satellite": arguments.satellite, "reason": arguments.reason, "note": arguments.note}
+    # Once: what is refused again would be found again.
+    told = questions.post(arguments.dir, RESUBMIT_MANY.path, Resubmitted, {**chosen, "limit": RESUBMITTED_MAX})
+    if arguments.json:
+        _print_json(told)
+    else:
+        more = " There may be more; call it again." if told.documents == RESUBMITTED_MAX else ""
+        sys.stdout.write(f"{told.documents} documents are mapped again.{more}\n")
+    return 0
+
+
+def _dismiss(arguments: argparse.Namespace) -> int:
+    path = _path(DISMISS.path, arguments.id)
+    decided = questions.post(arguments.dir, path, Decided, {"note": arguments.note})
+    return _decided(arguments, decided, "It stays out of the books.")
+
+
+def _decided(arguments: argparse.Namespace, decided: Decided, sentence: str) -> int:
+    if arguments.json:
+        _print_json(decided)
+    else:
+        repeated = " That had been decided before." if decided.repeated else ""
+        sys.stdout.write(f"{sentence}{repeated} See: ./tieout quarantine show {decided.intake_id}\n")
+    return 0
+
+
+def _path(template: str, intake_id: str) -> str:
+    if not intake_id.replace("-", "").isalnum():
+        raise CommandFailed(f"{intake_id!r} is no intake id. See: ./tieout quarantine list")
+    return template.replace("{intake_id}", intake_id)
+
+
+def _pretty(content: str) -> str:
+    try:
+        return msgspec.json.format(content, indent=2)
+    except msgspec.MsgspecError:
+        return content
+
+
+def _print_json(answer: Any) -> None:
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(answer), indent=2).decode() + "\n")
