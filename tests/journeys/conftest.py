@@ -9,6 +9,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -112,16 +113,30 @@ class Trade:
         return await self.until(prove, lambda found: found.verdict != "open" and not found.unanswered, seconds)
 
 
+@asynccontextmanager
+async def trading(**options: Any) -> AsyncIterator[Trade]:
+    """A stack of its own, for tests that need it to be told otherwise; `options` are those of Stack."""
+    folder = Path(tempfile.mkdtemp(prefix="tieout-journeys-"))
+    try:
+        stack = Stack(folder, **options)
+        async with stack.running(), stack.endpoints().async_client(timeout=60) as client:
+            trade = Trade(stack, client, await demo.furnish(client))
+            await _open(trade)
+            yield trade
+            await trade.door.close()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 @pytest.fixture(scope="session")
 async def trade() -> AsyncIterator[Trade]:
-    folder = Path(tempfile.mkdtemp(prefix="tieout-journeys-"))
-    stack = Stack(folder)
-    async with stack.running(), stack.endpoints().async_client(timeout=60) as client:
-        trade = Trade(stack, client, await demo.furnish(client))
-        await _open(trade)
+    async with trading() as trade:
         yield trade
-        await trade.door.close()
-    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def trade_apart() -> Callable[..., AbstractAsyncContextManager[Trade]]:
+    return trading
 
 
 async def _open(trade: Trade) -> None:

@@ -97,6 +97,7 @@ class Transaction:
             satellite = getattr(event, "source", "") or (satellite_of(origin) if origin else "")
             if origin is not None and origin.trace and origin.envelope.chainid == chain_id:
                 trace = origin.trace
+                tracing.led_to(trace, kind, identity, getattr(event, "voucher_no", ""))
             else:
                 trace = tracing.begin(kind, chain_id, order_no, company, cause, began, satellite)
             if trace:

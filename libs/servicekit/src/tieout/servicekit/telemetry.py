@@ -40,6 +40,7 @@ class Working:
     def __init__(self, span: Any, followed: "Sequence[Received[Any]]" = ()) -> None:
         self.span = span
         self.followed = {one.envelope.chainid: one for one in followed}
+        self.spans: dict[str, Any] = {}  # Of messages, by the traceparent that names them.
 
 
 _working: ContextVar[Working | None] = ContextVar("working", default=None)
@@ -75,6 +76,9 @@ class Tracing:
     def working_on(self, chain: str) -> "Received[Any] | None":
         """The message of this chain in the batch that is being handled, if it is followed."""
         return None
+
+    def led_to(self, traceparent: str, kind: str, event_id: str, document: str) -> None:
+        """A followed message made its flow announce this; `document`: a voucher's number, where it is one."""
 
     @contextmanager
     def batch(self, durable: str, received: "Sequence[Received[Any]]") -> Iterator[None]:
@@ -190,6 +194,13 @@ class LiveTracing(Tracing):
         working = _working.get()
         return working.followed.get(chain) if working is not None else None
 
+    def led_to(self, traceparent: str, kind: str, event_id: str, document: str) -> None:
+        working = _working.get()
+        span = working.spans.get(traceparent) if working is not None else None
+        if span is not None:
+            attributes = {"messaging.message.id": event_id}
+            span.add_event(kind, {**attributes, "voucher.no": document} if document else attributes)
+
     @contextmanager
     def batch(self, durable: str, received: "Sequence[Received[Any]]") -> Iterator[None]:
         api = self._api
@@ -211,7 +222,9 @@ class LiveTracing(Tracing):
             },
         )
         spans = [self._of_message(batch, durable, one, start) for one in followed]
-        token = _working.set(Working(batch, followed))
+        working = Working(batch, followed)
+        working.spans = {one.trace: span for one, span in zip(followed, spans, strict=True)}
+        token = _working.set(working)
         try:
             yield
         except Exception as error:

@@ -1,0 +1,316 @@
+"""One trace carries one order through every process; metrics and logs tell the same; a dead collector disturbs nobody.
+
+A real OTLP receiver, and a whole stack that reports to it.
+"""
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+import pytest
+import pytest_asyncio
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.semconv._incubating.attributes import messaging_attributes as published
+from tieout.contracts.event import Envelope, order_id
+from tieout.contracts.order import OrderLine, SubmitOrder
+from tieout.devstack.trading_day import shopify
+from tieout.devstack.trading_day.catalogue import EU, WEB, Article
+
+CREATED = "orders/create"
+
+
+class Receiver:
+    """What a collector does: decode OTLP over HTTP, keep it. `silent`: take the connection and never answer."""
+
+    def __init__(self) -> None:
+        self.spans: list[SimpleNamespace] = []
+        self.metrics: dict[tuple[str, str, str], float] = {}  # service, metric, flow: the last value
+        self.silent = threading.Event()
+        self.heard = threading.Event()  # Somebody asked while we were silent.
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                if receiver.silent.is_set():
+                    receiver.heard.set()
+                    while receiver.silent.is_set():
+                        time.sleep(0.05)
+                    return  # The connection just ends.
+                receiver.keep(self.path, body)
+                self.send_response(200)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                """Quiet."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def keep(self, path: str, body: bytes) -> None:
+        if path == "/v1/traces":
+            for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
+                service = _plain(resource.resource.attributes)["service.name"]
+                for scope in resource.scope_spans:
+                    self.spans += [_span(service, span) for span in scope.spans]
+            return
+        for resource in ExportMetricsServiceRequest.FromString(body).resource_metrics:
+            service = _plain(resource.resource.attributes)["service.name"]
+            for metric in (metric for scope in resource.scope_metrics for metric in scope.metrics):
+                for point in metric.gauge.data_points or metric.sum.data_points:
+                    flow = _plain(point.attributes).get("flow", "")
+                    self.metrics[service, metric.name, flow] = point.as_double or point.as_int
+
+    def of(self, chain: Any) -> list[SimpleNamespace]:
+        return sorted((span for span in self.spans if span.trace == chain.hex), key=lambda span: span.start)
+
+    def metric(self, name: str) -> dict[tuple[str, str], float]:
+        return {(service, flow): value for (service, known, flow), value in self.metrics.items() if known == name}
+
+
+def _plain(pairs: Any) -> dict[str, Any]:
+    return {pair.key: getattr(pair.value, pair.value.WhichOneof("value")) for pair in pairs}
+
+
+def _span(service: str, span: Any) -> SimpleNamespace:
+    return SimpleNamespace(
+        service=service.removeprefix("tieout-"),
+        name=span.name,
+        trace=span.trace_id.hex(),
+        id=span.span_id.hex(),
+        parent=span.parent_span_id.hex(),
+        start=span.start_time_unix_nano,
+        end=span.end_time_unix_nano,
+        told=_plain(span.attributes),
+        failed=span.status.code == 2,
+        events={event.name: _plain(event.attributes) for event in span.events},
+        links=[(link.trace_id.hex(), link.span_id.hex()) for link in span.links],
+    )
+
+
+@pytest.fixture(scope="module")
+def receiver() -> Any:
+    found = Receiver()
+    yield found
+    found.silent.clear()
+    found.server.shutdown()
+    found.server.server_close()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def traced(trade_apart: Callable[..., Any], receiver: Receiver) -> AsyncIterator[Any]:
+    environment = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{receiver.server.server_port}",
+        "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+        "OTEL_TRACES_SAMPLER": "always_on",
+        "OTEL_BSP_SCHEDULE_DELAY": "100",  # ms; the others too.
+        "OTEL_METRIC_EXPORT_INTERVAL": "500",
+        "OTEL_EXPORTER_OTLP_TIMEOUT": "1",  # s
+    }
+    async with trade_apart(log="json", sites=(), environment=environment) as trade:
+        yield trade
+
+
+async def until(question: Callable[[], Any], seconds: float = 10) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (found := question()):
+        assert time.monotonic() < deadline, "it did not happen in time"
+        await asyncio.sleep(0.05)
+    return found
+
+
+async def sold(trade: Any, *articles: Article) -> Any:
+    """An order that has become a voucher; answers its chain."""
+    sale = trade.sale(*articles)
+    assert (await trade.shop(CREATED, shopify.order(sale))).status == 202
+    await trade.until(lambda: trade.vouchers(sale), bool)
+    return sale, order_id(EU.code, WEB, sale.number)
+
+
+async def test_one_order_is_one_trace_from_intake_to_voucher(traced: Any, receiver: Receiver) -> None:
+    sale, chain = await sold(traced)
+    assert (await traced.journey(sale)).trace_id == chain.hex
+    await until(lambda: _settled(receiver, chain))
+    spans = receiver.of(chain)
+    assert {span.service for span in spans} == {"gateway", "order", "inventory", "finance"}
+
+    root = spans[0]
+    assert (root.service, root.name, root.parent) == ("gateway", "take in order.submit.v1", "")
+    path = _path_to(spans, "finance", "process inventory.shipped.v1")
+    assert [(span.service, span.name) for span in path] == [
+        ("gateway", "take in order.submit.v1"),
+        ("gateway", "publish order.submit.v1"),
+        ("order", "process order.submit.v1"),
+        ("inventory", "process order.placed.v1"),
+        ("finance", "process inventory.shipped.v1"),
+    ]
+    (voucher,) = await traced.vouchers(sale)
+    assert path[-1].events["finance.receivable_opened.v1"]["voucher.no"] == voucher.voucher_no
+
+    known = {span.id: span for span in spans}
+    for span in spans:
+        assert span.start <= span.end
+        assert span is root or span.parent in known, f"{span.service} {span.name} hangs in the air"
+        assert span is root or known[span.parent].start <= span.start
+        assert span.told["order.no"] == sale.number
+        assert span.told["satellite"] == WEB
+        assert span.told["company"] == EU.code
+        assert not span.failed
+
+
+async def test_spans_and_batches_speak_the_published_words_for_messaging(traced: Any, receiver: Receiver) -> None:
+    _, chain = await sold(traced)
+    await until(lambda: _settled(receiver, chain))
+    spans = [span for span in receiver.of(chain) if span.name.startswith("process ")]
+    batches = {span.id: span for span in receiver.spans if published.MESSAGING_BATCH_MESSAGE_COUNT in span.told}
+    assert spans
+    for span in spans:
+        told = span.told
+        assert told[published.MESSAGING_SYSTEM] == "nats"
+        assert told[published.MESSAGING_OPERATION_TYPE] == published.MessagingOperationTypeValues.PROCESS.value
+        assert told[published.MESSAGING_OPERATION_NAME] == "process"
+        assert span.name == f"process {told[published.MESSAGING_DESTINATION_NAME]}"
+        assert told[published.MESSAGING_MESSAGE_CONVERSATION_ID] == str(chain)
+        assert told[published.MESSAGING_MESSAGE_ID]
+        ((_, batch_id),) = span.links
+        batch = await until(lambda batch_id=batch_id: batches.get(batch_id) or _find(receiver, batch_id))
+        assert batch.name == f"process {told[published.MESSAGING_CONSUMER_GROUP_NAME]}"
+        assert batch.told[published.MESSAGING_CONSUMER_GROUP_NAME] == told[published.MESSAGING_CONSUMER_GROUP_NAME]
+        assert batch.told[published.MESSAGING_BATCH_MESSAGE_COUNT] >= 1
+        assert (chain.hex, span.parent) in batch.links
+        assert batch.trace != chain.hex
+    (sent,) = [span for span in receiver.of(chain) if span.name == "publish order.submit.v1"]
+    assert sent.told[published.MESSAGING_OPERATION_TYPE] == published.MessagingOperationTypeValues.SEND.value
+
+
+async def test_metrics_tell_of_lag_batches_latency_and_outbox(traced: Any, receiver: Receiver) -> None:
+    await sold(traced)
+    flow = ("tieout-finance", "finance-bill-shipments")
+    await until(lambda: receiver.metric("tieout.flow.messages").get(flow, 0) >= 1)
+    assert receiver.metric("tieout.flow.lag")[flow] == 0
+    assert receiver.metric("tieout.flow.batch_size")[flow] >= 1
+    assert 0 < receiver.metric("tieout.step.latency.p99")[flow] < 60_000
+    assert receiver.metric("tieout.flow.messages")["tieout-gateway", "gateway-map-documents"] >= 1
+    assert {service for service, _ in receiver.metric("tieout.outbox.age")} == {
+        f"tieout-{name}" for name in ("gateway", "order", "inventory", "finance", "control")
+    }
+
+
+async def test_a_message_that_is_given_up_is_found_by_its_order_in_trace_metrics_and_log(
+    traced: Any, receiver: Receiver
+) -> None:
+    chain = order_id(EU.code, WEB, "too-much")
+    await _publish(traced, _too_much("too-much"), str(chain))
+    flow = ("tieout-order", "order-place-orders")
+    await until(lambda: receiver.metric("tieout.flow.dead_letters").get(flow) == 1)
+    (span,) = await until(lambda: [span for span in receiver.of(chain) if span.failed])
+    assert span.told["error.type"] == "above_range"
+    assert span.told["order.no"] == "too-much"
+    logged = [msgspec.json.decode(line) for line in (traced.stack.logs / "order.log").read_bytes().splitlines()]
+    (entry,) = [entry for entry in logged if entry.get("order_no") == "too-much"]
+    assert entry["trace_id"] == chain.hex
+    assert (entry["level"], entry["service"], entry["flow"]) == ("warning", "order", flow[1])
+    assert (entry["reason"], entry["field"]) == ("above_range", "lines")
+
+
+async def test_a_refused_document_is_found_under_the_order_that_it_would_have_been(
+    traced: Any, receiver: Receiver
+) -> None:
+    sale = traced.sale()
+    body = shopify.order(sale)
+    body["line_items"][0]["sku"] = "NO-SUCH-ARTICLE"
+    await traced.shop(CREATED, body)
+    chain = order_id(EU.code, WEB, sale.number)
+    (span,) = await until(lambda: receiver.of(chain))
+    assert (span.service, span.failed, span.told["error.type"]) == ("gateway", True, "unknown_sku")
+    assert span.told["tieout.intake_id"]
+
+
+async def test_a_collector_that_falls_silent_costs_no_order_and_no_time(traced: Any, receiver: Receiver) -> None:
+    await sold(traced)
+    receiver.silent.set()
+    try:
+        sales = [traced.sale() for _ in range(30)]
+        started = time.monotonic()
+        for sale in sales:
+            assert (await traced.shop(CREATED, shopify.order(sale))).status == 202
+        for sale in sales:
+            await traced.until(lambda sale=sale: traced.vouchers(sale), bool)
+        assert time.monotonic() - started < 10
+        await until(receiver.heard.is_set)  # It was asked, so somebody waited for it: not the orders.
+        assert await traced.stack.stop_service("finance", 9.0), "the silent collector held up the end"
+        traced.stack.start_service("finance")
+        await traced.stack.wait_until_ready(["finance"])
+    finally:
+        receiver.silent.clear()
+    _, chain = await sold(traced)
+    await until(lambda: _settled(receiver, chain))
+    assert (await traced.agreement()).verdict == "agree"
+
+
+def _settled(receiver: Receiver, chain: Any) -> bool:
+    """The last steps of a sale have arrived, in whatever order: finance has posted, order has noted the shipment."""
+    spans = receiver.of(chain)
+    known = {span.id for span in spans}
+    last = {span.service for span in spans if span.name == "process inventory.shipped.v1"}
+    return last == {"order", "finance"} and all(not span.parent or span.parent in known for span in spans)
+
+
+def _find(receiver: Receiver, span_id: str) -> SimpleNamespace | None:
+    return next((span for span in receiver.spans if span.id == span_id), None)
+
+
+def _path_to(spans: list[SimpleNamespace], service: str, name: str) -> list[SimpleNamespace]:
+    """From the root to the named span."""
+    known = {span.id: span for span in spans}
+    span = next(span for span in spans if (span.service, span.name) == (service, name))
+    path = [span]
+    while path[0].parent:
+        path.insert(0, known[path[0].parent])
+    return path
+
+
+def _too_much(number: str) -> SubmitOrder:
+    """More than any book can hold; the gateway would never let it through."""
+    now = datetime.now(UTC)
+    return SubmitOrder(
+        intake_id=uuid4(),
+        company=EU.code,
+        source=WEB,
+        number=number,
+        version="1",
+        fingerprint="0" * 64,
+        customer="c",
+        currency=EU.currency,
+        occurred_at=now,
+        zone=EU.zone,
+        business_date=now.date(),
+        lines=tuple(OrderLine(line_no, "A", 10**15, 0) for line_no in range(1, 1002)),
+    )
+
+
+async def _publish(trade: Any, command: SubmitOrder, chain: str) -> None:
+    """As if the gateway had said it, and not sampled."""
+    envelope = Envelope(
+        specversion="1.0",
+        id=str(uuid4()),
+        source="/gateway",
+        type=command.SUBJECT,
+        time=datetime.now(UTC).isoformat().replace("+00:00", "Z"),
+        pos=str(2**40),
+        chainid=chain,
+        orderno=command.number,
+        company=command.company,
+        data=msgspec.Raw(msgspec.json.encode(command)),
+    )
+    client = await trade.stack.operator()
+    await client.jetstream().publish(command.SUBJECT, msgspec.json.encode(envelope))
