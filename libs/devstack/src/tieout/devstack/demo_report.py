@@ -132,13 +132,15 @@ def _documents(lines: Sequence[Line]) -> Table:
 
 def _sides(sides: Sequence[Side]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-    for title in ("", "company", "what"):
+    for title in ("", "company"):
         table.add_column(title, no_wrap=True)
+    table.add_column("what")  # The only column that may wrap: a cut off amount proves nothing.
     for title in ("orders", "stock", "books"):
         table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("in", no_wrap=True)
     for side in sides:
         values = [_value(value, side.unit) for value in (side.order, side.inventory, side.finance)]
-        table.add_row(_sign(side.agrees), side.company, side.what, *values)
+        table.add_row(_sign(side.agrees), side.company, side.what, *values, side.unit)
     return table
 
 
@@ -197,4 +199,4 @@ def _sign(good: bool) -> str:
 def _value(value: int | None, unit: str) -> str:
     if value is None:
         return "[dim]-[/]"
-    return money(value, unit) if unit else quantity(value)
+    return money(value, unit).removesuffix(f" {unit}") if unit else quantity(value)
