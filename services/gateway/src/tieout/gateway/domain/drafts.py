@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from typing import Any
-from uuid import UUID
 
 from msgspec import Struct
 from tieout.contracts.event import Event
@@ -86,7 +85,6 @@ class Verdict(Struct):
     command: Event
     chain: str
     order_no: str
-    business_id: UUID
     lines: int
     quantity_micro: int
     amount_minor: int

@@ -24,6 +24,7 @@ CONTRACTS: dict[str, type[Event]] = {
     "adjustment": inventory.SubmitAdjustment,
     "confirmation": inventory.SubmitConfirmation,
 }
+ALLOWANCE = "ALLOWANCE"  # The SKU of a credit by value.
 EARLIEST_YEAR = 1990
 AHEAD = timedelta(days=1)  # Clocks of satellites may be wrong by hours; a day is a mistake.
 TOTAL_MAX = 10**17  # What the sums of one document may come to, so that every later sum fits a bigint.
@@ -62,7 +63,7 @@ def judge(draft: Draft, satellite: Satellite, world: World, now: datetime, docum
     if draft.total_minor is not None and draft.kind == "order":
         content["lines"] = lines = tie_to_header(lines, draft.total_minor, draft.total_field)
     command = _command(draft, satellite, document, ordinal, fingerprint)
-    _own_rules(command)
+    _own_rules(draft.kind, command)
     return _verdict(draft.kind, command, len(lines))
 
 
@@ -108,10 +109,10 @@ def _known_skus(company: str, lines: Sequence[Any], place: str, world: World) ->
 
 
 def _sku(line: Any) -> tuple[str, bool]:
-    """Services have no stock, so inventory need not know them; receipts and counts are always goods."""
+    """And whether inventory must know it: services and allowances have no stock; receipts and counts are goods."""
     if type(line) is dict:
-        return line["sku"], line.get("kind", "goods") == "goods"
-    return line.sku, getattr(line, "kind", "goods") == "goods"
+        return line["sku"], line.get("kind", "goods") == "goods" and line["sku"] != ALLOWANCE
+    return line.sku, getattr(line, "kind", "goods") == "goods" and line.sku != ALLOWANCE
 
 
 def _get(line: Any, name: str) -> Any:
@@ -150,30 +151,29 @@ def _of_contract(message: str) -> Fault:
     return Fault(reason, field, text)
 
 
-def _own_rules(command: Event) -> None:
+def _own_rules(kind: str, command: Any) -> None:
     """What only one kind of document has to keep."""
-    match command:
-        case order.SubmitOrder() | order.SubmitCredit():
-            _short_enough("customer", command.customer)
-            if any(not line.sku.strip() for line in command.lines):
-                raise Fault("missing", "lines.sku", "an SKU is required")
-            if isinstance(command, order.SubmitCredit):
-                for index, line in enumerate(command.lines):
-                    if not line.quantity_micro and not line.net_minor + line.tax_minor:
-                        raise Fault("bad_quantity", f"lines[{index}]", "without quantity and amount it says nothing")
-        case finance.SubmitPayment():
-            _short_enough("customer", command.customer)
-            if command.fee_minor > command.received_minor:
-                raise Fault("bad_amount", "fee_minor", "the fee is above what was received")
-            if sum(share.amount_minor or 0 for share in command.allocations) > command.received_minor:
-                raise Fault("bad_amount", "allocations", "more is allocated than was received")
-            if any((share.amount_minor or 0) < 0 for share in command.allocations):
-                raise Fault("bad_amount", "allocations", "an allocation cannot be negative")
-        case inventory.SubmitAdjustment():
-            if not all(line.quantity_micro for line in command.lines):
-                raise Fault("bad_quantity", "lines.quantity_micro", "a count difference of 0 says nothing")
-        case inventory.SubmitConfirmation():
-            _short_enough("order_source", command.order_source)
+    if kind in ("order", "credit"):
+        _short_enough("customer", command.customer)
+        for index, line in enumerate(command.lines):
+            if not line.sku.strip():
+                raise Fault("missing", f"lines[{index}].sku", "an SKU is required")
+            if not (line.quantity_micro or line.net_minor or line.tax_minor):
+                raise Fault("bad_quantity", f"lines[{index}]", "without quantity and amount it says nothing")
+    elif kind == "payment":
+        _short_enough("customer", command.customer)
+        if command.fee_minor > command.received_minor:
+            raise Fault("bad_amount", "fee_minor", "the fee is above what was received")
+        shares = [share.amount_minor or 0 for share in command.allocations]
+        if any(share < 0 for share in shares):
+            raise Fault("bad_amount", "allocations", "an allocation cannot be negative")
+        if sum(shares) > command.received_minor:
+            raise Fault("bad_amount", "allocations", "more is allocated than was received")
+    elif kind == "adjustment":
+        if not all(line.quantity_micro for line in command.lines):
+            raise Fault("bad_quantity", "lines.quantity_micro", "a count difference of 0 says nothing")
+    elif kind == "confirmation":
+        _short_enough("order_source", command.order_source)
 
 
 def _short_enough(field: str, text: str) -> None:
@@ -184,30 +184,26 @@ def _short_enough(field: str, text: str) -> None:
 def _verdict(kind: str, command: Any, count: int) -> Verdict:
     """With the sums that the agreement compares, and the journey that it belongs to."""
     quantity = amount = 0
-    for line in getattr(command, "lines", ()):
-        quantity += line.quantity_micro
-    match command:
-        case order.SubmitOrder() | order.SubmitCredit():
-            for line in command.lines:
-                amount += line.net_minor + line.tax_minor
-        case inventory.SubmitReceipt():
+    if kind in ("order", "credit"):
+        for line in command.lines:
+            quantity += line.quantity_micro
+            amount += line.net_minor + line.tax_minor
+    elif kind == "payment":
+        amount = command.received_minor
+    elif kind == "refund":
+        amount = command.paid_minor
+    else:
+        quantity = sum(line.quantity_micro for line in command.lines)
+        if kind == "receipt":
             amount = sum(line.value_minor for line in command.lines)
-        case finance.SubmitPayment():
-            amount = command.received_minor
-        case finance.SubmitRefund():
-            amount = command.paid_minor
     if abs(quantity) > TOTAL_MAX or amount > TOTAL_MAX:
         raise Fault("bad_amount", "lines", f"the lines add up to more than {TOTAL_MAX}; split the document")
     source, order_no = _named_order(kind, command)
     if order_no:
         chain = event_id("order", command.company, source, order_no)
-        business_id = (
-            UUID(chain) if kind == "order" else UUID(event_id(kind, command.company, command.source, command.number))
-        )
     else:
         chain = event_id(kind, command.company, command.source, command.number)
-        business_id = UUID(chain)
-    return Verdict(kind, command, chain, order_no, business_id, count, quantity, amount)
+    return Verdict(kind, command, chain, order_no, count, quantity, amount)
 
 
 def _named_order(kind: Literal["order", "cancel"] | str, command: Any) -> tuple[str, str]:

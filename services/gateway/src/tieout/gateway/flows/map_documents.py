@@ -5,6 +5,7 @@ nothing of it. A document that names an order by its source's own id waits until
 """
 
 import asyncio
+import contextlib
 import secrets
 import time
 from collections.abc import Mapping, Sequence
@@ -35,7 +36,9 @@ COMMAND_BYTES_MAX = 950_000  # One message carries a command and its envelope.
 LOOK_AT_SIZE_FROM = 200_000  # A shorter document makes no command of that size.
 BREATH = 25  # Documents between two chances for everybody else in this process.
 LAG_SECONDS = 5.0  # So often the queue is counted while it is worked on.
-IDLE_SECONDS = 1.0  # Another replica may have taken documents in.
+IDLE_SECONDS = 1.0  # Another replica may have taken documents in,
+WAKE_SECONDS = 1.0  # or have seen an order that somebody waits for here.
+LINGER_SECONDS = 0.015
 SKUS_REMEMBERED = 500_000
 
 REFUSED_SPANS_MAX = 16  # Of one batch: a feed that is all wrong must stay cheap.
@@ -104,30 +107,32 @@ class Mapper:
         self._waiting_max = waiting_max
         self._skus: set[tuple[str, str]] = set()  # Known ones only: an article is never taken off the list.
         self._counts = database.counts.setdefault("gateway-map-documents", {})
-        self._looked = 0.0
+        self._looked = self._woken = 0.0
         self._one_by_one = False  # The last batch met a row that the database refuses: find it.
 
     async def run(self) -> None:
+        """A full batch is followed by the next at once; between small ones is a moment, so that they grow by
+        themselves under load, and each commit and publish serves more documents."""
         while True:
             self._arrived.clear()
             try:
-                if await self.map_batch():
-                    continue
+                mapped = await self.map_batch()
+                if time.monotonic() - self._woken > WAKE_SECONDS:
+                    await self._wake_waiting()
             except Exception as error:
                 await self._recover(error)
                 continue
-            await self._rest()
+            if not mapped:
+                self._counts["lag"] = 0
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._arrived.wait(), IDLE_SECONDS)
+            elif mapped < BATCH_DOCUMENTS // 2:
+                await asyncio.sleep(LINGER_SECONDS)
 
-    async def _rest(self) -> None:
-        self._counts["lag"] = 0
-        try:
-            await asyncio.wait_for(self._arrived.wait(), IDLE_SECONDS)
-        except TimeoutError:
-            try:
-                async with self._database.pool.acquire() as connection:
-                    await connection.execute(statements.wake_waiting, self._waiting_max)
-            except Exception as error:
-                await self._recover(error)
+    async def _wake_waiting(self) -> None:
+        self._woken = time.monotonic()
+        async with self._database.pool.acquire() as connection:
+            await connection.execute(statements.wake_waiting, self._waiting_max)
 
     async def _recover(self, error: Exception) -> None:
         cause = cause_of(error)

@@ -41,7 +41,7 @@ INSERT INTO pending (satellite, documents, bytes, ids)
 SELECT satellite, count(*), count(*) * 4096, array_agg(id ORDER BY id) FROM woken GROUP BY satellite;
 
 -- name: wake_waiting
--- Each second while nothing else is to do: what another replica made known, and what has waited long enough.
+-- Each second: what another replica made known, and what has waited long enough.
 WITH woken AS (
     DELETE FROM waiting w
     WHERE w.since < now() - $1::interval

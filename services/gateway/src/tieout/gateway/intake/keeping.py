@@ -5,6 +5,7 @@ only: while the broker is away documents are still taken in.
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
@@ -23,6 +24,7 @@ WAITING_BYTES_MAX = 128 << 20  # In memory, of all requests; above it callers ar
 PENDING_DOCUMENTS = 500  # In one row of the queue.
 PENDING_BYTES = 8 << 20
 WRITERS = 2  # One gathers while the other commits.
+SPACING_SECONDS = 0.003  # Between two commits, so that concurrent requests share them.
 
 
 class Delivery(Struct):
@@ -100,6 +102,7 @@ class Keeper:
         self._queue: deque[tuple[Delivery, int, asyncio.Future[Kept]]] = deque()
         self._bytes = 0
         self._arrived = asyncio.Event()
+        self._taken = 0.0
         self.kept = asyncio.Event()  # Something is to be mapped.
 
     async def keep(self, delivery: Delivery) -> Kept:
@@ -121,6 +124,10 @@ class Keeper:
     async def _write(self) -> None:
         while True:
             await self._arrived.wait()
+            rest = self._taken + SPACING_SECONDS - time.monotonic()
+            if rest > 0 and self._bytes < GROUP_BYTES_MAX:
+                await asyncio.sleep(rest)
+            self._taken = time.monotonic()
             group = self._take()
             if not group:
                 continue

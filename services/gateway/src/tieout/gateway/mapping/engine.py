@@ -131,6 +131,8 @@ def _from(spec: AnyMapping[str, Any], place: str) -> Field:
     if otherwise not in (None, "keep", "default"):
         raise SpecError(f'{place}: otherwise is "keep" or "default"')
     (shown, only), *others = getters
+    if len(paths) == 1 and table is None and elsewhere is None and "." not in paths[0] and cast is not None:
+        return _simple(paths[0], cast, reason, default, required=required)
 
     def field(item: Any, scope: Scope) -> Any:
         value, name = only(item, scope), shown
@@ -158,6 +160,25 @@ def _from(spec: AnyMapping[str, Any], place: str) -> Field:
                 raise Fault("bad_value", name, f"{word[:40]!r} is none of {', '.join(table)}")
             return value if otherwise == "keep" else default
         return value
+
+    return field
+
+
+def _simple(key: str, cast: Callable[[Any], Any], reason: str, default: Any, *, required: bool) -> Field:
+    """The same for the most frequent case, a field of the item itself, at half the cost."""
+
+    def field(item: Any, scope: Scope) -> Any:
+        value = item.get(key)
+        if value is None or value == "":
+            if required:
+                raise Fault("missing", key, "this field is required")
+            return default
+        try:
+            return cast(value)
+        except ValueError as error:
+            raise Fault(reason, key, str(error)) from None
+        except Fault as fault:
+            raise fault.inside(key) from None
 
     return field
 
