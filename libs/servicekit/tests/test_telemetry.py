@@ -1,14 +1,29 @@
 """One trace carries one order: its id is the chain's, whatever process adds to it. Proved on a real OTLP receiver."""
 
 import asyncio
+import socket
+import subprocess
+import sys
 import threading
+import time
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import msgspec
 import pytest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from tieout.servicekit.otlp import wanted
-from tieout.servicekit.telemetry import LiveTracing, Tracing, trace_id
+from tieout.servicekit.errors import Misconfigured
+from tieout.servicekit.otlp import CLOSE_SECONDS_MAX, wanted
+from tieout.servicekit.rehearsal import received
+from tieout.servicekit.telemetry import (
+    UNSAMPLED_SPANS_MAX,
+    LiveTracing,
+    Tracing,
+    satellite_of,
+    trace_id,
+    tracestate,
+)
 
 
 class Collector:
@@ -105,8 +120,6 @@ async def test_what_is_announced_carries_the_span_on(start_service, flow, play, 
 
 
 async def test_a_failure_has_a_span_although_its_chain_is_not_sampled(toy, collector) -> None:
-    from tieout.servicekit.rehearsal import received
-
     tracing = LiveTracing("inventory", "1", {**collector.environment, "OTEL_TRACES_SAMPLER_ARG": "0"})
     order = toy.placed("1001")
     with pytest.raises(ValueError, match="broken"), tracing.batch("flow", [received(order, chain=order.order_id)]):
@@ -114,6 +127,110 @@ async def test_a_failure_has_a_span_although_its_chain_is_not_sampled(toy, colle
     await asyncio.to_thread(tracing.close)
     (span,) = collector.of(order.order_id)
     assert span.status.code == 2
+
+
+async def test_an_attempt_that_follows_a_failed_one_is_traced_on_with_what_it_leads_to(toy, collector) -> None:
+    tracing = LiveTracing("inventory", "1", {**collector.environment, "OTEL_TRACES_SAMPLER_ARG": "0"})
+    message = received(toy.placed("1001"), order_no="1001")
+    with pytest.raises(ValueError, match="broken"), tracing.batch("flow", [message]):
+        raise ValueError("broken")
+    failed = message.trace
+    with tracing.batch("flow", [message]):
+        assert tracing.working_on(message.envelope.chainid) is message
+    await asyncio.to_thread(tracing.close)
+    first, second = collector.of(message.data.order_id)
+    assert (first.status.code, second.status.code) == (2, 0)
+    assert second.parent_span_id == first.span_id
+    assert failed != message.trace
+
+
+async def test_messages_that_come_again_or_late_are_traced_but_only_some_of_many(toy, collector) -> None:
+    tracing = LiveTracing("inventory", "1", {**collector.environment, "OTEL_TRACES_SAMPLER_ARG": "0"})
+    now = datetime.now(UTC).isoformat()
+    again = received(toy.placed("1001"), attempts=2, time=now)
+    fresh = received(toy.placed("1002"), time=now)
+    late = [received(toy.placed(str(number)), time="2026-01-01T00:00:00Z") for number in range(2000, 2100)]
+    with tracing.batch("flow", [fresh, again, *late]):
+        assert again.trace
+        assert not fresh.trace
+        assert sum(bool(one.trace) for one in late) == UNSAMPLED_SPANS_MAX
+    await asyncio.to_thread(tracing.close)
+    (batch,) = [span for span in collector.spans if span.name == "process flow"]
+    assert len(collector.spans) == UNSAMPLED_SPANS_MAX + 2
+    assert {pair.key: pair.value.int_value for pair in batch.attributes}["messaging.batch.message_count"] == 102
+
+
+async def test_flows_side_by_side_keep_their_batches_apart(toy, collector) -> None:
+    tracing = LiveTracing("inventory", "1", collector.environment)
+
+    async def flow(name: str) -> None:
+        with tracing.batch(name, [received(toy.placed("1001"))]):
+            await asyncio.sleep(0.01)
+            tracing.begin("inventory.shipped.v1", f"chain of {name}", "1", "C1", None)
+
+    await asyncio.gather(flow("a"), flow("b"))
+    await asyncio.to_thread(tracing.close)
+    batches = {span.name: span.span_id for span in collector.spans}
+    for name in ("a", "b"):
+        (begun,) = [span for span in collector.spans if span.trace_id.hex() == trace_id(f"chain of {name}")]
+        assert [link.span_id for link in begun.links] == [batches[f"process {name}"]]
+
+
+async def test_the_satellite_goes_along_where_events_do_not_name_it(start_service, flow, play, toy, collector) -> None:
+    from tieout.servicekit.rehearsal import announced
+
+    service = await start_service([flow])
+    await play(toy.placed("1001"))
+
+    async def done() -> list:
+        return await announced(service.database)
+
+    (event,) = await toy.until(done)
+    await service.stop()
+    assert not hasattr(event.data, "source")
+    assert event.envelope.tracestate == "tieout=web"
+    assert satellite_of(event) == "web"
+    assert tracestate("a,b=c") == ""
+
+
+def test_without_a_collector_at_the_endpoint_spans_are_dropped_beyond_the_queue_and_nobody_waits(toy) -> None:
+    """The endpoint takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{silent.getsockname()[1]}"}
+        environment |= {"OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf", "OTEL_BSP_MAX_QUEUE_SIZE": "600"}
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in environment.items():
+                patch.setenv(name, value)
+            tracing = LiveTracing("inventory", "1", {**environment, "OTEL_TRACES_SAMPLER_ARG": "1"})
+        chain = str(toy.placed("1001").order_id)
+        started = time.monotonic()
+        for _ in range(5_000):
+            tracing.begin("order.placed.v1", chain, "1001", "C1", None)
+        assert time.monotonic() - started < 2.5
+        (processor,) = tracing._provider._active_span_processor._span_processors
+        assert len(processor._batch_processor._queue) <= 600
+        started = time.monotonic()
+        tracing.close()
+        assert time.monotonic() - started < CLOSE_SECONDS_MAX + 1
+
+
+def test_a_collector_that_is_away_is_complained_of_once_a_minute_and_by_whom() -> None:
+    program = (
+        "import logging, threading; from tieout.servicekit.logs import set_up_logs;"
+        "set_up_logs('order', 'json', 'info');"
+        "say = logging.getLogger('opentelemetry.exporter').warning;"
+        "threads = [threading.Thread(target=say, args=('Transient error',)) for _ in range(5)];"
+        "[one.start() for one in threads]; [one.join() for one in threads]; logging.getLogger('other').warning('seen')"
+    )
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True).stdout.splitlines()
+    first, second = (msgspec.json.decode(line) for line in said)
+    assert (first["event"], first["service"]) == ("Transient error", "order")
+    assert second["event"] == "seen"
+
+
+def test_a_sampling_share_that_is_none_says_so() -> None:
+    with pytest.raises(Misconfigured, match="OTEL_TRACES_SAMPLER_ARG is 'lots'"):
+        LiveTracing("inventory", "1", {"OTEL_TRACES_SAMPLER_ARG": "lots"})
 
 
 async def test_every_process_decides_alike_and_by_the_chain_alone(collector, toy) -> None:

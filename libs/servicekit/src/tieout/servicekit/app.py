@@ -330,16 +330,12 @@ class Service:
             async with asyncio.timeout(2.0):
                 await self.nats.flush()
                 await self.nats.close()
-        await asyncio.to_thread(self._close_telemetry)
+        await asyncio.gather(asyncio.to_thread(self.tracing.close), asyncio.to_thread(self._metrics.close))
         for pool in self._pools:
             with contextlib.suppress(Exception):
                 async with asyncio.timeout(1.0):
                     await pool.close()
         log.info("stopped", seconds=round(time.monotonic() - started, 2))
-
-    def _close_telemetry(self) -> None:
-        self.tracing.close()
-        self._metrics.close()
 
     async def serve(self) -> None:
         """Until SIGTERM or SIGINT. Raises what killed a task, so that the process ends with an error."""

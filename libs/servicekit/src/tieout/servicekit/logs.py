@@ -2,16 +2,43 @@
 
 import logging
 import sys
+import time
 from typing import Any
 
 import structlog
+
+COMPLAIN_SECONDS = 60.0
+
+
+class _Rarely(logging.Filter):
+    """One entry a minute from a library that would complain with each attempt, for as long as a collector is away."""
+
+    def __init__(self, library: str) -> None:
+        super().__init__()
+        self._library = library
+        self._said = float("-inf")
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if not record.name.startswith(self._library):
+            return True
+        now = time.monotonic()
+        if now - self._said < COMPLAIN_SECONDS:
+            return False
+        self._said = now
+        return True
 
 
 def set_up_logs(service: str, style: str, level: str) -> None:
     """`style` is json or text. Libraries that use the standard logging appear from warnings up, in the same form."""
     number = logging.getLevelNamesMapping().get(level.upper(), logging.INFO)
+
+    def add_service(_: Any, __: str, entry: Any) -> Any:
+        entry.setdefault("service", service)  # Not a context variable: exporters log from threads of their own.
+        return entry
+
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
+        add_service,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
@@ -28,7 +55,6 @@ def set_up_logs(service: str, style: str, level: str) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stdout),
         cache_logger_on_first_use=True,
     )
-    structlog.contextvars.bind_contextvars(service=service)
 
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(
@@ -37,6 +63,7 @@ def set_up_logs(service: str, style: str, level: str) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendered],
         )
     )
+    handler.addFilter(_Rarely("opentelemetry"))
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(max(number, logging.WARNING))
