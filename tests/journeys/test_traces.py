@@ -245,7 +245,7 @@ async def test_a_collector_that_falls_silent_costs_no_order_and_no_time(traced: 
             assert (await traced.shop(CREATED, shopify.order(sale))).status == 202
         for sale in sales:
             await traced.until(lambda sale=sale: traced.vouchers(sale), bool)
-        assert time.monotonic() - started < 10
+        assert time.monotonic() - started < 20
         await until(receiver.heard.is_set)  # It was asked, so somebody waited for it: not the orders.
         assert await traced.stack.stop_service("finance", 9.0), "the silent collector held up the end"
         traced.stack.start_service("finance")
