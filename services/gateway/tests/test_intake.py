@@ -5,10 +5,12 @@ import gzip
 import hashlib
 import hmac
 import socket
+import zlib
 
 import httpx
 import msgspec
 import pytest
+from tieout.gateway.intake.splitting import Inflater
 
 NDJSON = "application/x-ndjson"
 
@@ -92,6 +94,17 @@ async def test_packed_bodies_are_unpacked_up_to_the_cap(start):
     problem(await house.send(b"no gzip", Content_Encoding="gzip"), 422, "bad_encoding")
     problem(await house.send(gzip.compress(lines)[:-5], Content_Encoding="gzip"), 422, "bad_encoding")
     problem(await house.send(b"{}", Content_Encoding="br"), 415, "media_type")
+
+
+async def test_what_follows_a_packed_body_ends_the_request_at_once(house):
+    """zlib would gather every byte of it, as long as the client goes on."""
+    packed = gzip.compress(msgspec.json.encode(house.order()))
+    told = problem(await house.send(packed + b"x", Content_Encoding="gzip"), 422, "bad_encoding")
+    assert "something follows its end" in told["detail"]
+    inflater = Inflater(100_000)
+    inflater.feed(packed)
+    with pytest.raises(zlib.error):
+        inflater.feed(b"x" * 65536)
 
 
 async def test_caps_are_told_by_name(start):

@@ -58,6 +58,17 @@ async def test_fields_are_checked_and_named(house):
     )
 
 
+async def test_a_nul_is_refused_before_a_database_sees_it(house):
+    get, put, admin = house.client.get, house.client.put, house.admin
+    told = problem(await get("/v1/quarantine", params={"reason": "a\0b"}, headers=admin), 422, "invalid")
+    assert told["field"] == "reason"
+    told = problem(await get("/v1/orders/a%00", headers=admin), 422, "invalid")
+    assert told["field"] == "order_no"
+    told = problem(await put("/v1/satellites/x", json={"name": "a\0b"}, headers=admin), 422, "invalid")
+    assert told["field"] == "name"
+    assert (await put("/v1/satellites/x", json={"name": "a\\u0000b"}, headers=admin)).status_code == 200
+
+
 async def test_a_service_that_does_not_run_is_said_to_be_away(house):
     told = problem(await house.client.get("/v1/orders/1001", headers=house.admin), 503, "unavailable")
     assert "order" in told["detail"]

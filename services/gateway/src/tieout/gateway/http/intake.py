@@ -171,7 +171,7 @@ class Intake:
         except zlib.error as error:
             raise _No("bad_encoding", f"The body is no gzip: {error}.", 422, "Content-Encoding") from None
         if inflater is not None and not inflater.ended:
-            raise _No("bad_encoding", "The gzip body ends too early, or something follows it.", 422, "Content-Encoding")
+            raise _No("bad_encoding", "The gzip body ends too early.", 422, "Content-Encoding")
         if signed and not member.signed(bytes(raw), _signature(member, headers)):
             raise _No("unauthorized", "No satellite of this name has this key or signature.", 401)
         return bytes(pieces if inflater is not None else raw)

@@ -18,7 +18,7 @@ from tieout.contracts.operation import Operation, Problem
 from tieout.gateway.http import openapi
 from tieout.gateway.http.routing import IN_BRACES, Answer, Asked, Handler, Router
 from tieout.servicekit import Answers, Database, Refused, sql
-from tieout.servicekit.errors import Cause, cause_of
+from tieout.servicekit.errors import Cause, cause_of, nul_field
 
 statements = sql.load(__file__)
 log = structlog.get_logger(__name__)
@@ -31,6 +31,7 @@ OPERATIONS: tuple[Operation, ...] = tuple(
 ANSWER_SECONDS_MAX = 30.0
 BODY_BYTES_MAX = 8 << 20
 MESSAGE_BYTES_MAX = 1_000_000  # Of a request to another service.
+NUL = b"\\u0000"  # As JSON has it. No database of ours keeps it, so nothing can be found under it either.
 PAGE_POLICY = b"default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'"
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
@@ -166,9 +167,13 @@ async def _request_of(operation: Operation, fields: dict[str, Any], asked: Asked
         detail = f"There is no field {unknown[0]!r}; there are: {', '.join(fields)}."
         raise Refused("invalid", detail, field=unknown[0], status=422)
     try:
-        return msgspec.convert(told, operation.request)
+        request: Any = msgspec.convert(told, operation.request)
     except msgspec.ValidationError as error:
         raise _invalid(str(error)) from None
+    content = _encode(request)
+    if NUL in content and (field := nul_field(content)):
+        raise Refused("invalid", f"{field}: The character U+0000 cannot be kept.", field=field, status=422)
+    return request
 
 
 async def _body_of(asked: Asked, digest: Any) -> dict[str, Any]:

@@ -110,16 +110,18 @@ class Inflater:
         self._found = 0
 
     def feed(self, piece: bytes) -> bytes:
-        """Raises zlib.error where it is no gzip, Exceeded where it grows above the cap."""
+        """Raises zlib.error where it is no gzip or goes on after its end, Exceeded where it grows above the cap."""
         found = self._zlib.decompress(piece, self._bytes_max - self._found + 1)
         self._found += len(found)
         if self._found > self._bytes_max:
             raise too_large(self._bytes_max)
+        if self._zlib.unused_data:  # zlib would gather it, however much comes.
+            raise zlib.error("something follows its end")
         return found
 
     @property
     def ended(self) -> bool:
-        return self._zlib.eof and not self._zlib.unused_data
+        return self._zlib.eof
 
 
 def too_large(bytes_max: int) -> Exceeded:
