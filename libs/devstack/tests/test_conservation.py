@@ -32,11 +32,6 @@ def test_a_month_that_only_the_books_know_breaks_the_law() -> None:
     assert not balance({}, [Term("2026-11", "booked", "finance", lines=1)]).holds
 
 
-def test_a_line_split_over_several_sales_is_due_several_times() -> None:
-    fed = {"2026-11": Measured(lines=1, split_lines=2)}
-    assert balance(fed, [Term("2026-11", "credited", "finance", lines=3)]).holds
-
-
 @given(
     parts=some.lists(some.tuples(some.sampled_from(OUTCOMES), some.integers(-(10**9), 10**9)), max_size=30),
     lost=some.integers(-5, 5),

@@ -3,6 +3,7 @@
 from datetime import date
 
 import pytest
+from msgspec import structs
 from tieout.contracts import finance
 from tieout.contracts.operation import TrailRequest
 from tieout.finance.reads import trail
@@ -94,6 +95,18 @@ async def test_outcomes_count_each_document_and_line_once(desk):
         ("duplicate", ""): (1, 0, 0, 5, 0, 0),
     }
     assert {one.month for one in found} == {"2026-11"}
+
+
+async def test_a_credited_line_that_came_in_parts_counts_once(desk):
+    await desk.give(desk.placed(), desk.shipped())
+    credit = desk.credited((100, 13), (50, 6), (20, 3))
+    first, second, other = credit.lines
+    await desk.give(structs.replace(credit, lines=(first, structs.replace(second, part=2), other)))
+    found = (await desk.ask(finance.FINANCE_OUTCOMES, company="C1")).outcomes
+    assert {(one.account, one.lines, one.net_minor) for one in found if one.outcome == "credited"} == {
+        ("", 2, -170),
+        ("goods", 2, -170),
+    }
 
 
 async def test_a_trail_tells_what_the_books_know_of_an_order(desk):

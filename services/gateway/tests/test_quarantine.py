@@ -4,7 +4,7 @@ import base64
 
 import msgspec
 from tieout.contracts.inventory import ArticlesListed
-from tieout.contracts.order import SubmitOrder
+from tieout.contracts.order import SubmitCredit, SubmitOrder
 from tieout.gateway.channels.registry import CHANNELS
 from tieout.gateway.flows import map_documents
 
@@ -140,6 +140,26 @@ async def test_a_refused_credit_counts_as_negative(house):
     await house.document(await house.send(credit))
     (outcome,) = (await house.get("/v1/gateway-outcomes"))["outcomes"]
     assert (outcome["kind"], outcome["quantity_micro"], outcome["amount_minor"]) == ("credit", -3 * ONE, -100)
+
+
+async def test_the_parts_of_one_credited_line_count_as_one_line(house):
+    parts = [line(order_number="S1", order_line_no=1), line(line_no=2, order_number="S2", order_line_no=1, part=2)]
+    taken = await house.document(await house.send(house.order(kind="credit", number="K1", lines=parts)))
+    assert (taken["state"], [command["lines"] for command in taken["commands"]]) == ("mapped", [1])
+    (command,) = await house.commands(SubmitCredit)
+    assert [(one.line_no, one.part) for one in command.lines] == [(1, 1), (2, 2)]
+    parts[1]["sku"] = "Z"
+    await house.document(await house.send(house.order(kind="credit", number="K2", lines=parts)))
+    (outcome,) = (await house.get("/v1/gateway-outcomes"))["outcomes"]
+    assert (outcome["reason"], outcome["lines"], outcome["quantity_micro"]) == ("unknown_sku", 1, -2 * ONE)
+
+
+async def test_a_part_without_the_one_before_it_is_refused(house):
+    for number, parts in enumerate(([2], [1, 3], [1, 2, 2])):
+        lines = [line(line_no=line_no, part=part) for line_no, part in enumerate(parts, 1)]
+        refused = await house.document(await house.send(house.order(kind="credit", number=f"K{number}", lines=lines)))
+        told = refused["refusals"][0]
+        assert (told["reason"], told["field"]) == ("bad_value", f"lines[{len(parts) - 1}].part")
 
 
 async def test_a_correction_takes_the_place_of_the_document_and_the_original_stays(house):

@@ -160,6 +160,7 @@ async def test_an_unfulfilled_return_is_stopped_first_and_credited_where_that_wa
         ("R1", 1_000_000, 100),
     ]
     assert returned[0].credit_id != returned[1].credit_id
+    assert [one.lines[0].part for one in returned] == [1, 2], "it is one line of the source"
     (line,) = (await desk.view()).lines
     assert (line.cancelled_micro, line.shipped_micro, line.credited_micro) == (1_000_000, 2_000_000, 2_000_000)
     assert len(await desk.announced(OrderCompleted)) == 1

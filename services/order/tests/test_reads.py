@@ -92,6 +92,17 @@ async def test_outcomes_account_for_every_document(desk):
     ]
 
 
+async def test_a_line_that_credits_two_sales_counts_once(desk):
+    await desk.give(desk.submit(), desk.submit(number="1002"))
+    await desk.give(desk.shipped((1, 0, 3)), desk.shipped((1, 0, 3), number="1002"))
+    await desk.give(desk.credit(desk.back(), desk.back(2, order_number="1002", part=2)))
+    (returned,) = await desk.announced(OrderReturned)
+    assert [(line.order_id, line.part) for line in returned.lines] == [(desk.id(), 1), (desk.id("1002"), 2)]
+    assert await desk.rows("SELECT line_no, part FROM credit_line ORDER BY 1") == [(1, 1), (2, 2)]
+    told = await show_outcomes.function(OutcomesRequest(), desk.database)
+    assert [(one.lines, one.amount_minor) for one in told.outcomes if one.kind == "credit"] == [(1, 226)]
+
+
 async def test_the_trail_tells_what_happened_to_an_order_in_turn(desk):
     await sell_ship_credit_and_pay(desk)
     await desk.give(desk.submit(desk.line(5), fingerprint="z" * 64))

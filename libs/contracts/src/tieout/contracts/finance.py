@@ -366,7 +366,8 @@ class FinanceOutcome(Struct, frozen=True):
     """What finance's books hold, by source and month of the order's or credit note's business date.
 
     `account` is the class of the lines (goods, carriage ...); "" is the sum over all of them, because documents with
-    lines of several classes count once there. Booked lines count with the first part that was billed.
+    lines of several classes count once there. Booked lines count with the first part that was billed, credited lines
+    with their part 1.
     """
 
     company: str

@@ -31,6 +31,10 @@ Account = Literal[
 CostAccount = Literal["cogs", "sample"]  # 6401 beside priced lines; 6601.05 where an order is free altogether.
 Restock = Literal["yes", "no", "if_fulfilled"]  # if_fulfilled: Shopify's legacy_restock; what never left is cancelled.
 
+# One line of the source that credits several sales is several credit lines here: its parts, from 1, one behind another.
+# Each has a line number, a link and amounts of its own, but only part 1 counts where lines are counted.
+Part = Annotated[int, Meta(ge=1, le=10_000)]
+
 
 class OrderLine(Struct, frozen=True, omit_defaults=True):
     """One line as sold. Amounts were rounded once, at the source or by the channel; nobody rounds them again."""
@@ -114,6 +118,7 @@ class CreditLine(Struct, frozen=True, omit_defaults=True):
     account: Account = "goods"
     restock: Restock = "no"
     rounding_micro: int = 0
+    part: Part = 1  # Second and later parts of one line of the source do not count as lines.
 
 
 class SubmitCredit(Event, frozen=True):
@@ -203,6 +208,7 @@ class ReturnedLine(Struct, frozen=True, omit_defaults=True):
     kind: Literal["goods", "service"] = "goods"
     account: Account = "goods"
     restock: bool = False
+    part: int = 1  # As submitted; what is credited later of a line that was credited before is a later part of it too.
 
 
 class OrderReturned(Event, frozen=True):
@@ -380,7 +386,7 @@ class Outcome(Struct, frozen=True, omit_defaults=True):
     outcome: Literal["accepted", "duplicate", "conflict"]
     reason: str
     documents: int
-    lines: int
+    lines: int  # Of the source: parts of one line count once.
     quantity_micro: int
     amount_minor: int  # Net and tax.
     rounding_micro: int  # Exact minus rounded amounts, in millionths of a minor unit.

@@ -88,7 +88,6 @@ def plus(one: Measured, other: Measured, sign: int = 1) -> Measured:
         one.quantity_micro + sign * other.quantity_micro,
         one.amount_minor + sign * other.amount_minor,
         one.rounding_micro + sign * other.rounding_micro,
-        one.split_lines + sign * other.split_lines,
     )
 
 
@@ -109,8 +108,7 @@ def _measured(term: Term) -> Measured:
 
 
 def _weigh(name: str, fed: Measured, outcomes: Mapping[str, Measured]) -> MonthBalance:
-    """One source line that was split over several sales is several lines in the books: that many more are due."""
-    missing = plus(fed, Measured(lines=fed.split_lines, split_lines=-fed.split_lines))
+    missing = fed
     for outcome in outcomes.values():
         missing = plus(missing, outcome, -1)
     return MonthBalance(name, fed, dict(outcomes), missing)

@@ -204,7 +204,7 @@ async def _stocked(client: httpx.AsyncClient, satellite: str, receipts: int) -> 
 async def _settled(
     client: httpx.AsyncClient, satellite: str, source: Run, before: Books, progress: Progress
 ) -> tuple[Books, Balance]:
-    due = sum(month.lines + month.split_lines for month in source.input.values())
+    due = sum(month.lines for month in source.input.values())
     task = progress.add_task("lines in the books", total=due)
     deadline = time.monotonic() + SETTLE_SECONDS_MAX
     quiet_since, last = time.monotonic(), before

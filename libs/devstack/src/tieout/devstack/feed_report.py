@@ -33,7 +33,7 @@ def render(law: Balance, terms: Iterable[Term], currency: str, console: Console)
             style = "bold" if month is law.total else ""
             missing = view(month.missing, currency)
             sign = f"[bold red]{missing}[/]" if _broken(month, title) else "[green]0[/]"
-            table.add_row(month.month, view(_due(month), currency), *cells, sign, style=style)
+            table.add_row(month.month, view(month.input, currency), *cells, sign, style=style)
         console.print(table)
     reasons = Table(title="reasons", title_justify="left", title_style="bold", box=None, header_style="dim")
     for title in ("outcome", "reason", "said by"):
@@ -61,11 +61,6 @@ def render(law: Balance, terms: Iterable[Term], currency: str, console: Console)
 def _moved(month: MonthBalance) -> bool:
     """Months of earlier feeds are in the books too; this feed has nothing in them."""
     return any(measured != _NOTHING for measured in (month.input, *month.outcomes.values()))
-
-
-def _due(month: MonthBalance) -> Measured:
-    fed = month.input
-    return Measured(fed.documents, fed.lines + fed.split_lines, fed.quantity_micro, fed.amount_minor)
 
 
 def _broken(month: MonthBalance, title: str) -> bool:

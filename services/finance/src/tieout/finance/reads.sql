@@ -111,10 +111,11 @@ WHERE $1 IN ('', i.company) AND $2 IN ('', i.source)
 GROUP BY GROUPING SETS ((1, 2, 3, i.currency, p.account, p.free), (1, 2, 3, i.currency)) ORDER BY 1, 2, 3, 9, 6, 7;
 
 -- name: credited
+-- A line of the source that credits several sales is several rows; it counts with its first part.
 SELECT n.company, n.source, to_char(n.business_date, 'YYYY-MM') AS month, 'credited', '',
     coalesce(l.account, ''), CASE WHEN grouping(l.account) = 1 THEN false ELSE l.free END,
     CASE WHEN grouping(l.account) = 1 THEN true ELSE l.linked END, n.currency,
-    count(DISTINCT n.credit_id), count(*), (-sum(l.quantity_micro))::bigint, (-sum(l.net_minor))::bigint, (-sum(l.tax_minor))::bigint,
+    count(DISTINCT n.credit_id), count(*) FILTER (WHERE l.part = 1), (-sum(l.quantity_micro))::bigint, (-sum(l.net_minor))::bigint, (-sum(l.tax_minor))::bigint,
     coalesce(sum(b.value_minor), 0)::bigint
 FROM credit_note n
 JOIN (SELECT *, net_minor + tax_minor = 0 AS free FROM credit_line) l USING (position)

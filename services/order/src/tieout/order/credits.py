@@ -39,6 +39,7 @@ LINE_COLUMNS = (
     "rounding_micro",
     "line_no",
     "order_line_no",
+    "part",
     "restock",
     "sku",
     "warehouse",
@@ -56,6 +57,7 @@ CONDITIONAL_COLUMNS = (
     "asked_micro",
     "line_no",
     "order_line_no",
+    "part",
     "sku",
     "warehouse",
     "kind",
@@ -113,6 +115,7 @@ class Credits:
                     rounding.get(line.line_no, 0),
                     line.line_no,
                     line.order_line_no,
+                    line.part,
                     line.restock,
                     line.sku,
                     line.warehouse,
@@ -162,6 +165,7 @@ class Credits:
                 part.asked_micro,
                 line.line_no,
                 line.order_line_no,
+                line.part,
                 line.sku,
                 line.warehouse,
                 line.kind,
@@ -218,6 +222,7 @@ async def conditional_of(tx: Transaction, cancels: list[int]) -> dict[int, list[
             kind=row["kind"],
             account=row["account"],
             restock="if_fulfilled",
+            part=row["part"],
         )
         note = Note(*(row[column] for column in NOTE_COLUMNS))
         part = Conditional(line, row["credited_micro"], row["asked_micro"])

@@ -312,7 +312,7 @@ def late_return(
     sold.credited_micro += late_micro
     sold.credited_net_minor += net
     sold.credited_tax_minor += tax
-    return _returned(line, order.order_id, late_micro, net, tax)
+    return _returned(line, order.order_id, late_micro, net, tax, continued=start > 0)
 
 
 class _Claims:
@@ -393,7 +393,10 @@ def _worth(line: CreditLine, quantity_micro: int) -> tuple[int, int]:
     )
 
 
-def _returned(line: CreditLine, order: UUID | None, quantity_micro: int, net: int, tax: int) -> ReturnedLine:
+def _returned(
+    line: CreditLine, order: UUID | None, quantity_micro: int, net: int, tax: int, *, continued: bool = False
+) -> ReturnedLine:
+    """`continued`: some of this line was credited before, and that has been counted as a line."""
     return ReturnedLine(
         line_no=line.line_no,
         sku=line.sku,
@@ -406,4 +409,5 @@ def _returned(line: CreditLine, order: UUID | None, quantity_micro: int, net: in
         kind=line.kind,
         account=line.account,
         restock=line.kind == "goods" and quantity_micro > 0 and line.restock != "no",
+        part=line.part + continued,
     )

@@ -120,7 +120,7 @@ class Submissions:
                 command.intake_id,
                 document,
                 command.business_date,
-                len(command.lines),
+                count(command),
                 self.kind,
                 outcome,
                 reason,
@@ -147,6 +147,13 @@ def totals(command: Command) -> tuple[int, int, int]:
         amount += line.net_minor + line.tax_minor
         rounding += line.rounding_micro
     return quantity, amount, rounding
+
+
+def count(command: Command) -> int:
+    """Lines of the source: one that was split over several sales counts with its first part."""
+    if isinstance(command, SubmitCredit):
+        return sum(line.part == 1 for line in command.lines)
+    return len(command.lines)
 
 
 async def new_ones(tx: Transaction, batch: list[Received[Any]]) -> list[bool]:

@@ -54,7 +54,6 @@ class Measured(Struct, frozen=True):
     quantity_micro: int = 0  # Signed as in the source: credits and losses are negative.
     amount_minor: int = 0  # Signed, each line rounded half up.
     rounding_micro: int = 0  # Exact amount minus rounded amount, in millionths of a minor unit.
-    split_lines: int = 0  # Lines added because one source line belongs to several others.
 
 
 class Run(Struct, frozen=True):

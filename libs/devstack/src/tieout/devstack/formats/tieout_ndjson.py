@@ -82,7 +82,8 @@ def _count(month: list[int], document: dict[str, Any]) -> None:
     lines = document.get("lines")
     month[0] += 1
     for line in lines if isinstance(lines, list) else ():
-        month[1] += 1
+        if kind != "credit" or _integer(line, "part") <= 1:  # Parts of one line count once.
+            month[1] += 1
         month[2] += sign * _integer(line, "quantity_micro")
         month[3] += sign * (_integer(line, "net_minor") + _integer(line, "tax_minor"))
         month[4] += sign * _integer(line, "rounding_micro")

@@ -60,8 +60,8 @@ def read(files: Sequence[Path], opening: str) -> Run:
     )
     first_day = invoices[0].at.date() - timedelta(days=1)
     receipts = tuple(_opening_receipts(stock, first_day, content_hash)) if opening == "auto" else ()
-    documents, splits = _documents(invoices, kinds)
-    return Run(setup=setup, opening=receipts, documents=documents, input=_measure(invoices, splits))
+    documents = _documents(invoices, kinds)
+    return Run(setup=setup, opening=receipts, documents=documents, input=_measure(invoices))
 
 
 def _rows(files: Sequence[Path]) -> tuple[Iterator[list[str]], str]:
@@ -142,8 +142,8 @@ def _customer(text: str) -> str:
     return text.strip().removesuffix(".0") or NO_CUSTOMER
 
 
-def _measure(invoices: Sequence[Invoice], splits: dict[str, int]) -> dict[str, Measured]:
-    months: dict[str, list[int]] = defaultdict(lambda: [0] * 6)
+def _measure(invoices: Sequence[Invoice]) -> dict[str, Measured]:
+    months: dict[str, list[int]] = defaultdict(lambda: [0] * 5)
     for invoice in invoices:
         month = months[f"{invoice.at:%Y-%m}"]
         month[0] += 1
@@ -152,8 +152,6 @@ def _measure(invoices: Sequence[Invoice], splits: dict[str, int]) -> dict[str, M
             month[2] += (line.quantity or 0) * MICRO
             month[3] += line.amount
             month[4] += line.rounding_micro
-    for name, added in splits.items():
-        months[name][5] = added
     return {name: Measured(*values) for name, values in sorted(months.items())}
 
 
@@ -175,26 +173,22 @@ def _opening_receipts(stock: Opening, day: date, content_hash: str) -> Iterator[
         yield Document("receipt", number, _encode(body))
 
 
-def _documents(
-    invoices: Sequence[Invoice], kinds: Sequence[tuple[Kind, Fault | None]]
-) -> tuple[list[Document], dict[str, int]]:
-    """Canonical documents in business order, and the lines that splitting a credit over several sales added."""
+def _documents(invoices: Sequence[Invoice], kinds: Sequence[tuple[Kind, Fault | None]]) -> list[Document]:
+    """Canonical documents in business order."""
     linker = Linker()
     documents: list[Document] = []
-    splits: dict[str, int] = defaultdict(int)
     for invoice, (kind, fault) in zip(invoices, kinds, strict=True):
         if kind == "sale":
             linker.note_sale(invoice)
             document = _order(invoice)
         elif kind == "credit":
-            document, added = _credit(invoice, linker)
-            splits[f"{invoice.at:%Y-%m}"] += added
+            document = _credit(invoice, linker)
         elif kind == "adjustment":
             document = _adjustment(invoice)
         else:
             document = _refused(invoice, kind, fault)
         documents.append(document)
-    return documents, splits
+    return documents
 
 
 def _head(kind: str, number: str, at: datetime, fingerprint: str) -> dict[str, object]:
@@ -239,8 +233,8 @@ def _priced(line: Line) -> dict[str, object]:
     return entry
 
 
-def _credit(invoice: Invoice, linker: Linker) -> tuple[Document, int]:
-    """A credit note. A line that takes from several sales becomes several lines, numbered behind the last one."""
+def _credit(invoice: Invoice, linker: Linker) -> Document:
+    """A credit note. A line that takes from several sales is sent in parts: each of them a line, together one."""
     lines = []
     next_no = len(invoice.lines) + 1
     for line in invoice.lines:
@@ -253,10 +247,11 @@ def _credit(invoice: Invoice, linker: Linker) -> tuple[Document, int]:
             continue
         quantity = abs(line.quantity or 0)
         shares = split_amount(abs(line.amount), quantity, [link.quantity for link in links])
-        for ordinal, (link, share) in enumerate(zip(links, shares, strict=True)):
+        for ordinal, (link, share) in enumerate(zip(links, shares, strict=True), 1):
             part = dict(entry)
-            if ordinal:
-                part["line_no"], next_no = next_no, next_no + 1
+            if ordinal > 1:
+                part["part"] = ordinal
+                part["line_no"], next_no = next_no, next_no + 1  # Numbered behind the source's own lines.
                 part.pop("rounding_micro", None)
             part["quantity_micro"] = link.quantity * MICRO
             part["net_minor"] = share
@@ -265,7 +260,7 @@ def _credit(invoice: Invoice, linker: Linker) -> tuple[Document, int]:
             lines.append(part)
     head = _head("credit", invoice.number, invoice.at, invoice.fingerprint)
     body = {**head, "customer": invoice.customer, "currency": "GBP", "lines": lines}
-    return Document("credit", invoice.number, _encode(body)), next_no - len(invoice.lines) - 1
+    return Document("credit", invoice.number, _encode(body))
 
 
 def _adjustment(invoice: Invoice) -> Document:

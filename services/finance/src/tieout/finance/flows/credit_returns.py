@@ -32,8 +32,8 @@ NOTE_COLUMNS = (
     ),
 )
 LINE_COLUMNS = (
-    *("position", "quantity_micro", "net_minor", "tax_minor", "item_id", "line_no", "linked", "kind", "account"),
-    "credit_no",
+    *("position", "quantity_micro", "net_minor", "tax_minor", "item_id", "line_no", "part", "linked", "kind"),
+    *("account", "credit_no"),
 )
 Credit = Received[OrderReturned]
 
@@ -175,6 +175,7 @@ def line_rows(received: Credit) -> Iterable[tuple[object, ...]]:
             line.tax_minor,
             line.order_id or unlinked,
             line.line_no,
+            line.part,
             line.order_id is not None,
             line.kind,
             line.account,

@@ -289,6 +289,7 @@ CREATE TABLE credit_line (
     tax_minor      bigint NOT NULL,
     item_id        uuid NOT NULL,                  -- The order's, or the customer's where it is unlinked.
     line_no        integer NOT NULL,
+    part           integer NOT NULL CHECK (part > 0),  -- 2 and above: goes on with a line that counts already.
     linked         boolean NOT NULL,
     kind           text NOT NULL,
     account        text NOT NULL,

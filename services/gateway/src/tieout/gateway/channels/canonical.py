@@ -135,7 +135,8 @@ class Canonical:
         )
         lines = content.get("lines")
         for line in lines if isinstance(lines, list) else ():
-            summary.lines += 1
+            if not (summary.kind == "credit" and _continues(line)):
+                summary.lines += 1
             if isinstance(line, dict):
                 summary.quantity_micro += _integer(line.get("quantity_micro"))
                 summary.amount_minor += _integer(line.get("net_minor")) + _integer(line.get("tax_minor"))
@@ -144,6 +145,12 @@ class Canonical:
         for name in ("received_minor", "paid_minor"):
             summary.amount_minor += _integer(content.get(name))
         return summary
+
+
+def _continues(line: Any) -> bool:
+    """A second or later part of one line of the source, which counts once; as far as it can be read."""
+    part = line.get("part") if isinstance(line, dict) else None
+    return type(part) is int and part > 1
 
 
 _PLACE = re.compile(r" - at `(\$[^`]*)`$")

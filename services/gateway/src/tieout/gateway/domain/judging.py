@@ -64,7 +64,7 @@ def judge(draft: Draft, satellite: Satellite, world: World, now: datetime, docum
         content["lines"] = lines = tie_to_header(lines, draft.total_minor, draft.total_field)
     command = _command(draft, satellite, document, ordinal, fingerprint)
     _own_rules(draft.kind, command)
-    return _verdict(draft.kind, command, len(lines))
+    return _verdict(draft.kind, command, _count(draft.kind, command, lines))
 
 
 def _company(content: dict[str, Any], satellite: Satellite, world: World) -> Any:
@@ -160,6 +160,8 @@ def _own_rules(kind: str, command: Any) -> None:
                 raise Fault("missing", f"lines[{index}].sku", "an SKU is required")
             if not (line.quantity_micro or line.net_minor or line.tax_minor):
                 raise Fault("bad_quantity", f"lines[{index}]", "without quantity and amount it says nothing")
+        if kind == "credit":
+            _parts_in_turn(command.lines)
     elif kind == "payment":
         _short_enough("customer", command.customer)
         if command.fee_minor > command.received_minor:
@@ -176,9 +178,23 @@ def _own_rules(kind: str, command: Any) -> None:
         _short_enough("order_source", command.order_source)
 
 
+def _parts_in_turn(lines: Sequence[order.CreditLine]) -> None:
+    """A part that belongs to no line before it would be in no count."""
+    before = 0
+    for index, line in enumerate(lines):
+        if line.part not in (1, before + 1):
+            raise Fault("bad_value", f"lines[{index}].part", "parts of one line stand one behind another, from 1")
+        before = line.part
+
+
 def _short_enough(field: str, text: str) -> None:
     if len(text) > TEXT_MAX:
         raise Fault("bad_text", field, f"at most {TEXT_MAX} characters are possible")
+
+
+def _count(kind: str, command: Any, lines: Sequence[Any]) -> int:
+    """Lines of the source: the parts of one line are one."""
+    return sum(line.part == 1 for line in command.lines) if kind == "credit" else len(lines)
 
 
 def _verdict(kind: str, command: Any, count: int) -> Verdict:

@@ -20,7 +20,7 @@ CREATE TABLE submission (
     submitted_at timestamptz NOT NULL DEFAULT now(),
     business_date date NOT NULL,
     line_no smallint NOT NULL DEFAULT 1,
-    line_count integer NOT NULL,
+    line_count integer NOT NULL,               -- Of the source: parts of one line count once.
     kind text NOT NULL CHECK (kind IN ('order', 'cancel', 'credit')),
     outcome text NOT NULL CHECK (outcome IN ('accepted', 'duplicate', 'conflict')),
     reason text NOT NULL DEFAULT '',
@@ -205,6 +205,7 @@ CREATE TABLE credit_line (
     rounding_micro bigint NOT NULL,
     line_no integer NOT NULL,
     order_line_no integer NOT NULL,            -- 0: of the order as a whole, or unlinked.
+    part integer NOT NULL CHECK (part > 0),    -- 2 and above: goes on with a line of the source that counts already.
     restock boolean NOT NULL,
     sku text NOT NULL,
     warehouse text NOT NULL,
@@ -240,6 +241,7 @@ CREATE TABLE conditional_line (
     asked_micro bigint NOT NULL,               -- Asked to be stopped.
     line_no integer NOT NULL,
     order_line_no integer NOT NULL,
+    part integer NOT NULL CHECK (part > 0),
     sku text NOT NULL,
     warehouse text NOT NULL,
     kind text NOT NULL,
