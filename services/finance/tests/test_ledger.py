@@ -152,3 +152,22 @@ async def test_a_company_keeps_its_currency_and_takes_new_policies(desk):
     assert (await desk.balances())["2221.06"] == -39
     assert (await desk.balances())["6001.09"] == -300
     assert [one.revision for one in await desk.announced(finance.CompanyOpened)] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("edit", "rule"),
+    [
+        ("UPDATE open_item SET order_net = order_net - 1", "open_item_has_the_amounts_of_its_lines"),
+        ("UPDATE open_item SET lines[4] = lines[4] + 1", "open_item_has_the_amounts_of_its_lines"),
+        ("UPDATE open_item SET stopped = 1", "stopped_is_what_its_lines_will_never_be_billed"),
+        ("UPDATE company SET closed_through = '2026-09'", "company_is_closed_through_its_last_close"),
+        ("UPDATE company SET closed_through = ''", "company_is_closed_through_its_last_close"),
+    ],
+)
+async def test_what_is_kept_beside_the_facts_is_proved_by_them(desk, owner, edit, rule):
+    """A period that is opened by hand would take vouchers again, and nobody would know."""
+    await desk.ask(finance.CLOSE_PERIOD, company="C1", period="2026-10", closed_by="Li")
+    await desk.give(desk.placed(), desk.shipped())
+    assert await desk.violations() == []
+    await owner.execute(edit)
+    assert {name for name, *_ in await desk.violations()} == {rule}

@@ -4,6 +4,7 @@ import asyncio
 from datetime import date
 from typing import Any
 
+import pytest
 from tieout.contracts.inventory import GoodsShipped, OrderRefused, PutWarehouse, StockReserved
 
 ONE = 1_000_000
@@ -185,3 +186,37 @@ async def test_a_large_order_is_shipped_in_several_announcements(counter: Any) -
     await counter.give(counter.receipt(("A", 2_501, 2_501)))
     await counter.give(counter.placed("1001", *lines))
     assert [(x.ordinal, len(x.lines)) for x in await counter.announced(GoodsShipped)] == [(1, 2_000), (2, 501)]
+
+
+@pytest.mark.parametrize(
+    ("edit", "mend", "rule"),
+    [
+        (
+            "UPDATE stock SET sku = 'Z' WHERE sku = 'A'",
+            "UPDATE stock SET sku = 'A' WHERE sku = 'Z'",
+            "stock_is_of_the_goods_that_were_ordered",
+        ),
+        (
+            "UPDATE open_line SET stock_id = stock_id + 1",
+            "UPDATE open_line SET stock_id = stock_id - 1",
+            "open_line_waits_for_its_own_goods",
+        ),
+        (
+            "UPDATE sales_order SET net_minor = net_minor + 1",
+            "UPDATE sales_order SET net_minor = net_minor - 1",
+            "order_is_the_sum_of_its_lines",
+        ),
+        (
+            "UPDATE sales_order SET position = position + 1",
+            "UPDATE sales_order SET position = position - 1",
+            "order_is_the_sum_of_its_lines",
+        ),
+    ],
+)
+async def test_what_is_kept_beside_the_facts_is_proved_by_them(counter: Any, edit: str, mend: str, rule: str) -> None:
+    await counter.open(MAIN="back_order confirmed")
+    await counter.give(counter.receipt(("A", 5, 50)))
+    await counter.give(counter.placed("1001", ("A", 3)))
+    await counter.rows(edit)
+    assert rule in {violation.rule for violation in await counter.violations()}
+    await counter.rows(mend)

@@ -61,6 +61,10 @@ class Desk:
     async def rows(self, query: str, *args: object) -> list[tuple[Any, ...]]:
         return [tuple(row) for row in await self.database.pool.fetch(query, *args)]
 
+    async def violations(self, rule: str) -> list[tuple[Any, ...]]:
+        """What breaks one rule of violations.sql."""
+        return await self.rows(dict(self.service.violations or ())[rule])
+
     async def parked(self) -> list[tuple[str, str]]:
         return await self.rows("SELECT durable, key FROM parked ORDER BY 1, 2")
 

@@ -194,3 +194,16 @@ async def test_goods_that_inventory_took_back_are_noted_on_the_credit(desk):
     assert await desk.parked() == [("order-note-inventory", str(credit_id))]
     await desk.give(desk.credit(desk.back(order_line_no=0), order_number=""))
     assert await desk.rows("SELECT quantity_micro FROM taken_back") == [(1_000_000,)]
+
+
+@pytest.mark.parametrize("kind", ["order_header, order_id", "cancellation, cancel_id", "credit_note, credit_id"])
+async def test_an_anchor_that_leads_elsewhere_is_found(desk, kind):
+    """A repetition is known by its anchor: a lost or moved one would let the same document count again."""
+    table, key = kind.split(", ")
+    await desk.give(desk.submit(), desk.cancel((1, 1)), desk.reserved((1, 3, 0)), desk.shipped((1, 0, 3)))
+    await desk.give(desk.credit())
+    assert await desk.violations("anchor_points_at_its_document") == []
+    (document,) = await desk.rows(f"SELECT {key} FROM {table}")
+    for change in ("SET position = position + 1000", "SET id = gen_random_uuid()"):
+        await desk.rows(f"UPDATE anchor {change} WHERE id = $1", *document)
+        assert await desk.violations("anchor_points_at_its_document")

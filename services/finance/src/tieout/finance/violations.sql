@@ -47,6 +47,13 @@ WHERE i.billed <> coalesce(b.amount, 0) OR i.credited <> coalesce(c.amount, 0) O
     OR (i.of_order AND i.settled <> coalesce(s.amount, 0))
     OR i.received - i.refunded <> i.settled + i.deposit_net + i.deposit_tax + i.refundable + i.unapplied;
 
+-- name: open_item_has_the_amounts_of_its_lines
+SELECT i.order_no AS key, i.order_net || ' + ' || i.order_tax AS kept, l.net || ' + ' || l.tax AS facts, 'company ' || i.company AS detail
+FROM open_item i CROSS JOIN LATERAL (
+    SELECT coalesce(sum(i.lines[n + 2]), 0) AS net, coalesce(sum(i.lines[n + 3]), 0) AS tax FROM generate_series(1, cardinality(i.lines), 4) n
+) l
+WHERE i.lines IS NOT NULL AND (i.order_net, i.order_tax) IS DISTINCT FROM (l.net, l.tax);
+
 -- name: stopped_is_what_its_lines_will_never_be_billed
 -- Net and tax of the order's lines, minus those of the quantities that are left: A(ordered) - A(ordered - stopped).
 SELECT i.order_no AS key, i.stopped::text AS kept, sum(l.amount)::text AS facts, 'company ' || i.company AS detail
@@ -58,7 +65,9 @@ FROM open_item i CROSS JOIN LATERAL (
           FROM generate_series(1, cardinality(i.lines), 4) n) t USING (line_no)
 ) l
 WHERE i.item_id IN (SELECT item_id FROM stopped_line) AND i.order_net IS NOT NULL
-GROUP BY i.item_id, i.currency HAVING i.stopped <> sum(l.amount);
+GROUP BY i.item_id, i.currency HAVING i.stopped <> sum(l.amount)
+UNION ALL SELECT i.order_no, i.stopped::text, '0', 'company ' || i.company
+FROM open_item i WHERE i.stopped <> 0 AND NOT EXISTS (SELECT FROM stopped_line s WHERE s.item_id = i.item_id);
 
 -- name: control_accounts_are_the_open_items
 -- 1122, 2204, 2221.06, 2241.01 and 2203, per open item: what the ledger says and what the item says.
@@ -99,6 +108,11 @@ FROM credit_note n JOIN credit_line c USING (position)
 LEFT JOIN (SELECT v.cause_position, -sum(l.amount_minor) AS gross FROM voucher v JOIN voucher_line l USING (position)
            WHERE v.template IN ('T05', 'T06', 'T07') AND l.role = 'receivable' GROUP BY 1) l ON l.cause_position = n.position
 GROUP BY n.credit_id HAVING sum(c.net_minor + c.tax_minor) <> coalesce(max(l.gross), 0);
+
+-- name: company_is_closed_through_its_last_close
+SELECT c.company AS key, coalesce(nullif(c.closed_through, ''), 'never closed') AS kept, coalesce(max(p.period), 'never closed') AS facts, '' AS detail
+FROM company c LEFT JOIN period_close p ON p.company = c.company
+GROUP BY c.company HAVING c.closed_through IS DISTINCT FROM coalesce(max(p.period), '');
 
 -- name: nothing_was_posted_after_its_period_was_closed
 SELECT v.word || '-' || v.period || '-' || v.number AS key, 'posted ' || v.posted_at AS kept, 'closed ' || c.closed_at AS facts, 'company ' || v.company AS detail

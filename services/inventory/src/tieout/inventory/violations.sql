@@ -27,6 +27,29 @@ FROM open_line l FULL JOIN (
 ) r ON r.order_id = l.order_id AND r.line_no = l.line_no
 WHERE (coalesce(l.reserved_micro, 0), coalesce(l.back_ordered_micro, 0)) IS DISTINCT FROM (coalesce(r.reserved, 0), coalesce(r.waiting, 0));
 
+-- name: stock_is_of_the_goods_that_were_ordered
+-- A stock that goes by another name would serve, and value, other goods than were sold from it.
+SELECT format('%s %s %s', s.company, s.warehouse, s.sku) AS key, format('stock of %s in %s of %s', s.sku, s.warehouse, s.company) AS kept,
+       format('ordered was %s in %s of %s', d.sku, d.warehouse, o.company) AS facts, format('%s line %s', o.order_no, d.line_no) AS detail
+FROM demand d
+JOIN sales_order o ON o.order_id = d.order_id
+JOIN stock s ON s.stock_id = d.stock_id
+WHERE (s.company, s.warehouse, s.sku) IS DISTINCT FROM (o.company, d.warehouse, d.sku);
+
+-- name: open_line_waits_for_its_own_goods
+SELECT format('%s line %s', l.order_id, l.line_no) AS key, format('stock %s, order at %s', l.stock_id, l.order_position) AS kept,
+       format('stock %s, order at %s', d.stock_id, d.position) AS facts, '' AS detail
+FROM open_line l LEFT JOIN demand d ON d.order_id = l.order_id AND d.line_no = l.line_no
+WHERE (l.stock_id, l.order_position) IS DISTINCT FROM (d.stock_id, d.position);
+
+-- name: order_is_the_sum_of_its_lines
+-- What shipments repeat of their order.
+SELECT coalesce(o.order_no, d.order_id::text) AS key, format('at %s, net %s, tax %s', o.position, o.net_minor, o.tax_minor) AS kept,
+       format('at %s, net %s, tax %s', d.position, d.net, d.tax) AS facts, coalesce(o.company, '') AS detail
+FROM (SELECT order_id, min(position) AS position, sum(net_minor) AS net, sum(tax_minor) AS tax FROM demand GROUP BY order_id) d
+FULL JOIN (SELECT * FROM sales_order WHERE placed) o ON o.order_id = d.order_id
+WHERE (o.position, o.net_minor, o.tax_minor) IS DISTINCT FROM (d.position, d.net, d.tax);
+
 -- name: every_line_is_accounted_for
 -- ordered - stopped = shipped + reserved + back-ordered, for every line of every placed order.
 SELECT format('%s line %s', o.order_no, d.line_no) AS key, format('ordered %s - stopped %s', d.quantity_micro, coalesce(t.stopped, 0)) AS kept,

@@ -5,11 +5,14 @@ FROM order_header h LEFT JOIN order_line l USING (position)
 GROUP BY h.position HAVING h.net_minor IS DISTINCT FROM sum(l.net_minor) OR h.tax_minor IS DISTINCT FROM sum(l.tax_minor);
 
 -- name: anchor_points_at_its_document
--- The id under which an order is locked leads to its facts, and to no other's.
-SELECT coalesce(h.order_no, a.id::text) AS key, coalesce(a.position::text, 'nowhere') AS kept,
-    coalesce(h.position::text, 'nowhere') AS facts, 'order' AS detail
-FROM order_header h LEFT JOIN anchor a ON a.id = h.order_id
-WHERE a.position IS DISTINCT FROM h.position;
+-- The id under which a document is locked leads to its facts, and to no other's: it is what finds a repetition.
+SELECT coalesce(d.number, a.id::text) AS key, coalesce(a.position::text, 'nowhere') AS kept,
+    coalesce(d.position::text, 'nowhere') AS facts, coalesce(d.kind, 'no document') AS detail
+FROM (SELECT order_id AS id, position, order_no AS number, 'order' AS kind FROM order_header
+      UNION ALL SELECT cancel_id, position, number, 'cancellation' FROM cancellation
+      UNION ALL SELECT credit_id, position, credit_no, 'credit note' FROM credit_note) d
+FULL JOIN anchor a ON a.id = d.id
+WHERE a.position IS DISTINCT FROM d.position;
 
 -- name: accepted_order_has_its_submission
 SELECT h.order_no AS key, 'placed' AS kept, 'no accepted submission' AS facts, 'company ' || h.company AS detail
