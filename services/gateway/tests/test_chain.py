@@ -151,6 +151,19 @@ async def test_a_payment_waits_for_the_order_that_it_names_by_the_shops_id(house
     assert [(share.order_source, share.order_number) for share in paid.allocations] == [("shop", "1001")]
 
 
+async def test_money_for_a_refused_order_is_not_held_up_and_an_accepted_document_knows_better(house):
+    wrong = house.shopify_order(customer={"id": 1})
+    wrong["line_items"][0]["sku"] = "NOT-OURS"
+    refused = await house.document(await house.webhook("orders/create", wrong))
+    assert refused["state"] == "quarantined"
+    payment = {"id": 1, "order_id": wrong["id"], "kind": "sale", "amount": "9.00", "currency": "CNY"}
+    payment["created_at"] = "2026-11-01T10:00:00+08:00"
+    await house.document(await house.webhook("order_transactions/create", payment))
+    await house.document(await house.webhook("orders/create", house.shopify_order()))
+    await house.document(await house.webhook("order_transactions/create", {**payment, "id": 2}))
+    assert [paid.customer for paid in await house.commands(SubmitPayment)] == ["1", "77"]
+
+
 async def test_what_moves_no_money_is_noted_and_ignored(house):
     await house.document(await house.webhook("orders/create", house.shopify_order()))
     body = {

@@ -48,6 +48,7 @@ class Satellites:
         self._database = database
         self._members: dict[str, Member] = {}
         self._read_at = float("-inf")
+        self._changes = 0  # Made in this process.
         self._reading = asyncio.Lock()
 
     async def find(self, name: str) -> Member | None:
@@ -63,6 +64,7 @@ class Satellites:
 
     def forget(self) -> None:
         """Somebody was changed in this process: ask before the next answer."""
+        self._changes += 1
         self._read_at = float("-inf")
 
     async def _refresh(self) -> None:
@@ -70,7 +72,7 @@ class Satellites:
         async with self._reading:
             if self._read_at > asked:
                 return  # Somebody else has just done it.
-            at = time.monotonic()
+            at, changes = time.monotonic(), self._changes
             try:
                 async with self._database.read() as connection:
                     rows = await connection.fetch(statements.members)
@@ -79,7 +81,8 @@ class Satellites:
                     raise
                 return  # The database is away: what was true a moment ago still lets people in; writing will fail.
             self._members = {row["satellite"]: _member(row) for row in rows}
-            self._read_at = at
+            if changes == self._changes:  # Else somebody was changed while we read.
+                self._read_at = at
 
 
 def _member(row: asyncpg.Record) -> Member:

@@ -105,12 +105,12 @@ class ShopifyOrders:
             summary.business_date = at[:10]
         exponent = EXPONENTS.get(str(content.get("currency")), 2)
         if kind == "order":
-            lines = [line for line in content.get("line_items") or () if isinstance(line, dict)]
+            lines = _rows(content.get("line_items"))
             summary.lines = len(lines)
             summary.quantity_micro = sum(_loose(line.get("quantity")) for line in lines)
             summary.amount_minor = half_up(_loose(content.get("total_price")), 10 ** (6 - exponent))
         elif kind == "credit":
-            lines = [line for line in content.get("refund_line_items") or () if isinstance(line, dict)]
+            lines = _rows(content.get("refund_line_items"))
             summary.lines = len(lines)
             summary.quantity_micro = -sum(_loose(line.get("quantity")) for line in lines)
             worth = sum(_loose(line.get("subtotal")) + _loose(line.get("total_tax")) for line in lines)
@@ -377,6 +377,10 @@ def _exponent(currency: str) -> int:
     if exponent is None:
         raise Fault("bad_currency", "currency", f"{currency} is no currency of ISO 4217")
     return exponent
+
+
+def _rows(value: Any) -> list[Fields]:
+    return [row for row in value if isinstance(row, dict)] if isinstance(value, list) else []
 
 
 def _loose(value: Any) -> int:

@@ -15,14 +15,12 @@ from uuid import UUID
 
 import msgspec
 import structlog
-from msgspec import Struct
 from tieout.contracts.event import event_id
-from tieout.gateway.channels import Channel
 from tieout.gateway.channels.registry import CHANNELS
-from tieout.gateway.domain.drafts import Company, Draft, KnownOrder, Mapped, Satellite, Summary, Verdict, World
+from tieout.gateway.domain.drafts import Company, KnownOrder, Satellite, Summary, Verdict, World
 from tieout.gateway.domain.faults import Fault
-from tieout.gateway.domain.judging import judge, wanted_skus
-from tieout.gateway.identifiers import COMMANDS_MAX
+from tieout.gateway.domain.judging import wanted_skus
+from tieout.gateway.papers import Paper, attempt, interpret, judge_all, read
 from tieout.gateway.satellites import Member, Satellites
 from tieout.servicekit import Database, Transaction, sql
 from tieout.servicekit.errors import Cause, cause_of
@@ -32,8 +30,6 @@ log = structlog.get_logger(__name__)
 
 BATCH_DOCUMENTS = 500
 BATCH_BYTES = 8 << 20
-COMMAND_BYTES_MAX = 950_000  # One message carries a command and its envelope.
-LOOK_AT_SIZE_FROM = 200_000  # A shorter document makes no command of that size.
 BREATH = 25  # Documents between two chances for everybody else in this process.
 LAG_SECONDS = 5.0  # So often the queue is counted while it is worked on.
 IDLE_SECONDS = 1.0  # Another replica may have taken documents in,
@@ -74,25 +70,6 @@ REFUSAL_COLUMNS = (
 
 _encode = msgspec.json.Encoder().encode
 _read_known = msgspec.json.Decoder(KnownOrder).decode
-
-
-class Paper(Struct):
-    """One document on its way through a batch. In the end exactly one of the last four says what became of it."""
-
-    id: UUID
-    satellite: str
-    channel: str
-    topic: str
-    body: bytes
-    received_at: datetime
-    sender: Satellite | None = None
-    read: Any = None
-    names: str | None = None  # The source's id of the order that it names.
-    mapped: Mapped | None = None
-    verdicts: Sequence[Verdict] = ()
-    fault: Fault | None = None
-    waits: bool = False
-    ignored: str = ""
 
 
 class Mapper:
@@ -188,11 +165,11 @@ class Mapper:
         for index, paper in enumerate(papers):
             if index % BREATH == BREATH - 1:
                 await asyncio.sleep(0)
-            _attempt(paper, _read, members)
+            attempt(paper, read, members)
             if paper.fault is not None:
                 continue
             if paper.names is None:
-                _attempt(paper, _map, None)
+                attempt(paper, interpret, None)
                 if paper.mapped is not None and paper.mapped.knows is not None:
                     external_id, order = paper.mapped.knows
                     told.setdefault((paper.satellite, external_id), order)
@@ -211,7 +188,7 @@ class Mapper:
             if named is None and paper.received_at > too_old:
                 paper.waits = True
             else:
-                _attempt(paper, _map, named)
+                attempt(paper, interpret, named)
         return told
 
     async def _judge(self, tx: Transaction, papers: Sequence[Paper]) -> None:
@@ -221,7 +198,7 @@ class Mapper:
             if index % BREATH == BREATH - 1:
                 await asyncio.sleep(0)
             if paper.mapped is not None:
-                _attempt(paper, _judge_all, (world, now))
+                attempt(paper, judge_all, (world, now))
 
     async def _look_around(self, tx: Transaction, papers: Sequence[Paper]) -> World:
         """Companies, and which of the SKUs that these documents name nobody has listed."""
@@ -269,64 +246,6 @@ class Mapper:
                     await _save(tx, [paper], {})
 
 
-def _attempt(paper: Paper, step: Any, with_: Any) -> None:
-    """A step on one document; whatever goes wrong with it stays with it."""
-    try:
-        step(paper, with_)
-    except Fault as fault:
-        paper.fault, paper.mapped = fault, None
-    except Exception as error:
-        reference = secrets.token_hex(6)
-        log.error("mapping failed", intake_id=str(paper.id), reference=reference, exc_info=error)
-        paper.mapped = None
-        paper.fault = Fault("mapping_failed", "", f"a mistake of ours; the gateway's log has it under {reference}")
-
-
-def _channel_of(paper: Paper) -> Channel:
-    channel = CHANNELS.get(paper.channel)
-    if channel is None:
-        raise Fault("unknown_channel", "", f"there is no channel {paper.channel[:40]!r}")
-    return channel
-
-
-def _read(paper: Paper, members: Mapping[str, Member]) -> None:
-    member = members.get(paper.satellite)
-    if member is None:
-        raise Fault(
-            "unknown_satellite", "", f"nobody described {paper.satellite!r}: PUT /v1/satellites/{paper.satellite}"
-        )
-    paper.sender = member.satellite
-    channel = _channel_of(paper)
-    paper.read = channel.read(paper.body, paper.topic)
-    paper.names = channel.lookup(paper.read)
-
-
-def _map(paper: Paper, known: KnownOrder | None) -> None:
-    assert paper.sender is not None
-    mapped = _channel_of(paper).map(paper.read, paper.sender, known)
-    if len(mapped.drafts) > COMMANDS_MAX:
-        raise Fault("too_many", "", f"{len(mapped.drafts)} commands in one document; at most {COMMANDS_MAX}")
-    paper.read = None
-    if mapped.ignored:
-        paper.ignored = mapped.ignored
-    else:
-        paper.mapped = mapped
-
-
-def _judge_all(paper: Paper, around: tuple[World, datetime]) -> None:
-    assert paper.mapped is not None
-    assert paper.sender is not None
-    world, now = around
-    drafts: list[Draft] = paper.mapped.drafts
-    verdicts = [judge(draft, paper.sender, world, now, paper.id, ordinal) for ordinal, draft in enumerate(drafts, 1)]
-    if len(paper.body) > LOOK_AT_SIZE_FROM:
-        for verdict in verdicts:
-            size = len(_encode(verdict.command))
-            if size > COMMAND_BYTES_MAX:
-                raise Fault("too_large", "lines", f"its command has {size} bytes; {COMMAND_BYTES_MAX} are possible")
-    paper.verdicts = verdicts
-
-
 async def _claim(tx: Transaction) -> list[Paper]:
     documents = size = 0
     numbers: list[int] = []
@@ -371,7 +290,12 @@ async def _save(tx: Transaction, papers: Sequence[Paper], known: Mapping[tuple[s
     if known:
         keys = sorted(known)
         columns = [s for s, _ in keys], [external for _, external in keys]
-        await tx.execute(statements.note_orders, *columns, [_encode(known[key]) for key in keys])
+        accepted: dict[tuple[str, str], KnownOrder] = {}
+        for paper in papers:
+            if paper.mapped is not None and paper.mapped.knows is not None:
+                accepted.setdefault((paper.satellite, paper.mapped.knows[0]), paper.mapped.knows[1])
+        told = [_encode(accepted.get(key) or known[key]) for key in keys]
+        await tx.execute(statements.note_orders, *columns, told, [key in accepted for key in keys])
         await tx.execute(statements.wake, *columns)
 
 

@@ -27,9 +27,12 @@ SELECT k.satellite, k.external_id, k.told
 FROM known_order k JOIN unnest($1::text[], $2::text[]) AS w (satellite, external_id) USING (satellite, external_id);
 
 -- name: note_orders
--- The first document that tells of an order stands: a later one with other content is a conflict for its owner to tell.
-INSERT INTO known_order (satellite, external_id, told)
-SELECT * FROM unnest($1::text[], $2::text[], $3::bytea[]) ON CONFLICT DO NOTHING;
+-- The first document that tells of an order and is accepted stands: a later one with other content is a conflict for
+-- its owner to tell. A refused one is believed until then, because money for its order may come meanwhile.
+INSERT INTO known_order AS k (satellite, external_id, told, accepted)
+SELECT * FROM unnest($1::text[], $2::text[], $3::bytea[], $4::boolean[])
+ON CONFLICT (satellite, external_id) DO UPDATE SET told = excluded.told, accepted = true
+WHERE excluded.accepted AND NOT k.accepted;
 
 -- name: wake
 -- Documents that waited for these orders go back into the queue.

@@ -86,6 +86,7 @@ CREATE TABLE known_order (
     satellite   text COLLATE "C" NOT NULL,
     external_id text COLLATE "C" NOT NULL,
     told        bytea NOT NULL,  -- JSON of domain.drafts.KnownOrder.
+    accepted    boolean NOT NULL,  -- False: so far only a refused document has told of it.
     PRIMARY KEY (satellite, external_id)
 );
 CALL state_table('known_order');
