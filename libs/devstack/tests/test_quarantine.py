@@ -1,0 +1,66 @@
+"""What people see of the quarantine, and which mistakes at the keyboard are told before anything is asked."""
+
+import argparse
+import io
+from datetime import UTC, datetime
+from uuid import UUID
+
+import pytest
+from rich.console import Console
+from tieout.contracts.gateway import CommandView, DocumentView, Quarantined, Refusal
+from tieout.devstack import quarantine
+from tieout.devstack.failures import CommandFailed
+
+AT = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
+ID = UUID("01a0a0a0-0000-7000-8000-000000000010")
+
+
+def shown(render, *arguments):
+    console = Console(file=io.StringIO(), width=200)
+    render(*arguments, console)
+    return console.file.getvalue()
+
+
+def test_the_list_names_reason_field_and_the_next_step():
+    entry = Quarantined(1, ID, "till", "tieout", "", AT, AT, "unknown_sku", "lines[0].sku", "no article 'Z'", "order")
+    told = shown(quarantine.render, [entry], 1)
+    for word in ("1 wait", "till", "unknown_sku", "lines[0].sku", "no article 'Z'", str(ID), "quarantine show"):
+        assert word in told
+    assert "Nothing is in quarantine" in shown(quarantine.render, [], 0)
+
+
+def test_a_document_is_shown_with_its_bytes_its_refusals_and_what_became_of_it():
+    refusal = Refusal(AT, "bad_currency", "currency", "[b]no markup[/b]", AT, "corrected", "staff", "typo", ID)
+    command = CommandView("order", "7", "C1", str(ID), 3, AT.date(), 1, 1_000_000, 5)
+    view = DocumentView(
+        ID, "corrected", "till", "tieout", "", AT, 12, '{"kind":"order"}', commands=(command,), refusals=(refusal,)
+    )
+    told = shown(quarantine.render_document, view)
+    words = ("bad_currency currency: [b]no markup[/b]", "typo", "became order 7 of C1", '"kind": "order"')
+    for word in words:
+        "corrected",
+        "bad_currency currency: [b]no markup[/b]",
+        "typo",
+        "became order 7 of C1",
+        '"kind": "order"',
+    ):
+        assert word in told
+
+
+def parsed(*words):
+    parser = argparse.ArgumentParser()
+    quarantine.add_arguments(parser)
+    arguments = parser.parse_args(words)
+    arguments.dir = None
+    return arguments
+
+
+def test_mistakes_are_told_before_anything_is_asked():
+    with pytest.raises(CommandFailed, match="is no intake id"):
+        quarantine.run(parsed("show", "../etc"))
+    with pytest.raises(CommandFailed, match="cannot be read"):
+        quarantine.run(parsed("correct", str(ID), "--file", "/no/such/file"))
+    with pytest.raises(CommandFailed, match="--satellite or --reason"):
+        quarantine.run(parsed("resubmit"))
+    with pytest.raises(SystemExit):
+        parsed("dismiss", str(ID))
