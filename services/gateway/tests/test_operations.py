@@ -1,10 +1,13 @@
 """The operations of all services as HTTP: permission, fields, problems, audit, and their description."""
 
+import asyncio
+import contextlib
+
 import httpx
 import pytest
 from tieout.contracts.operation import Operation
 from tieout.contracts.order import SHOW_ORDER, OrderView, ShowOrder
-from tieout.gateway.http.operations import OPERATIONS
+from tieout.gateway.http.operations import BODY_BYTES_MAX, OPERATIONS
 from tieout.servicekit import Refused
 from tieout.servicekit.rpc import Answers, Endpoints
 
@@ -33,6 +36,30 @@ async def test_what_does_not_exist_is_a_problem_too(house):
     answer = await house.client.delete("/v1/satellites", headers=house.admin)
     problem(answer, 405, "method")
     assert "GET" in answer.headers["allow"]
+    assert (await house.client.head("/healthz")).status_code == 200
+    assert (await house.client.get("/healthz/")).status_code == 200
+
+
+async def test_a_refusal_reaches_a_client_that_is_still_sending(start):
+    house = await start(body_seconds_max=0.5)
+    too_large = b" " * (BODY_BYTES_MAX + 1)
+    put = house.client.put
+    problem(await put("/v1/satellites/x", content=too_large, headers=house.admin), 413, "too_large")
+    problem(await put("/v1/satellites/x", content=too_large), 401, "unauthorized")
+    assert await house.pool.fetchval("SELECT array_agg(status) FROM audit WHERE path = '/v1/satellites/x'") == [413]
+
+    reader, writer = await asyncio.open_connection("127.0.0.1", house.client.base_url.port)
+    writer.write(b"PUT /v1/satellites/x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+    told = b""
+    with contextlib.suppress(ConnectionError):
+        async with asyncio.timeout(5):
+            while not (writer.is_closing() or reader.at_eof()):
+                writer.write(b"1\r\nx\r\n")
+                await asyncio.sleep(0.02)
+                with contextlib.suppress(TimeoutError):
+                    told += await asyncio.wait_for(reader.read(1000), 0.02)
+    assert told.startswith(b"HTTP/1.1 401")
+    writer.close()
 
 
 async def test_fields_are_checked_and_named(house):
@@ -91,6 +118,18 @@ async def test_another_services_answer_and_refusal_come_through(house, testbed, 
     finally:
         await endpoints.stop()
         await connection.close()
+
+
+async def test_a_change_whose_client_hung_up_is_audited(house):
+    _, writer = await asyncio.open_connection("127.0.0.1", house.client.base_url.port)
+    head = f"PUT /v1/satellites/y HTTP/1.1\r\nHost: x\r\nAuthorization: {house.admin['Authorization']}\r\n"
+    writer.write(head.encode() + b"Content-Length: 100\r\n\r\n{")
+    await writer.drain()
+    writer.close()
+    async with asyncio.timeout(5):
+        while not (found := await house.pool.fetch("SELECT status FROM audit WHERE path = '/v1/satellites/y'")):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    assert [row["status"] for row in found] == [400]
 
 
 async def test_changes_are_audited_and_questions_are_not(house):

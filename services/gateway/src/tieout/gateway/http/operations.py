@@ -7,16 +7,23 @@ import hashlib
 import hmac
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
+from urllib.parse import parse_qs, unquote
 
 import msgspec
 import nats.errors
 import structlog
+from litestar import Litestar, Request, Response, route
+from litestar.connection import ASGIConnection
+from litestar.exceptions import HTTPException, InternalServerException
+from litestar.exceptions.http_exceptions import RequestEntityTooLarge
+from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
+from litestar.types import ASGIApp, Method
 from msgspec import Struct
 from nats.aio.client import Client
 from tieout.contracts import control, finance, gateway, inventory, order
 from tieout.contracts.operation import Operation, Problem
 from tieout.gateway.http import openapi
-from tieout.gateway.http.routing import IN_BRACES, Answer, Asked, Handler, Router
+from tieout.gateway.http.problems import MEDIA_TYPE, body_of, headers_of
 from tieout.servicekit import Answers, Database, Refused, sql
 from tieout.servicekit.errors import Cause, cause_of, nul_field
 
@@ -32,7 +39,10 @@ ANSWER_SECONDS_MAX = 30.0
 BODY_BYTES_MAX = 8 << 20
 MESSAGE_BYTES_MAX = 1_000_000  # Of a request to another service.
 NUL = b"\\u0000"  # As JSON has it. No database of ours keeps it, so nothing can be found under it either.
-PAGE_POLICY = b"default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'"
+PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'"
+SAFE = {"X-Content-Type-Options": "nosniff"}
+Asked = Request[Any, Any, Any]
+Answer = Response[bytes]
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 
@@ -74,20 +84,28 @@ class Routes:
         self._own = {answers.operation.name: answers for answers in own}
         self._after_change = after_change  # Called after one of our own commands.
 
-    def handler(self, operation: Operation) -> Handler:
+    def handlers(self) -> list[HTTPRouteHandler]:
+        return [self._handler(operation) for operation in OPERATIONS]
+
+    def _handler(self, operation: Operation) -> HTTPRouteHandler:
         fields = {field.encode_name: field.type for field in msgspec.structs.fields(operation.request)}
 
-        async def handle(asked: Asked) -> Answer:
-            caller = self._callers.find(asked.headers.get("authorization", ""))
+        def permitted(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+            caller = self._callers.find(connection.headers.get("authorization", ""))
             if caller is None:
                 raise Refused("unauthorized", "A bearer token is needed: Authorization: Bearer …", status=401)
             if operation.scope not in caller.scopes:
                 raise Refused("forbidden", f"This needs the scope {operation.scope}.", status=403)
-            if operation.scope == "read":
-                return Answer(await self._call(operation, await _request_of(operation, fields, asked)))
-            return await self._change(caller, operation, fields, asked)
+            connection.scope["user"] = caller
 
-        return handle
+        async def handle(request: Asked) -> Answer:
+            if operation.scope == "read":
+                return _json(await self._call(operation, await _request_of(operation, fields, request)))
+            return await self._change(request.user, operation, fields, request)
+
+        methods: list[Method] = ["GET", "HEAD"] if operation.method == "GET" else [operation.method]
+        path = openapi.IN_BRACES.sub(r"{\1:str}", operation.path)
+        return route(path, http_method=methods, name=operation.name, status_code=200, guards=[permitted])(handle)
 
     async def _change(self, caller: Caller, operation: Operation, fields: dict[str, Any], asked: Asked) -> Answer:
         """Who asked for which change, and what was answered, is written down whatever the answer is."""
@@ -101,13 +119,13 @@ class Routes:
         finally:
             try:
                 async with self._database.pool.acquire() as connection:
-                    path = asked.path[:500]
+                    path = asked.scope["path"][:500]
                     await connection.execute(
                         statements.note, caller.name, operation.name, path, status, digest.digest()
                     )
             except Exception as error:
                 log.error("audit entry lost", who=caller.name, operation=operation.name, error=repr(error)[:300])
-        return Answer(answered)
+        return _json(answered)
 
     async def _call(self, operation: Operation, request: Any) -> bytes:
         own = self._own.get(operation.name)
@@ -152,14 +170,14 @@ async def _request_of(operation: Operation, fields: dict[str, Any], asked: Asked
     told: dict[str, Any] = {}
     if operation.method != "GET":
         told = await _body_of(asked, digest)
-    for name, values in asked.query.items():
+    for name, values in parse_qs(asked.scope["query_string"].decode("latin-1"), keep_blank_values=True).items():
         if operation.method != "GET" or name not in fields:
             known = ", ".join(fields) if operation.method == "GET" else "none, the fields stand in the body"
             detail = f"There is no query parameter {name!r}; there are: {known}."
             raise Refused("invalid", detail, field=name, status=422)
         told[name] = _lax(name, values, fields[name])
-    for name in IN_BRACES.findall(operation.path):
-        told[name] = _lax(name, [asked.in_path[name]], fields[name])
+    for name in openapi.IN_BRACES.findall(operation.path):
+        told[name] = _lax(name, [unquote(asked.path_params[name])], fields[name])
     key = asked.headers.get("idempotency-key")
     if key and "idempotency_key" in fields:
         told.setdefault("idempotency_key", key)
@@ -180,7 +198,13 @@ async def _body_of(asked: Asked, digest: Any) -> dict[str, Any]:
     kind = asked.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise Refused("media_type", f"Content-Type {kind[:60]!r} is not application/json.", status=415)
-    content = await asked.body(BODY_BYTES_MAX)
+    try:
+        content = await asked.body()
+    except RequestEntityTooLarge:
+        raise Refused("too_large", f"The body is larger than {BODY_BYTES_MAX} bytes.", status=413) from None
+    except InternalServerException:  # Litestar's word for a client that hung up.
+        log.info("a client hung up", path=asked.scope["path"])
+        raise Refused("hung_up", "The client hung up before its request was complete.", status=400) from None
     digest.update(content)
     if not content.strip():
         return {}
@@ -212,34 +236,75 @@ def _invalid(message: str) -> Refused:
     return Refused("invalid", f"{field}: {text}." if field else f"{text}.", field=field, status=422)
 
 
-def application(routes: Routes, ready: Callable[[], Awaitable[str]]) -> Router:
+def _json(body: bytes) -> Answer:
+    return Response(body, media_type="application/json", headers=SAFE)
+
+
+def _refusal(problem: Problem, asked: Asked, **headers: str) -> Answer:
+    told = {name.decode(): value.decode() for name, value in headers_of(problem)}
+    body = body_of(problem, asked.scope["path"])
+    every = {**SAFE, **told, **headers}
+    return Response(body, status_code=problem.status, media_type=MEDIA_TYPE.decode(), headers=every)
+
+
+def _refused(asked: Asked, refused: Refused) -> Answer:
+    return _refusal(refused.problem, asked)
+
+
+def _of_litestar(asked: Asked, error: HTTPException) -> Answer:
+    """404, 405 and their like."""
+    if error.status_code == 404:
+        return _refusal(Problem("not_found", "There is no such path. See /docs for those that exist.", "", 404), asked)
+    if error.status_code == 405:
+        allowed = ", ".join(sorted((error.headers or {}).get("allow", "").split(", ")))
+        problem = Problem("method", f"{asked.method[:20]} is not possible here; {allowed} is.", "", 405)
+        return _refusal(problem, asked, Allow=allowed)
+    if error.status_code >= 500:
+        return _unforeseen(asked, error)
+    return _refusal(Problem("invalid", f"{error.detail}.", "", error.status_code), asked)
+
+
+def _unforeseen(asked: Asked, error: Exception) -> Answer:
+    """What it was is in the log alone."""
+    reference = f"{id(error) & 0xFFFFFFFFFFFF:012x}"
+    log.error("request failed", path=asked.scope["path"], reference=reference, exc_info=error)
+    detail = f"Something went wrong here. The gateway's log has it under {reference}."
+    return _refusal(Problem("internal", detail, "", 500), asked)
+
+
+def application(routes: Routes, ready: Callable[[], Awaitable[str]]) -> ASGIApp:
     """Everything but intake, which has an application of its own. `ready` says why documents cannot be taken now."""
     document = openapi.document(OPERATIONS)
     page = openapi.page()
-    router = Router()
 
-    async def describe(asked: Asked) -> Answer:
-        return Answer(document)
+    async def describe() -> Answer:
+        return _json(document)
 
-    async def try_it(asked: Asked) -> Answer:
-        return Answer(page, b"text/html; charset=utf-8", [(b"content-security-policy", PAGE_POLICY)])
+    async def try_it() -> Answer:
+        policy = {"Content-Security-Policy": PAGE_POLICY}
+        return Response(page, media_type="text/html; charset=utf-8", headers={**SAFE, **policy})
 
-    async def alive(asked: Asked) -> Answer:
-        return Answer(b'{"status":"alive"}')
+    async def alive() -> Answer:
+        return _json(b'{"status":"alive"}')
 
-    async def is_ready(asked: Asked) -> Answer:
+    async def is_ready() -> Answer:
         if why := await ready():
             raise Refused("unavailable", why, status=503)
-        return Answer(b'{"status":"ready"}')
+        return _json(b'{"status":"ready"}')
 
-    for path, handler in (
-        ("/openapi.json", describe),
-        ("/docs", try_it),
-        ("/", try_it),
-        ("/healthz", alive),
-        ("/readyz", is_ready),
-    ):
-        router.add("GET", path, handler)
-    for operation in OPERATIONS:
-        router.add(operation.method, operation.path, routes.handler(operation))
-    return router
+    def page_at(*paths: str) -> Any:
+        return route(list(paths), http_method=["GET", "HEAD"], status_code=200)
+
+    return Litestar(
+        [
+            page_at("/openapi.json")(describe),
+            page_at("/docs", "/")(try_it),
+            page_at("/healthz")(alive),
+            page_at("/readyz")(is_ready),
+            *routes.handlers(),
+        ],
+        openapi_config=None,  # Ours is made from the contracts, in openapi.py.
+        exception_handlers={Refused: _refused, HTTPException: _of_litestar, Exception: _unforeseen},
+        logging_config=None,
+        request_max_body_size=BODY_BYTES_MAX,
+    )

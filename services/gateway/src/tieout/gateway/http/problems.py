@@ -43,6 +43,14 @@ def body_of(problem: Problem, instance: str) -> bytes:
     return msgspec.json.encode(told)
 
 
+def headers_of(problem: Problem) -> Headers:
+    if problem.status in (429, 503):
+        return [(b"retry-after", b"1")]
+    if problem.status == 401:
+        return [(b"www-authenticate", b'Bearer realm="tieout"')]
+    return []
+
+
 async def answer(
     send: Any,
     status: int,
@@ -66,11 +74,7 @@ async def answer(
 async def refuse(send: Any, problem: Problem, path: str, *, rest: Any = None, headers: Headers = ()) -> None:
     """`rest` reads on what of the request is not wanted, for a moment: a connection that is closed under a client which
     is still sending is reset, and the answer may be lost with it."""
-    extra = list(headers)
-    if problem.status in (429, 503):
-        extra.append((b"retry-after", b"1"))
-    if problem.status == 401:
-        extra.append((b"www-authenticate", b'Bearer realm="tieout"'))
+    extra = [*headers, *headers_of(problem)]
     if rest is not None:
         extra.append((b"connection", b"close"))
     body = body_of(problem, path)
