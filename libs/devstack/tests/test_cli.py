@@ -33,6 +33,29 @@ def test_a_command_without_a_stack_says_how_to_start_one(command, tmp_path, caps
     assert "./tieout up" in capsys.readouterr().err
 
 
+def test_the_folder_may_stand_before_the_action_or_after_it(tmp_path, capsys):
+    for words in (["quarantine", "--dir", str(tmp_path), "list"], ["quarantine", "show", "x", "--dir", str(tmp_path)]):
+        assert main(words) == 1
+        assert f"no stack runs in {tmp_path}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["up"], ["up", "-d"]])
+def test_a_folder_that_cannot_be_made_is_told_in_one_line(words, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert main([*words, "--dir", str(tmp_path / "file" / "below")]) == 1
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert f"{tmp_path}/file" in told
+
+
+@pytest.mark.parametrize("words", [["--wait", "16"], ["--wait", "nan"], ["--wait", "-1"], ["--limit", "0"]])
+def test_what_an_agreement_cannot_take_is_wrong_usage(words, tmp_path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["agreement", "--dir", str(tmp_path), *words])
+    assert ended.value.code == 2
+    assert words[0] in capsys.readouterr().err
+
+
 def test_logs_of_nothing_say_what_there_is(tmp_path, capsys):
     (tmp_path / "logs").mkdir()
     (tmp_path / "logs" / "order.log").write_text("one\ntwo\n")

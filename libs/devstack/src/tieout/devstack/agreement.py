@@ -6,6 +6,7 @@ Exit code 0 only if they agree, 1 where they differ (or could not be asked), 2 w
 """
 
 import argparse
+import contextlib
 import sys
 
 import msgspec
@@ -15,6 +16,7 @@ from rich.table import Table
 from tieout.contracts.control import Agreement, Difference, MeasureResult
 from tieout.devstack import questions
 from tieout.devstack.journey import quantity
+from tieout.devstack.terminal import Screen
 
 _SIGNS = {
     "agree": "[bold green]✓[/]",
@@ -40,12 +42,26 @@ _LABELS = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="the same as one JSON document")
     parser.add_argument(
-        "--wait", type=float, default=2.0, metavar="S", help="seconds that services may take to catch up (default 2)"
+        "--wait", type=_seconds, default=2.0, metavar="S", help="seconds to wait for services, up to 15 (default 2)"
     )
-    parser.add_argument("--limit", type=int, default=100, metavar="N", help="differences to list (default 100)")
+    parser.add_argument("--limit", type=_many, default=100, metavar="N", help="differences to list (default 100)")
     parser.add_argument(
         "--quick", action="store_true", help="compare the books only; do not prove balances against their own facts"
     )
+
+
+def _seconds(text: str) -> float:
+    with contextlib.suppress(ValueError):
+        if 0 <= float(text) <= 15:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is no wait: give seconds from 0 to 15")
+
+
+def _many(text: str) -> int:
+    with contextlib.suppress(ValueError):
+        if 1 <= int(text) <= 1000:
+            return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is no number of differences: give one from 1 to 1000")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -63,7 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(answer), indent=2).decode() + "\n")
     else:
-        render(answer, Console())
+        render(answer, Screen())
     return exit_code(answer)
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from msgspec import Struct
 from tieout.devstack.failures import CommandFailed
 from tieout.devstack.processes import ServerFailed
+from tieout.devstack.terminal import visible
 
 DEFAULT_FOLDER = ".tieout"
 
@@ -62,20 +63,26 @@ def main(words: Sequence[str] | None = None) -> int:
         module = importlib.import_module(chosen.module)
         parser = argparse.ArgumentParser(prog=f"tieout {chosen.name}", description=module.__doc__ or chosen.summary)
         parser.formatter_class = argparse.RawDescriptionHelpFormatter
+        module.add_arguments(parser)
         if chosen.on_a_stack:
             _add_folder(parser)
-        module.add_arguments(parser)
         if chosen.name == "test":
             return int(module.run(*parser.parse_known_args(words[1:])) or 0)
         return int(module.run(parser.parse_args(words[1:])) or 0)
     except (CommandFailed, ServerFailed) as failure:
-        print(f"tieout {chosen.name}: {failure}", file=sys.stderr)
+        print(f"tieout {chosen.name}: {visible(str(failure))}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # `tieout logs order | head` has seen enough.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except OSError as error:
+        if error.filename is None:
+            raise
+        told = f"{error.filename}: {error.strerror}. Give another path, or mend what is there"
+        print(f"tieout {chosen.name}: {visible(told)}", file=sys.stderr)
+        return 1
 
 
 def _overview() -> argparse.ArgumentParser:
@@ -93,10 +100,17 @@ def _overview() -> argparse.ArgumentParser:
 
 
 def _add_folder(parser: argparse.ArgumentParser) -> None:
+    """Also to each action that the subcommand has, for people write it at the end; there it has no default, which would
+    undo what stood before the action."""
+    help = f"folder of the stack's state (default: {DEFAULT_FOLDER} in the present folder)"
+    _add_folder_to(parser, help, Path(DEFAULT_FOLDER).resolve())
+    for entry in parser._actions:
+        if isinstance(entry, argparse._SubParsersAction):
+            for action in entry.choices.values():
+                _add_folder_to(action, help, argparse.SUPPRESS)
+
+
+def _add_folder_to(parser: argparse.ArgumentParser, help: str, default: Path | str) -> None:
     parser.add_argument(
-        "--dir",
-        type=lambda text: Path(text).expanduser().resolve(),
-        default=Path(DEFAULT_FOLDER).resolve(),
-        metavar="D",
-        help=f"folder of the stack's state (default: {DEFAULT_FOLDER} in the present folder)",
+        "--dir", type=lambda text: Path(text).expanduser().resolve(), default=default, metavar="D", help=help
     )

@@ -42,6 +42,7 @@ from tieout.devstack.demo_report import DemoReport, Leaf, Timing
 from tieout.devstack.failures import CommandFailed
 from tieout.devstack.outcomes import Books, Key
 from tieout.devstack.suite import Stack
+from tieout.devstack.terminal import Screen
 from tieout.devstack.trading_day import Fed, catalogue, plan
 
 ORDERS, SEED = 3000, 20261123
@@ -69,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 async def _run(arguments: argparse.Namespace) -> int:
     folder: Path = arguments.dir / "demo"
-    console = Console(stderr=arguments.json)
+    console = Screen(stderr=arguments.json)
     task = asyncio.current_task()
     loop = asyncio.get_running_loop()
     if task is not None:

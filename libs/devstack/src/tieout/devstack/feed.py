@@ -28,6 +28,7 @@ from tieout.devstack.failures import CommandFailed
 from tieout.devstack.formats import Document, FormatError, Run
 from tieout.devstack.outcomes import Books
 from tieout.devstack.satellites import Door, key_headers
+from tieout.devstack.terminal import Screen
 
 CHANNEL = "tieout"
 SATELLITE = "feed"  # Where the files name none.
@@ -69,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
     except FormatError as error:
         raise CommandFailed(str(error)) from None
     where = endpoints.of_stack(arguments.dir)
-    console = Console(stderr=arguments.json)
+    console = Screen(stderr=arguments.json)
     try:
         report = asyncio.run(feed(where, source, console, satellite=arguments.satellite, rate=arguments.rate))
     except httpx.TransportError as error:

@@ -11,6 +11,7 @@ from rich.text import Text
 from rich.tree import Tree
 from tieout.contracts.control import Journey, Journeys, JourneyStep
 from tieout.devstack import questions
+from tieout.devstack.terminal import Screen
 
 # Decimals of the currencies that do not have two (ISO 4217).
 _DECIMALS = {
@@ -41,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(answer), indent=2).decode() + "\n")
     else:
-        render(answer, Console())
+        render(answer, Screen())
     return 0
 
 

@@ -34,6 +34,7 @@ from tieout.contracts.gateway import (
 )
 from tieout.devstack import questions
 from tieout.devstack.failures import CommandFailed
+from tieout.devstack.terminal import Screen
 
 PAGE = 100
 LISTED_MAX = 1000
@@ -81,7 +82,7 @@ def _list(arguments: argparse.Namespace) -> int:
     if arguments.json:
         _print_json(QuarantinePage(tuple(found), page.open, after))
     else:
-        render(found, page.open, Console(), more=bool(after))
+        render(found, page.open, Screen(), more=bool(after))
     return 0
 
 
@@ -111,7 +112,7 @@ def _show(arguments: argparse.Namespace) -> int:
     if arguments.json:
         _print_json(view)
     else:
-        render_document(view, Console())
+        render_document(view, Screen())
     return 0
 
 

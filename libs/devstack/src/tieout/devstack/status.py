@@ -13,12 +13,12 @@ from typing import Any
 import httpx
 import msgspec
 import psutil
-from rich.console import Console
 from rich.table import Table
 from tieout.contracts.control import Status
 from tieout.devstack import endpoints
 from tieout.devstack.failures import CommandFailed
 from tieout.devstack.suite import ProcessFacts
+from tieout.devstack.terminal import Screen
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -79,9 +79,9 @@ def _ask(where: endpoints.Endpoints) -> tuple[Status | None, str]:
 
 
 def _show(where: endpoints.Endpoints, facts: list[dict[str, Any]], status: Status | None, failure: str) -> None:
-    console = Console()
+    console = Screen()
     if not console.is_terminal:
-        console = Console(width=120)
+        console = Screen(width=120)
     services = {service.service: service for service in status.services} if status else {}
     table = Table(title=f"gateway {where.gateway}", title_justify="left")
     for heading in ("", "up", "pid", "memory", "restarts", "waiting", "outbox", "parked", "dead"):

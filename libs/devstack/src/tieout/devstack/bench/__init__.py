@@ -51,9 +51,9 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
     else:
-        from rich.console import Console
+        from tieout.devstack.terminal import Screen
 
-        Console().print(shown)
+        Screen().print(shown)
     return 0
 
 
