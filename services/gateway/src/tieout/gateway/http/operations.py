@@ -90,7 +90,8 @@ class Routes:
     def _handler(self, operation: Operation) -> HTTPRouteHandler:
         fields = {field.encode_name: field.type for field in msgspec.structs.fields(operation.request)}
 
-        def permitted(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+        async def permitted(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+            """A coroutine, because Litestar moves a plain function to a thread: 70 us."""
             caller = self._callers.find(connection.headers.get("authorization", ""))
             if caller is None:
                 raise Refused("unauthorized", "A bearer token is needed: Authorization: Bearer …", status=401)
