@@ -27,14 +27,16 @@ def test_every_command_explains_itself(name, capsys):
     assert f"tieout {name}" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("command", [["status"], ["journey", "1001"], ["agreement"], ["quarantine", "list"]])
+@pytest.mark.parametrize(
+    "command", [["status"], ["journey", "1001"], ["agreement"], ["quarantine"], ["quarantine", "list"]]
+)
 def test_a_command_without_a_stack_says_how_to_start_one(command, tmp_path, capsys):
     assert main([*command, "--dir", str(tmp_path)]) == 1
     assert "./tieout up" in capsys.readouterr().err
 
 
 def test_the_folder_may_stand_before_the_action_or_after_it(tmp_path, capsys):
-    for words in (["quarantine", "--dir", str(tmp_path), "list"], ["quarantine", "show", "x", "--dir", str(tmp_path)]):
+    for words in (["quarantine", "--dir", str(tmp_path), "list"], ["quarantine", "list", "--dir", str(tmp_path)]):
         assert main(words) == 1
         assert f"no stack runs in {tmp_path}" in capsys.readouterr().err
 
@@ -54,6 +56,14 @@ def test_what_an_agreement_cannot_take_is_wrong_usage(words, tmp_path, capsys):
         main(["agreement", "--dir", str(tmp_path), *words])
     assert ended.value.code == 2
     assert words[0] in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", [command.name for command in COMMANDS])
+def test_help_fits_a_narrow_terminal(name, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit):
+        main([name, "--help"])
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
 
 
 def test_logs_of_nothing_say_what_there_is(tmp_path, capsys):

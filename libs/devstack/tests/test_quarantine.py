@@ -29,6 +29,17 @@ def test_the_list_names_reason_field_and_the_next_step():
     assert "Nothing is in quarantine" in shown(quarantine.render, [], 0)
 
 
+def test_a_choice_that_finds_nothing_does_not_call_the_quarantine_empty():
+    console = Console(file=io.StringIO())
+    quarantine.render([], 0, console, chosen=True)
+    assert "Nothing of that choice" in console.file.getvalue()
+
+
+def test_without_an_action_the_quarantine_is_listed():
+    assert (parsed().action, parsed().all, parsed().json) == ("list", False, False)
+    assert parsed("list", "--json", "--all").json
+
+
 def test_a_document_is_shown_with_its_bytes_its_refusals_and_what_became_of_it():
     refusal = Refusal(AT, "bad_currency", "currency", "[b]no markup[/b]", AT, "corrected", "staff", "typo", ID)
     command = CommandView("order", "7", "C1", str(ID), 3, AT.date(), 1, 1_000_000, 5)

@@ -97,7 +97,8 @@ def render(answer: Agreement, console: Console) -> None:
             )
     upto = ", ".join(f"{mark.producer} {mark.agreed:,}" for mark in answer.watermarks)
     console.print(
-        f"Compared up to position {upto or '0'}; {answer.rules_checked} balance rules; {answer.took_ms:,.0f} ms.",
+        f"Compared up to position {upto or '0'}; {answer.rules_checked} balance rules; {answer.took_ms:,.0f} ms. "
+        "Sums of money run over all currencies, in minor units.",
         style="dim",
     )
     style = {"agree": "bold green", "open": "bold yellow", "differ": "bold red"}[answer.verdict]

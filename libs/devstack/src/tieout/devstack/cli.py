@@ -12,7 +12,9 @@ user is `raise CommandFailed("what is wrong, and what to do next")`: told in one
 import argparse
 import importlib
 import os
+import re
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,6 +24,25 @@ from tieout.devstack.processes import ServerFailed
 from tieout.devstack.terminal import visible
 
 DEFAULT_FOLDER = ".tieout"
+
+
+class FittedHelp(argparse.RawDescriptionHelpFormatter):
+    """Keeps the paragraphs and lists of a description, and breaks their long lines where the terminal ends."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        paragraphs: list[str] = []
+        for line in text.strip().splitlines():
+            if line and paragraphs and paragraphs[-1] and line[0] != " " != paragraphs[-1][0]:
+                paragraphs[-1] += f" {line}"
+            else:
+                paragraphs.append(line)
+        return "\n".join(textwrap.fill(one, width, subsequent_indent=" " * _hanging(one)) for one in paragraphs)
+
+
+def _hanging(line: str) -> int:
+    """Where the rest of a list's line begins: below its explanation, which two blanks divide from what it explains."""
+    explained = re.match(r" +\S.*?  +(?=\S)", line)
+    return explained.end() if explained else len(line) - len(line.lstrip())
 
 
 class Command(Struct, frozen=True):
@@ -62,7 +83,7 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         module = importlib.import_module(chosen.module)
         parser = argparse.ArgumentParser(prog=f"tieout {chosen.name}", description=module.__doc__ or chosen.summary)
-        parser.formatter_class = argparse.RawDescriptionHelpFormatter
+        parser.formatter_class = FittedHelp
         module.add_arguments(parser)
         if chosen.on_a_stack:
             _add_folder(parser)
@@ -93,7 +114,7 @@ def _overview() -> argparse.ArgumentParser:
         usage="tieout COMMAND [--help]",
         description="Orders, stock and books in agreement, and the proof of it.",
         epilog=f"commands:\n{listed}\n\n`tieout COMMAND --help` explains one. `tieout demo` is a good first.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=FittedHelp,
     )
     parser.add_argument("command", choices=[command.name for command in COMMANDS], help=argparse.SUPPRESS)
     return parser

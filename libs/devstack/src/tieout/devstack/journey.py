@@ -101,7 +101,8 @@ def _tree(journey: Journey) -> Tree:
     for step in journey.steps:
         del branches[step.depth + 1 :]
         branches.append(branches[-1].add(_label(step)))
-    tree.add(Text(f"trace {journey.trace_id}", style="dim"))
+    if journey.trace_id.strip("0"):  # A refused document has none.
+        tree.add(Text(f"trace {journey.trace_id}", style="dim"))
     return tree
 
 

@@ -15,8 +15,8 @@ _POLL_SECONDS = 0.3
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("service", nargs="*", help="a service, or postgres, hub, store-1 (default: all)")
-    parser.add_argument("-n", "--lines", type=int, default=100, metavar="N", help="the last N lines (default 100)")
+    parser.add_argument("service", nargs="*", help="a service, or postgres, hub, store-1, migrations (default: all)")
+    parser.add_argument("-n", "--lines", type=int, default=100, metavar="N", help="the last N of each (default 100)")
     parser.add_argument("-f", "--follow", action="store_true", help="go on as new lines come; end with Ctrl-C")
 
 

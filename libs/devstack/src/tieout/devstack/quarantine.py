@@ -1,4 +1,4 @@
-"""List, show, correct and resubmit documents that were refused.
+"""List, show, correct and resubmit documents that were refused. Without an action it lists.
 
     tieout quarantine list [--satellite S] [--reason R] [--all]
     tieout quarantine show ID                       the document as it came, and why it was refused
@@ -14,10 +14,11 @@ import argparse
 import sys
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import msgspec
 from rich.console import Console
-from rich.table import Table
+from rich.padding import Padding
 from rich.text import Text
 from tieout.contracts.gateway import (
     CORRECT,
@@ -42,7 +43,7 @@ RESUBMITTED_MAX = 10_000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    actions = parser.add_subparsers(dest="action", metavar="ACTION")
     listing = actions.add_parser("list", help="what waits for a decision, oldest first")
     listing.add_argument("--all", action="store_true", help="also what was decided already")
     show = actions.add_parser("show", help="one document as it came, and why it was refused")
@@ -61,6 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     dismiss.add_argument("--note", required=True, help="why; kept with the decision")
     for action in (listing, show, correct, resubmit, dismiss):
         action.add_argument("--json", action="store_true", help="the answer as one JSON document")
+    parser.set_defaults(action="list", all=False, satellite="", reason="", json=False)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -82,26 +84,26 @@ def _list(arguments: argparse.Namespace) -> int:
     if arguments.json:
         _print_json(QuarantinePage(tuple(found), page.open, after))
     else:
-        render(found, page.open, Screen(), more=bool(after))
+        render(found, page.open, Screen(), more=bool(after), chosen=bool(arguments.satellite or arguments.reason))
     return 0
 
 
-def render(documents: list[Quarantined], waiting: int, console: Console, *, more: bool = False) -> None:
+def render(
+    documents: list[Quarantined], waiting: int, console: Console, *, more: bool = False, chosen: bool = False
+) -> None:
     if not documents:
-        console.print("Nothing is in quarantine.", style="green")
+        console.print(f"Nothing {'of that choice ' if chosen else ''}is in quarantine.", style="green")
         return
-    table = Table(title=f"{waiting:,} wait for a decision", title_justify="left")
-    for heading in ("refused", "satellite", "document", "reason", "field", "detail", "intake id"):
-        table.add_column(heading, overflow="fold")
+    console.print(f"{waiting:,} wait for a decision", highlight=False)
     for entry in documents:
-        named = Text(f"{entry.kind} {entry.number}".strip() or "unreadable")
+        named = f"{entry.kind} {entry.number}".strip() or "unreadable"
+        heading = f"{entry.intake_id}  {entry.refused_at:%Y-%m-%d %H:%M:%S}  {entry.satellite}  {named}"
+        console.print(Text(heading), soft_wrap=True)
         reason = Text(entry.reason, style="dim" if entry.decision else "red")
         if entry.decision:
             reason.append(f" ({entry.decision})")
-        at = f"{entry.refused_at:%Y-%m-%d %H:%M:%S}"
-        cells = (at, entry.satellite, named, reason, Text(entry.field), Text(entry.detail), str(entry.intake_id))
-        table.add_row(*cells)
-    console.print(table)
+        told = Text.assemble(reason, " ", (entry.field, "bold"), ": " if entry.field else "", entry.detail)
+        console.print(Padding(told, (0, 0, 0, 4)))
     if more:
         console.print("There are more. Narrow it down with --satellite or --reason.", style="dim")
     console.print("Look at one with: ./tieout quarantine show INTAKE_ID", style="dim")
@@ -138,7 +140,7 @@ def _correct(arguments: argparse.Namespace) -> int:
     try:
         content = sys.stdin.read() if arguments.file == "-" else Path(arguments.file).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise CommandFailed(f"{arguments.file} cannot be read: {error}") from None
+        raise CommandFailed(f"{arguments.file} cannot be read: {getattr(error, 'strerror', None) or error}") from None
     body = {"content": content, "note": arguments.note}
     decided = questions.post(arguments.dir, _path(CORRECT.path, arguments.id), Decided, body)
     return _decided(arguments, decided, f"Submitted as {decided.intake_id}.")
@@ -178,8 +180,10 @@ def _decided(arguments: argparse.Namespace, decided: Decided, sentence: str) -> 
 
 
 def _path(template: str, intake_id: str) -> str:
-    if not intake_id.replace("-", "").isalnum():
-        raise CommandFailed(f"{intake_id!r} is no intake id. See: ./tieout quarantine list")
+    try:
+        UUID(intake_id)
+    except ValueError:
+        raise CommandFailed(f"{intake_id!r} is no intake id. See: ./tieout quarantine list") from None
     return template.replace("{intake_id}", intake_id)
 
 

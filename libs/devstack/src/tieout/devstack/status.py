@@ -83,7 +83,8 @@ def _show(where: endpoints.Endpoints, facts: list[dict[str, Any]], status: Statu
     if not console.is_terminal:
         console = Screen(width=120)
     services = {service.service: service for service in status.services} if status else {}
-    table = Table(title=f"gateway {where.gateway}", title_justify="left")
+    console.print(f"gateway {where.gateway}")
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     for heading in ("", "up", "pid", "memory", "restarts", "waiting", "outbox", "parked", "dead"):
         table.add_column(heading, justify="left" if heading in ("", "up") else "right")
     for fact in facts:
@@ -98,7 +99,7 @@ def _show(where: endpoints.Endpoints, facts: list[dict[str, Any]], status: Statu
         table.add_row(*cells)
     console.print(table)
     total = sum(fact["memory_bytes"] for fact in facts) / 2**20
-    console.print(f"memory in all: {total:.0f} MB")
+    console.print(f"memory in all: {total:.0f} MB", highlight=False)
     if status is None:
         console.print(f"[red]{failure}[/]")
         return
@@ -106,7 +107,8 @@ def _show(where: endpoints.Endpoints, facts: list[dict[str, Any]], status: Statu
         if flow.stalled_seconds > 0:
             console.print(f"[red]{flow.durable} has not moved for {flow.stalled_seconds:.0f} s, {flow.waiting} wait[/]")
     if status.latencies:
-        table = Table(title="step latency, ms", title_justify="left")
+        console.print("step latency, ms")
+        table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
         for heading in ("from", "to", "count", "p50", "p95", "p99"):
             table.add_column(heading, justify="left" if heading in ("from", "to") else "right")
         for step in status.latencies:
