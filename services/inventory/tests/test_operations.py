@@ -133,3 +133,15 @@ async def test_the_trail_of_an_order_tells_what_happened_to_its_goods(counter: A
     credit = (await trail(TrailRequest(str(counter.credit("R1").credit_id)), counter.database)).entries
     assert [e.step for e in credit] == ["returned"]
     assert (await trail(TrailRequest(str(counter.credit("R9").credit_id)), counter.database)).entries == ()
+
+
+async def test_a_trail_counts_goods_as_people_do(counter: Any) -> None:
+    await counter.open(MAIN="back_order confirmed", AUTO="refuse auto")
+    await counter.give(counter.receipt(("A", 1, 10)), counter.receipt(("B", 30, 10), number="W2", warehouse="AUTO"))
+    await counter.give(counter.placed("1001", ("A", 3)))
+    (promised,) = (await trail(TrailRequest(str(order_id("C1", "shop", "1001"))), counter.database)).entries
+    assert promised.detail == "1 lines, 2 back-ordered"
+    await counter.give(counter.placed("1002", counter.line(1, "B", 20, warehouse="AUTO")))
+    await counter.give(counter.cancel("1002", (1, 20)))
+    entries = (await trail(TrailRequest(str(order_id("C1", "shop", "1002"))), counter.database)).entries
+    assert [entry.detail for entry in entries if entry.step == "cancelled"] == ["too late for 20"]

@@ -211,6 +211,11 @@ async def test_a_large_order_is_shipped_in_several_announcements(counter: Any) -
             "UPDATE sales_order SET position = position - 1",
             "order_is_the_sum_of_its_lines",
         ),
+        (
+            "UPDATE document SET number = number || 'x'",
+            "UPDATE document SET number = rtrim(number, 'x')",
+            "document_holds_the_number_of_its_paper",
+        ),
     ],
 )
 async def test_what_is_kept_beside_the_facts_is_proved_by_them(counter: Any, edit: str, mend: str, rule: str) -> None:

@@ -1,5 +1,6 @@
 """Questions to inventory. No rules, no locks."""
 
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -109,8 +110,13 @@ async def trail(request: TrailRequest, database: Database) -> Trail:
     return Trail(tuple(sorted(entries, key=lambda entry: entry.at)))
 
 
+def _pieces(quantity_micro: int) -> str:
+    """As people count: 1_500_000 is 1.5."""
+    return f"{Decimal(quantity_micro) / 1_000_000:f}"
+
+
 def _promised(row: Any) -> TrailEntry:
-    back_ordered = f", {row['back_ordered']} back-ordered" if row["back_ordered"] else ""
+    back_ordered = f", {_pieces(row['back_ordered'])} back-ordered" if row["back_ordered"] else ""
     return TrailEntry(
         at=row["at"],
         step="reserved" if row["reserved"] > 0 else "back_ordered",
@@ -127,7 +133,7 @@ def _stopped(row: Any) -> TrailEntry:
         detail = f"short of {row['skus']}"
     else:
         step, identity = "cancelled", event_id(CancelDecided.SUBJECT, row["cancel_id"], row["ordinal"])
-        detail = f"too late for {row['too_late']}" if row["too_late"] else ""
+        detail = f"too late for {_pieces(row['too_late'])}" if row["too_late"] else ""
     return TrailEntry(
         at=row["at"],
         step=step,

@@ -42,6 +42,13 @@ SELECT format('%s line %s', l.order_id, l.line_no) AS key, format('stock %s, ord
 FROM open_line l LEFT JOIN demand d ON d.order_id = l.order_id AND d.line_no = l.line_no
 WHERE (l.stock_id, l.order_position) IS DISTINCT FROM (d.stock_id, d.position);
 
+-- name: document_holds_the_number_of_its_paper
+-- The anchor is what finds a repetition: a lost or renamed one would let the same receipt count again.
+SELECT format('%s %s', s.kind, s.number) AS key, coalesce(format('%s %s of %s, %s', d.kind, d.number, d.source, d.company), 'no document') AS kept,
+       format('%s %s of %s, %s', s.kind, s.number, s.source, s.company) AS facts, s.intake_id::text AS detail
+FROM submission s LEFT JOIN document d ON d.document_id = s.document_id
+WHERE s.outcome = 'accepted' AND (d.kind, d.intake_id, d.company, d.source, d.number) IS DISTINCT FROM (s.kind, s.intake_id, s.company, s.source, s.number);
+
 -- name: order_is_the_sum_of_its_lines
 -- What shipments repeat of their order.
 SELECT coalesce(o.order_no, d.order_id::text) AS key, format('at %s, net %s, tax %s', o.position, o.net_minor, o.tax_minor) AS kept,
