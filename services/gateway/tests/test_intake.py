@@ -5,12 +5,13 @@ import gzip
 import hashlib
 import hmac
 import socket
+import tracemalloc
 import zlib
 
 import httpx
 import msgspec
 import pytest
-from tieout.gateway.intake.splitting import Inflater
+from tieout.gateway.intake.splitting import Caps, Exceeded, Inflater, split
 
 NDJSON = "application/x-ndjson"
 
@@ -105,6 +106,33 @@ async def test_what_follows_a_packed_body_ends_the_request_at_once(house):
     inflater.feed(packed)
     with pytest.raises(zlib.error):
         inflater.feed(b"x" * 65536)
+
+
+@pytest.mark.parametrize(
+    ("body", "shape"),
+    [
+        (b"[" + b"1," * 3_000_000 + b"1]", "json"),
+        (b"[" + b'[1,"]"],' * 400_000 + b"1]", "json"),
+        (b"1\n" * 3_000_000, "ndjson"),
+    ],
+)
+def test_millions_of_tiny_documents_are_counted_and_not_made(body, shape):
+    """Twelve packed kilobytes took a gigabyte before they were refused."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(Exceeded, match="more than 50000"):
+            split(body, shape, Caps(2 << 20, 50_000, 64))
+        assert tracemalloc.get_traced_memory()[1] < 20 * len(body)
+    finally:
+        tracemalloc.stop()
+
+
+def test_an_array_of_as_many_documents_as_may_be_is_taken():
+    caps = Caps(2 << 20, 3, 64)
+    body = b'[{"a": [1, 2, {"b": ",]"}], "c": 1, "d": 2}, ",\\",", [1,2,3,4]]'
+    assert len(split(body, "json", caps)) == 3
+    with pytest.raises(Exceeded, match="more than 3"):
+        split(body[:-1] + b", 1]", "json", caps)
 
 
 async def test_caps_are_told_by_name(start):
