@@ -122,7 +122,7 @@ def test_millions_of_tiny_documents_are_counted_and_not_made(body, shape):
     try:
         with pytest.raises(Exceeded, match="more than 50000"):
             split(body, shape, Caps(2 << 20, 50_000, 64))
-        assert tracemalloc.get_traced_memory()[1] < 20 * len(body)
+        assert tracemalloc.get_traced_memory()[1] < 8 * len(body)
     finally:
         tracemalloc.stop()
 

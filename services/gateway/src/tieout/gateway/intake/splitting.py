@@ -22,8 +22,7 @@ _raw_array = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _BRACKETS = bytes.maketrans(b"[{]}", b"(())")
 _OTHERS = bytes(set(range(256)) - set(b'"[]{}'))
 _NOT_STRUCTURE = _OTHERS.replace(b",", b"")
-_STRING = re.compile(rb'"[^"]*"?')
-QUOTES_MANY = 100_000  # Up to here the faster way, which makes an object of each.
+STRETCH = 64 << 10  # Bytes looked at in one go: millions of quotes or brackets would be millions of objects at once.
 _LINE = re.compile(rb"[^\n]+")
 _INNERMOST = re.compile(rb"\([^()]*\)")
 
@@ -97,9 +96,14 @@ def _lines(body: bytes, most: int) -> list[bytes]:
 def _entries(body: bytes) -> int:
     """How many entries an array has, without making them."""
     structure = _outside_strings(body, _NOT_STRUCTURE)[1:].translate(_BRACKETS)
-    while (flatter := _INNERMOST.sub(b"", structure)) != structure:
+    while True:
+        stretches = (structure[start : start + STRETCH] for start in range(0, len(structure), STRETCH))
+        flatter = b"".join(_INNERMOST.sub(b"", stretch) for stretch in stretches)
+        if len(flatter) == len(structure):
+            flatter = _INNERMOST.sub(b"", structure)  # What lies across the cuts.
+            if len(flatter) == len(structure):
+                return structure.count(b",") + 1
         structure = flatter
-    return structure.count(b",") + 1
 
 
 def _outside_strings(body: bytes, left_out: bytes) -> bytes:
@@ -107,9 +111,14 @@ def _outside_strings(body: bytes, left_out: bytes) -> bytes:
     if b"\\" in structure:
         structure = structure.replace(b"\\\\", b"").replace(b'\\"', b"")
     structure = structure.translate(None, left_out)
-    if structure.count(b'"') > QUOTES_MANY:
-        return _STRING.sub(b"", structure)
-    return b"".join(structure.split(b'"')[::2]) if b'"' in structure else structure
+    if b'"' not in structure:
+        return structure
+    outside, inside = [], 0
+    for start in range(0, len(structure), STRETCH):
+        pieces = structure[start : start + STRETCH].split(b'"')
+        outside.append(b"".join(pieces[inside::2]))
+        inside ^= len(pieces) % 2 == 0
+    return b"".join(outside)
 
 
 def depth_exceeds(body: bytes, most: int) -> bool:
