@@ -76,6 +76,10 @@ class Service:
         violations: sql.Statements | None = None,
         tasks: Sequence[Task] = (),
     ) -> None:
+        for operation in operations:
+            if operation.operation.owner != name:
+                declared = operation.operation
+                raise Misconfigured(f"operation {declared.name} belongs to {declared.owner}, not to {name}")
         self.name = name
         self.settings = settings
         self.migrations = migrations

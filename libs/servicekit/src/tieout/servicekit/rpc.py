@@ -19,7 +19,7 @@ from nats.micro.request import Request
 from nats.micro.service import Service as MicroService
 from tieout.contracts.operation import Operation, Problem
 from tieout.servicekit.database import Database
-from tieout.servicekit.errors import UNREADABLE, Cause, Misconfigured, Refused, Unprocessable, cause_of, field_of
+from tieout.servicekit.errors import UNREADABLE, Cause, Refused, Unprocessable, cause_of, field_of
 
 log = structlog.get_logger(__name__)
 
@@ -74,11 +74,11 @@ class Endpoints:
         )
         for answer in answers:
             declared = answer.operation
-            if declared.owner != database.service:
-                raise Misconfigured(f"operation {declared.name} belongs to {declared.owner}, not to {database.service}")
             handler = self._handler(answer)
             name = declared.name.partition(".")[2].replace(".", "-")
             await self._service.add_endpoint(name=name, subject=declared.subject, handler=handler)
+        # nats-py's flush sends its PING past what is still buffered; its PONG alone says nothing of our subscriptions.
+        await self._nats._flush_pending(force_flush=True)
         await self._nats.flush()
 
     def _handler(self, answer: Answers[Any, Any]) -> Callable[[Request], Awaitable[None]]:
