@@ -53,6 +53,7 @@ from tieout.servicekit.telemetry import Tracing
 log = structlog.get_logger(__name__)
 
 FOLD_SECONDS = 1.0
+QUIET_FOLDS = 5  # After so many without a transaction of ours only each fifth: positions are closed, hands may edit.
 AUDIT_SECONDS = 60.0
 PRUNE_SECONDS = 600.0
 LAG_SECONDS = 5.0  # Asked for metrics only.
@@ -239,11 +240,15 @@ class Service:
 
     async def _housekeeping(self) -> None:
         audited = pruned = looked = time.monotonic()
+        seen = quiet = 0
         while True:
             await asyncio.sleep(FOLD_SECONDS)
+            quiet = quiet + 1 if self.database.transactions == seen else 0
+            seen = self.database.transactions
             try:
-                await self.evidence.fold()
-                await self.evidence.close_positions()
+                if quiet < QUIET_FOLDS or quiet % QUIET_FOLDS == 0:  # An idle service costs Postgres next to nothing.
+                    await self.evidence.fold()
+                    await self.evidence.close_positions()
                 now = time.monotonic()
                 if self._metrics.enabled:
                     await self._look_at_outbox()

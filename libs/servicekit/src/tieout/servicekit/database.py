@@ -218,6 +218,7 @@ class Database:
         self.tracing = tracing or Tracing.off()
         self.counts: dict[str, dict[str, float]] = {}
         self.on_woken: list[Any] = []  # Called after a commit that woke parked messages.
+        self.begun = [0]  # Shared with the copies that `taking` makes.
         self._taking: tuple[str, list[str]] | None = None
 
     def count(self, durable: str, what: str, number: float) -> None:
@@ -231,10 +232,16 @@ class Database:
         other._taking = (durable, event_ids)
         return other
 
+    @property
+    def transactions(self) -> int:
+        """How many were begun so far: who has been idle may look less often."""
+        return self.begun[0]
+
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
         """Commits at the end of the block, rolls back when it raises. Published at once, if the broker is there."""
         outbox = self.outbox
+        self.begun[0] += 1
         await outbox.room.acquire()  # Bounds what is committed but not published.
         parts: list[Part] = []
         woke = False

@@ -7,6 +7,7 @@ So an event may be published twice and never be forgotten; consumers key on busi
 import asyncio
 import contextlib
 import itertools
+import time
 from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -169,10 +170,12 @@ class Outbox:
 
     async def relay(self) -> None:
         """For ever: publish what was left behind."""
+        looked = 0.0
         while True:
             await asyncio.sleep(RELAY_SECONDS)
-            if not self.open.is_set():
-                continue
+            if not self.open.is_set() or (not self._left and time.monotonic() - looked < OVERDUE_SECONDS):
+                continue  # What others left behind is not due earlier; what failed here is.
+            looked = time.monotonic()
             try:
                 while await self.sweep() == SWEEP_ROWS:
                     pass
