@@ -28,7 +28,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     latency.add_argument("--seconds", type=_above_zero, default=20, metavar="S", help="default: 20")
     for one in (chain, http, latency):
         one.add_argument("--json", action="store_true", help="one JSON object instead of a table")
-    parser.set_defaults(what="chain")
 
 
 def run(arguments: argparse.Namespace) -> int:
