@@ -1,4 +1,4 @@
-"""Intake over HTTP: what the gateway acknowledges as committed. Floor: a bare Litestar route with the same client."""
+"""Intake over HTTP: what the gateway acknowledges as committed. Floor: GET /healthz there, with the same client."""
 
 import asyncio
 import time
