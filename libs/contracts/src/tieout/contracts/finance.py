@@ -7,6 +7,7 @@ from uuid import UUID
 from msgspec import Meta, Struct
 from tieout.contracts.event import Company, Currency, Event, Minor, Number, Period
 from tieout.contracts.operation import Operation
+from tieout.contracts.order import ControlPasses
 
 
 class Allocation(Struct, frozen=True, omit_defaults=True):
@@ -70,17 +71,17 @@ class SubmitRefund(Event, frozen=True):
 
 
 class ReceivableOpened(Event, frozen=True):
-    """A shipment was billed: one balanced voucher, one open item."""
+    """A shipment was billed, or a delivery where control passes then: one balanced voucher, one open item."""
 
     SUBJECT: ClassVar = "finance.receivable_opened.v1"
     PRODUCER: ClassVar = "finance"
 
-    shipment_id: UUID
+    shipment_id: UUID  # Of the shipment or delivery that was billed.
     order_id: UUID
     company: Company
     order_no: Number
     currency: Currency
-    amount_minor: int  # Net and tax of this shipment.
+    amount_minor: int  # Net and tax of it.
     voucher_no: str  # 记-2026-11-000123; "" where nothing was worth posting.
     due_date: date
 
@@ -150,6 +151,7 @@ class CompanyOpened(Event, frozen=True):
     currency: Currency
     zone: str
     revision: int = 1
+    control_passes: ControlPasses = "issue"
 
 
 class PeriodClosed(Event, frozen=True):
@@ -179,6 +181,7 @@ class PutCompany(Struct, frozen=True, kw_only=True):
     tax_point: Literal["goods_issue", "invoice", "payment"] = "goods_issue"
     voucher_words: Literal["one", "three"] = "one"  # All 记, or 收, 付 and 转.
     roles: dict[str, AccountCode] = {}  # Account by role of the voucher templates, where it is not the chart's default.
+    control_passes: ControlPasses = "issue"  # Of orders whose satellite has no rule of its own, from now on.
 
 
 class CompanyView(Struct, frozen=True):
@@ -192,6 +195,7 @@ class CompanyView(Struct, frozen=True):
     revision: int
     opened_at: datetime
     roles: dict[str, str]
+    control_passes: ControlPasses = "issue"
 
 
 class ListCompanies(Struct, frozen=True):

@@ -7,6 +7,7 @@ from uuid import UUID
 from msgspec import Meta, Struct
 from tieout.contracts.event import Company, Warehouse
 from tieout.contracts.operation import Operation
+from tieout.contracts.order import ControlPasses
 
 Satellite = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$")]
 Reason = Annotated[str, Meta(max_length=500)]
@@ -40,6 +41,7 @@ class PutSatellite(Struct, frozen=True):
     rotate: bool = False  # Make a new secret; the old one ends at once.
     default_warehouse: Warehouse = "MAIN"
     due_days: Annotated[int, Meta(ge=0, le=3650)] = 30
+    control_passes: Literal[ControlPasses, ""] = ""  # Of the orders that it takes; "": as their company decided.
 
 
 class SatelliteView(Struct, frozen=True):
@@ -52,6 +54,7 @@ class SatelliteView(Struct, frozen=True):
     due_days: int
     held: bool  # Documents are taken in, but not mapped.
     created_at: datetime
+    control_passes: Literal[ControlPasses, ""] = ""
 
 
 class SatellitePut(Struct, frozen=True, omit_defaults=True):
@@ -82,7 +85,7 @@ class ShowDocument(Struct, frozen=True):
 class CommandView(Struct, frozen=True, omit_defaults=True):
     """What a document led to."""
 
-    kind: str  # order, cancel, credit, payment, refund, receipt, adjustment, confirmation.
+    kind: str  # order, cancel, credit, payment, refund, receipt, adjustment, confirmation, delivery.
     number: str
     company: str
     chain_id: str

@@ -17,7 +17,7 @@ from tieout.contracts.event import (
     Warehouse,
 )
 from tieout.contracts.operation import Operation
-from tieout.contracts.order import Account, CancelLine, CostAccount
+from tieout.contracts.order import Account, CancelLine, ControlPasses, CostAccount
 
 
 class ReceiptLine(Struct, frozen=True, omit_defaults=True):
@@ -95,6 +95,30 @@ class SubmitConfirmation(Event, frozen=True):
     lines: tuple[CancelLine, ...] = ()
 
 
+class SubmitDelivery(Event, frozen=True):
+    """gateway -> inventory: goods have reached their customer, so control passes, where it passes at delivery.
+
+    Lines name a part; without lines all of `shipment` that is still on its way, without a shipment all of the order.
+    """
+
+    SUBJECT: ClassVar = "inventory.deliver.v1"
+    PRODUCER: ClassVar = "gateway"
+
+    intake_id: UUID
+    company: Company
+    source: str  # The satellite that tells: a carrier, a shop.
+    number: Number
+    version: str
+    fingerprint: str
+    order_source: str
+    order_number: Number
+    occurred_at: datetime
+    zone: str
+    business_date: date  # Of the delivery: revenue is of this day.
+    shipment: Annotated[int, Meta(ge=0, le=100_000)] = 0  # Number within the order, from 1; 0: none is named.
+    lines: tuple[CancelLine, ...] = ()
+
+
 class ReservedLine(Struct, frozen=True, omit_defaults=True):
     line_no: LineNo
     reserved_micro: int = 0
@@ -139,11 +163,12 @@ class StoppedLine(Struct, frozen=True, omit_defaults=True):
     line_no: LineNo
     back_ordered_micro: int = 0  # Stopped out of back-order, taken first.
     reserved_micro: int = 0  # Stopped out of reservations.
-    too_late_micro: int = 0  # Left already: needs a return.
+    too_late_micro: int = 0  # Control has passed already: needs a return.
+    issued_micro: int = 0  # Stopped on its way, where control passes at delivery: it is back in stock.
 
 
 class CancelDecided(Event, frozen=True):
-    """How much of a cancellation could still be stopped. Stopped = back_ordered + reserved."""
+    """How much of a cancellation could still be stopped. Stopped = back_ordered + reserved + issued."""
 
     SUBJECT: ClassVar = "inventory.cancel_decided.v1"
     PRODUCER: ClassVar = "inventory"
@@ -178,7 +203,8 @@ class ShippedLine(Struct, frozen=True, omit_defaults=True):
 
 
 class GoodsShipped(Event, frozen=True):
-    """Goods issue: control passes, so revenue, receivable and cost are due (by the company's policy)."""
+    """Goods issue. `control_passes` "issue": revenue, receivable and cost are due now. "delivery": the goods are on
+    their way (1406) at the same cost, until inventory.delivered or inventory.recalled tells of them."""
 
     SUBJECT: ClassVar = "inventory.shipped.v1"
     PRODUCER: ClassVar = "inventory"
@@ -199,6 +225,63 @@ class GoodsShipped(Event, frozen=True):
     rate_micro: int = 1_000_000
     order_net_minor: int = 0  # Of the whole order: how a deposit splits into net and tax.
     order_tax_minor: int = 0
+    control_passes: ControlPasses = "issue"
+
+
+class GoodsDelivered(Event, frozen=True):
+    """Goods that were on their way have reached their customer: revenue, receivable and cost are due now.
+
+    `from_micro` and `to_micro` of a line count what was delivered of it, so that parts add up; `cost_minor` is taken
+    out of what its shipments cost. Services go with the first delivery of their order.
+    """
+
+    SUBJECT: ClassVar = "inventory.delivered.v1"
+    PRODUCER: ClassVar = "inventory"
+
+    delivery_id: UUID
+    order_id: UUID
+    company: Company
+    source: str
+    order_no: Number
+    ordinal: int  # Delivery number within the order, from 1.
+    customer: str
+    currency: Currency  # Of net and tax.
+    cost_currency: Currency  # Of cost.
+    business_date: date
+    period: Period
+    lines: tuple[ShippedLine, ...]
+    due_days: int = 30
+    rate_micro: int = 1_000_000
+    order_net_minor: int = 0
+    order_tax_minor: int = 0
+    document_no: str = ""  # Of the confirmation; "": nothing that could be delivered is left, and services pass.
+
+
+class RecalledLine(Struct, frozen=True, omit_defaults=True):
+    line_no: LineNo
+    sku: Sku
+    quantity_micro: int
+    value_minor: int = 0  # Exactly what it left with.
+    warehouse: Warehouse = "MAIN"
+    kind: Literal["goods", "service"] = "goods"  # A service leaves nothing to put back; it is just not sold any more.
+
+
+class GoodsRecalled(Event, frozen=True):
+    """A cancellation stopped goods on their way: they are back in stock at the cost they left with (T04)."""
+
+    SUBJECT: ClassVar = "inventory.recalled.v1"
+    PRODUCER: ClassVar = "inventory"
+
+    cancel_id: UUID
+    order_id: UUID
+    company: Company
+    source: str
+    order_no: Number
+    customer: str
+    cost_currency: Currency
+    business_date: date
+    period: Period
+    lines: tuple[RecalledLine, ...]
 
 
 class ReturnedLine(Struct, frozen=True, omit_defaults=True):
@@ -301,7 +384,7 @@ class ArticlesListed(Event, frozen=True):
 
 
 class DocumentSettled(Event, frozen=True):
-    """What became of a receipt, adjustment or confirmation that changed nothing: repeated, or in conflict."""
+    """What became of a receipt, count, confirmation or delivery that changed nothing: repeated, or in conflict."""
 
     SUBJECT: ClassVar = "inventory.document_settled.v1"
     PRODUCER: ClassVar = "inventory"
@@ -311,7 +394,7 @@ class DocumentSettled(Event, frozen=True):
     company: Company
     source: str
     number: Number
-    kind: Literal["receipt", "adjustment", "confirmation"]
+    kind: Literal["receipt", "adjustment", "confirmation", "delivery"]
     outcome: Literal["duplicate", "conflict"]
     reason: str = ""
     detail: str = ""
@@ -422,7 +505,7 @@ class ListMoves(Struct, frozen=True):
 class MoveView(Struct, frozen=True):
     position: int
     line_no: int
-    kind: Literal["issue", "return", "opening", "purchase", "count", "revaluation"]
+    kind: Literal["issue", "return", "recall", "opening", "purchase", "count", "revaluation"]
     company: str
     warehouse: str
     sku: str
@@ -461,6 +544,23 @@ class ConfirmedLine(Struct, frozen=True):
 
 class Confirmation(Struct, frozen=True):
     repeated: bool  # This key was confirmed before; nothing left a second time.
+    lines: tuple[ConfirmedLine, ...]
+
+
+class DeliverRequest(Struct, frozen=True):
+    """Goods of an order have reached their customer. No lines: all that is on its way, or all of one shipment."""
+
+    company: Company
+    order_source: str
+    order_number: Number
+    idempotency_key: Annotated[str, Meta(min_length=1, max_length=80)]
+    shipment: Annotated[int, Meta(ge=0, le=100_000)] = 0
+    lines: tuple[CancelLine, ...] = ()
+    business_date: date | None = None  # None: today, where the company is.
+
+
+class Delivery(Struct, frozen=True):
+    repeated: bool  # This key was used before; nothing was delivered a second time.
     lines: tuple[ConfirmedLine, ...]
 
 
@@ -542,6 +642,15 @@ CONFIRM = Operation(
     "Say that reserved goods of an order have left the warehouse",
     scope="write",
 )
+DELIVER = Operation(
+    "inventory.deliver",
+    "POST",
+    "/v1/orders/{order_number}/deliver",
+    DeliverRequest,
+    Delivery,
+    "Say that goods of an order have reached their customer, where control passes then",
+    scope="write",
+)
 INVENTORY_OUTCOMES = Operation(
     "inventory.outcomes",
     "GET",
@@ -551,4 +660,4 @@ INVENTORY_OUTCOMES = Operation(
     "What became of order lines and stock documents, by source, month and reason",
 )
 
-OPERATIONS = (PUT_WAREHOUSE, WAREHOUSES, PUT_ARTICLES, STOCK, MOVES, CONFIRM, INVENTORY_OUTCOMES)
+OPERATIONS = (PUT_WAREHOUSE, WAREHOUSES, PUT_ARTICLES, STOCK, MOVES, CONFIRM, DELIVER, INVENTORY_OUTCOMES)

@@ -28,6 +28,9 @@ Account = Literal[
     "bank_charge",  # 6603.02
     "gift_voucher",  # 2204, a liability
 ]
+# When what is sold becomes the customer's: revenue, receivable and cost are due then, and not before. A company's
+# policy, or its channel's; decided when the order is taken, and carried along so that nobody decides it again.
+ControlPasses = Literal["issue", "delivery"]
 CostAccount = Literal["cogs", "sample"]  # 6401 beside priced lines; 6601.05 where an order is free altogether.
 Restock = Literal["yes", "no", "if_fulfilled"]  # if_fulfilled: Shopify's legacy_restock; what never left is cancelled.
 
@@ -76,6 +79,7 @@ class SubmitOrder(Event, frozen=True):
     due_days: int = 30
     rate_micro: int = 1_000_000  # Functional units per document unit, at `rate_date`.
     rate_date: date | None = None
+    control_passes: ControlPasses = "issue"  # Decided by the gateway: the satellite's setting, else the company's.
 
 
 class CancelLine(Struct, frozen=True):
@@ -179,6 +183,7 @@ class OrderPlaced(Event, frozen=True):
     due_days: int = 30
     rate_micro: int = 1_000_000
     rate_date: date | None = None
+    control_passes: ControlPasses = "issue"  # An order without goods has nothing to deliver: always "issue".
 
 
 class CancelRequested(Event, frozen=True):
@@ -274,13 +279,16 @@ class SubmissionConflicted(Event, frozen=True):
 
 # ---------------------------------------------------------------------------------------------------- questions
 
-Fulfilment = Literal["open", "back_ordered", "reserved", "part_shipped", "shipped", "closed_short"]
+# `delivered` only where control passes at delivery; elsewhere nobody tells us, and `shipped` is the end.
+Fulfilment = Literal["open", "back_ordered", "reserved", "part_shipped", "shipped", "delivered", "closed_short"]
 Billing = Literal["unbilled", "part_billed", "billed", "part_credited", "credited"]
 PaymentStatus = Literal["unpaid", "part_paid", "paid", "overpaid", "refunded"]
 
 
 class LineView(Struct, frozen=True, omit_defaults=True):
     """What has become of one line: ordered = refused + cancelled + shipped + reserved + back-ordered + unallocated.
+
+    Goods that were stopped on their way are cancelled, and not shipped any more.
 
     Each number is a sum of facts; none is kept beside them.
     """
@@ -305,6 +313,7 @@ class LineView(Struct, frozen=True, omit_defaults=True):
     billed_tax_minor: int = 0
     credited_net_minor: int = 0
     credited_tax_minor: int = 0
+    delivered_micro: int = 0  # Of what was shipped, where control passes at delivery; the rest is on its way.
 
 
 class OrderSummary(Struct, frozen=True, omit_defaults=True):
@@ -321,11 +330,12 @@ class OrderSummary(Struct, frozen=True, omit_defaults=True):
     fulfilment: Fulfilment
     billing: Billing
     payment: PaymentStatus
-    billed_minor: int  # Net and tax of what was shipped.
+    billed_minor: int  # Net and tax of what was shipped; of what was delivered, where control passes then.
     credited_minor: int
     settled_minor: int
     owed_minor: int  # billed - credited - settled; negative: the customer is owed.
     completed: bool = False
+    control_passes: ControlPasses = "issue"
 
 
 class DocumentView(Struct, frozen=True, omit_defaults=True):
