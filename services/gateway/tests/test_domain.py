@@ -9,11 +9,12 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tieout.contracts.currency import EXPONENTS
 from tieout.contracts.event import document_id, order_id
 from tieout.gateway import identifiers
 from tieout.gateway.channels.registry import CHANNELS
 from tieout.gateway.domain import pricing
-from tieout.gateway.domain.amounts import EXPONENTS, half_up, micro_of_text, round_micro, round_pico
+from tieout.gateway.domain.amounts import half_up, micro_of_text, round_micro, round_pico
 from tieout.gateway.domain.drafts import Company, Satellite, World
 from tieout.gateway.domain.faults import Fault
 from tieout.gateway.domain.judging import judge

@@ -85,6 +85,18 @@ async def test_fields_are_checked_and_named(house):
     )
 
 
+async def test_a_currency_is_one_of_iso_4217_wherever_it_comes_in(house):
+    company = {"name": "Nine", "zone": "Europe/Berlin"}
+    for code in ("ZZZ", "XXX", "eur", "EU"):
+        answer = await house.client.put("/v1/companies/C9", json={**company, "currency": code}, headers=house.admin)
+        told = problem(answer, 422, "invalid")
+        assert told["field"] == "currency"
+        assert "ISO 4217" in told["detail"]
+        assert "CNY" in told["detail"]
+    answer = await house.client.put("/v1/companies/C9", json={**company, "currency": "KWD"}, headers=house.admin)
+    problem(answer, 503, "unavailable")  # It went as far as to ask finance, which does not run here.
+
+
 async def test_a_nul_is_refused_before_a_database_sees_it(house):
     get, put, admin = house.client.get, house.client.put, house.admin
     told = problem(await get("/v1/quarantine", params={"reason": "a\0b"}, headers=admin), 422, "invalid")

@@ -5,11 +5,11 @@ from typing import Annotated, ClassVar
 from uuid import UUID
 
 from msgspec import Meta, Raw, Struct
+from tieout.contracts.currency import Currency as Currency  # A word that most messages need.
 
 MICRO = 1_000_000  # Quantities and unit prices are integers in millionths: 1.5 kg is 1_500_000.
 
 Company = Annotated[str, Meta(pattern=r"^[A-Z0-9][A-Z0-9_-]{0,15}$")]
-Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3}$")]
 Number = Annotated[str, Meta(min_length=1, max_length=100)]  # A document number as its source wrote it.
 Sku = Annotated[str, Meta(min_length=1, max_length=64)]
 Warehouse = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$")]

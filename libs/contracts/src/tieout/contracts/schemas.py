@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from tieout.contracts.currency import shown
 from tieout.contracts.event import Envelope, Notice
 from tieout.contracts.streams import CORE_SERVICES, EVENTS
 
@@ -32,7 +33,7 @@ def _document(title: str, types: dict[str, type]) -> dict[str, Any]:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": title,
         "messages": dict(zip(types, references, strict=True)),
-        "$defs": components,
+        "$defs": shown(components),
     }
 
 

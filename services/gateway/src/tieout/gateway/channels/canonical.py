@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 from tieout.contracts import finance, inventory, order
+from tieout.contracts.currency import refused
 from tieout.contracts.event import Event
 from tieout.gateway.channels.reading import UNREADABLE, read_object, refuse_nul, zone_of
 from tieout.gateway.domain.drafts import Draft, KnownOrder, Mapped, Satellite, Summary
@@ -177,7 +178,7 @@ def _fault(error: Exception, body: bytes) -> Fault:
     if last.endswith(("_minor", "_price_micro")):
         return Fault("bad_amount", field, detail)
     if last == "currency":
-        return Fault("bad_currency", field, detail)
+        return Fault("bad_currency", field, refused(detail.split("'")[1]) if "enum" in detail else detail)
     if last in ("occurred_at", "business_date", "rate_date"):
         return Fault("implausible_date", field, detail)
     if last == "company":

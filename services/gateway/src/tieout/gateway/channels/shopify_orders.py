@@ -18,8 +18,9 @@ from importlib import resources
 from typing import Any
 
 from msgspec import Struct
+from tieout.contracts.currency import EXPONENTS, refused
 from tieout.gateway.channels.reading import read_object, refuse_nul, zone_of
-from tieout.gateway.domain.amounts import EXPONENTS, half_up
+from tieout.gateway.domain.amounts import half_up
 from tieout.gateway.domain.drafts import Draft, KnownOrder, Mapped, Satellite, Summary
 from tieout.gateway.domain.faults import Fault
 from tieout.gateway.domain.pricing import minor, price_line
@@ -375,7 +376,7 @@ def _nature(line: Fields) -> tuple[str, str]:
 def _exponent(currency: str) -> int:
     exponent = EXPONENTS.get(currency)
     if exponent is None:
-        raise Fault("bad_currency", "currency", f"{currency} is no currency of ISO 4217")
+        raise Fault("bad_currency", "currency", refused(currency))
     return exponent
 
 

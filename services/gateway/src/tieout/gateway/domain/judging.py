@@ -8,8 +8,8 @@ from uuid import UUID
 
 import msgspec
 from tieout.contracts import finance, inventory, order
+from tieout.contracts.currency import EXPONENTS, refused
 from tieout.contracts.event import Event, event_id
-from tieout.gateway.domain.amounts import EXPONENTS
 from tieout.gateway.domain.drafts import Draft, Satellite, Verdict, World
 from tieout.gateway.domain.faults import Fault
 from tieout.gateway.domain.pricing import tie_to_header
@@ -48,7 +48,7 @@ def judge(draft: Draft, satellite: Satellite, world: World, now: datetime, docum
     _dates(content, now)
     if (money := content.get("currency")) is not None:
         if money not in EXPONENTS:
-            raise Fault("bad_currency", "currency", f"{str(money)[:40]!r} is no currency of ISO 4217")
+            raise Fault("bad_currency", "currency", refused(money))
         if money != company.currency:
             _other_currency(draft, money, company.currency)
     # Over the source's own content: what we derive below may be derived otherwise one day.

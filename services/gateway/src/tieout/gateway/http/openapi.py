@@ -6,6 +6,7 @@ from importlib import resources
 from typing import Any
 
 import msgspec
+from tieout.contracts import currency
 from tieout.contracts.operation import Operation
 from tieout.gateway.channels.registry import CHANNELS
 from tieout.gateway.http.intake import Accepted
@@ -34,7 +35,7 @@ def document(operations: Sequence[Operation]) -> bytes:
         sorted(types, key=lambda kind: f"{kind.__module__}.{kind.__qualname__}"),
         ref_template="#/components/schemas/{name}",
     )
-    components["Problem"] = _PROBLEM
+    components = {**currency.shown(components), "Problem": _PROBLEM}
     names = _names(types)
     paths: dict[str, dict[str, Any]] = {}
     for operation in operations:

@@ -20,7 +20,7 @@ from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 from litestar.types import ASGIApp, Method
 from msgspec import Struct
 from nats.aio.client import Client
-from tieout.contracts import control, finance, gateway, inventory, order
+from tieout.contracts import control, currency, finance, gateway, inventory, order
 from tieout.contracts.operation import Operation, Problem
 from tieout.gateway.http import openapi
 from tieout.gateway.http.problems import MEDIA_TYPE, body_of, headers_of
@@ -234,6 +234,8 @@ def _invalid(message: str) -> Refused:
     field = place.rstrip("`").removeprefix(".")
     if not field and "required field" in text:
         field = text.split("`")[1]
+    if "enum" in text and field.endswith("currency"):
+        text = currency.refused(text.split("'")[1])
     return Refused("invalid", f"{field}: {text}." if field else f"{text}.", field=field, status=422)
 
 
