@@ -14,13 +14,17 @@ from types import SimpleNamespace
 from typing import Any
 
 import asyncpg
+import msgspec
 import pytest
 import structlog
 from nats.aio.client import Client
+from nats.js.errors import NotFoundError
+from tieout.contracts.event import Envelope
 from tieout.contracts.inventory import OrderRefused, RefusedLine
 from tieout.contracts.order import OrderPlaced, PlacedLine
 from tieout.devstack.testbed import ServiceDatabase
 from tieout.servicekit import BatchFlow, Database, Received, Service, Settings, batch_flow, migrate, sql
+from tieout.servicekit.packs import unpacked
 from tieout.servicekit.received import Outgoing, encode
 from tieout.servicekit.rehearsal import open_database
 from tieout.servicekit.rpc import Answers
@@ -176,7 +180,28 @@ async def until(condition: Callable[[], Awaitable[Any]], seconds: float = 8.0) -
         await asyncio.sleep(0.01)
 
 
+async def told(operator: Client) -> list[str]:
+    """Order numbers of the toy's announcements in its stream, once each, in the order of the stream."""
+    js = operator.jetstream()
+    try:
+        state = (await js.stream_info("INVENTORY")).state
+    except NotFoundError:
+        return []
+    found: dict[str, None] = {}
+    for sequence in range(max(1, state.first_seq), state.last_seq + 1):
+        try:
+            message = await js.get_msg("INVENTORY", sequence)
+        except NotFoundError:
+            continue
+        if message.subject == OrderRefused.SUBJECT:
+            for body in unpacked(message.data or b""):
+                found[msgspec.json.decode(body, type=Envelope).orderno] = None
+    return list(found)
+
+
 @pytest.fixture
 def toy() -> SimpleNamespace:
-    """What test modules need of this file: placed, envelope, until, note_demand, folder."""
-    return SimpleNamespace(placed=placed, envelope=envelope, until=until, note_demand=note_demand, folder=TOY)
+    """What test modules need of this file: placed, envelope, until, told, note_demand, folder."""
+    return SimpleNamespace(
+        placed=placed, envelope=envelope, until=until, told=told, note_demand=note_demand, folder=TOY
+    )

@@ -15,8 +15,8 @@ FROM pg_stat_activity WHERE backend_xid IS NOT NULL AND xact_start < clock_times
 ORDER BY xact_start LIMIT 1;
 
 -- name: sequences
-SELECT p.position, coalesce(o.seqs[p.ordinal], o.first_seq + p.ordinal - 1, 0) AS sequence
-FROM outbox o CROSS JOIN LATERAL unnest(o.pos) WITH ORDINALITY AS p (position, ordinal)
+SELECT p.position, coalesce(o.seqs[p.message], o.first_seq + p.message - 1, 0) AS sequence
+FROM outbox o CROSS JOIN LATERAL unnest(o.pos, o.message) AS p (position, message)
 WHERE o.first_pos <= $2 AND o.last_pos >= $1 AND p.position = ANY($3::bigint[]);
 
 -- name: parked_positions
@@ -24,6 +24,27 @@ SELECT position FROM parked WHERE stream = $1 AND position <= $2 AND position >>
 
 -- name: touched
 SELECT tab, key::text, before::text, now::text, op, who, at::text FROM touched_by_hand();
+
+-- name: settings_by_hand
+SELECT tab, key::text, coalesce(expected::text, '(was not there)') AS expected, coalesce(now::text, '(gone)') AS now, op, who, at::text FROM settings_by_hand();
+
+-- name: settings_unlogged
+SELECT tab, key::text, coalesce(logged::text, '(was not there)') AS logged, coalesce(now::text, '(gone)') AS now FROM settings_unlogged();
+
+-- name: settings_changes
+-- The newest first; before `number`, where one is given.
+SELECT number, at, tab, op, source, key::text, coalesce(before::text, '') AS before, coalesce(after::text, '') AS after, who, actor
+FROM settings_change
+WHERE ($1::bigint = 0 OR number < $1) AND ($2::text = '' OR tab = $2) AND (NOT $3::boolean OR source = 'hand')
+ORDER BY number DESC LIMIT $4;
+
+-- name: moved
+-- What the server itself has counted, whatever triggers saw: rows that changed at all, and facts that were edited, which
+-- the service never does.
+SELECT coalesce(sum(pg_stat_get_tuples_inserted(c.oid) + pg_stat_get_tuples_updated(c.oid) + pg_stat_get_tuples_deleted(c.oid)), 0)::bigint AS moved,
+       coalesce(sum(pg_stat_get_tuples_updated(c.oid) + pg_stat_get_tuples_deleted(c.oid))
+           FILTER (WHERE c.oid IN (SELECT p.part FROM fact_tables f, parts_of(f.tab) p)), 0)::bigint AS edited
+FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r';
 
 -- name: unarmed
 SELECT tab, missing FROM unarmed_tables();

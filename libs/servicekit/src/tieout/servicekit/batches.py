@@ -16,7 +16,7 @@ import collections
 import contextlib
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -31,8 +31,9 @@ from tieout.servicekit.connection import Message, QuickBroker, QuickClient
 from tieout.servicekit.database import Database
 from tieout.servicekit.errors import UNREADABLE, Cause, cause_of
 from tieout.servicekit.flow import BatchFlow
-from tieout.servicekit.giving_up import Outcomes, about, bury_unreadable, give_up
+from tieout.servicekit.giving_up import Outcomes, Unreadable, about, bury_unreadable, give_up
 from tieout.servicekit.intake import Intake
+from tieout.servicekit.packs import Arrival, unpacked
 from tieout.servicekit.received import Reader, Received
 from tieout.servicekit.wire import acknowledge, delivery
 
@@ -52,13 +53,19 @@ class Stopping(Exception):
 
 
 class Batch(list[Message]):
-    """FastStream's raw message for us: the messages, with what they were decoded to beside them."""
+    """FastStream's raw message for us: the messages, with the events that they were decoded to beside them."""
 
     received: list[Received[Any]]
 
+    @classmethod
+    def of(cls, messages: Sequence[Message], received: list[Received[Any]]) -> "Batch":
+        batch = cls(messages)
+        batch.received = received
+        return batch
+
 
 async def _decoded(message: Any) -> list[Received[Any]]:
-    """FastStream's decoder: everything is decoded already, message by message, so one broken body fails alone."""
+    """FastStream's decoder: everything is decoded already, event by event, so one broken body fails alone."""
     return cast("list[Received[Any]]", message.raw_message.received)
 
 
@@ -140,37 +147,43 @@ class FlowSubscriber(BatchPullStreamSubscriber):
     # ------------------------------------------------------------------ one batch
 
     async def settle(self, messages: Sequence[Message]) -> None:
-        """Decode each message alone, give up the unreadable ones, run the others."""
-        batch = Batch()
-        batch.received = []
-        broken: list[tuple[Message, Exception]] = []
+        """Decode each event alone, give up the unreadable ones, run the others."""
+        readable: list[Received[Any]] = []
+        broken: list[Unreadable] = []
         read = self.reader.read
         durable = self.flow.durable
         for message in messages:
             came = delivery(message.reply)
-            try:
-                received = read(
-                    message.data,
-                    subject=message.subject,
-                    attempts=came.attempts,
-                    stream=came.stream,
-                    stream_sequence=came.stream_sequence,
-                    durable=durable,
-                )
-            except UNREADABLE as error:
-                broken.append((message, error))
-            except ValueError as error:  # A position that is no number.
-                broken.append((message, error))
-            else:
-                batch.append(message)
-                batch.received.append(received)
-        self.counts["lag"] = delivery(messages[-1].reply).pending + self.intake.waiting
+            bodies = unpacked(message.data)
+            arrival = Arrival(message.reply, len(bodies))
+            for body in bodies:
+                try:
+                    received = read(
+                        body,
+                        subject=message.subject,
+                        attempts=came.attempts,
+                        stream=came.stream,
+                        stream_sequence=came.stream_sequence,
+                        durable=durable,
+                    )
+                except UNREADABLE as error:
+                    broken.append(Unreadable(message, body, arrival, error))
+                except ValueError as error:  # A position that is no number.
+                    broken.append(Unreadable(message, body, arrival, error))
+                else:
+                    received.arrival = arrival
+                    readable.append(received)
+        self.counts["lag"] = self.intake.waiting + self.intake.events(delivery(messages[-1].reply).pending)
         if broken:
             await self._until_it_works(lambda: bury_unreadable(self.flow.durable, broken, self.database))
-            await acknowledge(self.connection, [message.reply for message, _ in broken])
+            await self._acknowledge(one.arrival for one in broken)
             self.outcomes.note(failed=len(broken))
-        if batch:
-            await self._work(batch)
+        if readable:
+            await self._work(Batch.of(messages, readable))
+
+    async def _acknowledge(self, settled: Iterable[Arrival | None]) -> None:
+        """Once for each event that is settled; the broker hears of a message when its last one is."""
+        await acknowledge(self.connection, [one.reply for one in settled if one is not None and one.settled()])
 
     async def _work(self, batch: Batch) -> None:
         """Run a batch; bisect where it fails; stop the flow where most of it fails."""
@@ -183,7 +196,7 @@ class FlowSubscriber(BatchPullStreamSubscriber):
             except Stopping:
                 raise
             except Exception as error:
-                if len(part) > 1:
+                if len(part.received) > 1:
                     todo.extendleft(reversed(_halves(part)))
                     continue
                 failing.append((part, error))
@@ -212,17 +225,18 @@ class FlowSubscriber(BatchPullStreamSubscriber):
 
     async def _confirm(self, part: Batch) -> None:
         """Committed: acknowledge, count, measure."""
-        await acknowledge(self.connection, [message.reply for message in part])
-        self.outcomes.note(worked=len(part))
+        await self._acknowledge(one.arrival for one in part.received)
+        number = len(part.received)
+        self.outcomes.note(worked=number)
         counts = self.counts
-        counts["done"] = counts.get("done", 0) + len(part)
+        counts["done"] = counts.get("done", 0) + number
         counts["batches"] = counts.get("batches", 0) + 1
-        counts["batch_last"] = len(part)
+        counts["batch_last"] = number
         again = sum(1 for received in part.received if received.attempts > 1)
         if again:
             counts["retried"] = counts.get("retried", 0) + again
         now = datetime.now(UTC)
-        for received in part.received[:: max(1, len(part) // 4)]:  # Enough for percentiles, and cheap.
+        for received in part.received[:: max(1, number // 4)]:  # Enough for percentiles, and cheap.
             with contextlib.suppress(ValueError):
                 self.latencies.append((now - datetime.fromisoformat(received.envelope.time)).total_seconds())
 
@@ -256,7 +270,7 @@ class FlowSubscriber(BatchPullStreamSubscriber):
         await self._until_it_works(
             lambda: give_up([(part.received[0], error) for part, error in failing], self.database)
         )
-        await acknowledge(self.connection, [part[0].reply for part, _ in failing])
+        await self._acknowledge(part.received[0].arrival for part, _ in failing)
 
     async def _wait_until_code_works(
         self, failed: list[Batch], todo: "collections.deque[Batch]", error: Exception
@@ -268,7 +282,7 @@ class FlowSubscriber(BatchPullStreamSubscriber):
         log.error("flow stopped: most messages fail, so the code is wrong", flow=self.flow.durable, exc_info=error)
         while not await self._closes_within(PROBE_SECONDS):
             probe = todo.popleft()
-            if len(probe) > 1:
+            if len(probe.received) > 1:
                 first, rest = _cut(probe, 1)
                 todo.appendleft(rest)
                 probe = first
@@ -345,7 +359,7 @@ class FlowSubscriber(BatchPullStreamSubscriber):
     async def look_at_lag(self) -> None:
         """Ask the broker: a flow that stands still gets no messages that would tell how many wait."""
         found = await self.jetstream.consumer_info(self.flow.hears.stream, self.flow.durable)
-        self.counts["lag"] = (found.num_pending or 0) + (found.num_ack_pending or 0)
+        self.counts["lag"] = self.intake.events((found.num_pending or 0) + (found.num_ack_pending or 0))
 
     def numbers(self) -> dict[str, float]:
         """For health and metrics: what was done, how fast (from an event's time to our commit), how far behind."""
@@ -387,13 +401,11 @@ def _settings_of(config: ConsumerConfig) -> tuple[Any, ...]:
 
 
 def _halves(part: Batch) -> list[Batch]:
-    return list(_cut(part, len(part) // 2))
+    return list(_cut(part, len(part.received) // 2))
 
 
 def _cut(part: Batch, at: int) -> tuple[Batch, Batch]:
-    left, right = Batch(part[:at]), Batch(part[at:])
-    left.received, right.received = part.received[:at], part.received[at:]
-    return left, right
+    return Batch.of(part, part.received[:at]), Batch.of(part, part.received[at:])
 
 
 def _is_unique(error: BaseException) -> bool:

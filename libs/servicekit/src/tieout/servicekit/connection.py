@@ -10,14 +10,16 @@ from collections.abc import Callable
 from faststream.nats import NatsBroker
 from msgspec import Struct
 from nats.aio.client import Client
+from tieout.servicekit.packs import events_in
 
 
 class Message(Struct):
-    """One message of a flow. Its headers are our own batch numbers, which nobody reads."""
+    """One message of a flow: a pack of events. Its headers are our own batch numbers, which nobody reads."""
 
     subject: str
     reply: str
     data: bytes
+    events: int
     headers: None = None
 
 
@@ -35,7 +37,8 @@ class QuickClient(Client):
             return
         self.stats["in_msgs"] += 1
         self.stats["in_bytes"] += len(data)
-        deliver(Message(subject.decode(), reply.decode(), bytes(data)))
+        body = bytes(data)
+        deliver(Message(subject.decode(), reply.decode(), body, events_in(body)))
 
 
 class QuickBroker(NatsBroker):

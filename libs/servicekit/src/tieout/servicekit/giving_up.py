@@ -9,6 +9,7 @@ from msgspec import Struct
 from tieout.servicekit.connection import Message
 from tieout.servicekit.database import Database
 from tieout.servicekit.errors import Cause, Unprocessable, cause_of, field_of, nul_field
+from tieout.servicekit.packs import Arrival
 from tieout.servicekit.received import Received
 from tieout.servicekit.telemetry import trace_id
 from tieout.servicekit.wire import delivery
@@ -50,16 +51,24 @@ class Outcomes:
         return failed >= REFUSED_MAX and failed > worked
 
 
-async def bury_unreadable(durable: str, broken: Sequence[tuple[Message, Exception]], database: Database) -> None:
-    """Bodies that are not what the contract says: nobody will ever handle them."""
+class Unreadable(Struct):
+    """A body that is not what the contract says: nobody will ever handle it."""
+
+    message: Message
+    body: bytes  # Of the event; of the whole message where that is no pack.
+    arrival: Arrival
+    error: Exception
+
+
+async def bury_unreadable(durable: str, broken: Sequence[Unreadable], database: Database) -> None:
     async with database.transaction() as tx:
-        for message, error in broken:
-            came = delivery(message.reply)
-            detail = str(error) or type(error).__name__
+        for one in broken:
+            came = delivery(one.message.reply)
+            detail = str(one.error) or type(one.error).__name__
             tx.bury_raw(
                 durable=durable,
-                subject=message.subject,
-                body=message.data,
+                subject=one.message.subject,
+                body=one.body,
                 stream=came.stream,
                 sequence=came.stream_sequence,
                 attempts=came.attempts,

@@ -7,6 +7,7 @@ minimum spacing between batches unless full: an idle flow answers at once, batch
 import asyncio
 import collections
 import contextlib
+import math
 import time
 from collections.abc import Awaitable, Callable
 
@@ -22,7 +23,9 @@ log = structlog.get_logger(__name__)
 EXPIRES_SECONDS = 6.0  # Of one pull request. Two dozen idle flows that ask anew cost the broker 1 % of a core at 1.5 s.
 STOP_SECONDS_MAX = 1.8  # A stop waits at most this long for the last request to end.
 QUIET_SECONDS = 0.05  # No message for so long: a stop need not wait for our request to end.
-HELD_BYTES_MAX = 16 << 20  # Arrived but not yet handled, and in one pull request.
+HELD_BYTES_MAX = 8 << 20  # Arrived but not yet handled, and in one pull request.
+MESSAGES_MIN = 8  # In one request, however much they carried lately.
+AVERAGED = 20  # Messages, for what they carry.
 EXTEND_SECONDS = 2.0  # Messages held longer than this ask the broker for more time, again and again.
 
 
@@ -37,16 +40,17 @@ class Intake:
         linger_seconds: float,
         ensure: Callable[[], Awaitable[None]],
     ) -> None:
-        """`ensure` creates the durable consumer where it is missing; it raises while its stream is."""
+        """`size`: events in a batch. `ensure` creates a missing durable; it raises while the stream is missing."""
         self.size = size
         self._nats = connection
         self._durable = durable
         self._linger = linger_seconds
-        self._window = 2 * size
         self._ensure = ensure
         self._api = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{durable}"
         self._queue: collections.deque[Message] = collections.deque()
+        self._waiting = 0  # Events in the queue.
         self._held_bytes = 0
+        self.events_per_message = 1.0  # Lately: requests and the broker's counts are in messages.
         self._in_hand: list[Message] = []  # Given out, not yet settled.
         self._arrived = asyncio.Event()
         self._owed = 0  # Messages that the broker may still send for our requests.
@@ -71,8 +75,9 @@ class Intake:
         return self._subscription
 
     async def _ask(self) -> None:
-        number = self._window - self._owed - len(self._queue)
-        if self.closing.is_set() or number < max(1, self.size // 2) or self._held_bytes > HELD_BYTES_MAX:
+        window = max(MESSAGES_MIN, math.ceil(2 * self.size / self.events_per_message))
+        number = window - self._owed - len(self._queue)
+        if self.closing.is_set() or number < window // 4 or self._held_bytes > HELD_BYTES_MAX:
             return
         self._owed += number
         self._heard = time.monotonic()
@@ -84,6 +89,8 @@ class Intake:
         self._heard = self._arrival = time.monotonic()
         self._owed -= 1
         self._held_bytes += len(message.data)
+        self._waiting += message.events
+        self.events_per_message += (message.events - self.events_per_message) / AVERAGED
         self._queue.append(message)
         self._arrived.set()
 
@@ -137,12 +144,18 @@ class Intake:
                     if time.monotonic() - self._heard > EXPIRES_SECONDS * 2:
                         self.again()
             rest = self._taken + self._linger - time.monotonic()
-            if rest > 0 and len(self._queue) < self.size and not self.closing.is_set():
+            if rest > 0 and self._waiting < self.size and not self.closing.is_set():
                 await asyncio.sleep(rest)
                 continue
             break
-        batch = [self._queue.popleft() for _ in range(min(self.size, len(self._queue)))]
-        self._held_bytes -= sum(len(message.data) for message in batch)
+        batch: list[Message] = []
+        events = 0
+        while self._queue and (not batch or events + self._queue[0].events <= self.size):
+            message = self._queue.popleft()
+            batch.append(message)
+            events += message.events
+            self._held_bytes -= len(message.data)
+        self._waiting -= events
         self._in_hand = batch
         self._taken = time.monotonic()
         await self._ask()
@@ -153,7 +166,12 @@ class Intake:
 
     @property
     def waiting(self) -> int:
-        return len(self._queue)
+        """Events that arrived and are not in hand yet."""
+        return self._waiting
+
+    def events(self, messages: int) -> int:
+        """About so many, by what messages carried lately: the broker counts messages only."""
+        return math.ceil(messages * self.events_per_message)
 
     async def _extend(self) -> None:
         """While a batch runs long or the database is away, the broker must not think that we died."""

@@ -22,6 +22,7 @@ from tieout.contracts.streams import notice_subject, stream_of
 from tieout.servicekit import sql
 from tieout.servicekit.errors import Cause, cause_of
 from tieout.servicekit.letters import LETTERS_STREAM
+from tieout.servicekit.packs import packed, plan
 from tieout.servicekit.received import encode
 from tieout.servicekit.wire import publish_atomic
 
@@ -32,7 +33,7 @@ statements = sql.load(__file__)
 log = structlog.get_logger(__name__)
 
 MESSAGE_BYTES_MAX = 1_000_000  # The broker takes 1 MiB with headers.
-BATCH_MESSAGES_MAX = 999  # The broker takes 1,000 in one atomic batch; one is the notice.
+BATCH_EVENTS_MAX = 999  # The broker takes 1,000 messages in one atomic batch; one is the notice.
 BATCH_BYTES_MAX = 4 << 20
 ROOM = 8  # Transactions that may be under way or committed but unpublished, in one process.
 RELAY_SECONDS = 1.0
@@ -45,7 +46,8 @@ class Part(Struct):
 
     batch: int
     stream: str
-    messages: list[tuple[str, bytes]]
+    messages: list[tuple[str, bytes]]  # As published: packs.
+    events: int
 
 
 class Outbox:
@@ -114,6 +116,8 @@ class Outbox:
         ids: Sequence[str | UUID],
         messages: list[tuple[str, bytes]],
     ) -> Part:
+        subjects, bodies = [message[0] for message in messages], [message[1] for message in messages]
+        numbers = plan(messages)
         batch = await connection.fetchval(
             statements.write,
             stream,
@@ -121,11 +125,12 @@ class Outbox:
             positions[0] if positions else None,
             positions[-1] if positions else None,
             ids,
-            [message[0] for message in messages],
-            [message[1] for message in messages],
+            subjects,
+            bodies,
+            numbers,
         )
         self._in_flight.add(batch)  # Before anybody can see it: the relay must not publish it as well.
-        return Part(batch, stream, messages)
+        return Part(batch, stream, packed(subjects, bodies, numbers), len(messages))
 
     def forget(self, parts: list[Part]) -> None:
         """The transaction failed after all."""
@@ -164,7 +169,7 @@ class Outbox:
         assert self._pool is not None
         async with self._one_at_a_time:  # In order, as long as nothing fails; and the broker allows few open batches.
             _, last = await publish_atomic(self._nats, self.service, part.messages)
-        self.published += len(part.messages)
+        self.published += part.events
         created = self.created if part.stream == self.stream else None
         await self._pool.execute(statements.sent, part.batch, last - len(part.messages) + 1, last, created)
 
@@ -199,7 +204,7 @@ class Outbox:
                     continue  # Committed while we were asking; its own transaction publishes it.
                 if row["stream"] in away:
                     continue  # The next one would fail as well; but another stream may be there.
-                messages = list(zip(row["subjects"], row["bodies"], strict=True))
+                messages = packed(row["subjects"], row["bodies"], row["message"])
                 try:
                     async with self._one_at_a_time:
                         _, last = await publish_atomic(self._nats, self.service, messages)
@@ -210,7 +215,7 @@ class Outbox:
                     continue
                 created = self.created if row["stream"] == self.stream else None
                 await connection.execute(statements.sent, row["batch"], last - len(messages) + 1, last, created)
-                self.published += len(messages)
+                self.published += len(row["bodies"])
                 sent += 1
                 self._left.discard(row["batch"])
                 self._silent.discard(row["stream"])
@@ -254,7 +259,7 @@ def _chunks(announced: list[tuple[int, str, str, bytes]], order: list[int]) -> l
     size = 0
     for index in order:
         length = len(announced[index][3])
-        if current and (len(current) == BATCH_MESSAGES_MAX or size + length > BATCH_BYTES_MAX):
+        if current and (len(current) == BATCH_EVENTS_MAX or size + length > BATCH_BYTES_MAX):
             chunks.append(current)
             current, size = [], 0
         current.append(index)

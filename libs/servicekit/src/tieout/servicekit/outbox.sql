@@ -1,7 +1,7 @@
 -- name: write
 -- One row is one atomic publish.
-INSERT INTO outbox (stream, pos, first_pos, last_pos, ids, subjects, bodies)
-VALUES ($1, $2::bigint[], $3, $4, $5::uuid[], $6::text[], $7::bytea[]) RETURNING batch;
+INSERT INTO outbox (stream, pos, first_pos, last_pos, ids, subjects, bodies, message)
+VALUES ($1, $2::bigint[], $3, $4, $5::uuid[], $6::text[], $7::bytea[], $8::integer[]) RETURNING batch;
 
 -- name: sent
 -- On a connection whose commits do not wait for the disk: a lost mark costs one publish more, never an event.
@@ -13,7 +13,7 @@ UPDATE outbox SET first_seq = $2, last_seq = $3, seqs = $4::bigint[], stream_cre
 
 -- name: unsent
 -- Rows that another replica is publishing are locked, and passed over.
-SELECT batch, stream, pos, subjects, bodies FROM outbox
+SELECT batch, stream, pos, subjects, bodies, message FROM outbox
 WHERE first_seq IS NULL AND NOT batch = ANY($1::bigint[])
   AND (batch = ANY($2::bigint[]) OR written_at < now() - make_interval(secs => $3))
 ORDER BY batch LIMIT 20 FOR UPDATE SKIP LOCKED;
@@ -37,10 +37,11 @@ WHERE stream = $1 AND first_seq IS NOT NULL AND written_at > now() - make_interv
 
 -- name: ends
 -- First and last message: enough to see whether a batch is there, as it was stored whole.
-SELECT first_seq, last_seq, bodies[1] AS first_body, bodies[cardinality(bodies)] AS last_body FROM outbox WHERE batch = $1;
+SELECT first_seq, last_seq, subjects, bodies, message FROM outbox WHERE batch = $1;
 
 -- name: whole
-SELECT subjects, bodies, coalesce(seqs, (SELECT array_agg(first_seq + g - 1 ORDER BY g) FROM generate_series(1, cardinality(bodies)) g)) AS seqs
+SELECT subjects, bodies, message,
+       coalesce(seqs, (SELECT array_agg(first_seq + g - 1 ORDER BY g) FROM generate_series(1, (SELECT max(m) FROM unnest(message) m)) g)) AS seqs
 FROM outbox WHERE batch = $1 FOR UPDATE;
 
 -- name: restate_mark

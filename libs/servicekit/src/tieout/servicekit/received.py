@@ -5,6 +5,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 from msgspec import Raw, Struct
 from tieout.contracts.event import Envelope, Event, Notice
+from tieout.servicekit.packs import Arrival
 
 T = TypeVar("T")
 
@@ -20,6 +21,7 @@ class Received(Struct, Generic[T]):
     body: bytes
     durable: str = ""
     trace: str = ""  # W3C trace context of this message's own span here; "" where its chain is not sampled.
+    arrival: Arrival | None = None  # The message that carried it; None for one that was parked.
 
     @property
     def business_id(self) -> str:

@@ -15,6 +15,7 @@ from nats.js.api import DiscardPolicy, StorageType, StreamConfig, StreamState
 from nats.js.errors import APIError, NotFoundError
 from tieout.contracts.streams import DEAD_STREAM, DEAD_SUBJECT, stream_of, subjects_of
 from tieout.servicekit.outbox import MESSAGE_BYTES_MAX, Outbox, statements
+from tieout.servicekit.packs import packed
 from tieout.servicekit.wire import publish_atomic, when
 
 log = structlog.get_logger(__name__)
@@ -130,7 +131,8 @@ class Audit:
             return True  # Pruned meanwhile.
         await self._look_up_to(row["last_seq"])
         stored = [await self._stored(row[end]) for end in ("first_seq", "last_seq")]
-        return stored == [row["first_body"], row["last_body"]]
+        messages = packed(row["subjects"], row["bodies"], row["message"])
+        return stored == [messages[0][1], messages[-1][1]]
 
     async def _restore(self, batch: int) -> int:
         if await self._is_there(batch):
@@ -140,15 +142,16 @@ class Audit:
             if row is None:
                 return 0
             sequences = list(row["seqs"])
+            packs = packed(row["subjects"], row["bodies"], row["message"])
             await self._look_up_to(max(sequences))
             missing = []
             for first in range(0, len(sequences), AT_ONCE):
                 some = range(first, min(first + AT_ONCE, len(sequences)))
                 found = await asyncio.gather(*[self._stored(sequences[index]) for index in some])
-                missing += [index for index, body in zip(some, found, strict=True) if body != row["bodies"][index]]
+                missing += [index for index, body in zip(some, found, strict=True) if body != packs[index][1]]
             if not missing:
                 return 0
-            messages = [(row["subjects"][index], row["bodies"][index]) for index in missing]
+            messages = [packs[index] for index in missing]
             _, last = await publish_atomic(self._js._nc, self._outbox.service, messages)
             for offset, index in enumerate(missing):
                 sequences[index] = last - len(missing) + 1 + offset

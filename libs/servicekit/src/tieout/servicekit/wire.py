@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Struct
 from nats.aio.client import Client
 from tieout.servicekit.errors import NotPublished
+from tieout.servicekit.packs import content_type
 
 _batches = itertools.count(1)
 
@@ -53,7 +54,9 @@ async def publish_atomic(
     identity = batch.encode()
     parts = []
     for number, (subject, body) in enumerate(messages[:-1], 1):
-        header = b"NATS/1.0\r\nNats-Batch-Id: %b\r\nNats-Batch-Sequence: %d\r\n\r\n" % (identity, number)
+        header = b"NATS/1.0\r\nNats-Batch-Id: %b\r\nNats-Batch-Sequence: %d\r\n" % (identity, number)
+        kind = content_type(body)
+        header += b"Content-Type: %b\r\n\r\n" % kind.encode() if kind else b"\r\n"
         parts.append(
             b"HPUB %b %d %d\r\n%b%b\r\n" % (subject.encode(), len(header), len(header) + len(body), header, body)
         )
@@ -62,6 +65,8 @@ async def publish_atomic(
         await connection._flush_pending()
     subject, body = messages[-1]
     headers = {"Nats-Batch-Id": batch, "Nats-Batch-Sequence": str(len(messages)), "Nats-Batch-Commit": "1"}
+    if kind := content_type(body):
+        headers["Content-Type"] = kind
     answer = await connection.request(subject, body, timeout=timeout, headers=headers)
     try:
         stored = _read_stored(answer.data)

@@ -23,8 +23,9 @@ BEGIN
 END $$;
 CALL kit_grant('USAGE', 'SCHEMA public');
 
--- The outbox: one row is one atomic publish. Element k of the arrays is one message; the last one is the notice, which
--- has no position. Sequence of element k: seqs[k], or first_seq + k - 1 where they are consecutive (nearly always).
+-- The outbox: one row is one atomic publish. Element k of the arrays is one event; the last one is the notice, which has
+-- no position. Events of one subject travel together: message[k] says in which message (1, 2 …) element k does, and its
+-- sequence is seqs[message[k]], or first_seq + message[k] - 1 where they are consecutive (nearly always).
 CREATE TABLE outbox (
     batch          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     stream         text NOT NULL,
@@ -34,6 +35,7 @@ CREATE TABLE outbox (
     ids            uuid[] NOT NULL,
     subjects       text[] NOT NULL,
     bodies         bytea[] NOT NULL,
+    message        integer[] NOT NULL,
     written_at     timestamptz NOT NULL DEFAULT now(),
     stream_created timestamptz,
     first_seq      bigint,
