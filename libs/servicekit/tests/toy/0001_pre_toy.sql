@@ -16,3 +16,12 @@ CALL fact_table('demand');
 CALL digest_attach('demand', '[
     {"measure": 2, "book": "demand", "a": "quantity", "b": "amount"},
     {"measure": 4, "book": "shipped_line", "a": "quantity", "where": "kind = ''goods''"}]');
+
+CREATE TABLE setting (
+    name   text PRIMARY KEY,
+    value  text NOT NULL,
+    remark text NOT NULL DEFAULT '',
+    secret text
+);
+INSERT INTO setting (name, value) VALUES ('first', 'was there before the log');
+CALL settings_table('setting', '{secret}');

@@ -223,3 +223,32 @@ class Violations(Struct, frozen=True):
 
     rules: tuple[str, ...]  # All that were checked.
     violations: tuple[Violation, ...]
+
+
+class SettingsChangesRequest(Struct, frozen=True):
+    """`rpc.<service>.settings_changes`: who changed which setting, the newest first."""
+
+    before: int = 0  # Changes with a lower number: the next page. 0: from the newest.
+    table: str = ""
+    by_hand: bool = False  # Only those that did not come from the service itself.
+    limit: int = 100
+
+
+class SettingsChange(Struct, frozen=True):
+    """One row of one settings table. Secrets stand there as fingerprints, which only say whether they changed."""
+
+    service: str
+    number: int  # Within the service's log.
+    at: str  # RFC 3339 UTC.
+    table: str
+    op: str  # INSERT, UPDATE, DELETE; FIRST: was there when the log began; UNSEEN: its triggers were disabled.
+    source: str  # service, migration, hand
+    key: str  # JSON.
+    before: str  # JSON; empty: was not there.
+    after: str
+    who: str  # The database role.
+    actor: str  # Whom the service did it for, where it said so.
+
+
+class SettingsChanges(Struct, frozen=True):
+    changes: tuple[SettingsChange, ...]

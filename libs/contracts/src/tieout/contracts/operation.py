@@ -88,4 +88,6 @@ class Health(Struct, frozen=True, omit_defaults=True):
     outbox_oldest_seconds: float = 0.0
     parked: int = 0
     dead: int = 0
+    findings: int = 0  # Of the last scrub: kept balances, digests and settings that are not what they should be.
+    scrubbed_at: str = ""  # RFC 3339 UTC; empty before the first.
     flows: dict[str, dict[str, float]] = {}  # Per durable: done, retried, dead, paused, batch_last, latency_p50_ms …

@@ -3,17 +3,19 @@ audit, dead letters, parked messages, operations, migrations, the evidence for t
 
 from tieout.servicekit import sql
 from tieout.servicekit.app import Service
-from tieout.servicekit.database import Connection, Database, Transaction
+from tieout.servicekit.database import ACTOR, Connection, Database, Transaction
 from tieout.servicekit.errors import Misconfigured, Refused, TieoutError, Unprocessable
 from tieout.servicekit.flow import BatchFlow, batch_flow
 from tieout.servicekit.letters import Letter
 from tieout.servicekit.migrate import migrate
 from tieout.servicekit.process import main, migrate_service
 from tieout.servicekit.received import Received
-from tieout.servicekit.rpc import Answers, ask, operation
+from tieout.servicekit.rpc import ACTOR_HEADER, Answers, ask, operation
 from tieout.servicekit.settings import Settings, secret
 
 __all__ = [
+    "ACTOR",
+    "ACTOR_HEADER",
     "Answers",
     "BatchFlow",
     "Connection",

@@ -1,11 +1,14 @@
 """A service's side of the proof: marks, digests, rows, sequences, violations. contracts/agreement.py has the shapes.
 
-Digests and their triggers live in kit/0003_pre_digests.sql; here are the questions about them.
+Digests and their triggers live in kit/0003_pre_digests.sql, the log of settings in kit/0004_pre_settings.sql; here are
+the questions about them.
 """
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Any
 
+import structlog
 from tieout.contracts.agreement import (
     DIGEST_VERSION,
     LEAF_BITS,
@@ -19,6 +22,9 @@ from tieout.contracts.agreement import (
     RowsRequest,
     Sequences,
     SequencesRequest,
+    SettingsChange,
+    SettingsChanges,
+    SettingsChangesRequest,
     Violation,
     Violations,
 )
@@ -35,6 +41,10 @@ PRODUCER = {measure.number: measure.producer for measure in MEASURES}
 ROWS_MAX = 20_000
 SCRUB_LEAVES = 1_000  # At a time; also the slice of the background scrub.
 MARK_TRIES = 5
+CHANGES_MAX = 500
+TOLD_MAX = 10  # Findings that are logged one by one.
+HAND_RULES = ("touched_by_hand", "triggers_armed", "settings_by_hand")
+log = structlog.get_logger(__name__)
 
 
 class Book:
@@ -76,6 +86,8 @@ class Evidence:
         self._database = database
         self._violations = violations
         self._books: dict[str, Book] = {}
+        self.found = Violations((), ())  # By the last scrub, the background's or somebody's who asked.
+        self.found_at = ""
         self._marked = 0  # Published messages when the mark was last found closed.
 
     async def start(self) -> None:
@@ -160,14 +172,19 @@ class Evidence:
         return Sequences({position: known.get(position, 0) for position in positions})
 
     async def violations(self, request: Nothing, database: Database) -> Violations:
-        """The service's own rules, rows touched by hand, triggers that are not armed, digests that are not the rows."""
-        rules = ["touched_by_hand", "triggers_armed", "digest_is_rows"]
-        found: list[Violation] = []
+        """The service's own rules, what hands have touched, triggers that are not armed, digests unlike their rows."""
+        rules = [*HAND_RULES, "settings_are_logged", "digest_is_rows"]
         async with database.read() as connection:
-            found.extend(_touched(row) for row in await connection.fetch(statements.touched))
+            found = await self._by_hand(connection)
             found.extend(
-                Violation("triggers_armed", row["tab"], f"{row['missing']} is missing or disabled", "ENABLE ALWAYS")
-                for row in await connection.fetch(statements.unarmed)
+                Violation(
+                    "settings_are_logged",
+                    f"{row['tab']} {row['key']}",
+                    row["now"],
+                    row["logged"],
+                    "changed while its triggers were disabled",
+                )
+                for row in await connection.fetch(statements.settings_unlogged)
             )
             last: int = await connection.fetchval(statements.last_leaf)
             for first in range(0, last + 1, SCRUB_LEAVES):
@@ -182,7 +199,74 @@ class Evidence:
                     Violation(rule, str(row["key"]), str(row["kept"]), str(row["facts"]), str(row["detail"] or ""))
                     for row in await connection.fetch(statement)
                 )
-        return Violations(tuple(rules), tuple(found))
+        self._keep(Violations(tuple(rules), tuple(found)))
+        return self.found
+
+    async def glance(self, database: Database) -> Violations:
+        """Only what costs next to nothing: what triggers and logs say. The rest stays as it was found last."""
+        async with database.read() as connection:
+            found = await self._by_hand(connection)
+        kept = [violation for violation in self.found.violations if violation.rule not in HAND_RULES]
+        rules = self.found.rules or HAND_RULES
+        self._keep(Violations(rules, (*found, *kept)))
+        return self.found
+
+    async def _by_hand(self, connection: Any) -> list[Violation]:
+        found = [_touched(row) for row in await connection.fetch(statements.touched)]
+        found.extend(
+            Violation("triggers_armed", row["tab"], f"{row['missing']} is missing or disabled", "ENABLE ALWAYS")
+            for row in await connection.fetch(statements.unarmed)
+        )
+        found.extend(
+            Violation(
+                "settings_by_hand",
+                f"{row['tab']} {row['key']}",
+                row["now"],
+                row["expected"],
+                f"{row['op']} by {row['who']} at {row['at']}",
+            )
+            for row in await connection.fetch(statements.settings_by_hand)
+        )
+        return found
+
+    def _keep(self, found: Violations) -> None:
+        known = {(violation.rule, violation.key) for violation in self.found.violations}
+        fresh = [violation for violation in found.violations if (violation.rule, violation.key) not in known]
+        for violation in fresh[:TOLD_MAX]:
+            log.error("books differ from their facts", rule=violation.rule, what=violation.key, runbook="BooksDiffer")
+        if len(fresh) > TOLD_MAX:
+            log.error("books differ from their facts", more=len(fresh) - TOLD_MAX, runbook="BooksDiffer")
+        self.found = found
+        self.found_at = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+
+    async def findings(self, request: Nothing, database: Database) -> Violations:
+        """What the last scrub found, whoever asked for it. Costs nothing; rules are empty before the first one."""
+        return self.found
+
+    async def settings_changes(self, request: SettingsChangesRequest, database: Database) -> SettingsChanges:
+        limit = max(1, min(request.limit, CHANGES_MAX))
+        async with database.read() as connection:
+            rows = await connection.fetch(
+                statements.settings_changes, request.before, request.table, request.by_hand, limit
+            )
+        return SettingsChanges(
+            tuple(
+                SettingsChange(
+                    database.service,
+                    row["number"],
+                    row["at"].astimezone(UTC).isoformat().replace("+00:00", "Z"),
+                    row["tab"],
+                    row["op"],
+                    row["source"],
+                    row["key"],
+                    row["before"],
+                    row["after"],
+                    row["who"],
+                    row["actor"],
+                )
+                for row in rows
+            )
+        )
 
     async def fold(self) -> None:
         """Each second: merge what the triggers appended."""

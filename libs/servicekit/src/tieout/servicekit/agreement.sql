@@ -39,11 +39,12 @@ WHERE ($1::bigint = 0 OR number < $1) AND ($2::text = '' OR tab = $2) AND (NOT $
 ORDER BY number DESC LIMIT $4;
 
 -- name: moved
--- What the server itself has counted, whatever triggers saw: rows that changed at all, and facts that were edited, which
--- the service never does.
+-- What the server itself has counted, whatever triggers saw: rows that changed at all, facts that were edited, which the
+-- service never does, and triggers that are armed.
 SELECT coalesce(sum(pg_stat_get_tuples_inserted(c.oid) + pg_stat_get_tuples_updated(c.oid) + pg_stat_get_tuples_deleted(c.oid)), 0)::bigint AS moved,
        coalesce(sum(pg_stat_get_tuples_updated(c.oid) + pg_stat_get_tuples_deleted(c.oid))
-           FILTER (WHERE c.oid IN (SELECT p.part FROM fact_tables f, parts_of(f.tab) p)), 0)::bigint AS edited
+           FILTER (WHERE c.oid IN (SELECT p.part FROM fact_tables f, parts_of(f.tab) p)), 0)::bigint AS edited,
+       (SELECT count(*) FROM pg_trigger WHERE tgenabled = 'A') AS armed
 FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r';
 
 -- name: unarmed

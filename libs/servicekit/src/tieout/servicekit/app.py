@@ -30,6 +30,8 @@ from tieout.contracts.agreement import (
     RowsRequest,
     Sequences,
     SequencesRequest,
+    SettingsChanges,
+    SettingsChangesRequest,
     Violations,
 )
 from tieout.contracts.operation import Health, Nothing, Operation, Trail, TrailRequest
@@ -46,6 +48,7 @@ from tieout.servicekit.outbox import SWEEP_ROWS, Outbox
 from tieout.servicekit.outbox import statements as outbox_statements
 from tieout.servicekit.parked import Waker
 from tieout.servicekit.rpc import Answers, Endpoints
+from tieout.servicekit.scrub import Scrub
 from tieout.servicekit.settings import Settings, secret
 from tieout.servicekit.streams import Audit, dead_stream, ensure_stream, own_stream
 from tieout.servicekit.telemetry import Tracing
@@ -153,6 +156,7 @@ class Service:
             self._spawn(outbox.relay(), "relay"),
             self._spawn(waker.run(), "parked messages"),
             self._spawn(self._housekeeping(), "housekeeping"),
+            self._spawn(Scrub(self.evidence, self.database, settings.scrub_seconds).run(), "scrub"),
         ]
         self._running = [self._spawn(task(self), getattr(task, "__name__", "task")) for task in self.tasks]
         self.ready = True
@@ -289,6 +293,8 @@ class Service:
             answers("rows", RowsRequest, Rows, self.evidence.rows),
             answers("sequences", SequencesRequest, Sequences, self.evidence.sequences),
             answers("violations", Nothing, Violations, self.evidence.violations),
+            answers("findings", Nothing, Violations, self.evidence.findings),
+            answers("settings_changes", SettingsChangesRequest, SettingsChanges, self.evidence.settings_changes),
             answers("trail", TrailRequest, Trail, self.trail or _no_trail),
         ]
         taken = {answer.operation.name for answer in self.operations}
@@ -311,6 +317,8 @@ class Service:
             outbox_oldest_seconds=round(waiting["seconds"], 3),
             parked=kept["parked"],
             dead=kept["dead"],
+            findings=len(self.evidence.found.violations),
+            scrubbed_at=self.evidence.found_at,
             flows=self._numbers(),
         )
 

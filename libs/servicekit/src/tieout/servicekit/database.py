@@ -5,6 +5,7 @@ What a flow announces is written to the outbox with its rows, in its transaction
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,6 +23,7 @@ log = structlog.get_logger(__name__)
 Connection = asyncpg.pool.PoolConnectionProxy
 
 PARKED_SECONDS_MAX = 3600  # A parked message is tried at least this often, woken or not.
+ACTOR: ContextVar[str] = ContextVar("actor", default="")  # Whom a command is done for; the log of settings names him.
 
 _WAKE = "UPDATE parked SET due_at = now() WHERE key = ANY($1::text[])"
 _TAKE = "DELETE FROM parked WHERE durable = $1 AND event_id = ANY($2::text[])"
@@ -248,6 +250,8 @@ class Database:
         try:
             async with self.pool.acquire() as connection, connection.transaction():
                 tx = Transaction(connection, self)
+                if actor := ACTOR.get():
+                    await connection.execute("SELECT set_config('tieout.actor', $1, true)", actor)
                 yield tx
                 woke = await tx.finish()
                 if tx.announced or tx.letters:

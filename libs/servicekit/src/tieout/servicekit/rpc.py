@@ -18,7 +18,7 @@ from nats.aio.client import Client
 from nats.micro.request import Request
 from nats.micro.service import Service as MicroService
 from tieout.contracts.operation import Operation, Problem
-from tieout.servicekit.database import Database
+from tieout.servicekit.database import ACTOR, Database
 from tieout.servicekit.errors import UNREADABLE, Cause, Refused, Unprocessable, cause_of, field_of
 
 log = structlog.get_logger(__name__)
@@ -29,6 +29,7 @@ Answered = TypeVar("Answered")
 AT_ONCE_MAX = 32  # Running; ten times as many may wait, then callers are told that we are busy.
 ANSWER_BYTES_MAX = 1_000_000
 SECONDS_MAX = 30.0
+ACTOR_HEADER = "Tieout-Actor"  # For whom the gateway asks.
 
 
 class Answers(Generic[Asked, Answered]):
@@ -98,6 +99,7 @@ class Endpoints:
             started = time.monotonic()
             async with self._gate:
                 try:
+                    ACTOR.set((request.headers or {}).get(ACTOR_HEADER, "")[:200])
                     asked = decode(request.data or b"{}")
                     async with asyncio.timeout(SECONDS_MAX):
                         answered = await answer.function(asked, self._database)

@@ -111,13 +111,3 @@ BEGIN
         USING first_leaf, last_leaf;
     END LOOP;
 END $$;
-
--- Fact tables and partitions whose triggers are missing or not ENABLE ALWAYS.
-CREATE FUNCTION unarmed_tables() RETURNS TABLE (tab text, missing text) LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
-    SELECT part.part::text, wanted.name
-    FROM (SELECT f.tab, name FROM fact_tables f, unnest(ARRAY['tamper_insert', 'tamper_delete', 'tamper_update', 'tamper_truncate']) name
-          UNION SELECT d.tab, name FROM digest_book d, unnest(ARRAY['digest_insert', 'digest_delete', 'digest_update', 'digest_truncate']) name) wanted
-    CROSS JOIN LATERAL parts_of(wanted.tab) part
-    WHERE NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = part.part AND t.tgname = wanted.name AND t.tgenabled = 'A')
-    ORDER BY 1, 2;
-$$;

@@ -24,7 +24,7 @@ from tieout.contracts import control, currency, finance, gateway, inventory, ord
 from tieout.contracts.operation import Operation, Problem
 from tieout.gateway.http import openapi
 from tieout.gateway.http.problems import MEDIA_TYPE, body_of, headers_of
-from tieout.servicekit import Answers, Database, Refused, sql
+from tieout.servicekit import ACTOR, ACTOR_HEADER, Answers, Database, Refused, sql
 from tieout.servicekit.errors import Cause, cause_of, nul_field
 
 statements = sql.load(__file__)
@@ -111,6 +111,7 @@ class Routes:
     async def _change(self, caller: Caller, operation: Operation, fields: dict[str, Any], asked: Asked) -> Answer:
         """Who asked for which change, and what was answered, is written down whatever the answer is."""
         digest, status = hashlib.sha256(), 500
+        ACTOR.set(caller.name)
         try:
             answered = await self._call(operation, await _request_of(operation, fields, asked, digest))
             status = 200
@@ -136,7 +137,10 @@ class Routes:
         if len(payload) > MESSAGE_BYTES_MAX:
             raise Refused("too_large", f"The request has {len(payload)} bytes. Send it in parts.", status=413)
         try:
-            answer = await self._connection.request(operation.subject, payload, timeout=ANSWER_SECONDS_MAX)
+            actor = {ACTOR_HEADER: ACTOR.get()} if ACTOR.get() else None
+            answer = await self._connection.request(
+                operation.subject, payload, timeout=ANSWER_SECONDS_MAX, headers=actor
+            )
         except nats.errors.NoRespondersError:
             raise Refused(
                 "unavailable", f"The service {operation.owner} is not running. See ./tieout status.", status=503
