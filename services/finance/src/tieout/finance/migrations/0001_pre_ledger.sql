@@ -12,7 +12,7 @@ CREATE TABLE company (
     revision       integer NOT NULL DEFAULT 1,
     opened_at      timestamptz NOT NULL DEFAULT now()
 );
-CALL state_table('company');
+CALL settings_table('company');
 
 -- The chart of accounts, and which account plays which role in the voucher templates.
 CREATE TABLE ledger_account (
@@ -23,7 +23,7 @@ CREATE TABLE ledger_account (
     kind    text NOT NULL CHECK (kind IN ('asset', 'liability', 'equity', 'income', 'expense')),
     PRIMARY KEY (company, code)
 );
-CALL state_table('ledger_account');
+CALL settings_table('ledger_account');
 
 CREATE TABLE account_role (
     company text COLLATE "C" NOT NULL,
@@ -32,7 +32,7 @@ CREATE TABLE account_role (
     PRIMARY KEY (company, role),
     FOREIGN KEY (company, code) REFERENCES ledger_account
 );
-CALL state_table('account_role');
+CALL settings_table('account_role');
 
 CREATE TABLE period_close (
     company    text COLLATE "C" NOT NULL,

@@ -14,7 +14,7 @@ CREATE TABLE satellite (
     held              boolean NOT NULL DEFAULT false,
     created_at        timestamptz NOT NULL DEFAULT now()
 );
-CALL state_table('satellite');
+CALL settings_table('satellite');
 
 -- Apart from the rest, so that whoever may read satellites need not be able to read these.
 CREATE TABLE satellite_secret (
@@ -22,7 +22,7 @@ CREATE TABLE satellite_secret (
     key_hash  bytea,  -- SHA-256 of an API key that we made ourselves: 256 random bits need no slow hash.
     secret    text    -- HMAC needs the secret itself.
 );
-CALL state_table('satellite_secret');
+CALL settings_table('satellite_secret', '{key_hash, secret}');
 DO $$
 DECLARE
     reader text;
@@ -160,13 +160,13 @@ CREATE TABLE known_company (
     zone     text NOT NULL,
     revision integer NOT NULL
 );
-CALL state_table('known_company');
+CALL settings_table('known_company');
 CREATE TABLE known_sku (
     company text COLLATE "C" NOT NULL,
     sku     text COLLATE "C" NOT NULL,
     PRIMARY KEY (company, sku)
 );
-CALL state_table('known_sku');
+CALL settings_table('known_sku');
 
 -- Who changed what through the gateway.
 CREATE TABLE audit (

@@ -11,7 +11,7 @@ CREATE TABLE company (
     revision   integer NOT NULL DEFAULT 0,
     first_open text NOT NULL DEFAULT ''  -- First posting period that is not closed; '' while none is.
 );
-CALL state_table('company');
+CALL settings_table('company');
 
 CREATE TABLE warehouse (
     company      text COLLATE "C" NOT NULL,
@@ -22,7 +22,7 @@ CREATE TABLE warehouse (
     method       text NOT NULL CHECK (method IN ('moving_average', 'fifo')),
     PRIMARY KEY (company, warehouse)
 );
-CALL state_table('warehouse');
+CALL settings_table('warehouse');
 
 CREATE TABLE article (
     company                 text COLLATE "C" NOT NULL,
@@ -33,7 +33,7 @@ CREATE TABLE article (
     standard_quantity_micro bigint NOT NULL CHECK (standard_quantity_micro > 0),  -- for so much quantity.
     PRIMARY KEY (company, sku)
 );
-CALL state_table('article');
+CALL settings_table('article');
 
 -- One row, one lock: quantity, value and promises of one SKU in one warehouse. Locked in the order of stock_id, and
 -- before any order: whoever brings stock serves the orders that wait for it, and cannot know them earlier.
