@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from datetime import date
 from uuid import UUID
 
-from msgspec import Struct
+from msgspec import Struct, structs
 from tieout.contracts.event import document_id
 from tieout.contracts.finance import DocumentSettled, SubmitPayment, SubmitRefund
 from tieout.finance import ledger, money, open_items
 from tieout.finance.domain import payment
 from tieout.finance.domain.open_item import customer_item
 from tieout.finance.domain.periods import Posting
-from tieout.finance.domain.voucher import Company, Draft, level, move_money
+from tieout.finance.domain.voucher import Company, Draft, level, move_money, move_tax
 from tieout.servicekit import Database, Received, Transaction, sql
 
 statements = sql.load(__file__)
@@ -37,6 +37,7 @@ class Booked(Struct):
     draft: Draft
     settlement: money.Settlement
     shares: dict[UUID, int]
+    taxed: Draft | None  # Tax that reached its tax point by it: a voucher of its own, for a receipt holds only money.
 
 
 class Told(Struct):
@@ -103,9 +104,10 @@ async def _book(tx: Transaction, fresh: list[Submitted], told: list[Told], compa
     booked = [decide(received, items, due, companies[received.data.company], calendar) for received in fresh]
 
     settlements = [one.settlement for one in booked if one.settlement.items]
-    positions = iter(await tx.positions(len(booked) + len(settlements) + len(told)))
-    for one in booked:
-        one.draft.place(next(positions))
+    drafts = [(draft, one.received) for one in booked for draft in (one.draft, one.taxed) if draft]
+    positions = iter(await tx.positions(len(drafts) + len(settlements) + len(told)))
+    for draft, _ in drafts:
+        draft.place(next(positions))
     for settlement in settlements:
         settlement.position = next(positions)
     await open_items.save(tx, items.values())
@@ -126,8 +128,8 @@ async def _book(tx: Transaction, fresh: list[Submitted], told: list[Told], compa
     submissions += [submission_row(one) for one in told]
     if submissions:
         await tx.copy("money_submission", columns=SUBMISSION_COLUMNS, records=submissions)
-    await ledger.post(tx, [one.draft for one in booked])
-    ledger.announce_vouchers(tx, [(one.draft, one.received) for one in booked])
+    await ledger.post(tx, [draft for draft, _ in drafts])
+    ledger.announce_vouchers(tx, drafts)
     await money.write_settlements(tx, settlements)
     for changed_nothing in told:
         announce_told(tx, changed_nothing, next(positions))
@@ -168,6 +170,7 @@ def decide(
         kind="payment" if refund else "receipt",
         lines=[],
     )
+    taxed = None
     settlement = money.Settlement(
         identity,
         event.number,
@@ -191,10 +194,13 @@ def decide(
             item.received += amount
         item.settle()
         move_money(draft, item, before.held, before.functional)
+        if item.tax_due != before.tax_due:
+            taxed = taxed or structs.replace(draft, template=money.TAX_POINT, kind="transfer", lines=[])
+            move_tax(taxed, item, before.tax_due)
         settlement.add(item, settled)
     level(draft)
     draft.template = payment.template_of(draft, refund)
-    return Booked(received, identity, when, draft, settlement, shares)
+    return Booked(received, identity, when, draft, settlement, shares, taxed)
 
 
 def document_row(one: Booked) -> tuple[object, ...]:

@@ -8,9 +8,10 @@ from msgspec import Struct
 from tieout.contracts.event import event_id
 from tieout.contracts.finance import OrdersSettled, SettledItem
 from tieout.finance.domain.open_item import OpenItem
-from tieout.finance.domain.voucher import Draft, level, move_money
+from tieout.finance.domain.voucher import Draft, level, move_money, move_tax
 from tieout.servicekit import Received, Transaction
 
+TAX_POINT = "T01t"  # 2221.06 to 2221.01.01
 Cause = Literal["payment", "prepayment", "refund", "credit", "write_off"]
 
 COLUMNS = (
@@ -31,17 +32,25 @@ class Before(Struct):
 
     held: tuple[int, ...]
     functional: tuple[int, ...] | None  # None where the item is in the company's own currency.
+    tax_due: int = 0
 
     @classmethod
     def of(cls, item: OpenItem, functional: str) -> "Before":
-        return cls(item.held(), None if item.currency == functional else item.functional(functional))
+        return cls(item.held(), None if item.currency == functional else item.functional(functional), item.tax_due)
 
 
 def transfer(draft: Draft, item: OpenItem, before: Before) -> None:
-    """Lines for what moved between the item's own balances, with the exchange difference where two rates met."""
+    """Lines for what moved between the item's own balances, with the exchange difference where two rates met.
+
+    Then those for tax that reached its tax point by that; a voucher of nothing else is a T01t.
+    """
     move_money(draft, item, before.held, before.functional)
     if before.functional is not None:
         level(draft)
+    if item.tax_due != before.tax_due:
+        if not draft.lines:
+            draft.template = TAX_POINT
+        move_tax(draft, item, before.tax_due)
 
 
 class Settlement(Struct):

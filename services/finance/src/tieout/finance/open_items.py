@@ -63,6 +63,22 @@ async def save(tx: Transaction, items: Iterable[OpenItem]) -> None:
         [item.unapplied for item in changed],
         [item.order_no for item in changed],
     )
+    await save_seldom(tx, [item for item in changed if item.tax_point is not None or item.forgiven])
+
+
+async def save_seldom(tx: Transaction, items: list[OpenItem]) -> None:
+    """What only items with a later tax point, a discount or a write-off have."""
+    if items:
+        await tx.execute(
+            statements.save_seldom,
+            [item.item_id for item in items],
+            [item.currency for item in items],
+            [item.forgiven for item in items],
+            [item.tax_point for item in items],
+            [item.tax_billed for item in items],
+            [item.tax_invoiced for item in items],
+            [item.tax_due for item in items],
+        )
 
 
 async def save_billed(tx: Transaction, items: Iterable[OpenItem]) -> None:

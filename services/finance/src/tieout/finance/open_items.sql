@@ -2,7 +2,8 @@
 -- Sorted, so flows that share orders queue for the locks instead of deadlocking. Columns as in domain.open_item.OpenItem.
 SELECT o.item_id, o.currency, o.company, o.customer, o.source, o.order_no, o.of_order, o.awaited, o.order_net, o.order_tax,
     o.rate_micro, o.billed, o.credited, o.received, o.refunded, o.stopped, o.settled, o.deposit_net, o.deposit_tax,
-    o.refundable, o.unapplied
+    o.refundable, o.unapplied, coalesce(o.forgiven, 0), o.tax_point, coalesce(o.tax_billed, 0), coalesce(o.tax_invoiced, 0),
+    coalesce(o.tax_due, 0)
 FROM unnest($1::uuid[], $2::text[]) AS k (item_id, currency)
 JOIN open_item o ON o.item_id = k.item_id AND o.currency = k.currency COLLATE "C"
 ORDER BY o.item_id, o.currency FOR UPDATE OF o;
@@ -27,4 +28,12 @@ WHERE o.item_id = n.item_id AND o.currency = n.currency COLLATE "C";
 -- name: save_billed
 UPDATE open_item o SET billed = n.billed
 FROM unnest($1::uuid[], $2::text[], $3::bigint[]) AS n (item_id, currency, billed)
+WHERE o.item_id = n.item_id AND o.currency = n.currency COLLATE "C";
+
+-- name: save_seldom
+-- Only of items with a discount, a write-off or a later tax point: all others keep null there and cost nothing.
+UPDATE open_item o SET forgiven = n.forgiven, tax_point = n.tax_point, tax_billed = n.tax_billed, tax_invoiced = n.tax_invoiced,
+    tax_due = n.tax_due
+FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[])
+    AS n (item_id, currency, forgiven, tax_point, tax_billed, tax_invoiced, tax_due)
 WHERE o.item_id = n.item_id AND o.currency = n.currency COLLATE "C";

@@ -45,7 +45,7 @@ LEFT JOIN (SELECT item_id, currency, sum(amount_minor) FILTER (WHERE amount_mino
 LEFT JOIN (SELECT order_id, currency, sum(amount_minor) AS amount FROM settlement GROUP BY 1, 2) s ON s.order_id = i.item_id AND s.currency = i.currency COLLATE "C"
 WHERE i.billed <> coalesce(b.amount, 0) OR i.credited <> coalesce(c.amount, 0) OR i.received <> coalesce(m.received, 0) OR i.refunded <> coalesce(m.refunded, 0)
     OR (i.of_order AND i.settled <> coalesce(s.amount, 0))
-    OR i.received - i.refunded <> i.settled + i.deposit_net + i.deposit_tax + i.refundable + i.unapplied;
+    OR i.received - i.refunded <> i.settled - coalesce(i.forgiven, 0) + i.deposit_net + i.deposit_tax + i.refundable + i.unapplied;
 
 -- name: open_item_has_the_amounts_of_its_lines
 SELECT i.order_no AS key, i.order_net || ' + ' || i.order_tax AS kept, l.net || ' + ' || l.tax AS facts, 'company ' || i.company AS detail
@@ -75,9 +75,10 @@ SELECT coalesce(nullif(i.order_no, ''), coalesce(i.item_id, l.item_id)::text) ||
     coalesce(i.balance, 0)::text AS kept, coalesce(l.balance, 0)::text AS facts, coalesce(i.currency, l.currency) AS detail
 FROM (SELECT o.item_id, o.currency, o.order_no, b.role, b.balance FROM open_item o CROSS JOIN LATERAL (VALUES
         ('receivable', o.billed - o.credited - o.settled), ('deposit', -o.deposit_net), ('deposit_tax', -o.deposit_tax),
-        ('refundable', -o.refundable), ('unapplied', -o.unapplied)) b (role, balance) WHERE b.balance <> 0) i
+        ('refundable', -o.refundable), ('unapplied', -o.unapplied), ('output_tax_pending', coalesce(o.tax_due - o.tax_billed, 0)))
+        b (role, balance) WHERE b.balance <> 0) i
 FULL JOIN (SELECT item_id, currency, role, sum(CASE side WHEN 'D' THEN amount_minor ELSE -amount_minor END) AS balance
-           FROM voucher_line WHERE role IN ('receivable', 'deposit', 'deposit_tax', 'refundable', 'unapplied') GROUP BY 1, 2, 3) l
+           FROM voucher_line WHERE role IN ('receivable', 'deposit', 'deposit_tax', 'refundable', 'unapplied', 'output_tax_pending') GROUP BY 1, 2, 3) l
     ON l.item_id = i.item_id AND l.currency = i.currency AND l.role = i.role
 WHERE coalesce(i.balance, 0) <> coalesce(l.balance, 0);
 

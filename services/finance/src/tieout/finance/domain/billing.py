@@ -71,6 +71,12 @@ def bill(
 
     currency, functional = event.currency, company.currency
     before = 0 if currency == functional else item.functional(functional)[0]
+    item.take_tax_point(company.tax_point)
+    pending = 0
+    if item.tax_point is not None:
+        pending = -item.pending(functional)
+        item.tax_billed += tax_total
+        pending += item.pending(functional)
     item.billed += gross
     if not gross and not cost and not revenue:
         return Bill(gross, None, lines)
@@ -92,15 +98,16 @@ def bill(
         lines=[],
         position=position,
     )
-    tax_role = "output_tax" if company.tax_point == "goods_issue" else "output_tax_pending"
+    tax_role = "output_tax" if item.tax_point is None else "output_tax_pending"
+    tax_item = None if item.tax_point is None else item.item_id
     if currency == functional:
         draft.debit("receivable", gross, gross, currency, item.item_id)
         for account, amount in revenue.items():
             draft.credit("line:" + account, amount, amount, currency)
-        draft.credit(tax_role, tax_total, tax_total, currency)
+        draft.credit(tax_role, tax_total, tax_total, currency, tax_item)
     else:
         receivable = before - item.functional(functional)[0]
-        _bill_foreign(draft, item, gross, receivable, revenue, tax_role, tax_total)
+        _bill_foreign(draft, item, gross, receivable, revenue, tax_total, pending)
     for account, amount in cost.items():
         draft.debit(account, amount, amount, event.cost_currency)
     draft.credit("stock", stock, stock, event.cost_currency)
@@ -108,13 +115,18 @@ def bill(
 
 
 def _bill_foreign(
-    draft: Draft, item: OpenItem, gross: int, receivable: int, revenue: dict[str, int], tax_role: str, tax: int
+    draft: Draft, item: OpenItem, gross: int, receivable: int, revenue: dict[str, int], tax: int, pending: int
 ) -> None:
     """Parts are converted one by one, the first one takes what rounding leaves of the receivable."""
     currency, functional, rate = item.currency, draft.company.currency, item.rate_micro or 1_000_000
     draft.debit("receivable", gross, receivable, currency, item.item_id)
-    roles = [*(("line:" + account, amount) for account, amount in revenue.items()), (tax_role, tax)]
-    booked = [convert(amount, rate, currency, functional) for _, amount in roles]
+    later = item.tax_point is not None
+    amounts = [*revenue.values(), tax]
+    booked = [convert(amount, rate, currency, functional) for amount in amounts]
+    if later:
+        booked[-1] = pending  # So that its balance is 0 when all of it has reached the tax point.
     booked[0] += receivable - sum(booked)
-    for (role, amount), value in zip(roles, booked, strict=True):
-        draft.credit(role, amount, value, currency)
+    for account, amount, value in zip(revenue, amounts, booked, strict=False):
+        draft.credit("line:" + account, amount, value, currency)
+    role, item_id = ("output_tax_pending", item.item_id) if later else ("output_tax", None)
+    draft.credit(role, tax, booked[-1], currency, item_id)

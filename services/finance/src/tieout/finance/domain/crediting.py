@@ -33,24 +33,43 @@ def credit(draft: Draft, event: OrderReturned, items: dict[UUID, OpenItem], unli
         lines_of.setdefault(line.order_id or unlinked, []).append(line)
 
     revenue: dict[str, list[int]] = {}  # Amount and functional amount, by role.
-    tax_role = "output_tax" if company.tax_point == "goods_issue" else "output_tax_pending"
+    pending: list[tuple[UUID, int, int]] = []  # Tax that goes back before its tax point was reached.
     for item_id, lines in lines_of.items():
         item = items[item_id]
         gross = sum(line.net_minor + line.tax_minor for line in lines)
         before = item.functional(functional)[0] if foreign else 0
+        item.take_tax_point(company.tax_point)
         item.credited += gross
         booked = before - item.functional(functional)[0] if foreign else -gross
         draft.debit("receivable", -gross, booked, event.currency, item_id)
         parts: dict[str, int] = {}
         for line in lines:
             parts["line:" + line.account] = parts.get("line:" + line.account, 0) + line.net_minor
-            parts[tax_role] = parts.get(tax_role, 0) + line.tax_minor
+        tax = sum(line.tax_minor for line in lines)
         rate = item.rate_micro or 1_000_000
+        waiting = 0
+        if item.tax_point is not None:
+            waiting_before = item.pending(functional)
+            reached = _take_back(item, tax)
+            waiting = item.pending(functional) - waiting_before
+            pending.append((item_id, reached - tax, waiting))
+            tax = reached
+        parts["output_tax"] = tax
         values = [-convert(amount, rate, event.currency, functional) for amount in parts.values()]
-        values[0] += booked - sum(values)  # What rounding leaves stays with the first one.
+        values[0] += booked - waiting - sum(values)  # What rounding leaves stays with the first one.
         for (role, amount), value in zip(parts.items(), values, strict=True):
             total = revenue.setdefault(role, [0, 0])
             total[0] -= amount
             total[1] += value
     for role, (amount, value) in revenue.items():
         draft.credit(role, amount, value, event.currency)
+    for item_id, amount, value in pending:
+        draft.credit("output_tax_pending", amount, value, event.currency, item_id)
+
+
+def _take_back(item: OpenItem, tax: int) -> int:
+    """How much of a credited tax had reached its tax point: that part is red there, the rest where it waits."""
+    item.tax_billed -= tax
+    reached = min(max(item.tax_due - item.tax_due_then(), 0), max(tax, 0))
+    item.tax_due -= reached
+    return reached

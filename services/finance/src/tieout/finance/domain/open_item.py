@@ -7,8 +7,12 @@ The upper half (billed, credited, received, refunded, stopped) are sums of facts
     2204 + 2221.06    deposit: money for what is still to be shipped, split as the order splits into net and tax
     2241.01           refundable: money for what was stopped and will never ship
     2203              unapplied: money without an order, or above what the order can still cost
+
+Where the tax point is later than goods issue, the tax of what was billed waits in 2221.06 (`tax_billed`); what of it
+has reached its tax point (`tax_due`) stands in 2221.01.01, and follows from the upper half too.
 """
 
+from copy import copy
 from uuid import UUID
 
 from msgspec import Struct
@@ -46,6 +50,11 @@ class OpenItem(Struct, gc=False):
     deposit_tax: int = 0
     refundable: int = 0
     unapplied: int = 0
+    forgiven: int = 0  # Cash discounts taken and written off: closes the receivable without money.
+    tax_point: str | None = None  # invoice or payment; None: at goods issue, the taxes below stay 0.
+    tax_billed: int = 0  # Minus credited. Billed and credited into 2221.06.
+    tax_invoiced: int = 0  # On invoices (发票), minus red ones.
+    tax_due: int = 0  # Of tax_billed: has reached its tax point.
 
     @property
     def key(self) -> tuple[UUID, str]:
@@ -60,21 +69,27 @@ class OpenItem(Struct, gc=False):
     def expected(self) -> int:
         """What a payment that names no amount should bring: the whole order, or what was billed of it by now."""
         whole = max(self.billed, (self.order_net or 0) + (self.order_tax or 0) - self.stopped)
-        return max(whole - self.credited - self.received + self.refunded, 0)
+        return max(whole - self.credited - self.forgiven - self.received + self.refunded, 0)
+
+    def take_tax_point(self, policy: str) -> None:
+        """An order keeps the policy that its company had when the first of it was billed, invoiced or credited."""
+        if policy != "goods_issue" and self.tax_point is None and not self.billed and not self.credited:
+            self.tax_point = policy
 
     def held(self) -> tuple[int, int, int, int, int]:
-        """Balances as credits, in the order of HELD_ROLES; the first is money applied to the receivable."""
+        """Balances as credits, in the order of HELD_ROLES; the first is what was applied to the receivable."""
         return self.settled, self.deposit_net, self.deposit_tax, self.refundable, self.unapplied
 
     def settle(self) -> bool:
         """Derive the lower half from the upper one. True where something moved."""
         money = self.received - self.refunded
         before = self.held()
-        if not money and not any(before):
+        if not money and not any(before) and not self.forgiven and self.tax_point is None:
             return False  # No money: by far the most common case.
         # Money covers what is due; without a due amount it may still be negative: paid back more than came in.
-        self.settled = min(money, max(self.billed - self.credited, 0))
-        rest = money - self.settled
+        applied = min(money, max(self.billed - self.credited - self.forgiven, 0))
+        self.settled = applied + self.forgiven
+        rest = money - applied
         deposit = tax = 0
         if self.order_net is not None and self.order_tax is not None:
             whole = self.order_net + self.order_tax
@@ -84,7 +99,35 @@ class OpenItem(Struct, gc=False):
         self.deposit_tax = tax
         self.refundable = min(rest - deposit, self.stopped)
         self.unapplied = rest - deposit - self.refundable
-        return self.held() != before
+        if self.tax_point is None:
+            return self.held() != before
+        tax_before, self.tax_due = self.tax_due, self._reached()
+        return self.held() != before or self.tax_due != tax_before
+
+    def _reached(self) -> int:
+        """How much tax has reached its tax point: a share of what is settled, or what invoices cover.
+
+        Cumulative, so that the transfers of many parts add up to the tax exactly.
+        """
+        if self.tax_point == "invoice":
+            # A deposit can be invoiced before its goods leave. What is credited needs a red invoice, but owes no tax.
+            return max(min(self.tax_invoiced, self.tax_billed + self.deposit_tax), 0)
+        gross = self.billed - self.credited
+        if abs(self.settled) >= abs(gross):
+            return self.tax_billed if self.settled * gross >= 0 else 0
+        return half_up(self.tax_billed * abs(self.settled), abs(gross)) if self.settled * gross > 0 else 0
+
+    def tax_due_then(self) -> int:
+        """What `settle` would find as the tax due."""
+        other = copy(self)
+        other.settle()
+        return other.tax_due
+
+    def pending(self, functional: str) -> int:
+        """What of the tax waits in 2221.06, in the company's currency."""
+        rate = self.rate_micro or 1_000_000
+        billed = convert(self.tax_billed, rate, self.currency, functional)
+        return billed - convert(self.tax_due, rate, self.currency, functional)
 
     def functional(self, functional: str) -> tuple[int, int, int, int, int]:
         """The balances of 1122 (as a credit) and the others in the company's currency, at the item's own rate.

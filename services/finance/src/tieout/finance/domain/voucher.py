@@ -7,9 +7,11 @@ from datetime import date
 from uuid import UUID
 
 from msgspec import Struct
+from tieout.finance.domain.amounts import convert
 from tieout.finance.domain.open_item import HELD_ROLES, OpenItem
 
 DEBIT, CREDIT = b"D", b"C"
+LEFT_OVER = ("fx_realised", "rounding")  # On either side, last in every template.
 
 # position, amount, functional amount, open item, line number, side, account, role, currency: voucher_line's columns.
 Line = tuple[int, int, int, UUID | None, int, bytes, str, str, str]
@@ -66,9 +68,13 @@ class Draft(Struct, gc=False):
             lines.append((self.position, amount, functional, item_id, len(lines) + 1, side, account, role, currency))
 
     def place(self, position: int) -> None:
-        """Give it its position, where that was not known before its lines."""
+        """Give it its position, where that was not known before its lines, and its lines the order of the templates.
+
+        That is debits, then credits, then what exchange and rounding leave.
+        """
         self.position = position
-        self.lines = [(position, *line[1:]) for line in self.lines]
+        ordered = sorted(self.lines, key=_rank)
+        self.lines = [(position, *line[1:4], number, *line[5:]) for number, line in enumerate(ordered, 1)]
 
     @property
     def word(self) -> str:
@@ -93,6 +99,12 @@ class Draft(Struct, gc=False):
         return sum([line[1] for line in self.lines if line[5] == DEBIT and line[8] == self.currency])
 
 
+def _rank(line: Line) -> int:
+    if line[7] in LEFT_OVER:
+        return 2
+    return 0 if line[5] == DEBIT else 1
+
+
 def move_money(
     draft: Draft, item: OpenItem, before: tuple[int, ...], functional_before: tuple[int, ...] | None
 ) -> None:
@@ -109,6 +121,18 @@ def move_money(
             draft.credit(role, change, booked_change, item.currency, item.item_id)
         elif change or booked_change:
             draft.debit(role, -change, -booked_change, item.currency, item.item_id)
+
+
+def move_tax(draft: Draft, item: OpenItem, due_before: int) -> None:
+    """Tax that has reached its tax point since then leaves 2221.06 for 2221.01.01; in red where it went back."""
+    change = item.tax_due - due_before
+    if change:
+        functional = draft.company.currency
+        rate = item.rate_micro or 1_000_000
+        booked = convert(item.tax_due, rate, item.currency, functional)
+        booked -= convert(due_before, rate, item.currency, functional)
+        draft.debit("output_tax_pending", change, booked, item.currency, item.item_id)
+        draft.credit("output_tax", change, booked, item.currency)
 
 
 def level(draft: Draft, role: str = "fx_realised") -> None:

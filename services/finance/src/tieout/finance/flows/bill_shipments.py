@@ -85,7 +85,8 @@ class Billing:
         event = received.data
         when = self._calendar.posting(company, event.business_date, event.period)
         has_money = item.received or item.refunded
-        if has_money or item.awaited or item.rate_micro != event.rate_micro:
+        later = item.tax_point is not None or company.tax_point != "goods_issue"
+        if has_money or item.awaited or later or item.rate_micro != event.rate_micro:
             self._bill_with_care(received, position, item, company, when)
             return
         made = bill(event, received.position, position, item, company, when)
@@ -123,7 +124,8 @@ class Billing:
         made = bill(event, received.position, position, item, company, when)
         self._bills.append((position, received, when, made))
         settled = item.settled
-        before = money.Before(before.held, None if before.functional is None else item.functional(company.currency))
+        booked = None if before.functional is None else item.functional(company.currency)
+        before = money.Before(before.held, booked, before.tax_due)
         if item.settle():
             money.transfer(draft, item, before)
         if draft.lines:

@@ -185,6 +185,11 @@ CREATE TABLE open_item (
     deposit_tax    bigint NOT NULL DEFAULT 0,      -- and its tax, 2221.06.
     refundable     bigint NOT NULL DEFAULT 0,      -- 2241.01: paid for what was stopped.
     unapplied      bigint NOT NULL DEFAULT 0,      -- 2203: all other money.
+    forgiven       bigint,                         -- Cash discounts taken, and written off minus recovered; null for none.
+    tax_point      text CHECK (tax_point IN ('invoice', 'payment')),  -- Null: at goods issue, and so are the next three.
+    tax_billed     bigint,                         -- Into 2221.06, minus credited.
+    tax_invoiced   bigint,                         -- On invoices (发票), minus red ones.
+    tax_due        bigint,                         -- Of tax_billed: transferred to 2221.01.01.
     lines          bigint[],                       -- As placed: number, quantity, net, tax; number, quantity …
     business_date  date,                           -- Of the order.
     due_days       integer,
