@@ -316,6 +316,7 @@ class MovedLine(Struct, frozen=True, omit_defaults=True):
     sku: Sku
     quantity_micro: int  # Signed.
     value_minor: Minor  # Signed.
+    account: CostAccount | Literal["count_difference"] = "cogs"  # Of a revaluation: what took the goods when they left.
 
 
 class GoodsReceived(Event, frozen=True):
@@ -353,9 +354,8 @@ class StockAdjusted(Event, frozen=True):
 
 
 class StockRevalued(Event, frozen=True):
-    """Value moved without goods: negative stock that was costed at its receipt, late price differences.
-
-    The part that belongs to goods already gone is cost of goods sold, the rest stays in stock.
+    """Value moved without goods: negative stock that was costed at its receipt, late price differences, and the
+    difference between a period's weighted average and what was announced for its issues.
     """
 
     SUBJECT: ClassVar = "inventory.revalued.v1"
@@ -368,7 +368,8 @@ class StockRevalued(Event, frozen=True):
     cost_currency: Currency
     business_date: date
     period: Period
-    lines: tuple[MovedLine, ...]  # quantity 0; value moves between 1405 and 6401.
+    lines: tuple[MovedLine, ...]  # quantity 0; value moves between 1405 and the account of the line.
+    reason: Literal["negative_stock", "period_average"] = "negative_stock"
 
 
 class ArticlesListed(Event, frozen=True):
@@ -408,7 +409,11 @@ StockPolicy = Literal[
     "allow_negative",  # Everything is promised; below zero goods leave at an estimate that their receipt corrects.
 ]
 Fulfilment = Literal["auto", "confirmed"]  # Goods leave at once, or when the warehouse's own system confirms.
-Method = Literal["moving_average", "fifo"]
+Method = Literal[
+    "moving_average",
+    "fifo",
+    "period_average",  # 月末一次加权平均: moving average during the period, corrected to the period's at its end.
+]
 
 
 class WarehouseView(Struct, frozen=True):
@@ -564,6 +569,23 @@ class Delivery(Struct, frozen=True):
     lines: tuple[ConfirmedLine, ...]
 
 
+class ValuePeriod(Struct, frozen=True):
+    """Value the issues of a period, and of earlier ones, at the weighted average of each. May be repeated until finance
+    closes the period: only what is new makes a further difference."""
+
+    company: Company
+    period: Period
+
+
+class PeriodValued(Struct, frozen=True):
+    company: str
+    period: str
+    stocks: int  # SKUs in warehouses by period average that had moved since they were last valued.
+    revalued: int  # Of them: announced with a difference.
+    value_minor: int  # Signed change of the stock's value, all together.
+    currency: str
+
+
 class InventoryOutcomesRequest(Struct, frozen=True):
     company: str = ""
     source: str = ""
@@ -574,7 +596,8 @@ class InventoryOutcome(Struct, frozen=True):
 
     Order lines: `refused`, `cancelled`, `back_ordered`, `reserved` (promised, not confirmed). A line of which a part
     has shipped is counted in `lines_part`, not in `lines`, because it also counts as shipped elsewhere.
-    Documents: `opening`, `purchase`, `adjusted_gain`, `adjusted_loss`, `returned`, and papers that changed nothing:
+    Documents: `opening`, `purchase`, `adjusted_gain`, `adjusted_loss`, `returned`, and `confirmed`: what a
+    warehouse's papers say has left, which are goods of order lines that shipped. Papers that changed nothing:
     `duplicate` and `conflict` with their reason.
     """
 
@@ -591,6 +614,7 @@ class InventoryOutcome(Struct, frozen=True):
         "adjusted_gain",
         "adjusted_loss",
         "returned",
+        "confirmed",
         "duplicate",
         "conflict",
     ]
@@ -651,6 +675,15 @@ DELIVER = Operation(
     "Say that goods of an order have reached their customer, where control passes then",
     scope="write",
 )
+VALUE_PERIOD = Operation(
+    "inventory.value_period",
+    "POST",
+    "/v1/companies/{company}/periods/{period}/value",
+    ValuePeriod,
+    PeriodValued,
+    "Value a period's issues at its weighted average, before finance closes it",
+    scope="write",
+)
 INVENTORY_OUTCOMES = Operation(
     "inventory.outcomes",
     "GET",
@@ -660,4 +693,4 @@ INVENTORY_OUTCOMES = Operation(
     "What became of order lines and stock documents, by source, month and reason",
 )
 
-OPERATIONS = (PUT_WAREHOUSE, WAREHOUSES, PUT_ARTICLES, STOCK, MOVES, CONFIRM, DELIVER, INVENTORY_OUTCOMES)
+OPERATIONS = (PUT_WAREHOUSE, WAREHOUSES, PUT_ARTICLES, STOCK, MOVES, CONFIRM, DELIVER, VALUE_PERIOD, INVENTORY_OUTCOMES)

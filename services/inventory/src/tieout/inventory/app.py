@@ -10,6 +10,7 @@ from tieout.inventory.flows.put_warehouse import put_warehouse
 from tieout.inventory.flows.receive_goods import receive_goods
 from tieout.inventory.flows.reserve_stock import reserve_stock
 from tieout.inventory.flows.take_back import take_back
+from tieout.inventory.flows.value_period import value_period
 from tieout.inventory.settings import Settings
 from tieout.servicekit import Service, sql
 
@@ -32,6 +33,7 @@ def build(settings: Settings) -> Service:
             put_warehouse,
             put_articles,
             confirm_shipment,
+            value_period,
             reads.list_warehouses,
             reads.list_stock,
             reads.list_moves,

@@ -10,6 +10,7 @@ from datetime import date
 from typing import Any
 from uuid import UUID
 
+from tieout.contracts.order import ControlPasses
 from tieout.inventory import domain
 from tieout.inventory.domain import Line
 from tieout.inventory.journal import Journal
@@ -53,8 +54,10 @@ class Order:
     __slots__ = (
         "business_date",
         "company",
+        "control_passes",
         "currency",
         "customer",
+        "deliveries",
         "due_days",
         "lines",
         "net_minor",
@@ -84,6 +87,8 @@ class Order:
         self.lines: dict[int, Line] = {}
         self.shipments = 0  # Announced so far.
         self.promises = 0
+        self.deliveries = 0
+        self.control_passes: ControlPasses = "delivery" if row["at_delivery"] else "issue"
 
 
 class Stockroom:
@@ -131,6 +136,10 @@ class Stockroom:
         """Lock the stock of all goods of these orders. Once per batch, instead of `lock`."""
         self._take(await self.tx.fetch(statements.lock_stock_of_orders, list(order_ids)))
 
+    async def lock_averaged(self, companies: Collection[str]) -> None:
+        """Lock all stock of these companies that is valued by period average. Instead of `lock`."""
+        self._take(await self.tx.fetch(statements.lock_averaged, list(companies)))
+
     def _take(self, rows: Iterable[Any]) -> None:
         for (
             stock_id,
@@ -147,7 +156,7 @@ class Stockroom:
             layers,
         ) in rows:
             policy, auto, method = self.houses[company].rule(warehouse)
-            kind = Stock if method == "moving_average" else FifoStock
+            kind = FifoStock if method == "fifo" else Stock  # A period average is a moving one until its end.
             stock = kind(
                 stock_id,
                 company,
@@ -195,6 +204,23 @@ class Stockroom:
         for position, shipments, promises in await self.tx.fetch(statements.ordinals, positions):
             found[position].shipments = shipments
             found[position].promises = promises
+        sent = [order for order in found.values() if order.control_passes == "delivery"]
+        if sent:
+            await self._see_what_is_on_its_way(sent)
+
+    async def _see_what_is_on_its_way(self, orders: Iterable[Order]) -> None:
+        """Of orders whose control passes at delivery; no other order has anything to see."""
+        by_position = {order.position: order for order in orders}
+        for order in by_position.values():
+            for line in order.lines.values():
+                line.at_delivery = True
+        for position, line_no, on_way, value, delivered, recalled in await self.tx.fetch(
+            statements.on_their_way, list(by_position)
+        ):
+            line = by_position[position].lines[line_no]
+            line.on_way, line.on_way_value, line.delivered, line.recalled = on_way, value, delivered, recalled
+        for position, deliveries in await self.tx.fetch(statements.deliveries, list(by_position)):
+            by_position[position].deliveries = deliveries
 
     @staticmethod
     def holds_goods_of(order: Order) -> bool:

@@ -43,6 +43,17 @@ WHERE s.stock_id IN (
 ORDER BY s.stock_id
 FOR UPDATE OF s;
 
+-- name: lock_averaged
+-- MAIN also speaks for the warehouses that nobody has described.
+SELECT s.stock_id, s.company, s.warehouse, s.sku, s.on_hand_micro, s.reserved_micro, s.back_ordered_micro, s.value_minor,
+       s.last_quantity_micro, s.last_value_minor, s.valuation_seq, s.layers
+FROM stock s
+LEFT JOIN warehouse w ON w.company = s.company AND w.warehouse = s.warehouse
+LEFT JOIN warehouse main ON main.company = s.company AND main.warehouse = 'MAIN'
+WHERE s.company = ANY($1::text[]) AND s.valuation_seq > 0 AND coalesce(w.method, main.method) = 'period_average'
+ORDER BY s.stock_id
+FOR UPDATE OF s;
+
 -- name: standard_costs
 -- Asked only for stock that knows no average, present or last.
 SELECT s.stock_id, a.standard_quantity_micro, a.standard_cost_minor
@@ -75,7 +86,7 @@ WHERE w.before < w.free;
 INSERT INTO sales_order AS o (order_id) SELECT n FROM unnest($1::uuid[]) AS n ORDER BY n
 ON CONFLICT (order_id) DO UPDATE SET order_id = excluded.order_id
 RETURNING o.order_id, o.placed, o.position, o.company, o.source, o.order_no, o.customer, o.currency, o.business_date,
-          o.due_days, o.rate_micro, o.net_minor, o.tax_minor;
+          o.due_days, o.rate_micro, o.net_minor, o.tax_minor, o.at_delivery;
 
 -- name: order_lines
 -- Asked after the locks: every line of these orders with the sums of its facts.
@@ -101,6 +112,18 @@ SELECT p.position,
        (SELECT count(DISTINCT m.position) FROM move m WHERE m.order_position = p.position AND m.kind IN ('issue', 'service')) AS shipments,
        (SELECT count(DISTINCT r.position) FROM reservation r WHERE r.order_position = p.position AND r.kind = 'promise') AS promises
 FROM unnest($1::bigint[]) AS p (position);
+
+-- name: on_their_way
+-- Asked after the locks, and only of orders whose control passes at delivery: what left and has not arrived, by line.
+SELECT order_position, line_no, sum(quantity_micro)::bigint, sum(value_minor)::bigint,
+       coalesce(-sum(quantity_micro) FILTER (WHERE kind = 'delivered'), 0)::bigint,
+       coalesce(-sum(quantity_micro) FILTER (WHERE kind = 'recalled'), 0)::bigint
+FROM transit WHERE order_position = ANY($1::bigint[]) GROUP BY order_position, line_no;
+
+-- name: deliveries
+-- How many deliveries of an order were announced: the next ones are counted on.
+SELECT order_position, count(DISTINCT position) FROM transit
+WHERE order_position = ANY($1::bigint[]) AND kind = 'delivered' GROUP BY order_position;
 
 -- name: save_open_lines
 UPDATE open_line l SET reserved_micro = n.reserved, back_ordered_micro = n.back_ordered

@@ -58,7 +58,7 @@ FULL JOIN (SELECT * FROM sales_order WHERE placed) o ON o.order_id = d.order_id
 WHERE (o.position, o.net_minor, o.tax_minor) IS DISTINCT FROM (d.position, d.net, d.tax);
 
 -- name: every_line_is_accounted_for
--- ordered - stopped = shipped + reserved + back-ordered, for every line of every placed order.
+-- ordered - stopped = shipped - recalled + reserved + back-ordered, for every line of every placed order.
 SELECT format('%s line %s', o.order_no, d.line_no) AS key, format('ordered %s - stopped %s', d.quantity_micro, coalesce(t.stopped, 0)) AS kept,
        format('shipped %s + reserved %s + back-ordered %s', coalesce(m.shipped, 0), coalesce(l.reserved_micro, 0), coalesce(l.back_ordered_micro, 0)) AS facts,
        o.order_id::text AS detail
@@ -69,8 +69,33 @@ LEFT JOIN (SELECT order_position, line_no, sum(to_micro - from_micro) AS shipped
     ON m.order_position = d.position AND m.line_no = d.line_no
 LEFT JOIN (SELECT order_position, line_no, sum(quantity_micro) AS stopped FROM stop GROUP BY 1, 2) t
     ON t.order_position = d.position AND t.line_no = d.line_no
-WHERE d.quantity_micro - coalesce(t.stopped, 0)
+LEFT JOIN (SELECT order_position, line_no, -sum(quantity_micro) AS recalled FROM transit WHERE kind = 'recalled' GROUP BY 1, 2) r
+    ON r.order_position = d.position AND r.line_no = d.line_no
+WHERE d.quantity_micro - coalesce(t.stopped, 0) + coalesce(r.recalled, 0)
    <> coalesce(m.shipped, 0) + coalesce(l.reserved_micro, 0) + coalesce(l.back_ordered_micro, 0);
+
+-- name: on_its_way_is_what_left_and_did_not_arrive
+-- Where control passes at delivery: nothing below zero, nothing worth something without goods, and each event moved
+-- exactly what it says: what was sent has left stock, what was recalled is back.
+SELECT format('%s line %s', coalesce(o.order_no, t.order_id::text), t.line_no) AS key, format('on its way %s, cost %s', t.quantity, t.value) AS kept,
+       format('left and not back %s, cost %s, delivered %s', coalesce(m.gone, 0), coalesce(m.value, 0), coalesce(m.delivered, 0)) AS facts, '' AS detail
+FROM (
+    SELECT order_position, line_no, order_id, sum(quantity_micro) AS quantity, sum(value_minor) AS value,
+           -coalesce(sum(value_minor) FILTER (WHERE kind = 'delivered'), 0) AS delivered_value,
+           -coalesce(sum(quantity_micro) FILTER (WHERE kind = 'recalled'), 0) AS recalled
+    FROM transit GROUP BY 1, 2, 3
+) t
+LEFT JOIN sales_order o ON o.order_id = t.order_id
+LEFT JOIN (
+    SELECT order_position, coalesce(order_line_no, line_no) AS line_no,
+           coalesce(sum(to_micro - from_micro) FILTER (WHERE kind IN ('issue', 'service')), 0) AS gone,
+           -coalesce(sum(value_minor) FILTER (WHERE kind IN ('issue', 'recall')), 0) AS value,
+           coalesce(sum(to_micro - from_micro) FILTER (WHERE kind = 'delivery'), 0) AS delivered
+    FROM move WHERE order_position IS NOT NULL GROUP BY 1, 2
+) m ON m.order_position = t.order_position AND m.line_no = t.line_no
+WHERE t.quantity < 0 OR (t.quantity = 0 AND t.value <> 0) OR o.at_delivery IS NOT true
+   OR t.quantity <> coalesce(m.gone, 0) - coalesce(m.delivered, 0) - t.recalled
+   OR t.value <> coalesce(m.value, 0) - t.delivered_value;
 
 -- name: returned_within_shipped
 SELECT format('%s line %s', r.document_no, r.order_line_no) AS key, format('returned %s', r.returned) AS kept, format('shipped %s', coalesce(m.shipped, 0)) AS facts, '' AS detail
@@ -97,3 +122,32 @@ FROM stock s CROSS JOIN LATERAL (
 ) l
 WHERE s.layers IS NOT NULL
   AND (l.quantity, l.value) IS DISTINCT FROM (greatest(s.on_hand_micro, 0)::numeric, CASE WHEN s.on_hand_micro > 0 THEN s.value_minor ELSE 0 END::numeric);
+
+-- name: valuation_is_the_sum_of_its_moves
+-- What a stock was left with by its last valuation is all that moved up to then, in its period and before.
+SELECT format('%s %s %s, %s', s.company, s.warehouse, s.sku, v.period) AS key, format('%s, value %s', v.quantity, v.value) AS kept,
+       format('%s, value %s', m.quantity, m.value) AS facts, 'closing stock' AS detail
+FROM (
+    SELECT DISTINCT ON (stock_id) stock_id, period, upto_seq,
+           opening_micro + came_micro - (SELECT coalesce(sum(x), 0) FROM unnest(gone_micro) x) AS quantity,
+           opening_minor + came_minor - (SELECT coalesce(sum(x), 0) FROM unnest(gone_minor) x) AS value
+    FROM valuation ORDER BY stock_id, period DESC, ordinal DESC
+) v
+JOIN stock s USING (stock_id)
+CROSS JOIN LATERAL (
+    SELECT coalesce(sum(m.quantity_micro), 0) AS quantity, coalesce(sum(m.value_minor), 0) AS value
+    FROM move m WHERE m.stock_id = v.stock_id AND m.seq <= v.upto_seq AND (
+        m.period <= v.period OR EXISTS (SELECT FROM valuation w WHERE w.stock_id = m.stock_id AND m.seq BETWEEN w.first_seq AND w.upto_seq))
+) m
+WHERE (v.quantity, v.value) IS DISTINCT FROM (m.quantity, m.value);
+
+-- name: valuation_is_the_average_of_its_period
+SELECT format('%s %s %s, %s', s.company, s.warehouse, s.sku, v.period) AS key, format('what left is worth %s', v.cost) AS kept,
+       format('%s of %s, which are worth %s', v.quantity, v.available, v.worth) AS facts, format('valued the %s. time', v.ordinal) AS detail
+FROM (
+    SELECT stock_id, period, ordinal, (opening_micro + came_micro)::numeric AS available, (opening_minor + came_minor)::numeric AS worth,
+           (SELECT coalesce(sum(x), 0) FROM unnest(gone_micro) x) AS quantity, (SELECT coalesce(sum(x), 0) FROM unnest(gone_minor) x) AS cost
+    FROM valuation
+) v JOIN stock s USING (stock_id)
+WHERE v.available > 0
+  AND v.cost <> CASE WHEN v.quantity = v.available THEN v.worth ELSE div(2 * v.worth * v.quantity + v.available, 2 * v.available) END;

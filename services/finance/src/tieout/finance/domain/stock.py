@@ -65,10 +65,14 @@ def draft_lines(draft: Draft, event: StockEvent) -> None:
             draft.debit("stock", found, found, currency)
             draft.credit("count_difference", found, found, currency)
         case StockRevalued():
-            change = sum(line.value_minor for line in event.lines)
-            if change > 0:
-                draft.debit("stock", change, change, currency)
-                draft.credit("cogs", change, change, currency)
-            elif change < 0:
-                draft.debit("cogs", -change, -change, currency)
-                draft.credit("stock", -change, -change, currency)
+            changes: dict[str, int] = {}
+            for line in event.lines:
+                changes[line.account] = changes.get(line.account, 0) + line.value_minor
+            # Debits first: what rose in value, then whose goods had cost more than was announced.
+            sides = {"stock": sum(changes.values())} | {account: -change for account, change in changes.items()}
+            for role, amount in sides.items():
+                if amount > 0:
+                    draft.debit(role, amount, amount, currency)
+            for role, amount in sides.items():
+                if amount < 0:
+                    draft.credit(role, -amount, -amount, currency)

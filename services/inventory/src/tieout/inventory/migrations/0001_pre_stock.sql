@@ -19,7 +19,7 @@ CREATE TABLE warehouse (
     name         text NOT NULL,
     stock_policy text NOT NULL CHECK (stock_policy IN ('refuse', 'back_order', 'allow_negative')),
     fulfilment   text NOT NULL CHECK (fulfilment IN ('auto', 'confirmed')),
-    method       text NOT NULL CHECK (method IN ('moving_average', 'fifo')),
+    method       text NOT NULL CHECK (method IN ('moving_average', 'fifo', 'period_average')),
     PRIMARY KEY (company, warehouse)
 );
 CALL settings_table('warehouse');
@@ -60,6 +60,7 @@ CREATE TABLE sales_order (
     order_id      uuid PRIMARY KEY,
     placed        boolean NOT NULL DEFAULT false,
     cancel_waits  boolean NOT NULL DEFAULT false,  -- A cancellation came first: promise, but let nothing leave yet.
+    at_delivery   boolean NOT NULL DEFAULT false,  -- Control passes then, and not when the goods leave.
     position      bigint,  -- Of order.placed.
     company       text,
     source        text,
@@ -100,16 +101,18 @@ CALL digest_attach('demand', '[{
 CREATE TABLE move (
     position       bigint NOT NULL,
     line_no        integer NOT NULL,  -- Of the order for an issue, else of the document.
-    kind           text NOT NULL CHECK (kind IN ('issue', 'service', 'return', 'opening', 'purchase', 'count', 'revaluation')),
-    stock_id       bigint,  -- NULL: a service.
+    kind           text NOT NULL CHECK (kind IN ('issue', 'service', 'return', 'opening', 'purchase', 'count', 'revaluation',
+        'delivery',  -- Moves no stock: what had left has arrived, and control passes.
+        'recall')),  -- Stopped on its way, and back.
+    stock_id       bigint,  -- NULL: a service, a delivery.
     seq            bigint,  -- valuation_seq: the order in which the moves of one stock were valued.
     quantity_micro bigint NOT NULL,  -- Signed.
     value_minor    bigint NOT NULL,  -- Signed.
-    from_micro     bigint,  -- Issue and service: the part of the order line that left.
+    from_micro     bigint,  -- Issue, service, delivery: the part of the order line that left or arrived.
     to_micro       bigint,
     from_reserved  boolean,
-    order_position bigint,  -- Position of the order.placed that it belongs to: issues, services, linked returns.
-    order_line_no  integer,  -- Linked return: the line of the sale.
+    order_position bigint,  -- Position of the order.placed that it belongs to: all but documents without an order.
+    order_line_no  integer,  -- Linked return, recall: the line of the sale.
     chain_id       uuid NOT NULL,  -- The order, or the document where there is none.
     document_no    text NOT NULL,
     business_date  date NOT NULL,
@@ -123,10 +126,50 @@ CREATE UNIQUE INDEX move_stock ON move (stock_id, seq) WHERE stock_id IS NOT NUL
 CREATE INDEX move_document ON move (chain_id) WHERE kind NOT IN ('issue', 'service');
 CALL fact_table('move');
 CALL digest_attach('move', '[
-    {"measure": 4, "book": "shipped_line", "a": "to_micro - from_micro", "b": "0", "where": "kind IN (''issue'', ''service'')",
+    {"measure": 4, "book": "shipped_line", "a": "to_micro - from_micro", "b": "0", "where": "kind IN (''issue'', ''service'', ''delivery'')",
      "chain": "chain_id::text", "order_no": "document_no"},
-    {"measure": 5, "book": "move", "a": "quantity_micro", "b": "value_minor", "where": "kind <> ''service''",
+    {"measure": 5, "book": "move", "a": "quantity_micro", "b": "value_minor", "where": "kind <> ''service'' AND kind <> ''delivery''",
      "chain": "chain_id::text", "order_no": "document_no"}]');
+
+-- Facts: periods that were valued at their weighted average (月末一次加权平均), each as often as something new had come. The
+-- sums are of the whole period; what left stands by account, with all that has been announced for it.
+CREATE TABLE valuation (
+    stock_id      bigint NOT NULL,
+    period        text NOT NULL,
+    ordinal       integer NOT NULL,
+    opening_micro bigint NOT NULL,
+    opening_minor bigint NOT NULL,
+    came_micro    bigint NOT NULL,
+    came_minor    bigint NOT NULL,
+    accounts      text[] NOT NULL,
+    gone_micro    bigint[] NOT NULL,
+    gone_minor    bigint[] NOT NULL,
+    first_seq     bigint NOT NULL,  -- The revaluations that it announced are the moves from here
+    upto_seq      bigint NOT NULL,  -- to here; none where this is less. Moves of its period up to here are in its sums.
+    next_seq      bigint NOT NULL,  -- No move before this one is still to be valued.
+    recorded_at   timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (stock_id, period, ordinal)
+);
+CALL fact_table('valuation');
+
+-- Facts: goods between warehouse and customer, where control passes at delivery (measure 10, account 1406): sent, then
+-- delivered or recalled. In the position of the event that tells of it.
+CREATE TABLE transit (
+    position       bigint NOT NULL,
+    line_no        integer NOT NULL,
+    kind           text NOT NULL CHECK (kind IN ('sent', 'delivered', 'recalled')),
+    order_id       uuid NOT NULL,
+    order_position bigint NOT NULL,
+    quantity_micro bigint NOT NULL,  -- Signed; their sum is on its way.
+    value_minor    bigint NOT NULL,  -- Signed: its cost.
+    recorded_at    timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (position, line_no)
+);
+CREATE INDEX transit_order ON transit (order_position);
+CALL fact_table('transit');
+CALL digest_attach('transit', '[{
+    "measure": 10, "book": "transit", "a": "quantity_micro", "b": "value_minor",
+    "order_no": "(SELECT o.order_no FROM sales_order o WHERE o.order_id = transit.order_id)"}]');
 
 -- Facts: each change of what is promised to an order line. reserved and back-ordered are their sums.
 CREATE TABLE reservation (
@@ -171,6 +214,7 @@ CREATE TABLE stop (
     back_ordered_micro bigint NOT NULL DEFAULT 0,
     reserved_micro     bigint NOT NULL DEFAULT 0,
     too_late_micro     bigint NOT NULL DEFAULT 0,
+    issued_micro       bigint NOT NULL DEFAULT 0,  -- Stopped on its way, where control passes at delivery.
     recorded_at        timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (position, line_no)
 );
@@ -207,11 +251,11 @@ CALL fact_table('take_back');
 CALL digest_attach('take_back', '[{
     "measure": 8, "book": "take_back", "a": "quantity_micro", "chain": "credit_id::text", "order_no": "credit_no"}]');
 
--- The anchor of each receipt, count and confirmation: whoever holds its lock decides the number.
+-- The anchor of each receipt, count, confirmation and delivery: whoever holds its lock decides the number.
 CREATE TABLE document (
     document_id uuid PRIMARY KEY,
     intake_id   uuid NOT NULL,  -- The paper that holds the number.
-    kind        text NOT NULL CHECK (kind IN ('receipt', 'adjustment', 'confirmation')),
+    kind        text NOT NULL CHECK (kind IN ('receipt', 'adjustment', 'confirmation', 'delivery')),
     company     text NOT NULL,
     source      text NOT NULL,
     number      text NOT NULL,
