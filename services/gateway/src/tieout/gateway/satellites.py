@@ -29,7 +29,7 @@ class Member(Struct, frozen=True):
     def knows_key(self, key: str) -> bool:
         return self.authentication == "key" and hmac.compare_digest(hash_of(key), self.key_hash)
 
-    def signed(self, body: bytes, signature: str) -> bool:
+    def signed(self, body: bytes | bytearray, signature: str) -> bool:
         """Whether the signature over the raw bytes is this satellite's."""
         if self.authentication not in ("hmac", "shopify") or not self.secret:
             return False

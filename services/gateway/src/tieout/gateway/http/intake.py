@@ -19,7 +19,7 @@ from tieout.gateway.channels.registry import CHANNELS
 from tieout.gateway.http.problems import answer, refuse
 from tieout.gateway.identifiers import nth
 from tieout.gateway.intake.keeping import Delivery, Keeper, Kept, KeyReused
-from tieout.gateway.intake.splitting import SHAPES, Caps, Exceeded, Inflater, Shape, split, too_large
+from tieout.gateway.intake.splitting import INFLATED, SHAPES, Caps, Exceeded, Inflater, Shape, split, too_large
 from tieout.gateway.satellites import Member, Satellites
 from tieout.gateway.settings import Settings
 from tieout.servicekit import Refused
@@ -124,9 +124,14 @@ class Intake:
         self._enter(name)
         try:
             content = await self._read(body, headers, packed, member)
-            work = (content, shape, self._caps)
-            documents = split(*work) if len(content) < OFF_THE_LOOP_FROM else await asyncio.to_thread(split, *work)
-            delivery = Delivery(name, channel, topic, documents, key)
+
+            def prepare() -> Delivery:
+                delivery = Delivery(name, channel, topic, split(bytes(content), shape, self._caps), key)
+                if key:
+                    delivery.hash()
+                return delivery
+
+            delivery = prepare() if len(content) < OFF_THE_LOOP_FROM else await asyncio.to_thread(prepare)
             try:
                 return await self._keeper.keep(delivery)
             except KeyReused:
@@ -149,7 +154,7 @@ class Intake:
                 return member  # Proved once the body is here.
         raise _No("unauthorized", "No satellite of this name has this key or signature.", 401)
 
-    async def _read(self, body: "_Body", headers: Mapping[str, str], packed: bool, member: Member) -> bytes:
+    async def _read(self, body: "_Body", headers: Mapping[str, str], packed: bool, member: Member) -> bytearray:
         most = self._settings.body_bytes_max
         if int(headers.get("content-length") or 0) > most:
             raise too_large(most)
@@ -164,7 +169,10 @@ class Intake:
                         if len(raw) > most:
                             raise too_large(most)
                     if inflater is not None:
-                        pieces += inflater.feed(piece)
+                        for found in inflater.feed(piece):
+                            pieces += found
+                            if len(found) == INFLATED:
+                                await asyncio.sleep(0)
         except TimeoutError:
             seconds = self._settings.body_seconds_max
             raise _No("too_slow", f"The body did not arrive within {seconds:g} s. Nothing was kept.", 408) from None
@@ -172,9 +180,12 @@ class Intake:
             raise _No("bad_encoding", f"The body is no gzip: {error}.", 422, "Content-Encoding") from None
         if inflater is not None and not inflater.ended:
             raise _No("bad_encoding", "The gzip body ends too early.", 422, "Content-Encoding")
-        if signed and not member.signed(bytes(raw), _signature(member, headers)):
-            raise _No("unauthorized", "No satellite of this name has this key or signature.", 401)
-        return bytes(pieces if inflater is not None else raw)
+        if signed:
+            proof = (raw, _signature(member, headers))
+            large = len(raw) >= OFF_THE_LOOP_FROM
+            if not (await asyncio.to_thread(member.signed, *proof) if large else member.signed(*proof)):
+                raise _No("unauthorized", "No satellite of this name has this key or signature.", 401)
+        return pieces if inflater is not None else raw
 
     def _enter(self, name: str) -> None:
         settings = self._settings

@@ -94,6 +94,7 @@ def _guarded(settings: Settings) -> type[HttpToolsProtocol]:
         _head_bytes = 0
         _counted = False
         _in_head = True
+        _half_closed = False
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
@@ -120,6 +121,12 @@ def _guarded(settings: Settings) -> type[HttpToolsProtocol]:
             if self._in_head and self._head_bytes > HEAD_BYTES_MAX and not self.transport.is_closing():
                 self._refuse_head(b"431 Request Header Fields Too Large")
 
+        def eof_received(self) -> bool:  # type: ignore[override]  # True keeps the line open for our answer.
+            """Who has said all and stops sending still listens: what was asked completely is answered first."""
+            self._half_closed = True
+            under_way = self.cycle is not None and not self.cycle.response_complete
+            return bool(self._in_head and not self._head_bytes and (under_way or self.pipeline))
+
         def on_headers_complete(self) -> None:
             self._in_head = False
             self._no_deadline()
@@ -134,6 +141,8 @@ def _guarded(settings: Settings) -> type[HttpToolsProtocol]:
         def on_response_complete(self) -> None:
             """Who is still sending hears the answer, as long as it ends in time what nobody reads."""
             super().on_response_complete()
+            if self._half_closed and self.cycle is not None and self.cycle.response_complete and not self.pipeline:
+                self.transport.close()
             if not self._in_head and not self.transport.is_closing():
                 self._no_deadline()
                 self._deadline = self.loop.call_later(settings.body_seconds_max, self.transport.close)

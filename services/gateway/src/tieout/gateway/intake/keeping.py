@@ -7,7 +7,7 @@ only: while the broker is away documents are still taken in.
 import asyncio
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from hashlib import sha256
 from typing import Any
 from uuid import UUID
@@ -23,8 +23,10 @@ GROUP_BYTES_MAX = 8 << 20  # In one commit.
 WAITING_BYTES_MAX = 128 << 20  # In memory, of all requests; above it callers are told to come again.
 PENDING_DOCUMENTS = 500  # In one row of the queue.
 PENDING_BYTES = 8 << 20
+QUEUED_AT_ONCE = 10  # Rows of the queue in one round trip.
 WRITERS = 2  # One gathers while the other commits.
 SPACING_SECONDS = 0.003  # Between two commits, so that concurrent requests share them.
+BREATH = 500  # Documents of one delivery between two chances for everybody else in this process.
 
 
 class Delivery(Struct):
@@ -37,12 +39,16 @@ class Delivery(Struct):
     key: str = ""  # "": it does not name itself.
     corrects: UUID | None = None
 
-    @property
-    def digest(self) -> bytes:
-        digest = sha256(f"{self.channel}\n{self.topic}\n".encode())
-        for document in self.documents:
-            digest.update(sha256(document).digest())
-        return digest.digest()
+    digest: bytes = b""
+
+    def hash(self) -> bytes:
+        """What is the same under the same name. Computed once: of a large delivery, away from the loop."""
+        if not self.digest:
+            digest = sha256(f"{self.channel}\n{self.topic}\n".encode())
+            for document in self.documents:
+                digest.update(sha256(document).digest())
+            self.digest = digest.digest()
+        return self.digest
 
 
 class Kept(Struct, frozen=True):
@@ -62,18 +68,27 @@ async def write_documents(connection: Any, deliveries: Iterable[tuple[Delivery, 
     for delivery, kept in deliveries:
         places = queue.setdefault(delivery.satellite, [])
         for index, document in enumerate(delivery.documents):
+            if index % BREATH == BREATH - 1:
+                await asyncio.sleep(0)
             id = nth(kept.first, index)
             places.append((id, len(document)))
             rows.append((id, delivery.satellite, delivery.channel, delivery.topic, document, delivery.corrects))
-    await connection.copy_records_to_table("raw_document", columns=list(RAW_COLUMNS), records=rows)
-    await connection.executemany(
-        statements.queue,
-        [
-            (satellite, len(group), sum(size for _, size in group), [id for id, _ in group])
-            for satellite, places in queue.items()
-            for group in _groups(places)
-        ],
-    )
+    records = rows if len(rows) <= 2 * BREATH else _unhurried(rows)
+    await connection.copy_records_to_table("raw_document", columns=list(RAW_COLUMNS), records=records)
+    groups = [
+        (satellite, len(group), sum(size for _, size in group), [id for id, _ in group])
+        for satellite, places in queue.items()
+        for group in _groups(places)
+    ]
+    for start in range(0, len(groups), QUEUED_AT_ONCE):
+        await connection.executemany(statements.queue, groups[start : start + QUEUED_AT_ONCE])
+
+
+async def _unhurried(rows: Sequence[tuple[Any, ...]]) -> AsyncIterator[tuple[Any, ...]]:
+    for start in range(0, len(rows), BREATH):
+        for row in rows[start : start + BREATH]:
+            yield row
+        await asyncio.sleep(0)
 
 
 def _groups(places: Sequence[tuple[UUID, int]]) -> Iterator[list[tuple[UUID, int]]]:
@@ -188,7 +203,7 @@ class Keeper:
         answers: list[Kept | KeyReused],
     ) -> None:
         """Names are taken first, sorted, so that two replicas never wait for each other in a circle."""
-        digests = {index: deliveries[index].digest for index in named}
+        digests = {index: deliveries[index].hash() for index in named}
         first: dict[tuple[str, str], int] = {}
         for index in named:
             first.setdefault((deliveries[index].satellite, deliveries[index].key), index)

@@ -2,6 +2,7 @@
 
 import re
 import zlib
+from collections.abc import Iterator
 from typing import Literal
 
 import msgspec
@@ -22,8 +23,10 @@ _raw_array = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _BRACKETS = bytes.maketrans(b"[{]}", b"(())")
 _OTHERS = bytes(set(range(256)) - set(b'"[]{}'))
 _NOT_STRUCTURE = _OTHERS.replace(b",", b"")
-STRETCH = 64 << 10  # Bytes looked at in one go: millions of quotes or brackets would be millions of objects at once.
-_LINE = re.compile(rb"[^\n]+")
+# Bytes looked at in one go: millions of quotes or brackets would be millions of objects at once, and one long search is
+# one call that nobody else in this process gets a word in.
+STRETCH = 64 << 10
+INFLATED = 1 << 20  # Bytes unpacked in one go.
 _INNERMOST = re.compile(rb"\([^()]*\)")
 
 
@@ -48,7 +51,7 @@ def split(body: bytes, shape: Shape, caps: Caps) -> list[bytes]:
 
     What is no JSON is one document: it is kept, and the quarantine tells its sender why it cannot be read.
     """
-    documents = _lines(body, caps.documents_max) if shape == "ndjson" else _of_json(body.strip(), caps)
+    documents = _lines(body, caps) if shape == "ndjson" else _of_json(_stripped(body), caps)
     if not documents:
         raise Exceeded(
             "empty", "The body holds no document. Send a JSON object, an array of them, or one per line.", 422
@@ -57,11 +60,7 @@ def split(body: bytes, shape: Shape, caps: Caps) -> list[bytes]:
         raise _too_many(caps.documents_max)
     for index, document in enumerate(documents, 1):
         if len(document) > caps.document_bytes_max:
-            raise Exceeded(
-                "document_too_large",
-                f"Document {index} has {len(document)} bytes; at most {caps.document_bytes_max} are taken.",
-                413,
-            )
+            raise _too_long(index, len(document), caps)
         if depth_exceeds(document, caps.depth_max):
             raise Exceeded(
                 "too_deep", f"Document {index} is nested deeper than {caps.depth_max} levels, which is the most.", 422
@@ -82,15 +81,41 @@ def _of_json(body: bytes, caps: Caps) -> list[bytes]:
         return [body]
 
 
-def _lines(body: bytes, most: int) -> list[bytes]:
-    """One by one: a few packed kilobytes can hold millions, and all of them at once a gigabyte."""
+def _lines(body: bytes, caps: Caps) -> list[bytes]:
+    """One by one: a few packed kilobytes can hold millions, and all of them at once a gigabyte. Empty ones count too,
+    or a body of nothing but newlines would be looked at to its end."""
     documents: list[bytes] = []
-    for found in _LINE.finditer(body):
-        if line := found[0].strip():
+    start = empty = 0
+    while start < len(body):
+        end = body.find(b"\n", start)
+        end = len(body) if end < 0 else end
+        line = body[start:end] if end - start <= caps.document_bytes_max else _stripped(body[start:end])
+        if line := line.strip():
             documents.append(line)
-            if len(documents) > most:
+            if len(documents) > caps.documents_max:
                 break
+        else:
+            empty += 1
+            if empty > caps.documents_max:
+                detail = f"More than {caps.documents_max} of its lines are empty; send one document on each line."
+                raise Exceeded("empty_lines", detail, 422)
+        start = end + 1
     return documents
+
+
+def _stripped(body: bytes) -> bytes:
+    """`strip`, in stretches."""
+    start, end = 0, len(body)
+    while body[start : start + STRETCH].isspace():
+        start += STRETCH
+    while end > start and body[max(start, end - STRETCH) : end].isspace():
+        end -= STRETCH
+    return body[start : max(start, end)].strip()
+
+
+def _too_long(index: int, found: int, caps: Caps) -> Exceeded:
+    detail = f"Document {index} has {found} bytes; at most {caps.document_bytes_max} are taken."
+    return Exceeded("document_too_large", detail, 413)
 
 
 def _entries(body: bytes) -> int:
@@ -142,15 +167,22 @@ class Inflater:
         self._bytes_max = bytes_max
         self._found = 0
 
-    def feed(self, piece: bytes) -> bytes:
-        """Raises zlib.error where it is no gzip or goes on after its end, Exceeded where it grows above the cap."""
-        found = self._zlib.decompress(piece, self._bytes_max - self._found + 1)
-        self._found += len(found)
-        if self._found > self._bytes_max:
-            raise too_large(self._bytes_max)
-        if self._zlib.unused_data:  # zlib would gather it, however much comes.
-            raise zlib.error("something follows its end")
-        return found
+    def feed(self, piece: bytes) -> Iterator[bytes]:
+        """What is in this piece, at most INFLATED bytes at a time.
+
+        Raises zlib.error where it is no gzip or goes on after its end, Exceeded where it grows above the cap.
+        """
+        while True:
+            found = self._zlib.decompress(piece, INFLATED)
+            self._found += len(found)
+            if self._found > self._bytes_max:
+                raise too_large(self._bytes_max)
+            if self._zlib.unused_data:  # zlib would gather it, however much comes.
+                raise zlib.error("something follows its end")
+            yield found
+            piece = self._zlib.unconsumed_tail
+            if len(found) < INFLATED and not piece:
+                return
 
     @property
     def ended(self) -> bool:

@@ -1,0 +1,102 @@
+"""What one client's bytes may cost everybody else, and clients that stop talking before they stop listening."""
+
+import asyncio
+import gzip
+import socket
+import time
+
+import pytest
+
+MEGABYTE = 1 << 20
+
+
+def exchange(port, head, body, *, half_close=False):
+    """One request over a bare socket, so that the client costs the gateway's own loop nothing; the whole answer."""
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as line:
+        line.sendall(head)
+        line.sendall(body)
+        if half_close:
+            line.shutdown(socket.SHUT_WR)
+        told = b""
+        while piece := line.recv(65_536):
+            told += piece
+        return told
+
+
+def request(house, body, kind="application/x-ndjson", **more):
+    lines = {
+        "Host": "x",
+        "X-Api-Key": house.keys["till"],
+        "Content-Type": kind,
+        "Content-Length": str(len(body)),
+        "Connection": "close",
+        **{name.replace("_", "-"): value for name, value in more.items()},
+    }
+    told = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+    return f"POST /v1/intake/till/tieout HTTP/1.1\r\n{told}\r\n".encode()
+
+
+async def longest_stall(work):
+    """The longest time for which the loop did nothing else while `work` ran in a thread; and its answer."""
+    stall, last, done = 0.0, time.perf_counter(), asyncio.create_task(asyncio.to_thread(work))
+    while not done.done():
+        await asyncio.sleep(0.001)
+        now = time.perf_counter()
+        stall, last = max(stall, now - last), now
+    return stall, await done
+
+
+BODIES = {
+    "newlines": (b"\n" * (32 * MEGABYTE), {}, b"422"),
+    "newlines, packed": (gzip.compress(b"\n" * (32 * MEGABYTE)), {"Content_Encoding": "gzip"}, b"422"),
+    "blanks": (b" \n" * (16 * MEGABYTE), {}, b"422"),
+    "one long blank line": (b" " * (32 * MEGABYTE), {}, b"422"),
+    "blanks before an array": (b" " * (32 * MEGABYTE - 4) + b"[{}]", {"kind": "application/json"}, b"202"),
+    "many documents": (b'{"kind":"order","number":"1","note":"%s"}\n' % (b"x" * 580) * 50_000, {}, b"202"),
+    "many documents, named": (
+        b'{"kind":"order","number":"1","note":"%s"}\n' % (b"x" * 580) * 50_000,
+        {"Idempotency_Key": "k"},
+        b"202",
+    ),
+}
+
+
+@pytest.mark.parametrize("named", BODIES)
+async def test_nobody_holds_up_everybody_else(start, named):
+    house = await start()
+    await house.welcome("till")
+    await house.client.put("/v1/satellites/till/hold", json={"held": True}, headers=house.admin)
+    body, more, status = BODIES[named]
+    head = request(house, body, **more)
+    port = house.client.base_url.port
+    stall, told = await longest_stall(lambda: exchange(port, head, body))
+    print(f"{named}: {stall * 1000:.0f} ms")
+    assert told.split(b" ", 2)[1] == status, told[:300]
+    assert stall < 0.25
+
+
+async def test_a_client_that_has_said_all_and_stops_sending_gets_its_answer(house):
+    port = house.client.base_url.port
+    body = b'{"kind":"order"}'
+    told = await asyncio.to_thread(exchange, port, request(house, body), body, half_close=True)
+    assert told.startswith(b"HTTP/1.1 202")
+    kept_alive = request(house, body).replace(b"Connection: close\r\n", b"")
+    told = await asyncio.to_thread(exchange, port, kept_alive, body, half_close=True)
+    assert told.startswith(b"HTTP/1.1 202")
+    two = kept_alive + body + kept_alive
+    told = await asyncio.to_thread(exchange, port, two, body, half_close=True)
+    assert told.count(b"HTTP/1.1 202") == 2
+    question = b"GET /v1/satellites HTTP/1.1\r\nHost: x\r\nAuthorization: " + house.admin["Authorization"].encode()
+    told = await asyncio.to_thread(exchange, port, question + b"\r\n\r\n", b"", half_close=True)
+    assert told.startswith(b"HTTP/1.1 200")
+
+
+async def test_a_client_that_stops_in_the_middle_is_let_go_and_nothing_is_kept(house):
+    port = house.client.base_url.port
+    body = b'{"kind":"order"}'
+    head = request(house, body)
+    for said in (head + body[:5], head[:40], b""):
+        began = time.perf_counter()
+        assert b" 202 " not in await asyncio.to_thread(exchange, port, said, b"", half_close=True)
+        assert time.perf_counter() - began < 5
+    assert await house.pool.fetchval("SELECT count(*) FROM raw_document") == 0
