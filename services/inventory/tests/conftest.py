@@ -251,6 +251,26 @@ class Counter:
             }
         )
 
+    def delivery(self, order_no: str, *lines: tuple[int, int], **more: Any) -> inventory.SubmitDelivery:
+        """Lines as (line, pieces); none: all that is on its way."""
+        return inventory.SubmitDelivery(
+            **{
+                "intake_id": uuid.uuid4(),
+                "company": "C1",
+                "source": "carrier",
+                "number": str(uuid.uuid4()),
+                "version": "1",
+                "fingerprint": "a" * 64,
+                "order_source": "shop",
+                "order_number": order_no,
+                "occurred_at": AT,
+                "zone": "Asia/Shanghai",
+                "business_date": DAY,
+                "lines": tuple(order.CancelLine(line_no, pieces * ONE) for line_no, pieces in lines),
+                **more,
+            }
+        )
+
     def credit(self, number: str, *lines: tuple[Any, ...], **more: Any) -> order.OrderReturned:
         """Lines as (SKU, pieces) unlinked, or (SKU, pieces, order number, its line)."""
         told = tuple(

@@ -90,6 +90,7 @@ FLOWS = (
     Hears("inventory-receive-goods", ("inventory.receive.v1",)),
     Hears("inventory-adjust-stock", ("inventory.adjust.v1",)),
     Hears("inventory-confirm-shipments", ("inventory.confirm.v1",)),
+    Hears("inventory-confirm-deliveries", ("inventory.deliver.v1",)),
     Hears("inventory-note-calendar", ("finance.company_opened.v1", "finance.period_closed.v1")),
     Hears("finance-note-orders", ("order.placed.v1",)),
     Hears("finance-bill-shipments", ("inventory.shipped.v1",)),

@@ -2,6 +2,7 @@
 
 from tieout.inventory import reads
 from tieout.inventory.flows.adjust_stock import adjust_stock
+from tieout.inventory.flows.confirm_deliveries import confirm_deliveries, deliver_shipment
 from tieout.inventory.flows.confirm_shipments import confirm_shipment, confirm_shipments
 from tieout.inventory.flows.decide_cancellations import decide_cancellations
 from tieout.inventory.flows.note_calendar import note_calendar
@@ -24,6 +25,7 @@ def build(settings: Settings) -> Service:
             reserve_stock,
             decide_cancellations,
             confirm_shipments,
+            confirm_deliveries,
             take_back,
             receive_goods,
             adjust_stock,
@@ -33,6 +35,7 @@ def build(settings: Settings) -> Service:
             put_warehouse,
             put_articles,
             confirm_shipment,
+            deliver_shipment,
             value_period,
             reads.list_warehouses,
             reads.list_stock,

@@ -1,6 +1,7 @@
 """Who gets which stock. Pure rules: no I/O, no clock, no logging.
 
-Only sums of facts are true. Per order line always: ordered - stopped = shipped + reserved + back_ordered. Per stock:
+Only sums of facts are true. Per order line always: ordered - stopped = shipped - recalled + reserved + back_ordered;
+and shipped = passed + on its way + recalled, where control passes at issue nothing is ever on its way. Per stock:
 promised is the sum of the promises of its order lines, and a promise never goes below zero.
 
 The functions change the `Stock` and `Line` objects that they are given (the caller holds their locks) and return what
@@ -11,7 +12,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple, Protocol
 
 from tieout.contracts.order import Account, CostAccount
-from tieout.inventory.valuation import Stock
+from tieout.inventory.valuation import Stock, half_up
 
 
 class Wanted(Protocol):
@@ -42,12 +43,17 @@ class Line:
 
     __slots__ = (
         "account",
+        "at_delivery",
         "back_ordered",
         "cost_account",
+        "delivered",
         "kind",
         "line_no",
         "net_minor",
+        "on_way",
+        "on_way_value",
         "quantity_micro",
+        "recalled",
         "reserved",
         "reserved_stopped",
         "service",
@@ -92,6 +98,24 @@ class Line:
         self.tax_minor = 0
         self.since = 0  # Position of its first promise: who waits longest is served first.
         self.touched = False
+        self.at_delivery = False  # Control passes then: what leaves is on its way first.
+        self.on_way = 0
+        self.on_way_value = 0  # What it cost when it left.
+        self.delivered = 0
+        self.recalled = 0  # Stopped on its way, and back in stock.
+
+    @property
+    def passed(self) -> int:
+        """What is the customer's by now: only a return brings it back."""
+        return self.shipped - self.recalled - self.on_way
+
+    def take_off_the_way(self, quantity: int) -> int:
+        """Delivered or stopped; returns its part of the cost. The last part takes what is left, so nothing stays."""
+        all_of_it = quantity == self.on_way
+        value = self.on_way_value if all_of_it else half_up(self.on_way_value * quantity, self.on_way)
+        self.on_way -= quantity
+        self.on_way_value -= value
+        return value
 
 
 class Part(NamedTuple):
@@ -120,6 +144,8 @@ class Stop(NamedTuple):
     back_ordered: int
     reserved: int
     too_late: int
+    issued: int = 0  # On its way until now: back in stock,
+    value: int = 0  # at this cost.
 
 
 class Allocation(NamedTuple):
@@ -207,7 +233,8 @@ def serve(stock: Stock, waiting: Iterable[Line]) -> list[Hold]:
 
 
 def cancel(lines: Mapping[int, Line], wanted: Iterable[tuple[int, int]] | None) -> list[Stop]:
-    """Stop what still can be: back-ordered quantity first, then reserved; the rest is too late and needs a return.
+    """Stop what still can be: back-ordered quantity first, then reserved, then what is on its way (where control
+    passes at delivery); the rest is too late and needs a return.
 
     `wanted` are (line_no, quantity); None means everything. Quantity that was stopped before is not stopped twice and
     not too late either.
@@ -219,9 +246,15 @@ def cancel(lines: Mapping[int, Line], wanted: Iterable[tuple[int, int]] | None) 
         line = lines[line_no]
         back_ordered = min(line.back_ordered, quantity)
         reserved = min(line.reserved, quantity - back_ordered)
-        too_late = min(quantity - back_ordered - reserved, line.shipped)
-        if not (back_ordered or reserved or too_late):
+        issued = min(line.on_way, quantity - back_ordered - reserved)
+        too_late = min(quantity - back_ordered - reserved - issued, line.passed)
+        if not (back_ordered or reserved or issued or too_late):
             continue
+        value = 0
+        if issued:
+            value = line.take_off_the_way(issued)
+            line.recalled += issued
+            line.stopped += issued
         if back_ordered or reserved:
             line.back_ordered -= back_ordered
             line.reserved -= reserved
@@ -233,7 +266,7 @@ def cancel(lines: Mapping[int, Line], wanted: Iterable[tuple[int, int]] | None) 
                 line.stock.reserved -= reserved
                 line.stock.touched = True
                 line.stock.arrived = line.stock.arrived or reserved > 0
-        stops.append(Stop(line, back_ordered, reserved, too_late))
+        stops.append(Stop(line, back_ordered, reserved, too_late, issued, value))
     return stops
 
 
@@ -264,6 +297,9 @@ def _leave(line: Line, quantity: int) -> Part:
     line.shipped += quantity
     line.reserved -= quantity
     line.touched = True
+    if line.at_delivery:
+        line.on_way += quantity
+        line.on_way_value += cost
     return Part(line, stock, start, line.shipped, cost, seq, True)
 
 

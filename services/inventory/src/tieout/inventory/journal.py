@@ -8,9 +8,12 @@ from uuid import UUID
 from tieout.contracts.event import Event, event_id
 from tieout.contracts.inventory import (
     CancelDecided,
+    GoodsDelivered,
+    GoodsRecalled,
     GoodsShipped,
     MovedLine,
     OrderRefused,
+    RecalledLine,
     RefusedLine,
     ReservedLine,
     ShippedLine,
@@ -18,6 +21,7 @@ from tieout.contracts.inventory import (
     StockRevalued,
     StoppedLine,
 )
+from tieout.contracts.order import ControlPasses
 from tieout.inventory.domain import Hold, Part, Stop, Wanted
 from tieout.inventory.valuation import Stock
 from tieout.servicekit import Received, Transaction
@@ -40,8 +44,9 @@ RESERVATIONS = columns("position line_no kind order_id order_position stock_id r
 OPEN_LINES = columns("order_id line_no order_position stock_id reserved_micro back_ordered_micro since")
 STOPS = columns(
     "position line_no kind order_id order_position short "
-    "quantity_micro back_ordered_micro reserved_micro too_late_micro"
+    "quantity_micro back_ordered_micro reserved_micro too_late_micro issued_micro"
 )
+TRANSIT = columns("position line_no kind order_id order_position quantity_micro value_minor")
 CANCELLATIONS = columns("cancel_id ordinal position order_id")
 
 Row = tuple[Any, ...]
@@ -71,6 +76,8 @@ class Head(Protocol):
     def net_minor(self) -> int: ...
     @property
     def tax_minor(self) -> int: ...
+    @property
+    def control_passes(self) -> ControlPasses: ...
 
 
 class Moved:
@@ -103,6 +110,7 @@ class Journal:
         self._open_lines: list[Row] = []
         self._stops: list[Row] = []
         self._cancellations: list[Row] = []
+        self._transit: list[Row] = []
 
     async def save(self, tx: Transaction) -> None:
         for position, (write, *rest) in zip(await tx.positions(len(self._notes)), self._notes, strict=True):
@@ -113,6 +121,7 @@ class Journal:
             ("open_line", OPEN_LINES, self._open_lines),
             ("stop", STOPS, self._stops),
             ("cancellation", CANCELLATIONS, self._cancellations),
+            ("transit", TRANSIT, self._transit),
         ):
             if rows:
                 await tx.copy(table, columns=columns, records=rows)
@@ -143,6 +152,24 @@ class Journal:
             order.shipments += 1
             some = parts[start : start + LINES_PER_SHIPMENT_MAX]
             self._notes.append((self._left, order, order.position, order.shipments, some, day, cause))
+
+    def delivered(self, order: "Order", parts: Sequence[Part], day: date, document_no: str, cause: Cause) -> None:
+        for start in range(0, len(parts), LINES_PER_SHIPMENT_MAX):
+            order.deliveries += 1
+            some = parts[start : start + LINES_PER_SHIPMENT_MAX]
+            self._notes.append((self._delivered, order, order.deliveries, some, day, document_no, cause))
+
+    def recalled(
+        self,
+        order: "Order",
+        cancel_id: UUID,
+        stops: Sequence[Stop],
+        back: Sequence["Moved"],
+        day: date,
+        cause: Cause,
+    ) -> None:
+        """Goods that a cancellation stopped on their way are back in stock (`back`), as their stops tell."""
+        self._notes.append((self._recalled, order, cancel_id, stops, back, day, cause))
 
     def cancelled(self, order: "Order", cancel_id: UUID, ordinal: int, stops: Sequence[Stop], cause: Cause) -> None:
         """`ordinal` above 1: an earlier decision is corrected, because goods left all the same."""
@@ -232,6 +259,11 @@ class Journal:
         house = self._houses[head.company]
         period = house.period(day)
         moves, lines = self._moves, []
+        if head.control_passes == "delivery":
+            self._transit += [
+                (position, part.line.line_no, "sent", order_id, order_position, part.end - part.start, part.cost)
+                for part in parts
+            ]
         for line, stock, start, end, cost, seq, from_reserved in parts:
             line_no = line.line_no
             lines.append(
@@ -279,8 +311,88 @@ class Journal:
             head.rate_micro,
             head.net_minor,
             head.tax_minor,
+            head.control_passes,
         )
         self._told(tx, position, event, (key, ordinal), key, order_no, head.company, cause)
+
+    def _delivered(
+        self,
+        tx: Transaction,
+        position: int,
+        order: "Order",
+        ordinal: int,
+        parts: Sequence[Part],
+        day: date,
+        document_no: str,
+        cause: Cause,
+    ) -> None:
+        order_id, order_no = order.order_id, order.order_no
+        house = self._houses[order.company]
+        period = house.period(day)
+        lines = []
+        for line, _, start, end, cost, _, _ in parts:
+            no, quantity = line.line_no, end - start
+            told = (no, line.sku, start, end, line.quantity_micro, line.net_minor, line.tax_minor, cost)
+            lines.append(ShippedLine(*told, line.warehouse, line.kind, line.account, line.cost_account))
+            self._transit.append((position, no, "delivered", order_id, order.position, -quantity, -cost))
+            sale = (start, end, False, order.position, None, order_id, order_no, day, period)
+            self._moves.append((position, no, "delivery", None, None, 0, 0, *sale))
+        event = GoodsDelivered(
+            UUID(event_id("delivery", order_id, ordinal)),
+            order_id,
+            order.company,
+            order.source,
+            order_no,
+            ordinal,
+            order.customer,
+            order.currency,
+            house.currency,
+            day,
+            period,
+            tuple(lines),
+            order.due_days,
+            order.rate_micro,
+            order.net_minor,
+            order.tax_minor,
+            document_no,
+        )
+        self._told(tx, position, event, (order_id, ordinal), order_id, order_no, order.company, cause)
+
+    def _recalled(
+        self,
+        tx: Transaction,
+        position: int,
+        order: "Order",
+        cancel_id: UUID,
+        stops: Sequence[Stop],
+        back: Sequence[Moved],
+        day: date,
+        cause: Cause,
+    ) -> None:
+        house = self._houses[order.company]
+        lines = []
+        for stop in stops:
+            line = stop.line
+            lines.append(RecalledLine(line.line_no, line.sku, stop.issued, stop.value, line.warehouse, line.kind))
+            self._transit.append(
+                (position, line.line_no, "recalled", order.order_id, order.position, -stop.issued, -stop.value)
+            )
+        event = GoodsRecalled(
+            cancel_id,
+            order.order_id,
+            order.company,
+            order.source,
+            order.order_no,
+            order.customer,
+            house.currency,
+            day,
+            house.period(day),
+            tuple(lines),
+        )
+        document = order.order_id, order.order_no, day
+        self._moved(
+            tx, position, "recall", event, order.company, document, back, cause, cancel_id, str(order.order_id), ""
+        )
 
     def _refused(
         self,
@@ -295,7 +407,8 @@ class Journal:
         for line, short in lines:
             quantity = line.quantity_micro
             told.append(RefusedLine(line.line_no, quantity, short))
-            self._stops.append((position, line.line_no, "refused", order_id, order_position, short, quantity, 0, 0, 0))
+            what = (order_id, order_position, short, quantity, 0, 0, 0, 0)
+            self._stops.append((position, line.line_no, "refused", *what))
         event = OrderRefused(order_id, head.company, head.order_no, tuple(told))
         self._told(tx, position, event, (order_id,), order_id, head.order_no, head.company, cause)
 
@@ -310,9 +423,9 @@ class Journal:
         cause: Cause,
     ) -> None:
         owner, told = (order.order_id, order.position), []
-        for line, back_ordered, reserved, too_late in stops:
-            told.append(StoppedLine(line.line_no, back_ordered, reserved, too_late))
-            quantities = (back_ordered + reserved, back_ordered, reserved, too_late)
+        for line, back_ordered, reserved, too_late, issued, _ in stops:
+            told.append(StoppedLine(line.line_no, back_ordered, reserved, too_late, issued))
+            quantities = (back_ordered + reserved + issued, back_ordered, reserved, too_late, issued)
             self._stops.append((position, line.line_no, "cancelled", *owner, False, *quantities))
             if back_ordered or reserved:
                 self._reservations.append(

@@ -1,4 +1,4 @@
-"""Receipts, counts and confirmations: each number counts once, whoever sends it again.
+"""Receipts, counts, confirmations and deliveries: each number counts once, whoever sends it again.
 
 The same content under the same number is a success without effect (duplicate); other content is a conflict, told and
 kept as a fact, and never written over the first. A paper that cannot be obeyed gives its number back.
@@ -9,14 +9,20 @@ from typing import Any, Generic, Literal, TypeVar
 from uuid import UUID
 
 from tieout.contracts.event import document_id
-from tieout.contracts.inventory import DocumentSettled, SubmitAdjustment, SubmitConfirmation, SubmitReceipt
+from tieout.contracts.inventory import (
+    DocumentSettled,
+    SubmitAdjustment,
+    SubmitConfirmation,
+    SubmitDelivery,
+    SubmitReceipt,
+)
 from tieout.inventory.journal import Journal, columns
 from tieout.servicekit import Received, Transaction, sql
 
 statements = sql.load(__file__)
 
-Kind = Literal["receipt", "adjustment", "confirmation"]
-P = TypeVar("P", SubmitReceipt, SubmitAdjustment, SubmitConfirmation)
+Kind = Literal["receipt", "adjustment", "confirmation", "delivery"]
+P = TypeVar("P", SubmitReceipt, SubmitAdjustment, SubmitConfirmation, SubmitDelivery)
 
 SUBMISSIONS = columns(
     "intake_id document_id kind outcome reason company source number business_date lines quantity_micro value_minor"

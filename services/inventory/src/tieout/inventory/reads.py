@@ -11,6 +11,8 @@ from tieout.contracts.inventory import (
     STOCK,
     WAREHOUSES,
     CancelDecided,
+    GoodsDelivered,
+    GoodsRecalled,
     GoodsReturned,
     GoodsShipped,
     InventoryOutcome,
@@ -145,9 +147,16 @@ def _stopped(row: Any) -> TrailEntry:
 
 
 def _moved(row: Any) -> TrailEntry:
-    kind = row["kind"]
+    kind, told = row["kind"], "stock value"
     if kind in ("issue", "service"):
         step, identity = "shipped", event_id(GoodsShipped.SUBJECT, row["chain_id"], row["ordinal"])
+        told = "stock value; on its way, not sold before it is delivered" if row["at_delivery"] else told
+    elif kind == "delivery":
+        step, identity = "delivered", event_id(GoodsDelivered.SUBJECT, row["chain_id"], row["ordinal"])
+        told = "the customer has it: sold now"
+    elif kind == "recall":
+        step, identity = "stopped on its way", event_id(GoodsRecalled.SUBJECT, row["cancel_id"])
+        told = "back in stock at the cost it left with"
     elif kind == "return":
         step, identity = "returned", event_id(GoodsReturned.SUBJECT, row["chain_id"])
     else:
@@ -160,5 +169,5 @@ def _moved(row: Any) -> TrailEntry:
         quantity_micro=abs(row["quantity"]),
         amount_minor=abs(row["value"]),
         currency=row["currency"] or "",
-        detail=f"{row['lines']} lines, stock value",
+        detail=f"{row['lines']} lines, {told}",
     )

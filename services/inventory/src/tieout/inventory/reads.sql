@@ -93,12 +93,14 @@ WHERE o.order_id = $1 GROUP BY t.position, t.kind, t.order_id, o.order_no, c.can
 -- name: trail_of_moves
 -- By order: its issues (services with them) and its linked returns; by document: whatever it moved. One row per event.
 SELECT to_char(min(m.recorded_at) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS at, min(m.kind) AS kind, m.chain_id, m.document_no, count(*) AS lines,
-       sum(m.quantity_micro)::bigint AS quantity, sum(m.value_minor)::bigint AS value, min(c.currency) AS currency,
-       dense_rank() OVER (PARTITION BY m.chain_id ORDER BY m.position) AS ordinal
+       sum(CASE WHEN m.kind = 'delivery' THEN m.to_micro - m.from_micro ELSE m.quantity_micro END)::bigint AS quantity,
+       sum(m.value_minor)::bigint AS value, min(c.currency) AS currency, bool_or(m.at_delivery) AS at_delivery,
+       dense_rank() OVER (PARTITION BY m.chain_id, CASE WHEN min(m.kind) IN ('issue', 'service') THEN 'left' ELSE min(m.kind) END ORDER BY m.position) AS ordinal,
+       (SELECT k.cancel_id FROM cancellation k WHERE k.order_id = m.chain_id AND k.position < m.position ORDER BY k.position DESC LIMIT 1) AS cancel_id
 FROM (
-    SELECT m.* FROM sales_order o JOIN move m ON m.order_position = o.position WHERE o.order_id = $1
+    SELECT m.*, o.at_delivery FROM sales_order o JOIN move m ON m.order_position = o.position WHERE o.order_id = $1
     UNION ALL
-    SELECT m.* FROM move m WHERE m.chain_id = $1 AND m.kind NOT IN ('issue', 'service')
+    SELECT m.*, false FROM move m WHERE m.chain_id = $1 AND m.kind NOT IN ('issue', 'service', 'delivery', 'recall')
 ) m
 LEFT JOIN stock s ON s.stock_id = m.stock_id
 LEFT JOIN company c ON c.company = s.company

@@ -1,16 +1,20 @@
-"""order.cancel_requested -> inventory.cancel_decided
+"""order.cancel_requested -> inventory.cancel_decided; inventory.recalled where goods were stopped on their way
 
-Whoever holds the stock decides: back-ordered quantity is stopped first, then reserved; what has left is too late. What
-was set free goes to those who wait. A request that comes before its order leaves a mark on the order's place, so that
+Whoever holds the stock decides: back-ordered quantity is stopped first, then reserved; what has left is too late, but
+where control passes at delivery it is stopped on its way, and comes back at the cost it left with. What was set free
+goes to those who wait. A request that comes before its order leaves a mark on the order's place, so that
 nothing of it leaves before the request has been decided.
 """
 
+from collections import defaultdict
 from datetime import date
 from typing import Any
 from uuid import UUID
 
 from tieout.contracts.order import CancelRequested
-from tieout.inventory import domain
+from tieout.inventory import deliveries, domain
+from tieout.inventory.domain import Stop
+from tieout.inventory.journal import Moved
 from tieout.inventory.stockroom import Order, Stockroom
 from tieout.servicekit import Database, Received, batch_flow, sql
 
@@ -56,15 +60,42 @@ async def decide_cancellations(batch: list[Received[CancelRequested]], database:
             wanted = [(line.line_no, line.quantity_micro) for line in request.lines] or None
             stops = domain.cancel(order.lines, wanted)
             for stop in stops:
-                if stop.reserved and stop.line.stock_id is not None:
+                if (stop.reserved or stop.issued) and stop.line.stock_id is not None:
                     brought[stop.line.stock_id] = (received, request.business_date)
             room.journal.cancelled(order, request.cancel_id, 1, stops, received)
+            recall(room, order, received, [stop for stop in stops if stop.issued])
 
         for order, received in decided.values():
             # Held back for a cancellation that came first, or services whose goods will never leave.
-            room.journal.left(order, domain.due_at_once(order.lines.values()), order.business_date, received)
+            lines = order.lines.values()
+            room.journal.left(order, domain.due_at_once(lines), order.business_date, received)
+            day = max(order.business_date, received.data.business_date)
+            room.journal.delivered(order, deliveries.pass_services(lines), day, "", received)
         if early:
             await tx.execute(statements.mark_waiting, list(early))
         await room.serve(brought)
         await room.leave()
         tx.wake(str(order_id) for order_id in decided)  # A confirmation may have waited for what was stopped now.
+
+
+def recall(room: Stockroom, order: Order, received: Received[CancelRequested], stops: list[Stop]) -> None:
+    """Goods that were stopped on their way are back in stock, at the cost they left with."""
+    if not stops:
+        return
+    day = max(order.business_date, received.data.business_date)
+    back: list[Moved] = []
+    revalued: defaultdict[str, list[Moved]] = defaultdict(list)
+    for stop in stops:
+        line, stock = stop.line, stop.line.stock
+        if stock is None:
+            continue  # A service leaves nothing to put back.
+        revaluation = stock.receive(stop.issued, stop.value)
+        moved = Moved(line.line_no, stock, stop.issued, stop.value, stock.seq - bool(revaluation))
+        moved.order_position, moved.order_line_no = order.position, line.line_no
+        back.append(moved)
+        if revaluation:
+            revalued[line.warehouse].append(Moved(line.line_no, stock, 0, revaluation, stock.seq))
+    room.journal.recalled(order, received.data.cancel_id, stops, back, day, received)
+    for warehouse, lines in revalued.items():
+        document = received.data.cancel_id, order.order_no, day
+        room.journal.revalued(order.company, warehouse, document, lines, received)

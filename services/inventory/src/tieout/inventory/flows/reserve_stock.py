@@ -108,6 +108,7 @@ async def _place(tx: Transaction, placed: dict[UUID, Received[OrderPlaced]]) -> 
                 o.rate_micro,
                 o.net_minor,
                 o.tax_minor,
+                o.control_passes == "delivery",
             )
         )
     new = await tx.fetch(statements.place_orders, *map(list, zip(*rows, strict=True)))

@@ -83,11 +83,21 @@ class Sales:
 
     async def read(self, tx: Transaction, order_ids: set[UUID]) -> None:
         positions = [order.position for order in self._room.orders.values() if order.order_id in order_ids]
+        late = {order.position for order in self._room.orders.values() if order.control_passes == "delivery"}
         for position, line_no, kind, quantity, value in await tx.fetch(statements.moves_of, positions):
             if kind == "issue":
+                if position in late:
+                    continue
                 self._issues[position, line_no].append((-quantity, -value))
             else:
                 self._returned[position, line_no] += quantity
+        sent = [self._room.orders[one].position for one in order_ids & self._room.orders.keys() if self._late(one)]
+        for position, line_no, quantity, value in await tx.fetch(statements.delivered_of, sent) if sent else ():
+            self._issues[position, line_no].append((quantity, value))
+
+    def _late(self, order_id: UUID) -> bool:
+        """Whether only what was delivered can come back, at the cost it was delivered with."""
+        return self._room.orders[order_id].control_passes == "delivery"
 
     def bear(self, received: Received[OrderReturned], tx: Transaction) -> bool:
         """Whether all its goods have left and none came back before; else it is parked, or buried if never."""
@@ -113,7 +123,7 @@ class Sales:
                 detail = f"{upto} would be back, but at most {most} can have left (millionths)."
                 tx.bury(received, reason="above_shipped", field=f"{where}.quantity_micro", detail=detail)
                 return False
-            if upto > sold.shipped:
+            if upto > sold.passed:
                 tx.park(received, key=str(line.order_id), reason="waits_for_its_shipment")
                 return False
         return True
