@@ -244,7 +244,7 @@ class Desk:
         if kind == "adjusted":
             return inventory.StockAdjusted(adjustment_id=uuid.uuid4(), number="D1", source="wms", **given)
         if kind == "revalued":
-            return inventory.StockRevalued(revaluation_id=uuid.uuid4(), cause_no="D1", **given)
+            return inventory.StockRevalued(**{"revaluation_id": uuid.uuid4(), "cause_no": "D1", **given})
         return inventory.GoodsReceived(receipt_id=uuid.uuid4(), number="D1", source="wms", kind=kind, **given)  # type: ignore[arg-type]
 
     def _money(self, number: str, more: dict[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from datetime import date
 
-from tieout.contracts import finance
+from tieout.contracts import finance, inventory
 
 
 async def test_a_return_posts_red_figures_on_the_sides_of_its_sale(desk):
@@ -80,6 +80,27 @@ async def test_stock_documents_post_what_inventory_announced(desk):
     assert await desk.rows(
         "SELECT sum(quantity_micro)::bigint, sum(value_minor)::bigint, count(*) FROM posted_line"
     ) == [(15_000_000, 678, 7)]
+    assert await desk.violations() == []
+
+
+async def test_a_months_average_is_posted_against_what_took_the_goods_into_the_month_that_it_is_announced_for(desk):
+    lines = (
+        inventory.MovedLine(1, "A", 0, -250),
+        inventory.MovedLine(2, "A", 0, -100, "sample"),
+        inventory.MovedLine(3, "B", 0, 30, "count_difference"),
+    )
+    told = {"cause_no": "2026-11", "reason": "period_average", "business_date": date(2026, 11, 30)}
+    await desk.give(desk.moved("revalued", **told | {"lines": lines}))
+    assert await desk.vouchers() == [
+        ("T18r", [("D", "6401", 250), ("D", "6601.05", 100), ("C", "1405", 320), ("C", "1901", 30)]),
+    ]
+    await desk.ask(finance.CLOSE_PERIOD, company="C1", period="2026-11", closed_by="Li")
+    await desk.give(desk.moved("revalued", **told | {"lines": lines[:1], "period": "2026-12"}))
+    vouchers = (await desk.ask(finance.VOUCHERS)).vouchers
+    assert [(one.period, one.posting_date, one.deferred_from) for one in vouchers] == [
+        ("2026-12", date(2026, 12, 1), "2026-11"),
+        ("2026-11", date(2026, 11, 30), ""),
+    ]
     assert await desk.violations() == []
 
 

@@ -66,8 +66,8 @@ def draft_lines(draft: Draft, event: StockEvent) -> None:
             draft.credit("count_difference", found, found, currency)
         case StockRevalued():
             changes: dict[str, int] = {}
-            for line in event.lines:
-                changes[line.account] = changes.get(line.account, 0) + line.value_minor
+            for revalued in event.lines:
+                changes[revalued.account] = changes.get(revalued.account, 0) + revalued.value_minor
             # Debits first: what rose in value, then whose goods had cost more than was announced.
             sides = {"stock": sum(changes.values())} | {account: -change for account, change in changes.items()}
             for role, amount in sides.items():
