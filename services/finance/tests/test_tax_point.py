@@ -114,7 +114,7 @@ async def test_pending_tax_in_a_foreign_currency_is_gone_when_it_is_paid_in_part
 
 
 async def invoice(desk, number="A1", tax=39, **more):
-    given = {"order_no": "1001", "source": "shop", "net_minor": 300, "business_date": date(2026, 11, 30), **more}
+    given = {"order_no": "1001", "order_source": "shop", "net_minor": 300, "business_date": date(2026, 11, 30), **more}
     asked = {"company": "C1", "number": number, "currency": "CNY", "tax_minor": tax, "actor": "Li", **given}
     return await desk.ask(finance.ISSUE_INVOICE, **asked)
 

@@ -163,12 +163,26 @@ class PeriodClosed(Event, frozen=True):
     company: Company
     period: Period
     first_open: Period
+    revision: int = 0  # Of the company's calendar; the highest one stands, in whatever order they arrive.
+
+
+class PeriodReopened(Event, frozen=True):
+    """Two people agreed: this period and all after it take postings again."""
+
+    SUBJECT: ClassVar = "finance.period_reopened.v1"
+    PRODUCER: ClassVar = "finance"
+
+    company: Company
+    period: Period
+    first_open: Period
+    revision: int
 
 
 # ------------------------------------------------------------------------------------------ operations
 
 AccountCode = Annotated[str, Meta(pattern=r"^\d{4}(\.\d{2}){0,3}$")]
 Limit = Annotated[int, Meta(ge=1, le=200)]
+Actor = Annotated[str, Meta(max_length=100)]  # Who asks: the gateway fills it in from the token, nobody can send it.
 
 
 class PutCompany(Struct, frozen=True, kw_only=True):
@@ -212,6 +226,7 @@ class ClosePeriod(Struct, frozen=True):
     company: Company
     period: Period
     closed_by: Annotated[str, Meta(min_length=1, max_length=200)]
+    actor: Actor = ""
 
 
 class PeriodView(Struct, frozen=True):
@@ -222,7 +237,186 @@ class PeriodView(Struct, frozen=True):
     closed_at: datetime
     repeated: bool  # It was closed before; nothing changed.
     vouchers: int
-    count_difference_minor: int  # 1901, which should be 0 at every close: count differences that nobody has approved.
+    count_difference_minor: int  # 1901: always 0, a period with count differences that nobody approved stays open.
+    not_revalued: tuple[str, ...] = ()  # Currencies with open monetary items that were not valued at a closing rate.
+
+
+Text = Annotated[str, Meta(min_length=1, max_length=500)]
+Source = Annotated[str, Meta(min_length=1, max_length=64)]
+
+
+class RequestReopening(Struct, frozen=True, kw_only=True):
+    """Ask for a closed period, and all after it, to take postings again. Somebody else approves."""
+
+    company: Company
+    period: Period
+    reason: Text
+    actor: Actor = ""
+
+
+class RequestWriteOff(Struct, frozen=True, kw_only=True):
+    """Ask to write off what an order still owes (T15), or to take that back because money is expected after all.
+
+    A write-off needs two approvals, a recovery one.
+    """
+
+    company: Company
+    number: Number  # Of this document: the same again is the same request.
+    order_source: Source
+    order_no: Number
+    currency: Currency
+    amount_minor: Annotated[int, Meta(ge=1, le=10**15)]
+    business_date: date
+    reason: Text
+    recover: bool = False
+    actor: Actor = ""
+
+
+class RequestCountApproval(Struct, frozen=True, kw_only=True):
+    """Ask to take a count difference out of 1901 (T19b): missing goods by their cause, found ones to 6602.08."""
+
+    company: Company
+    source: Source  # Of the count.
+    number: Number
+    cause: Literal["management", "disaster", "person"]  # 6602.08, 6711, 1221.
+    reason: Text
+    actor: Actor = ""
+
+
+class DecideRequest(Struct, frozen=True, kw_only=True):
+    """Approve or reject what somebody else has asked for. With the last approval needed, it happens."""
+
+    request_id: UUID
+    approve: bool = True
+    note: Annotated[str, Meta(max_length=500)] = ""
+    actor: Actor = ""
+
+
+class Verdict(Struct, frozen=True):
+    by: str
+    at: datetime
+    approved: bool
+    note: str
+
+
+class RequestView(Struct, frozen=True):
+    request_id: UUID
+    kind: Literal["reopening", "write_off", "recovery", "count"]
+    company: str
+    subject: str  # The period, the order, the count.
+    currency: str
+    amount_minor: int
+    reason: str
+    requested_by: str
+    requested_at: datetime
+    approvals_needed: int
+    verdicts: tuple[Verdict, ...]
+    state: Literal["waiting", "done", "rejected"]
+    voucher_no: str = ""  # Told with the verdict that posted it.
+
+
+class ListRequests(Struct, frozen=True):
+    company: str = ""
+    state: Literal["", "waiting", "done", "rejected"] = ""
+    limit: Limit = 100
+
+
+class Requests(Struct, frozen=True):
+    """Newest first."""
+
+    requests: tuple[RequestView, ...]
+
+
+class IssueInvoice(Struct, frozen=True, kw_only=True):
+    """An invoice (发票) was issued for what was shipped or prepaid of an order; a red one has negative amounts."""
+
+    company: Company
+    number: Number
+    order_source: Source
+    order_no: Number
+    currency: Currency
+    net_minor: Minor
+    tax_minor: Minor
+    business_date: date
+    actor: Actor = ""
+
+
+class InvoiceView(Struct, frozen=True):
+    number: str
+    order_no: str
+    currency: str
+    net_minor: int
+    tax_minor: int
+    tax_invoiced_minor: int  # Of the order, this one included.
+    tax_due_minor: int  # 2221.01.01: what of the order's tax has reached its tax point.
+    tax_pending_minor: int  # 2221.06: what has not.
+    voucher_no: str  # "" where it moved nothing.
+    repeated: bool
+
+
+class TakeDiscount(Struct, frozen=True, kw_only=True):
+    """A customer took the cash discount of his terms (T14b): 6001.08, with the receivable."""
+
+    company: Company
+    number: Number
+    order_source: Source
+    order_no: Number
+    currency: Currency
+    amount_minor: Annotated[int, Meta(ge=1, le=10**15)]
+    business_date: date
+    actor: Actor = ""
+
+
+class DiscountView(Struct, frozen=True):
+    number: str
+    order_no: str
+    currency: str
+    amount_minor: int
+    open_minor: int  # What the order still owes.
+    voucher_no: str
+    repeated: bool
+
+
+class PutRate(Struct, frozen=True, kw_only=True):
+    """The closing rate of a currency on a date: millionths of the company's currency for one of this, major units."""
+
+    company: Company
+    currency: Currency
+    date: date
+    rate_micro: Annotated[int, Meta(ge=1, le=10**15)]
+    actor: Actor = ""
+
+
+class RateView(Struct, frozen=True):
+    company: str
+    currency: str
+    date: date
+    rate_micro: int
+    put_by: str
+    put_at: datetime
+
+
+class RevaluePeriod(Struct, frozen=True, kw_only=True):
+    """Value open monetary items (1122, 2202, 1002 …) at the closing rates of the period's last day (T21)."""
+
+    company: Company
+    period: Period
+    actor: Actor = ""
+
+
+class Revalued(Struct, frozen=True):
+    currency: str
+    rate_micro: int
+    rate_date: date
+    change_minor: int  # Gain positive, functional currency; since an earlier revaluation of the same period.
+    voucher_no: str  # "" where nothing had changed.
+    reversal_no: str  # On the first day of the next period.
+
+
+class PeriodRevalued(Struct, frozen=True):
+    company: str
+    period: str
+    currencies: tuple[Revalued, ...]
 
 
 class LedgerAccountView(Struct, frozen=True):
@@ -273,6 +467,7 @@ class VoucherView(Struct, frozen=True):
     posted_at: datetime
     position: int
     lines: tuple[VoucherLine, ...]
+    reviewed_by: str = ""  # Never the preparer. Templates are reviewed as code, by those who approved their version.
 
 
 class ListVouchers(Struct, frozen=True):
@@ -441,6 +636,79 @@ CLOSE_PERIOD = Operation(
     "Close a posting period and all before it",
     scope="admin",
 )
+REQUEST_REOPENING = Operation(
+    "finance.request_reopening",
+    "POST",
+    "/v1/companies/{company}/periods/{period}/reopen",
+    RequestReopening,
+    RequestView,
+    "Ask for a closed period to be opened again; another person approves",
+    scope="write",
+)
+REQUEST_WRITE_OFF = Operation(
+    "finance.request_write_off",
+    "POST",
+    "/v1/companies/{company}/write-offs",
+    RequestWriteOff,
+    RequestView,
+    "Ask to write off a receivable, or to take a write-off back",
+    scope="write",
+)
+REQUEST_COUNT_APPROVAL = Operation(
+    "finance.request_count_approval",
+    "POST",
+    "/v1/companies/{company}/count-approvals",
+    RequestCountApproval,
+    RequestView,
+    "Ask to take a count difference out of 1901",
+    scope="write",
+)
+DECIDE_REQUEST = Operation(
+    "finance.decide_request",
+    "POST",
+    "/v1/requests/{request_id}/decide",
+    DecideRequest,
+    RequestView,
+    "Approve or reject what another person asked for",
+    scope="write",
+)
+REQUESTS = Operation("finance.requests", "GET", "/v1/requests", ListRequests, Requests, "What waits for an approval")
+ISSUE_INVOICE = Operation(
+    "finance.issue_invoice",
+    "POST",
+    "/v1/companies/{company}/invoices",
+    IssueInvoice,
+    InvoiceView,
+    "Record an invoice of an order: its tax has reached its tax point",
+    scope="write",
+)
+TAKE_DISCOUNT = Operation(
+    "finance.take_discount",
+    "POST",
+    "/v1/companies/{company}/cash-discounts",
+    TakeDiscount,
+    DiscountView,
+    "Record a cash discount that a customer took",
+    scope="write",
+)
+PUT_RATE = Operation(
+    "finance.put_rate",
+    "PUT",
+    "/v1/companies/{company}/rates/{currency}/{date}",
+    PutRate,
+    RateView,
+    "Record the closing rate of a currency",
+    scope="write",
+)
+REVALUE_PERIOD = Operation(
+    "finance.revalue_period",
+    "POST",
+    "/v1/companies/{company}/periods/{period}/revalue",
+    RevaluePeriod,
+    PeriodRevalued,
+    "Value open foreign items at closing rates; reversed on the first day of the next period",
+    scope="write",
+)
 CHART = Operation(
     "finance.chart", "GET", "/v1/companies/{company}/chart", ShowChart, Chart, "The chart of accounts and its roles"
 )
@@ -485,6 +753,15 @@ OPERATIONS = (
     PUT_COMPANY,
     COMPANIES,
     CLOSE_PERIOD,
+    REQUEST_REOPENING,
+    REQUEST_WRITE_OFF,
+    REQUEST_COUNT_APPROVAL,
+    DECIDE_REQUEST,
+    REQUESTS,
+    ISSUE_INVOICE,
+    TAKE_DISCOUNT,
+    PUT_RATE,
+    REVALUE_PERIOD,
     CHART,
     VOUCHERS,
     VOUCHER,

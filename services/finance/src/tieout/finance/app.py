@@ -5,6 +5,7 @@ from tieout.finance.flows.apply_payments import apply_payments
 from tieout.finance.flows.bill_shipments import bill_shipments
 from tieout.finance.flows.close_period import close_period
 from tieout.finance.flows.credit_returns import credit_returns
+from tieout.finance.flows.issue_invoice import issue_invoice
 from tieout.finance.flows.note_orders import note_orders
 from tieout.finance.flows.pay_refunds import pay_refunds
 from tieout.finance.flows.post_stock import post_stock
@@ -23,6 +24,7 @@ def build(settings: Settings) -> Service:
         operations=(
             put_company,
             close_period,
+            issue_invoice,
             reads.list_companies,
             reads.show_chart,
             reads.list_vouchers,

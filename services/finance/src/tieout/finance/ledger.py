@@ -13,7 +13,7 @@ from tieout.contracts.event import event_id
 from tieout.contracts.finance import VoucherPosted
 from tieout.finance.domain.periods import Posting, posting
 from tieout.finance.domain.voucher import Company, Draft, Line
-from tieout.servicekit import Received, Transaction, sql
+from tieout.servicekit import Received, Refused, Transaction, sql
 
 statements = sql.load(__file__)
 
@@ -58,6 +58,15 @@ async def _read_companies(tx: Transaction, names: Sequence[str]) -> dict[str, Co
     }
 
 
+async def company(tx: Transaction, name: str) -> Company:
+    """One company for an operation, locked like those of a batch."""
+    found = await _read_companies(tx, [name])
+    if name not in found:
+        detail = f"There is no company {name}. Open it with PUT /v1/companies/{name}."
+        raise Refused("not_found", detail, field="company", status=404)
+    return found[name]
+
+
 class Calendar:
     """Posting dates of one batch; the same few dates are asked for again and again."""
 
@@ -93,7 +102,7 @@ async def post(tx: Transaction, drafts: Sequence[Draft]) -> None:
             draft.number = number
 
     lines: list[Line] = []
-    vouchers = []
+    vouchers: list[tuple[Any, ...]] = []
     for draft in drafts:
         position = draft.position
         lines += draft.lines
@@ -122,10 +131,14 @@ async def post(tx: Transaction, drafts: Sequence[Draft]) -> None:
             )
         )
     await tx.copy("voucher_line", columns=LINE_COLUMNS, records=lines)
-    await tx.copy("voucher", columns=VOUCHER_COLUMNS, records=vouchers)
+    if any(draft.prepared_by for draft in drafts):  # By people: a batch of a flow has none of these.
+        vouchers = [(*row, one.prepared_by, one.reviewed_by) for row, one in zip(vouchers, drafts, strict=True)]
+        await tx.copy("voucher", columns=(*VOUCHER_COLUMNS, "prepared_by", "reviewed_by"), records=vouchers)
+    else:
+        await tx.copy("voucher", columns=VOUCHER_COLUMNS, records=vouchers)
 
 
-def announce_vouchers(tx: Transaction, drafts: Iterable[tuple[Draft, Received[Any]]]) -> None:
+def announce_vouchers(tx: Transaction, drafts: Iterable[tuple[Draft, Received[Any] | None]]) -> None:
     """Say of each posted draft that it is a voucher now, with its number."""
     for draft, cause in drafts:
         company = draft.company.company

@@ -62,7 +62,7 @@ class Settlement(Struct):
     currency: str
     cause: Cause
     posting_date: date
-    received: Received[Any]
+    received: Received[Any] | None
     items: list[SettledItem]
     position: int = 0
 

@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Mapping
 from uuid import UUID
 
+from tieout.contracts.event import order_id
 from tieout.finance.domain.open_item import OpenItem
-from tieout.servicekit import Transaction, sql
+from tieout.servicekit import Refused, Transaction, sql
 
 statements = sql.load(__file__)
 
@@ -91,3 +92,13 @@ async def save_billed(tx: Transaction, items: Iterable[OpenItem]) -> None:
             [item.currency for item in changed],
             [item.billed for item in changed],
         )
+
+
+async def find_order(tx: Transaction, company: str, source: str, order_no: str, currency: str) -> OpenItem:
+    """The item of one order, locked, for an operation that names it."""
+    item_id = order_id(company, source, order_no)
+    found = await find(tx, [(item_id, currency)])
+    if not found:
+        detail = f"There is no order {order_no} of source {source} in {currency} in the books of {company}."
+        raise Refused("not_found", detail, field="order_no", status=404)
+    return found[item_id, currency]

@@ -46,6 +46,7 @@ statements = sql.load(__file__)
 # What a journey calls a voucher, by its template.
 STEPS = {
     "T01": "billed",
+    "T01t": "taxed",
     "T03b": "released",
     "T05": "credited",
     "T06": "credited",
@@ -139,6 +140,7 @@ async def _vouchers(c: Connection, rows: list[Any]) -> tuple[VoucherView, ...]:
             posted_at=row["posted_at"],
             position=row["position"],
             lines=tuple(lines[row["position"]]),
+            reviewed_by=row["reviewed_by"],
         )
         for row in rows
     )

@@ -51,7 +51,7 @@ class OpenItem(Struct, gc=False):
     refundable: int = 0
     unapplied: int = 0
     forgiven: int = 0  # Cash discounts taken and written off: closes the receivable without money.
-    tax_point: str | None = None  # invoice or payment; None: at goods issue, the taxes below stay 0.
+    tax_point: str | None = None  # Policy; None: at goods issue and never invoiced before it, the taxes below stay 0.
     tax_billed: int = 0  # Minus credited. Billed and credited into 2221.06.
     tax_invoiced: int = 0  # On invoices (发票), minus red ones.
     tax_due: int = 0  # Of tax_billed: has reached its tax point.
@@ -105,13 +105,16 @@ class OpenItem(Struct, gc=False):
         return self.held() != before or self.tax_due != tax_before
 
     def _reached(self) -> int:
-        """How much tax has reached its tax point: a share of what is settled, or what invoices cover.
+        """How much tax has reached its tax point: by the policy, or by an invoice that was issued before.
 
-        Cumulative, so that the transfers of many parts add up to the tax exactly.
+        A deposit can be invoiced before its goods leave. What is credited needs a red invoice, but owes no tax.
         """
-        if self.tax_point == "invoice":
-            # A deposit can be invoiced before its goods leave. What is credited needs a red invoice, but owes no tax.
-            return max(min(self.tax_invoiced, self.tax_billed + self.deposit_tax), 0)
+        by_policy = {"payment": self._tax_settled(), "invoice": 0}.get(self.tax_point or "", self.tax_billed)
+        covered = min(self.tax_invoiced, self.tax_billed + self.deposit_tax)
+        return max(by_policy, covered) if covered > 0 else by_policy
+
+    def _tax_settled(self) -> int:
+        """The share of what is settled; cumulative, so that the transfers of many parts add up to the tax exactly."""
         gross = self.billed - self.credited
         if abs(self.settled) >= abs(gross):
             return self.tax_billed if self.settled * gross >= 0 else 0

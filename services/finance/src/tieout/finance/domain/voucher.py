@@ -54,6 +54,8 @@ class Draft(Struct, gc=False):
     lines: list[Line] = []
     position: int = 0  # Of the event that announces it.
     number: int = 0
+    prepared_by: str = ""  # A person, and those who approved; "" for what a template made of an event.
+    reviewed_by: str = ""
 
     def debit(self, role: str, amount: int, functional: int, currency: str, item_id: UUID | None = None) -> None:
         self.put(DEBIT, role, amount, functional, currency, item_id)

@@ -72,12 +72,14 @@ CREATE TABLE voucher (
     deferred_from  text NOT NULL DEFAULT '',       -- The closed period that it belonged to by its business date.
     template       text NOT NULL,                  -- T01 …; version 1 of it is the preparer of an automatic voucher.
     prepared_by    text NOT NULL DEFAULT 'finance templates 1',
+    reviewed_by    text NOT NULL DEFAULT '',       -- Names, separated by a comma and a space. Templates are reviewed as code.
     currency       text NOT NULL,                  -- Of the document.
     document_no    text NOT NULL,
     order_no       text NOT NULL,
     customer       text NOT NULL,
     cause          text NOT NULL,                  -- Producer of the event that it was posted for.
-    UNIQUE (company, word, period, number)
+    UNIQUE (company, word, period, number),
+    CHECK (reviewed_by = '' OR prepared_by <> ALL (string_to_array(reviewed_by, ', ')))
 );
 CREATE INDEX voucher_chain ON voucher (chain_id);
 CREATE INDEX voucher_cause ON voucher (cause_position);
@@ -186,7 +188,7 @@ CREATE TABLE open_item (
     refundable     bigint NOT NULL DEFAULT 0,      -- 2241.01: paid for what was stopped.
     unapplied      bigint NOT NULL DEFAULT 0,      -- 2203: all other money.
     forgiven       bigint,                         -- Cash discounts taken, and written off minus recovered; null for none.
-    tax_point      text CHECK (tax_point IN ('invoice', 'payment')),  -- Null: at goods issue, and so are the next three.
+    tax_point      text CHECK (tax_point IN ('goods_issue', 'invoice', 'payment')),  -- Null: at goods issue, without the next three.
     tax_billed     bigint,                         -- Into 2221.06, minus credited.
     tax_invoiced   bigint,                         -- On invoices (发票), minus red ones.
     tax_due        bigint,                         -- Of tax_billed: transferred to 2221.01.01.
@@ -376,3 +378,20 @@ CREATE TABLE settlement (
 CREATE INDEX settlement_order ON settlement (order_id);
 CALL fact_table('settlement');
 CALL digest_attach('settlement', '[{"measure": 9, "book": "settlement", "a": "amount_minor", "b": "0"}]');
+
+-- Facts: invoices (发票) of orders, red ones with negative amounts.
+CREATE TABLE invoice (
+    document_id   uuid PRIMARY KEY,
+    item_id       uuid NOT NULL,
+    net_minor     bigint NOT NULL,
+    tax_minor     bigint NOT NULL,
+    voucher_no    text NOT NULL,                   -- '' where it moved nothing.
+    business_date date NOT NULL,
+    company       text COLLATE "C" NOT NULL,
+    number        text NOT NULL,
+    currency      text NOT NULL,
+    issued_by     text NOT NULL,
+    issued_at     timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX invoice_item ON invoice (item_id);
+CALL fact_table('invoice');
