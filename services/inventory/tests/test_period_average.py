@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tieout.contracts.finance import PeriodClosed
+from tieout.contracts.finance import PeriodClosed, PeriodReopened
 from tieout.contracts.inventory import Article, PutArticles, StockRevalued, ValuePeriod
 from tieout.inventory.period_average import Month, settle, spread
 from tieout.inventory.valuation import Stock, half_up
@@ -220,6 +220,27 @@ async def test_a_late_document_makes_the_month_differ_by_what_is_new_only(counte
     await counter.give(PeriodClosed("C1", "2026-12", "2027-01"))
     assert [line.value_minor for told in await counter.announced(StockRevalued) for line in told.lines] == [-100]
     assert await counter.stock() == (8, 0, 0, 1_200)
+
+
+async def test_a_month_that_was_reopened_and_closed_again_differs_by_what_is_new_only(counter: Any) -> None:
+    await counter.open(MAIN="refuse auto period_average")
+    await one_by_one(
+        counter,
+        counter.receipt(("A", 2, 200), business_date=NOV),
+        counter.placed("1001", ("A", 1), business_date=NOV),
+        counter.receipt(("A", 2, 400), business_date=NOV),
+        PeriodClosed("C1", "2026-11", "2026-12", 1),
+        PeriodReopened("C1", "2026-11", "2026-11", 2),
+        PeriodClosed("C1", "2026-11", "2026-12", 1),  # Late, and seen before.
+    )
+    assert len(await counter.announced(StockRevalued)) == 1
+    await counter.give(counter.receipt(("A", 4, 600), business_date=NOV))  # Still 150 each.
+    await counter.give(counter.receipt(("A", 2, 600), business_date=NOV))  # 1800 for ten.
+    await counter.give(PeriodClosed("C1", "2026-11", "2026-12", 3))
+    told = await counter.announced(StockRevalued)
+    assert [(x.period, x.lines[0].value_minor) for x in told] == [("2026-12", -50), ("2026-12", -30)]
+    assert await counter.stock() == (9, 0, 0, 1_620)
+    assert await counter.rows("SELECT DISTINCT period FROM move WHERE kind = 'purchase'") == [("2026-11",)]
 
 
 async def test_goods_that_left_since_bear_what_the_month_before_turned_out_to_cost(counter: Any) -> None:

@@ -9,6 +9,7 @@ CREATE TABLE company (
     currency   text,
     zone       text,
     revision   integer NOT NULL DEFAULT 0,
+    calendar   integer NOT NULL DEFAULT 0,  -- Revision of the next line: periods close, and may be opened again.
     first_open text NOT NULL DEFAULT ''  -- First posting period that is not closed; '' while none is.
 );
 CALL settings_table('company');
@@ -95,7 +96,8 @@ CREATE TABLE demand (
 CALL fact_table('demand');
 CALL digest_attach('demand', '[{
     "measure": 2, "book": "demand", "a": "quantity_micro", "b": "net_minor + tax_minor",
-    "order_no": "(SELECT o.order_no FROM sales_order o WHERE o.order_id = demand.order_id)"}]');
+    "order_no": "(SELECT o.order_no FROM sales_order o WHERE o.order_id = demand.order_id)",
+    "currency": "(SELECT o.currency FROM sales_order o WHERE o.order_id = demand.order_id)"}]');
 
 -- Facts: all that left or came (measures 4 and 5). One row per line of an announced event, in its position.
 CREATE TABLE move (
@@ -129,7 +131,8 @@ CALL digest_attach('move', '[
     {"measure": 4, "book": "shipped_line", "a": "to_micro - from_micro", "b": "0", "where": "kind IN (''issue'', ''service'', ''delivery'')",
      "chain": "chain_id::text", "order_no": "document_no"},
     {"measure": 5, "book": "move", "a": "quantity_micro", "b": "value_minor", "where": "kind <> ''service'' AND kind <> ''delivery''",
-     "chain": "chain_id::text", "order_no": "document_no"}]');
+     "chain": "chain_id::text", "order_no": "document_no",
+     "currency": "(SELECT c.currency FROM stock s JOIN company c USING (company) WHERE s.stock_id = move.stock_id)"}]');
 
 -- Facts: periods that were valued at their weighted average (月末一次加权平均), each as often as something new had come. The
 -- sums are of the whole period; what left stands by account, with all that has been announced for it.
