@@ -80,6 +80,8 @@ async def test_fields_are_checked_and_named(house):
     assert told["field"] == "satellite"
     problem(await put("/v1/satellites/x", content=b"{", headers=admin), 422, "invalid")
     problem(await put("/v1/satellites/x", content=b"[]", headers=admin), 422, "invalid")
+    twice = await put("/v1/satellites/x", content=b'{"zone":"UTC","zone":"Asia/Tokyo"}', headers=admin)
+    assert problem(twice, 422, "invalid")["field"] == "zone"
     problem(
         await put("/v1/satellites/x", content=b"{}", headers={**admin, "Content-Type": "text/plain"}), 415, "media_type"
     )

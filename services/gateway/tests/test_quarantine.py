@@ -43,6 +43,7 @@ CASES = {
     "a number of 200 characters": ({"number": "9" * 200}, ("bad_text", "number")),
     "an unknown kind": ({"kind": "wish"}, ("unknown_kind", "kind")),
     "a write-off": ({"kind": "write_off"}, ("needs_approval", "kind")),
+    "a field that stands twice": ({}, ("repeated_field", "lines[0].sku")),
     "what its sender found": ({"fault": {"reason": "wrong_sign", "field": "x"}}, ("wrong_sign", "x")),
 }
 
@@ -53,7 +54,10 @@ async def test_a_bad_canonical_document_is_refused_with_reason_and_field(house):
         body = house.order(**change)
         if case == "a missing field":
             del body["customer"]
-        bodies.append(msgspec.json.encode(body).replace(b'"@"', b"9" * 4300))
+        content = msgspec.json.encode(body).replace(b'"@"', b"9" * 4300)
+        bodies.append(
+            content.replace(b'"sku":', b'"sku":"B","sku":') if case == "a field that stands twice" else content
+        )
     found = await house.refusals(await house.send(b"\n".join(bodies), Content_Type="application/x-ndjson"))
     assert dict(zip(CASES, found, strict=True)) == {case: expected for case, (_, expected) in CASES.items()}
     assert await house.commands() == []

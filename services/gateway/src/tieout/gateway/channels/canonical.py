@@ -19,11 +19,12 @@ from msgspec import UNSET, Struct, UnsetType
 from tieout.contracts import finance, inventory, order
 from tieout.contracts.currency import refused
 from tieout.contracts.event import Event
-from tieout.gateway.channels.reading import UNREADABLE, read_object, refuse_nul, zone_of
+from tieout.gateway.channels.reading import UNREADABLE, decode, inspect, read_object, zone_of
 from tieout.gateway.domain.drafts import Draft, KnownOrder, Mapped, Satellite, Summary
 from tieout.gateway.domain.faults import Fault
 
 NAME = "tieout"
+_convert = msgspec.convert
 KINDS: dict[str, type[Event]] = {
     "order": order.SubmitOrder,
     "cancel": order.SubmitCancel,
@@ -72,9 +73,7 @@ class Form:
             ("total_minor", int | UnsetType, UNSET),
             ("fault", SendersFault | UnsetType, UNSET),
         ]
-        self.decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(
-            msgspec.defstruct(f"{kind.capitalize()}Document", fields, kw_only=True)
-        )
+        self.document: Any = msgspec.defstruct(f"{kind.capitalize()}Document", fields, kw_only=True)
 
 
 class Canonical:
@@ -82,27 +81,30 @@ class Canonical:
 
     def __init__(self) -> None:
         self._forms = {kind: Form(kind, contract) for kind, contract in KINDS.items()}
-        self._kind = msgspec.json.Decoder(_Kind).decode
 
     def read(self, body: bytes, topic: str) -> tuple[Form, Any]:
+        """Decoded once without types and then converted: so it is seen what a typed decoder passes over, a field that
+        stands twice."""
         try:
-            kind = self._kind(body).kind
-        except msgspec.ValidationError as error:
-            raise _fault(error, body) from None
+            content = decode(body)
         except UNREADABLE as error:
             raise Fault("unreadable", "", f"no JSON: {str(error) or type(error).__name__}") from None
+        try:
+            kind = _convert(content, _Kind).kind
+        except msgspec.ValidationError as error:
+            raise _fault(error, body) from None
         if kind in NEEDS_APPROVAL:
             raise Fault("needs_approval", "kind", NEEDS_APPROVAL[kind])
         form = self._forms.get(kind)
         if form is None:
             raise Fault("unknown_kind", "kind", f"{kind[:60]!r} is none of {', '.join(self._forms)}")
         try:
-            document = form.decoder.decode(body)
-        except UNREADABLE as error:
+            document = _convert(content, form.document)
+        except msgspec.ValidationError as error:
             raise _fault(error, body) from None
         if document.fault is not UNSET:
             raise _told(document.fault)
-        refuse_nul(body)
+        inspect(body, content)
         return form, document
 
     def lookup(self, document: tuple[Form, Any]) -> str | None:

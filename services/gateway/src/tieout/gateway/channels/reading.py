@@ -1,5 +1,6 @@
 """JSON as satellites send it: decoded once, and every way in which it cannot be is one Fault."""
 
+import json
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -10,6 +11,8 @@ UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 NUL = b"\\u0000"
 
 decode = msgspec.json.Decoder().decode
+_encode = msgspec.json.Encoder().encode
+_LOW_CHARACTER, _COLON_ESCAPED = b"\\u00", b"\\u003"  # How the escapes begin that matter here.
 
 
 def read_object(body: bytes) -> dict[str, Any]:
@@ -22,10 +25,49 @@ def read_object(body: bytes) -> dict[str, Any]:
     return document
 
 
-def refuse_nul(body: bytes) -> None:
-    """Postgres keeps no NUL character. Looked for only where the escape stands in the bytes."""
-    if NUL in body and (field := _find_nul(decode(body))) is not None:
+def inspect(body: bytes, document: Any) -> None:
+    """Refuses what a decoder passes over: a field that stands twice in one object, where readers disagree on which one
+    counts, and the character U+0000, which no database of ours keeps.
+
+    A decoded document has lost the first of the two fields, so that written again it has fewer colons than what came.
+    That costs 2 us for 3 kB, 5 us where a sender writes blanks or escapes; each field is only looked at where the
+    numbers differ, or where an escaped colon could make them equal.
+    """
+    backslash = body.find(b"\\")
+    escapes = backslash >= 0 and body.find(_LOW_CHARACTER, backslash) >= 0
+    if escapes and NUL in body and (field := _find_nul(document)) is not None:
         raise Fault("bad_text", field, "the character U+0000 cannot be kept")
+    written = _encode(document)
+    if written == body:
+        return
+    doubtful = written.count(b":") != body.count(b":") or (escapes and _COLON_ESCAPED in body)
+    if doubtful and (field := repeated_field(body)) is not None:
+        raise Fault("repeated_field", field, "this field stands twice in one object; send the one that is meant")
+
+
+class _Pairs(list[tuple[str, Any]]):
+    """A JSON object with everything that it says."""
+
+
+def repeated_field(body: bytes) -> str | None:
+    """The path of the first field that stands twice in its object; slow."""
+    return _find_repeated(json.loads(body, object_pairs_hook=_Pairs, parse_int=str, parse_float=str))
+
+
+def _find_repeated(value: Any) -> str | None:
+    if isinstance(value, _Pairs):
+        seen: set[str] = set()
+        for name, inner in value:
+            if name in seen:
+                return name
+            seen.add(name)
+            if (found := _find_repeated(inner)) is not None:
+                return f"{name}{found}" if found.startswith("[") else f"{name}.{found}"
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            if (found := _find_repeated(inner)) is not None:
+                return f"[{index}]{found}" if found.startswith("[") else f"[{index}].{found}"
+    return None
 
 
 def _find_nul(value: Any) -> str | None:

@@ -19,7 +19,7 @@ from typing import Any
 
 from msgspec import Struct
 from tieout.contracts.currency import EXPONENTS, refused
-from tieout.gateway.channels.reading import read_object, refuse_nul, zone_of
+from tieout.gateway.channels.reading import inspect, read_object, zone_of
 from tieout.gateway.domain.amounts import half_up
 from tieout.gateway.domain.drafts import Draft, KnownOrder, Mapped, Satellite, Summary
 from tieout.gateway.domain.faults import Fault
@@ -61,7 +61,7 @@ class ShopifyOrders:
                 f"{topic[:60]!r} is none of {', '.join(self._topics)}; name the topic in this header",
             )
         content = read_object(body)
-        refuse_nul(body)
+        inspect(body, content)
         if len(content) == 1 and isinstance(inner := content.get(_ENVELOPES[kind]), dict):
             content = inner  # As the REST API answers it.
         return Document(kind, content)

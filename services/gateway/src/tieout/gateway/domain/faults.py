@@ -18,6 +18,7 @@ Reason = Literal[
     "too_many",  # Lines, or commands of one document.
     "too_large",  # One message cannot carry it.
     "repeated_line",
+    "repeated_field",  # Twice in one JSON object.
     "total_differs",  # The header's total and the lines.
     "implausible_date",
     "unknown_company",

@@ -52,6 +52,7 @@ COMMAND_COLUMNS = (
     "satellite",
     "number",
     "order_no",
+    "currency",
 )
 REFUSAL_COLUMNS = (
     "id",
@@ -323,6 +324,7 @@ def _announce(tx: Transaction, paper: Paper, verdict: Verdict, position: int) ->
         paper.satellite,
         command.number,
         verdict.order_no,
+        getattr(command, "currency", ""),
     )
 
 

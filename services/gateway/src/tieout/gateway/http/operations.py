@@ -22,6 +22,8 @@ from msgspec import Struct
 from nats.aio.client import Client
 from tieout.contracts import control, currency, finance, gateway, inventory, order
 from tieout.contracts.operation import Operation, Problem
+from tieout.gateway.channels.reading import inspect
+from tieout.gateway.domain.faults import Fault
 from tieout.gateway.http import openapi
 from tieout.gateway.http.problems import MEDIA_TYPE, body_of, headers_of
 from tieout.servicekit import ACTOR, ACTOR_HEADER, Answers, Database, Refused, sql
@@ -219,6 +221,10 @@ async def _body_of(asked: Asked, digest: Any) -> dict[str, Any]:
         raise Refused("invalid", f"The body is no JSON: {error}.", status=422) from None
     if not isinstance(told, dict):
         raise Refused("invalid", "The body must be a JSON object.", status=422)
+    try:
+        inspect(content, told)
+    except Fault as fault:
+        raise Refused("invalid", f"{fault.field}: {fault.detail}.", field=fault.field, status=422) from None
     return told
 
 

@@ -105,14 +105,15 @@ CREATE TABLE command (
     company        text COLLATE "C" NOT NULL,
     satellite      text COLLATE "C" NOT NULL,
     number         text NOT NULL,
-    order_no       text NOT NULL
+    order_no       text NOT NULL,
+    currency       text NOT NULL DEFAULT ''  -- '' where the amount is none.
 );
 CREATE UNIQUE INDEX command_id ON command (id);  -- A document leads to its commands once.
 CREATE INDEX command_order_no ON command (order_no);
 CREATE INDEX command_chain ON command (chain_id) WHERE order_no = '';
 CALL fact_table('command');
 CALL digest_attach('command', '[{"measure": 1, "book": "command", "a": "quantity_micro", "b": "amount_minor",
-    "where": "kind IN (''order'', ''cancel'', ''credit'')", "chain": "chain_id::text", "order_no": "number"}]');
+    "where": "kind IN (''order'', ''cancel'', ''credit'')", "chain": "chain_id::text", "order_no": "number", "currency": "currency"}]');
 
 CREATE TABLE ignored (
     id        uuid PRIMARY KEY,
