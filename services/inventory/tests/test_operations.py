@@ -105,6 +105,7 @@ async def test_outcomes_split_a_line_without_rest(counter: Any) -> None:
         ("count", "adjusted_gain"): (1, 1, 0, 1, 0, 10),
         ("count", "adjusted_loss"): (1, 1, 0, -1, 0, -10),
         ("erp", "conflict"): (1, 1, 0, 1, 0, 1),
+        ("wms", "confirmed"): (1, 1, 0, -2, 0, -20),
     }
     assert {r.month for r in rows} == {"2026-11"}
 
@@ -145,3 +146,16 @@ async def test_a_trail_counts_goods_as_people_do(counter: Any) -> None:
     await counter.give(counter.cancel("1002", (1, 20)))
     entries = (await trail(TrailRequest(str(order_id("C1", "shop", "1002"))), counter.database)).entries
     assert [entry.detail for entry in entries if entry.step == "cancelled"] == ["too late for 20"]
+
+
+async def test_a_trail_tells_of_goods_that_left_although_they_had_been_cancelled(counter: Any) -> None:
+    await counter.open(MAIN="refuse confirmed")
+    await counter.give(counter.receipt(("A", 5, 50)))
+    await counter.give(counter.placed("1001", ("A", 3)))
+    await counter.give(counter.cancel("1001", (1, 2)))
+    await counter.give(counter.confirmation("1001", (1, 3)))
+    entries = (await trail(TrailRequest(str(order_id("C1", "shop", "1001"))), counter.database)).entries
+    steps = {entry.step: (entry.quantity_micro // ONE, entry.detail) for entry in entries}
+    assert steps["cancelled"] == (2, "")
+    assert steps["left although cancelled"] == (2, "too late for 2: the warehouse had sent it")
+    assert steps["shipped"][0] == 3

@@ -136,12 +136,14 @@ def _stopped(row: Any) -> TrailEntry:
     else:
         step, identity = "cancelled", event_id(CancelDecided.SUBJECT, row["cancel_id"], row["ordinal"])
         detail = f"too late for {_pieces(row['too_late'])}" if row["too_late"] else ""
+        if row["quantity"] < 0:  # A correction of an earlier decision.
+            step, detail = "left although cancelled", f"{detail}: the warehouse had sent it"
     return TrailEntry(
         at=row["at"],
         step=step,
         document=row["order_no"],
         event_id=identity,
-        quantity_micro=row["quantity"],
+        quantity_micro=abs(row["quantity"]),
         detail=detail,
     )
 

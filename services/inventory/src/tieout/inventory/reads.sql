@@ -66,6 +66,9 @@ FROM (
     SELECT s.company, s.source, s.business_date, s.outcome, s.reason, s.intake_id, s.kind, s.lines, s.quantity_micro, s.value_minor
     FROM submission s WHERE s.outcome <> 'accepted'
     UNION ALL
+    SELECT s.company, s.source, s.business_date, s.outcome, s.reason, s.intake_id, 'confirmed', s.lines, -s.quantity_micro, -s.value_minor
+    FROM submission s WHERE s.outcome = 'accepted' AND s.kind = 'confirmation'
+    UNION ALL
     SELECT s.company, t.source, m.business_date, 'accepted', '', t.credit_id, 'returned', 1, m.quantity_micro, m.value_minor
     FROM take_back t JOIN move m ON m.chain_id = t.credit_id AND m.line_no = t.line_no AND m.kind = 'return'
     JOIN stock s ON s.stock_id = m.stock_id
