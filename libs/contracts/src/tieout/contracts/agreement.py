@@ -70,8 +70,8 @@ MEASURES = (
     Measure(
         4,
         "shipped",
-        "shipped quantity",
-        "发货数量",
+        "shipped quantity, and delivered where control passes then",
+        "发货数量,交付时转移控制权的另计交付数量",
         "inventory",
         ("quantity_micro", ""),
         (
@@ -105,7 +105,7 @@ MEASURES = (
             Book("order", "billed", ("order-note-inventory",)),
             Book("finance", "billed", ("finance-bill-shipments",)),
         ),
-        "shipped, not yet billed",
+        "shipped or delivered, not yet billed",
     ),
     Measure(
         7,
@@ -136,6 +136,19 @@ MEASURES = (
         ("amount_minor", ""),
         (Book("finance", "settlement"), Book("order", "settlement", ("order-note-settlements",))),
         "applied, not yet noted on the order",
+    ),
+    Measure(
+        10,
+        "in_transit",
+        "goods on their way and their cost",
+        "发出商品数量与成本",
+        "inventory",
+        ("quantity_micro", "value_minor"),
+        (
+            Book("inventory", "transit"),
+            Book("finance", "transit", ("finance-bill-shipments", "finance-post-stock")),
+        ),
+        "sent, delivered or stopped, not yet posted",
     ),
 )
 
@@ -169,6 +182,25 @@ class DigestEntry(Struct, frozen=True, array_like=True):
 
 class Digest(Struct, frozen=True):
     entries: tuple[DigestEntry, ...]
+
+
+class SumsRequest(Struct, frozen=True):
+    """`rpc.<service>.sums`: a book's totals per currency, for people; the digests are what is compared."""
+
+    measure: int
+    book: str
+    upto: int
+
+
+class CurrencySum(Struct, frozen=True):
+    currency: str
+    rows: int
+    a: int
+    b: int
+
+
+class CurrencySums(Struct, frozen=True):
+    sums: tuple[CurrencySum, ...]  # By currency; none where the book does not know its currencies.
 
 
 class RowsRequest(Struct, frozen=True):
@@ -228,7 +260,7 @@ class Violations(Struct, frozen=True):
 class SettingsChangesRequest(Struct, frozen=True):
     """`rpc.<service>.settings_changes`: who changed which setting, the newest first."""
 
-    before: int = 0  # Changes with a lower number: the next page. 0: from the newest.
+    before: str = ""  # RFC 3339: changes that are older, the next page. Empty: from the newest.
     table: str = ""
     by_hand: bool = False  # Only those that did not come from the service itself.
     limit: int = 100

@@ -3,7 +3,7 @@
 from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta, Struct
-from tieout.contracts.agreement import Violation
+from tieout.contracts.agreement import CurrencySum, SettingsChange, Violation
 from tieout.contracts.event import Event, Number
 from tieout.contracts.operation import Health, Operation
 
@@ -74,7 +74,7 @@ Cause = Literal["in_flight", "parked", "dead", "differs"]
 
 class AgreementRequest(Struct, frozen=True):
     wait_seconds: Annotated[float, Meta(ge=0, le=15)] = 2.0  # How long consumers may take to reach the newest mark.
-    violations: bool = True  # Prove each kept balance against its own facts as well.
+    violations: bool = True  # Prove each kept balance anew; else what the services' own scrubs found last is told.
     limit: Annotated[int, Meta(ge=1, le=1000)] = 100  # Differences and violations to list; counts are always whole.
 
 
@@ -86,6 +86,7 @@ class BookSide(Struct, frozen=True):
     rows: int
     a: int
     b: int
+    currencies: tuple[CurrencySum, ...] = ()  # The same by currency, where the balances are proved as well.
 
 
 class MeasureResult(Struct, frozen=True, omit_defaults=True):
@@ -167,6 +168,21 @@ class Agreement(Struct, frozen=True, omit_defaults=True):
     unanswered: tuple[str, ...] = ()
 
 
+class SettingsRequest(Struct, frozen=True):
+    """Who changed which setting: accounts and their roles, articles, warehouses, satellites, companies."""
+
+    service: str = ""  # Empty: of all.
+    table: str = ""
+    by_hand: bool = False  # Only those that did not come from the service itself.
+    before: str = ""  # RFC 3339 UTC, the `at` of the oldest one that you have.
+    limit: Annotated[int, Meta(ge=1, le=500)] = 100
+
+
+class Settings(Struct, frozen=True, omit_defaults=True):
+    changes: tuple[SettingsChange, ...]  # The newest first.
+    unanswered: tuple[str, ...] = ()
+
+
 class StatusRequest(Struct, frozen=True):
     minutes: Annotated[int, Meta(ge=1, le=1440)] = 15  # Of latencies and throughput.
 
@@ -203,6 +219,7 @@ class Status(Struct, frozen=True, omit_defaults=True):
     latencies: tuple[StepLatency, ...] = ()
     throughput: tuple[Throughput, ...] = ()
     dead_letters: int = 0
+    findings: int = 0  # Of the services' own scrubs: what hands touched, and balances that are not their facts.
     disagreements: int = 0  # Found by the periodic proof and not gone yet.
 
 
@@ -265,4 +282,12 @@ LIST_DEAD_LETTERS = Operation(
     DeadLetters,
     "Messages that a flow could not handle, with the reason.",
 )
-OPERATIONS = (SHOW_JOURNEY, PROVE_AGREEMENT, SHOW_STATUS, LIST_DEAD_LETTERS)
+LIST_SETTINGS = Operation(
+    "control.settings",
+    "GET",
+    "/v1/settings",
+    SettingsRequest,
+    Settings,
+    "Who changed which setting in which service, and what was changed by hand.",
+)
+OPERATIONS = (SHOW_JOURNEY, PROVE_AGREEMENT, SHOW_STATUS, LIST_DEAD_LETTERS, LIST_SETTINGS)

@@ -8,14 +8,16 @@ Exit code 0 only if they agree, 1 where they differ (or could not be asked), 2 w
 import argparse
 import contextlib
 import sys
+from collections.abc import Sequence
 
 import msgspec
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
-from tieout.contracts.control import Agreement, Difference, MeasureResult
+from tieout.contracts.agreement import CurrencySum
+from tieout.contracts.control import Agreement, BookSide, Difference, MeasureResult
 from tieout.devstack import questions
-from tieout.devstack.journey import quantity
+from tieout.devstack.journey import money, quantity
 from tieout.devstack.terminal import Screen
 
 _SIGNS = {
@@ -46,7 +48,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--limit", type=_many, default=100, metavar="N", help="differences to list (default 100)")
     parser.add_argument(
-        "--quick", action="store_true", help="compare the books only; do not prove balances against their own facts"
+        "--quick",
+        action="store_true",
+        help="compare the books only; of balances and settings tell what the services' own scrubs found last",
     )
 
 
@@ -97,8 +101,7 @@ def render(answer: Agreement, console: Console) -> None:
             )
     upto = ", ".join(f"{mark.producer} {mark.agreed:,}" for mark in answer.watermarks)
     console.print(
-        f"Compared up to position {upto or '0'}; {answer.rules_checked} balance rules; {answer.took_ms:,.0f} ms. "
-        "Sums of money run over all currencies, in minor units.",
+        f"Compared up to position {upto or '0'}; {answer.rules_checked} balance rules; {answer.took_ms:,.0f} ms.",
         style="dim",
     )
     style = {"agree": "bold green", "open": "bold yellow", "differ": "bold red"}[answer.verdict]
@@ -120,6 +123,7 @@ def _measures(answer: Agreement) -> Table:
     table.add_column("", justify="right")
     table.add_column("")
     for measure in answer.measures:
+        currencies = _currencies(measure)
         table.add_row(
             _SIGNS[measure.state],
             f"[bold]{measure.title}[/]",
@@ -128,14 +132,38 @@ def _measures(answer: Agreement) -> Table:
             _remark(measure),
         )
         for number, side in enumerate(measure.sides):
-            first = measure.sides[0]
+            first, last = measure.sides[0], number == len(measure.sides) - 1
+            one = currencies[0] if len(currencies) == 1 and side.currencies else ""
+            many = currencies if len(currencies) > 1 and side.currencies else []
             cells = (
                 _cell(f"{side.rows:,}", side.rows == first.rows),
-                _cell(_value(measure.values[0], side.a), side.a == first.a),
-                _cell(_value(measure.values[1], side.b), side.b == first.b) if measure.values[1] else "",
+                _cell(_value(measure.values[0], side.a, one, many), side.a == first.a),
+                _cell(_value(measure.values[1], side.b, one, many), side.b == first.b) if measure.values[1] else "",
             )
-            table.add_row("", f"  {side.service}", *cells, "", end_section=number == len(measure.sides) - 1)
+            table.add_row("", f"  {side.service}", *cells, "", end_section=last and not many)
+            for currency in many:
+                told = _of_currency(measure, side, currency)
+                table.add_row("", "", *told, "", end_section=last and currency == many[-1])
     return table
+
+
+def _currencies(measure: MeasureResult) -> list[str]:
+    """Those to show on lines of their own: all that any book of the measure knows."""
+    return sorted({known.currency for side in measure.sides for known in side.currencies if known.currency})
+
+
+def _of_currency(measure: MeasureResult, side: BookSide, currency: str) -> tuple[str, ...]:
+    """Rows and money of one currency, red where the first book says otherwise."""
+    nothing = CurrencySum(currency, 0, 0, 0)
+    own, first = (
+        next((known for known in book.currencies if known.currency == currency), nothing)
+        for book in (side, measure.sides[0] if measure.sides[0].currencies else side)
+    )
+    values = [
+        _cell(money(value, currency), value == other) if name.endswith("_minor") else ""
+        for name, value, other in zip(measure.values, (own.a, own.b), (first.a, first.b), strict=True)
+    ]
+    return ("", *values)
 
 
 def _remark(measure: MeasureResult) -> str:
@@ -200,9 +228,14 @@ def _violations(answer: Agreement) -> Table:
     return table
 
 
-def _value(name: str, value: int) -> str:
-    """Quantities in units. Sums of money run over all currencies, so they stay in minor units."""
-    return quantity(value) if name.endswith("_micro") else f"{value:,}"
+def _value(name: str, value: int, currency: str = "", currencies: Sequence[str] = ()) -> str:
+    """Quantities in units. Money in its currency where that is known, else as minor units; nothing where it is of
+    several, for their sum means nothing."""
+    if name.endswith("_micro"):
+        return quantity(value)
+    if currencies:
+        return ""
+    return money(value, currency) if currency else f"{value:,}"
 
 
 def _cell(text: str, same: bool) -> str:

@@ -19,11 +19,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from msgspec import Struct
+from tieout.devstack import hints, version
 from tieout.devstack.failures import CommandFailed
 from tieout.devstack.processes import ServerFailed
 from tieout.devstack.terminal import visible
-
-DEFAULT_FOLDER = ".tieout"
 
 
 class FittedHelp(argparse.RawDescriptionHelpFormatter):
@@ -74,6 +73,9 @@ def main(words: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if words is None else words)
     chosen = next((command for command in COMMANDS if words and words[0] == command.name), None)
     if chosen is None:
+        if words and words[0] in ("--version", "-V"):
+            print(f"tieout {version.told()}")
+            return 0
         parser = _overview()
         if not words:
             parser.print_help()
@@ -89,7 +91,10 @@ def main(words: Sequence[str] | None = None) -> int:
             _add_folder(parser)
         if chosen.name == "test":
             return int(module.run(*parser.parse_known_args(words[1:])) or 0)
-        return int(module.run(parser.parse_args(words[1:])) or 0)
+        arguments = parser.parse_args(words[1:])
+        if chosen.on_a_stack:
+            hints.about(arguments.dir)
+        return int(module.run(arguments) or 0)
     except (CommandFailed, ServerFailed) as failure:
         print(f"tieout {chosen.name}: {visible(str(failure))}", file=sys.stderr)
         return 1
@@ -111,7 +116,7 @@ def _overview() -> argparse.ArgumentParser:
     listed = "\n".join(f"  {command.name.ljust(width)}  {command.summary}" for command in COMMANDS)
     parser = argparse.ArgumentParser(
         prog="tieout",
-        usage="tieout COMMAND [--help]",
+        usage="tieout COMMAND [--help] | tieout --version",
         description="Orders, stock and books in agreement, and the proof of it.",
         epilog=f"commands:\n{listed}\n\n`tieout COMMAND --help` explains one. `tieout demo` is a good first.",
         formatter_class=FittedHelp,
@@ -123,8 +128,8 @@ def _overview() -> argparse.ArgumentParser:
 def _add_folder(parser: argparse.ArgumentParser) -> None:
     """Also to each action that the subcommand has, for people write it at the end; there it has no default, which would
     undo what stood before the action."""
-    help = f"folder of the stack's state (default: {DEFAULT_FOLDER} in the present folder)"
-    _add_folder_to(parser, help, Path(DEFAULT_FOLDER).resolve())
+    help = f"folder of the stack's state (default: {hints.DEFAULT_FOLDER} in the present folder)"
+    _add_folder_to(parser, help, Path(hints.DEFAULT_FOLDER).resolve())
     for entry in parser._actions:
         if isinstance(entry, argparse._SubParsersAction):
             for action in entry.choices.values():

@@ -34,7 +34,7 @@ from tieout.contracts.control import (
 from tieout.contracts.finance import PUT_COMPANY, PutCompany
 from tieout.contracts.gateway import PutSatellite
 from tieout.contracts.inventory import Article, PutWarehouse
-from tieout.devstack import demo_report, demo_sides, establish, outcomes, up
+from tieout.devstack import demo_report, demo_sides, establish, hints, outcomes, up
 from tieout.devstack.calling import call
 from tieout.devstack.demo_feeding import Feeding
 from tieout.devstack.demo_live import LiveView
@@ -258,7 +258,7 @@ async def _agreed(client: httpx.AsyncClient, seconds: float) -> Agreement:
 async def _keep(console: Console, folder: Path) -> None:
     console.print("The stack keeps running. In another terminal, for example:", style="bold")
     for command in ("journey 1001", "agreement", "status"):
-        console.print(f"  ./tieout {command} --dir {folder}", highlight=False)
+        console.print(f"  {hints.command(command, folder)}", highlight=False)
     console.print("Ctrl-C stops it.", style="dim")
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -5,6 +5,7 @@ from pathlib import Path
 import httpx
 import msgspec
 from msgspec import Struct
+from tieout.devstack import hints
 from tieout.devstack.failures import CommandFailed
 
 
@@ -53,9 +54,10 @@ def of_stack(folder: Path) -> Endpoints:
         return msgspec.json.decode((folder / "endpoints.json").read_bytes(), type=Endpoints)
     except FileNotFoundError:
         raise CommandFailed(
-            f"no stack runs in {folder}. Start one with: ./tieout up, or name its folder: --dir"
+            f"no stack runs in {folder}. Start one with: {hints.command('up', folder)}, or name its folder: --dir"
         ) from None
     except msgspec.MsgspecError as error:
         raise CommandFailed(
-            f"{folder}/endpoints.json is damaged ({error}). Run: ./tieout down, then ./tieout up"
+            f"{folder}/endpoints.json is damaged ({error}). "
+            f"Run: {hints.command('down', folder)}, then {hints.command('up', folder)}"
         ) from None

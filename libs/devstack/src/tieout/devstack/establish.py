@@ -9,6 +9,7 @@ import httpx
 from tieout.contracts.control import SHOW_STATUS, Status, StatusRequest
 from tieout.contracts.gateway import PUT_SATELLITE, PutSatellite, SatellitePut
 from tieout.contracts.inventory import PUT_ARTICLES, PUT_WAREHOUSE, Article, PutArticles, PutWarehouse
+from tieout.devstack import hints
 from tieout.devstack.calling import call
 from tieout.devstack.failures import CommandFailed
 
@@ -41,7 +42,7 @@ async def wait_until_learned(client: httpx.AsyncClient) -> None:
     quiet = 0
     while quiet < 2:
         if time.monotonic() > deadline:
-            raise CommandFailed("the services do not take up companies and articles. See: ./tieout status")
+            raise CommandFailed(f"the services do not take up companies and articles. See: {hints.command('status')}")
         await asyncio.sleep(0.15)
         with contextlib.suppress(httpx.TransportError):
             status: Status = await call(client, SHOW_STATUS, StatusRequest(minutes=1))

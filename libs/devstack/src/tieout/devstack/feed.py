@@ -21,7 +21,7 @@ from tieout.contracts.control import SHOW_STATUS, Status, StatusRequest
 from tieout.contracts.finance import ACCOUNTS, PUT_COMPANY, AccountTurnover, AccountTurnoverRequest, PutCompany
 from tieout.contracts.gateway import PutSatellite
 from tieout.contracts.inventory import Article, PutWarehouse
-from tieout.devstack import endpoints, establish, feed_report, formats, outcomes
+from tieout.devstack import endpoints, establish, feed_report, formats, hints, outcomes
 from tieout.devstack.calling import call
 from tieout.devstack.conservation import Balance, Term, balance
 from tieout.devstack.failures import CommandFailed
@@ -74,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         report = asyncio.run(feed(where, source, console, satellite=arguments.satellite, rate=arguments.rate))
     except httpx.TransportError as error:
-        raise CommandFailed(f"{where.gateway} does not answer ({error}). See: ./tieout status") from None
+        raise CommandFailed(f"{where.gateway} does not answer ({error}). See: {hints.command('status')}") from None
     if arguments.json:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(report), indent=2).decode() + "\n")
     else:

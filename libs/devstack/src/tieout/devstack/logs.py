@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from tieout.devstack import hints
 from tieout.devstack.failures import CommandFailed
 
 _COLOURS = (36, 32, 33, 35, 34, 96, 92, 93, 95, 94)
@@ -24,7 +25,9 @@ def run(arguments: argparse.Namespace) -> int:
     folder: Path = arguments.dir / "logs"
     known = sorted(path.stem for path in folder.glob("*.log")) if folder.exists() else []
     if not known:
-        raise CommandFailed(f"{arguments.dir} has no logs. Start a stack with: ./tieout up, or name its folder: --dir")
+        raise CommandFailed(
+            f"{arguments.dir} has no logs. Start a stack with: {hints.command('up')}, or name its folder: --dir"
+        )
     unknown = [name for name in arguments.service if name not in known]
     if unknown:
         raise CommandFailed(f"nothing called {', '.join(unknown)} logs here. There is: {', '.join(known)}")

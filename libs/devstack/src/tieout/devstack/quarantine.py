@@ -33,7 +33,7 @@ from tieout.contracts.gateway import (
     QuarantinePage,
     Resubmitted,
 )
-from tieout.devstack import questions
+from tieout.devstack import hints, questions
 from tieout.devstack.failures import CommandFailed
 from tieout.devstack.terminal import Screen
 
@@ -106,7 +106,7 @@ def render(
         console.print(Padding(told, (0, 0, 0, 4)))
     if more:
         console.print("There are more. Narrow it down with --satellite or --reason.", style="dim")
-    console.print("Look at one with: ./tieout quarantine show INTAKE_ID", style="dim")
+    console.print(f"Look at one with: {hints.command('quarantine show INTAKE_ID')}", style="dim")
 
 
 def _show(arguments: argparse.Namespace) -> int:
@@ -175,7 +175,7 @@ def _decided(arguments: argparse.Namespace, decided: Decided, sentence: str) -> 
         _print_json(decided)
     else:
         repeated = " That had been decided before." if decided.repeated else ""
-        sys.stdout.write(f"{sentence}{repeated} See: ./tieout quarantine show {decided.intake_id}\n")
+        sys.stdout.write(f"{sentence}{repeated} See: {hints.command(f'quarantine show {decided.intake_id}')}\n")
     return 0
 
 
@@ -183,7 +183,7 @@ def _path(template: str, intake_id: str) -> str:
     try:
         UUID(intake_id)
     except ValueError:
-        raise CommandFailed(f"{intake_id!r} is no intake id. See: ./tieout quarantine list") from None
+        raise CommandFailed(f"{intake_id!r} is no intake id. See: {hints.command('quarantine list')}") from None
     return template.replace("{intake_id}", intake_id)
 
 

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import httpx
 import msgspec
-from tieout.devstack import endpoints
+from tieout.devstack import endpoints, hints
 from tieout.devstack.failures import CommandFailed
 
 Answer = TypeVar("Answer")
@@ -37,9 +37,10 @@ def _ask(folder: Path, method: str, path: str, answer: type[Answer], seconds_max
         with where.client(timeout=seconds_max) as client:
             response = client.request(method, path, **content)
     except httpx.TimeoutException:
-        raise CommandFailed(f"{where.gateway} took more than {seconds_max:.0f} s. See: ./tieout status") from None
+        told = f"{where.gateway} took more than {seconds_max:.0f} s. See: {hints.command('status')}"
+        raise CommandFailed(told) from None
     except (httpx.HTTPError, OSError) as error:
-        raise CommandFailed(f"{where.gateway} does not answer ({error}). See: ./tieout status") from None
+        raise CommandFailed(f"{where.gateway} does not answer ({error}). See: {hints.command('status')}") from None
     if response.is_error:
         raise CommandFailed(_refusal(response))
     try:
@@ -47,7 +48,7 @@ def _ask(folder: Path, method: str, path: str, answer: type[Answer], seconds_max
     except msgspec.MsgspecError as error:
         raise CommandFailed(
             f"{where.gateway}{path} answered what this version does not understand ({error}). "
-            "Restart the stack with the same version: ./tieout down, then ./tieout up"
+            f"Restart the stack with the same version: {hints.command('down')}, then {hints.command('up')}"
         ) from None
 
 
@@ -55,6 +56,6 @@ def _refusal(response: httpx.Response) -> str:
     """The detail of a problem+json (RFC 9457), or the bare status where there is none."""
     try:
         problem = response.json()
-        return str(problem.get("detail") or problem.get("title") or response.status_code)
+        return hints.fitted(str(problem.get("detail") or problem.get("title") or response.status_code))
     except (ValueError, AttributeError):
         return f"{response.request.url.path}: HTTP {response.status_code} {response.reason_phrase}"

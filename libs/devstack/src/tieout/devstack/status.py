@@ -15,7 +15,7 @@ import msgspec
 import psutil
 from rich.table import Table
 from tieout.contracts.control import Status
-from tieout.devstack import endpoints
+from tieout.devstack import endpoints, hints
 from tieout.devstack.failures import CommandFailed
 from tieout.devstack.suite import ProcessFacts
 from tieout.devstack.terminal import Screen
@@ -43,8 +43,9 @@ def _processes(folder: Path) -> list[dict[str, Any]]:
     try:
         noted = msgspec.json.decode((folder / "run" / "processes.json").read_bytes(), type=list[ProcessFacts])
     except (OSError, msgspec.MsgspecError) as error:
-        raise CommandFailed(f"no stack runs in {folder} ({error}). Start one with: ./tieout up") from None
-    told = []
+        told = f"no stack runs in {folder} ({error}). Start one with: {hints.command('up', folder)}"
+        raise CommandFailed(told) from None
+    entries = []
     for fact in noted:
         entry: dict[str, Any] = {"name": fact.name, "up": False, "pid": fact.pid, "restarts": fact.restarts}
         entry |= {"memory_bytes": 0, "up_seconds": 0.0, "log": fact.log}
@@ -54,8 +55,8 @@ def _processes(folder: Path) -> list[dict[str, Any]]:
                 entry["up"] = process.status() != psutil.STATUS_ZOMBIE
                 entry["memory_bytes"] = _memory(process)
                 entry["up_seconds"] = round(time.time() - process.create_time(), 1)
-        told.append(entry)
-    return told
+        entries.append(entry)
+    return entries
 
 
 def _memory(process: psutil.Process) -> int:
@@ -115,6 +116,8 @@ def _show(where: endpoints.Endpoints, facts: list[dict[str, Any]], status: Statu
             percentiles = (f"{value:.0f}" for value in (step.p50_ms, step.p95_ms, step.p99_ms))
             table.add_row(step.before, step.after, str(step.count), *percentiles)
         console.print(table)
+    if status.findings:
+        console.print(f"[red]{status.findings} findings of the services' own scrubs[/]: {hints.command('agreement')}")
     if status.dead_letters or status.disagreements:
         console.print(f"[red]{status.dead_letters} dead letters, {status.disagreements} disagreements[/]")
 

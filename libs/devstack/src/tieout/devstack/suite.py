@@ -28,7 +28,7 @@ from msgspec import Struct
 from nats.js.api import DiscardPolicy, StorageType, StreamConfig
 from tieout.contracts.operation import Health
 from tieout.contracts.streams import CORE_SERVICES
-from tieout.devstack import databases, permissions, processes
+from tieout.devstack import databases, hints, permissions, processes
 from tieout.devstack import nats as broker
 from tieout.devstack.endpoints import DatabaseEndpoint, Endpoints, NatsEndpoint
 from tieout.devstack.failures import CommandFailed
@@ -292,7 +292,8 @@ class Stack:
             self._lock.close()
             self._lock = None
             raise CommandFailed(
-                f"a stack runs in {self.folder} already. Stop it with: ./tieout down, or choose another --dir"
+                f"a stack runs in {self.folder} already. "
+                f"Stop it with: {hints.command('down', self.folder)}, or choose another --dir"
             ) from None
         processes.note(self._run / "launcher", os.getpid())
 

@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-from tieout.devstack import processes
+from tieout.devstack import hints, processes
 from tieout.devstack.failures import CommandFailed
 from tieout.devstack.logs import Follower
 from tieout.devstack.suite import Stack, stop_left_over
@@ -41,7 +41,9 @@ def forget(folder: Path) -> None:
     if not folder.exists():
         return
     if (folder / "endpoints.json").exists() and _launcher_lives(folder):
-        raise CommandFailed(f"a stack runs in {folder}. Stop it with: ./tieout down, then use --fresh")
+        raise CommandFailed(
+            f"a stack runs in {folder}. Stop it with: {hints.command('down', folder)}, then use --fresh"
+        )
     if any(folder.iterdir()) and not (folder / "lock").exists():
         raise CommandFailed(
             f"{folder} holds other files than a stack's. --fresh would delete them; choose another --dir"

@@ -13,6 +13,8 @@ from tieout.contracts.agreement import (
     DIGEST_VERSION,
     LEAF_BITS,
     MEASURES,
+    CurrencySum,
+    CurrencySums,
     Digest,
     DigestEntry,
     DigestRequest,
@@ -25,6 +27,7 @@ from tieout.contracts.agreement import (
     SettingsChange,
     SettingsChanges,
     SettingsChangesRequest,
+    SumsRequest,
     Violation,
     Violations,
 )
@@ -45,6 +48,9 @@ CHANGES_MAX = 500
 TOLD_MAX = 10  # Findings that are logged one by one.
 HAND_RULES = ("touched_by_hand", "triggers_armed", "settings_by_hand")
 log = structlog.get_logger(__name__)
+
+
+Sums = dict[str, tuple[int, int, int]]  # Currency -> rows, a, b.
 
 
 class Book:
@@ -77,6 +83,13 @@ class Book:
             FROM unnest($1::bigint[]) l (leaf)
             JOIN {tab} ON {place} >= l.leaf << {LEAF_BITS} AND {place} < (l.leaf + 1) << {LEAF_BITS}
             WHERE {place} <= $2 AND {place} > $4 AND ({where}) ORDER BY 1, 2 LIMIT $3"""  # noqa: S608
+        currency: str = row["currency"]
+        self.sums = f"""
+            SELECT coalesce(({currency})::text, '') AS currency,
+                   count(*) AS n, sum({a})::bigint AS a, sum({b})::bigint AS b
+            FROM {tab} WHERE {place} > $1 AND {place} <= $2 AND ({where}) GROUP BY 1"""  # noqa: S608
+        self.knows_currency = bool(currency)
+        self.summed: tuple[int, Sums] = (0, {})  # Up to a position; facts stay as they are, so the rest is added.
 
 
 class Evidence:
@@ -145,6 +158,24 @@ class Evidence:
         async with database.read() as connection:
             rows = await connection.fetch(book.digest, request.upto, request.leaves, book.name)
         return Digest(tuple(DigestEntry(row["leaf"], row["n"], row["a"], row["b"], row["h"]) for row in rows))
+
+    async def sums(self, request: SumsRequest, database: Database) -> CurrencySums:
+        """The book's totals per currency. What was summed before is kept, as long as the digest says the same."""
+        book = self._book(request.measure, request.book, DIGEST_VERSION)
+        if not book.knows_currency:
+            return CurrencySums(())
+        async with database.read() as connection:
+            totals = await connection.fetch(book.digest, request.upto, False, book.name)
+            whole = (totals[0]["n"], totals[0]["a"], totals[0]["b"]) if totals else (0, 0, 0)
+            known, sums = book.summed
+            if known > request.upto:
+                known, sums = 0, {}
+            found = _added(sums, await connection.fetch(book.sums, known, request.upto))
+            if known and _total(found) != whole:  # Late rows, or somebody's hand.
+                found = _added({}, await connection.fetch(book.sums, 0, request.upto))
+        if _total(found) == whole:
+            book.summed = (request.upto, found)
+        return CurrencySums(tuple(CurrencySum(currency, *found[currency]) for currency in sorted(found)))
 
     async def rows(self, request: RowsRequest, database: Database) -> Rows:
         book = self._book(request.measure, request.book, request.version)
@@ -247,7 +278,7 @@ class Evidence:
         limit = max(1, min(request.limit, CHANGES_MAX))
         async with database.read() as connection:
             rows = await connection.fetch(
-                statements.settings_changes, request.before, request.table, request.by_hand, limit
+                statements.settings_changes, _moment(request.before), request.table, request.by_hand, limit
             )
         return SettingsChanges(
             tuple(
@@ -273,6 +304,25 @@ class Evidence:
         async with self._database.read() as connection:
             if await connection.fetchval(statements.deltas_waiting):
                 await connection.execute(statements.fold)
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text) if text else None
+    except ValueError:
+        raise Refused("invalid", f"{text!r} is no time. Write 2026-11-23T08:00:00Z.", field="before") from None
+
+
+def _added(sums: Sums, rows: list[Any]) -> Sums:
+    found = dict(sums)
+    for row in rows:
+        n, a, b = found.get(row["currency"], (0, 0, 0))
+        found[row["currency"]] = (n + row["n"], a + row["a"], b + row["b"])
+    return found
+
+
+def _total(sums: Sums) -> tuple[int, ...]:
+    return tuple(sum(column) for column in zip((0, 0, 0), *sums.values(), strict=True))
 
 
 def _touched(row: Any) -> Violation:

@@ -3,7 +3,7 @@
 SELECT hashint8extended(100003 * 7 + 1, 1);
 
 -- name: books
-SELECT book, measure, tab, position, line, chain, order_no, a, b, condition FROM digest_book;
+SELECT book, measure, tab, position, line, chain, order_no, a, b, condition, currency FROM digest_book;
 
 -- name: take_mark
 SELECT m, q, last_position, closed FROM take_mark();
@@ -32,11 +32,11 @@ SELECT tab, key::text, coalesce(expected::text, '(was not there)') AS expected, 
 SELECT tab, key::text, coalesce(logged::text, '(was not there)') AS logged, coalesce(now::text, '(gone)') AS now FROM settings_unlogged();
 
 -- name: settings_changes
--- The newest first; before `number`, where one is given.
+-- The newest first.
 SELECT number, at, tab, op, source, key::text, coalesce(before::text, '') AS before, coalesce(after::text, '') AS after, who, actor
 FROM settings_change
-WHERE ($1::bigint = 0 OR number < $1) AND ($2::text = '' OR tab = $2) AND (NOT $3::boolean OR source = 'hand')
-ORDER BY number DESC LIMIT $4;
+WHERE ($1::timestamptz IS NULL OR at < $1) AND ($2::text = '' OR tab = $2) AND (NOT $3::boolean OR source = 'hand')
+ORDER BY at DESC, number DESC LIMIT $4;
 
 -- name: moved
 -- What the server itself has counted, whatever triggers saw: rows that changed at all, facts that were edited, which the

@@ -23,6 +23,7 @@ import structlog
 from faststream.security import SASLPlaintext
 from nats.js import JetStreamContext
 from tieout.contracts.agreement import (
+    CurrencySums,
     Digest,
     DigestRequest,
     Mark,
@@ -32,6 +33,7 @@ from tieout.contracts.agreement import (
     SequencesRequest,
     SettingsChanges,
     SettingsChangesRequest,
+    SumsRequest,
     Violations,
 )
 from tieout.contracts.operation import Health, Nothing, Operation, Trail, TrailRequest
@@ -290,6 +292,7 @@ class Service:
             answers("health", Nothing, Health, self._health),
             answers("mark", Nothing, Mark, self.evidence.mark),
             answers("digest", DigestRequest, Digest, self.evidence.digest),
+            answers("sums", SumsRequest, CurrencySums, self.evidence.sums),
             answers("rows", RowsRequest, Rows, self.evidence.rows),
             answers("sequences", SequencesRequest, Sequences, self.evidence.sequences),
             answers("violations", Nothing, Violations, self.evidence.violations),

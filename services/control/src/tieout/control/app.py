@@ -2,6 +2,7 @@
 
 from tieout.contracts.control import (
     LIST_DEAD_LETTERS,
+    LIST_SETTINGS,
     PROVE_AGREEMENT,
     SHOW_JOURNEY,
     SHOW_STATUS,
@@ -11,9 +12,11 @@ from tieout.contracts.control import (
     DeadLettersRequest,
     JourneyRequest,
     Journeys,
+    SettingsRequest,
     Status,
     StatusRequest,
 )
+from tieout.contracts.control import Settings as SettingsLog
 from tieout.control import reads
 from tieout.control.colleagues import Colleagues
 from tieout.control.flows import follow_notices
@@ -45,6 +48,10 @@ def build(settings: Settings) -> Service:
     async def list_dead_letters(request: DeadLettersRequest, database: Database) -> DeadLetters:
         return await reads.list_dead_letters(request, database)
 
+    @operation(LIST_SETTINGS)
+    async def list_settings(request: SettingsRequest, database: Database) -> SettingsLog:
+        return await reads.list_settings(request, colleagues)
+
     async def keep_watch(service: Service) -> None:
         await watch.run(service.database)
 
@@ -53,7 +60,7 @@ def build(settings: Settings) -> Service:
         settings,
         migrations=sql.folder(__file__, "migrations"),
         flows=(*follow_notices.flows(), collect_dead),
-        operations=(show_journey, prove_agreement, show_status, list_dead_letters),
+        operations=(show_journey, prove_agreement, show_status, list_dead_letters, list_settings),
         tasks=(keep_watch,),
     )
     return service

@@ -9,14 +9,17 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
+import msgspec
 from tieout.contracts.agreement import (
     MEASURES,
     Book,
+    CurrencySums,
     Digest,
     DigestEntry,
     DigestRequest,
     Mark,
     Measure,
+    SumsRequest,
     Violation,
     Violations,
 )
@@ -25,6 +28,7 @@ from tieout.contracts.control import (
     AgreementRequest,
     BookSide,
     FlowState,
+    MeasureResult,
     Watermark,
 )
 from tieout.contracts.operation import Nothing
@@ -71,8 +75,10 @@ class Prover:
         differences = [difference for finding in findings for difference in finding.differences]
         whole = [finding.result.number for finding in findings if finding.compared_whole]
         await disagreements.note(differences, whole, database)
-        rules_checked, violations, silent = await self._violations() if request.violations else (0, [], set())
+        rules_checked, violations, silent = await self._violations(anew=request.violations)
         results = [finding.result for finding in findings]
+        if request.violations:
+            results = await asyncio.gather(*(self._with_currencies(result) for result in results))
         unanswered = tuple(sorted(away | silent | {r.note for r in results if r.state == "unanswered"}))
         verdict = rules.verdict_of((result.state for result in results), len(violations), unanswered)
         return Agreement(
@@ -206,13 +212,32 @@ class Prover:
                 oldest_writer=mark.oldest_writer,
             )
 
-    async def _violations(self) -> tuple[int, list[tuple[str, Violation]], set[str]]:
-        """Each kept balance against its own facts: how many rules, what breaks them, and who did not answer."""
+    async def _with_currencies(self, result: MeasureResult) -> MeasureResult:
+        """Sums of money per currency, for the eye: a service that cannot say them is shown without."""
+
+        async def summed(side: BookSide) -> BookSide:
+            request = SumsRequest(measure=result.number, book=side.book, upto=result.compared_upto)
+            try:
+                told = await self._colleagues.ask(side.service, "sums", request, CurrencySums, seconds=25)
+            except Unanswered:
+                return side
+            return msgspec.structs.replace(side, currencies=told.sums)
+
+        if not any(value.endswith("_minor") for value in result.values):
+            return result
+        return msgspec.structs.replace(result, sides=tuple(await asyncio.gather(*map(summed, result.sides))))
+
+    async def _violations(self, *, anew: bool) -> tuple[int, list[tuple[str, Violation]], set[str]]:
+        """Each kept balance against its own facts: how many rules, what breaks them, and who did not answer.
+
+        Not anew: what the services' own scrubs found last, which costs them nothing.
+        """
+        verb = "violations" if anew else "findings"
         services = sorted({book.service for measure in self._measures for book in measure.books})
 
         async def asked(service: str) -> Violations | None:
             try:
-                return await self._colleagues.ask(service, "violations", Nothing(), Violations, seconds=25)
+                return await self._colleagues.ask(service, verb, Nothing(), Violations, seconds=25 if anew else None)
             except Unanswered:
                 return None
 

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
+from tieout.contracts.agreement import SettingsChange, SettingsChanges, SettingsChangesRequest
 from tieout.contracts.control import (
     DeadLetter,
     DeadLetters,
@@ -16,6 +17,8 @@ from tieout.contracts.control import (
     JourneyRequest,
     Journeys,
     ServiceStatus,
+    Settings,
+    SettingsRequest,
     Status,
     StatusRequest,
     StepLatency,
@@ -135,6 +138,7 @@ async def show_status(
             for row in counted
         ),
         dead_letters=open_counts["dead_letters"] if open_counts else 0,
+        findings=sum(max((one.findings for one in instances), default=0) for instances in health),
         disagreements=open_counts["disagreements"] if open_counts else 0,
     )
 
@@ -161,6 +165,31 @@ async def list_dead_letters(request: DeadLettersRequest, database: Database) -> 
         rows = await connection.fetch(statements.dead_letters, request.after, request.service, request.limit)
     letters = tuple(DeadLetter(**{**dict(row), "at": _text(row["at"])}) for row in rows)
     return DeadLetters(letters, next_after=letters[-1].number if len(letters) == request.limit else 0)
+
+
+async def list_settings(request: SettingsRequest, colleagues: Colleagues) -> Settings:
+    """All services' changes of settings in one list. Raises Refused(invalid) for an unknown service."""
+    if request.service and request.service not in CORE_SERVICES:
+        raise Refused(
+            "invalid",
+            f"There is no service {request.service!r}; there are: {', '.join(CORE_SERVICES)}.",
+            field="service",
+            status=422,
+        )
+    asked = SettingsChangesRequest(request.before, request.table, request.by_hand, request.limit)
+    silent: list[str] = []
+
+    async def ask(service: str) -> Sequence[SettingsChange]:
+        try:
+            return (await colleagues.ask(service, "settings_changes", asked, SettingsChanges)).changes
+        except Unanswered:
+            silent.append(service)
+            return ()
+
+    services = (request.service,) if request.service else CORE_SERVICES
+    found = [change for changes in await asyncio.gather(*map(ask, services)) for change in changes]
+    found.sort(key=lambda change: (change.at, change.number), reverse=True)
+    return Settings(tuple(found[: request.limit]), unanswered=tuple(sorted(silent)))
 
 
 def _steps(row: Any, wanted: Set[str]) -> Iterator[HeardStep]:

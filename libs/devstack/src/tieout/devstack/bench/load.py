@@ -19,7 +19,7 @@ from tieout.contracts.finance import PUT_COMPANY, PutCompany
 from tieout.contracts.gateway import PROGRESS, Progress, ProgressRequest, ProgressView, PutSatellite
 from tieout.contracts.inventory import Article as ListedArticle
 from tieout.contracts.inventory import PutWarehouse
-from tieout.devstack import establish
+from tieout.devstack import establish, hints
 from tieout.devstack.calling import call
 from tieout.devstack.failures import CommandFailed
 from tieout.devstack.satellites import Door, key_headers, shopify_headers
@@ -82,7 +82,7 @@ class Bench(Struct):
 async def ready(folder: Path, postgres_settings: Mapping[str, str] = {}) -> AsyncIterator[Bench]:
     """Everything from scratch in `folder`, which must not hold a stack that somebody wants to keep."""
     if (folder / "endpoints.json").exists():
-        raise CommandFailed(f"a stack runs in {folder}. Stop it with: ./tieout down --dir {folder}")
+        raise CommandFailed(f"a stack runs in {folder}. Stop it with: {hints.command('down', folder)}")
     shutil.rmtree(folder, ignore_errors=True)
     stack = Stack(folder, postgres_settings=postgres_settings)
     async with stack.running():

@@ -12,7 +12,8 @@ CREATE TABLE digest_book (
     order_no  text NOT NULL,
     a         text NOT NULL,
     b         text NOT NULL,
-    condition text NOT NULL
+    condition text NOT NULL,
+    currency  text NOT NULL   -- Of a row's sums, for those who show them; '' where they are no money.
 );
 CREATE TABLE digest (
     book text NOT NULL, leaf bigint NOT NULL,
@@ -40,7 +41,7 @@ CREATE FUNCTION digest_select(book digest_book, source text, sign text, extra te
         source, book.condition, extra, book.position);
 $$;
 
--- CALL digest_attach('shipped_line', '[{"measure": 4, "book": "shipped_line", "a": "to_micro - from_micro", "b": "0", "where": "kind = ''goods''"}, …]')
+-- CALL digest_attach('shipped_line', '[{"measure": 4, "book": "shipped_line", "a": "to_micro - from_micro", "b": "0", "where": "kind = ''goods''", "currency": "''EUR''"}, …]')
 -- A trigger function of its own per table: dynamic SQL inside a trigger would be planned at every statement.
 CREATE PROCEDURE digest_attach(tab text, books jsonb) LANGUAGE plpgsql AS $$
 DECLARE
@@ -51,15 +52,15 @@ DECLARE
     part regclass;
 BEGIN
     FOR entry IN SELECT jsonb_array_elements(books) LOOP
-        INSERT INTO digest_book (book, measure, tab, position, line, chain, order_no, a, b, condition)
+        INSERT INTO digest_book (book, measure, tab, position, line, chain, order_no, a, b, condition, currency)
         VALUES (entry ->> 'book', (entry ->> 'measure')::integer, tab,
             coalesce(entry ->> 'position', 'position'), coalesce(entry ->> 'line', 'line_no'),
             coalesce(entry ->> 'chain', 'order_id::text'), coalesce(entry ->> 'order_no', 'order_no'),
-            entry ->> 'a', coalesce(entry ->> 'b', '0'), coalesce(entry ->> 'where', 'true'))
+            entry ->> 'a', coalesce(entry ->> 'b', '0'), coalesce(entry ->> 'where', 'true'), coalesce(entry ->> 'currency', ''))
         RETURNING * INTO book;
         -- A wrong name shall fail here, in the migration, and not at the first order.
-        EXECUTE format('SELECT (%s)::bigint, (%s)::bigint, (%s)::text, (%s)::text, (%s)::bigint, (%s)::bigint FROM %I WHERE %s LIMIT 0',
-            book.position, book.line, book.chain, book.order_no, book.a, book.b, tab, book.condition);
+        EXECUTE format('SELECT (%s)::bigint, (%s)::bigint, (%s)::text, (%s)::text, (%s)::bigint, (%s)::bigint, (%s)::text FROM %I WHERE %s LIMIT 0',
+            book.position, book.line, book.chain, book.order_no, book.a, book.b, coalesce(nullif(book.currency, ''), quote_literal('')), tab, book.condition);
     END LOOP;
     SELECT string_agg(digest_select(d, 'new_rows', ''), ' UNION ALL '), string_agg(digest_select(d, 'old_rows', '-'), ' UNION ALL ')
     INTO plus, minus FROM digest_book d WHERE d.tab = digest_attach.tab;

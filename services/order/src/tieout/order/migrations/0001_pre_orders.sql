@@ -32,9 +32,6 @@ CREATE TABLE submission (
 );
 CREATE INDEX submission_without_effect ON submission (document_id) WHERE outcome <> 'accepted';
 CALL fact_table('submission');
-CALL digest_attach('submission', '[{"measure": 1, "book": "submission", "a": "quantity_micro", "b": "amount_minor",
-    "chain": "document_id::text", "order_no": "number"}]');
-
 CREATE TABLE order_header (
     position bigint PRIMARY KEY,
     net_minor bigint NOT NULL,
@@ -84,7 +81,8 @@ CREATE FUNCTION order_no_at(at bigint) RETURNS text STABLE LANGUAGE sql
     RETURN (SELECT h.order_no FROM order_header h WHERE h.position = at);
 
 CALL digest_attach('order_line', '[{"measure": 2, "book": "order_line", "a": "quantity_micro",
-    "b": "net_minor + tax_minor", "chain": "order_id_at(position)", "order_no": "order_no_at(position)"}]');
+    "b": "net_minor + tax_minor", "chain": "order_id_at(position)", "order_no": "order_no_at(position)",
+    "currency": "(SELECT h.currency FROM order_header h WHERE h.position = order_line.position)"}]');
 
 -- Facts that inventory announced. Position: inventory's; line_no: of the order.
 CREATE TABLE reservation (
@@ -135,7 +133,8 @@ CALL digest_attach('shipped_line', '[
     {"measure": 4, "book": "shipped_line", "a": "to_micro - from_micro", "b": "0",
      "chain": "order_id_at(order_position)", "order_no": "order_no_at(order_position)"},
     {"measure": 6, "book": "billed", "a": "net_minor", "b": "tax_minor",
-     "chain": "order_id_at(order_position)", "order_no": "order_no_at(order_position)"}]');
+     "chain": "order_id_at(order_position)", "order_no": "order_no_at(order_position)",
+     "currency": "(SELECT h.currency FROM order_header h WHERE h.position = shipped_line.order_position)"}]');
 
 -- Goods of a credit note that inventory has put back into stock. line_no: of the credit note.
 CREATE TABLE taken_back (
@@ -216,6 +215,10 @@ CREATE TABLE credit_line (
 CREATE INDEX credit_line_by_order ON credit_line (order_position) WHERE order_position IS NOT NULL;
 CALL fact_table('credit_line');
 
+-- What was handed over has the currency of the document that it became; '' where it became none.
+CALL digest_attach('submission', '[{"measure": 1, "book": "submission", "a": "quantity_micro", "b": "amount_minor",
+    "chain": "document_id::text", "order_no": "number", "currency": "(SELECT coalesce((SELECT h.currency FROM order_header h WHERE h.position = a.position AND submission.kind = ''order''), (SELECT c.currency FROM credit_note c WHERE c.position = a.position AND submission.kind = ''credit'')) FROM anchor a WHERE a.id = submission.document_id)"}]');
+
 CREATE FUNCTION credit_id_at(at bigint) RETURNS text STABLE LANGUAGE sql
     RETURN (SELECT c.credit_id::text FROM credit_note c WHERE c.position = at);
 CREATE FUNCTION credit_no_at(at bigint) RETURNS text STABLE LANGUAGE sql
@@ -223,6 +226,7 @@ CREATE FUNCTION credit_no_at(at bigint) RETURNS text STABLE LANGUAGE sql
 
 CALL digest_attach('credit_line', '[
     {"measure": 7, "book": "credit", "a": "net_minor", "b": "tax_minor",
+     "currency": "(SELECT c.currency FROM credit_note c WHERE c.position = credit_line.position)",
      "chain": "coalesce(order_id_at(order_position), credit_id_at(position))",
      "order_no": "coalesce(order_no_at(order_position), credit_no_at(position))"},
     {"measure": 8, "book": "restock", "a": "quantity_micro", "b": "0", "where": "restock",
@@ -265,7 +269,8 @@ CREATE TABLE settlement (
 CREATE INDEX settlement_by_order ON settlement (order_position);
 CALL fact_table('settlement');
 CALL digest_attach('settlement', '[{"measure": 9, "book": "settlement", "a": "amount_minor", "b": "0",
-    "chain": "order_id_at(order_position)", "order_no": "order_no_at(order_position)"}]');
+    "chain": "order_id_at(order_position)", "order_no": "order_no_at(order_position)",
+    "currency": "(SELECT h.currency FROM order_header h WHERE h.position = settlement.order_position)"}]');
 
 -- Announced as completed. What comes later (a return, a refund) changes the balances, never this row.
 CREATE TABLE completion (
