@@ -251,13 +251,6 @@ CREATE TABLE posted_line (
     PRIMARY KEY (position, line_no)
 );
 CALL fact_table('posted_line');
-CALL digest_attach('posted_line', '[
-    {"measure": 4, "book": "billed_quantity", "a": "-quantity_micro", "b": "0", "where": "kind IN (''shipped'', ''service'')",
-     "chain": "chain_id::text", "order_no": "document_no"},
-    {"measure": 5, "book": "stock_value", "a": "quantity_micro", "b": "value_minor", "where": "kind <> ''service''",
-     "chain": "chain_id::text", "order_no": "document_no"},
-    {"measure": 6, "book": "billed", "a": "net_minor", "b": "tax_minor", "where": "kind IN (''shipped'', ''service'')",
-     "chain": "chain_id::text", "order_no": "document_no"}]');
 
 -- Anchors of the other documents of inventory: posted once.
 CREATE TABLE stock_document (
@@ -273,6 +266,16 @@ CREATE TABLE stock_document (
 );
 CREATE INDEX stock_document_position ON stock_document (position);
 CALL fact_table('stock_document');
+-- Here, because the currency of a line is found through the tables above.
+CALL digest_attach('posted_line', '[
+    {"measure": 4, "book": "billed_quantity", "a": "-quantity_micro", "b": "0", "where": "kind IN (''shipped'', ''service'')",
+     "chain": "chain_id::text", "order_no": "document_no"},
+    {"measure": 5, "book": "stock_value", "a": "quantity_micro", "b": "value_minor", "where": "kind <> ''service''",
+     "chain": "chain_id::text", "order_no": "document_no",
+     "currency": "coalesce((SELECT c.currency FROM stock_document d JOIN company c USING (company) WHERE d.position = posted_line.position LIMIT 1), (SELECT c.currency FROM open_item i JOIN company c USING (company) WHERE i.item_id = posted_line.chain_id LIMIT 1))"},
+    {"measure": 6, "book": "billed", "a": "net_minor", "b": "tax_minor", "where": "kind IN (''shipped'', ''service'')",
+     "chain": "chain_id::text", "order_no": "document_no",
+     "currency": "(SELECT i.currency FROM open_item i WHERE i.item_id = posted_line.chain_id LIMIT 1)"}]');
 
 -- Facts: credit notes. Position: of order.returned (measure 7).
 CREATE TABLE credit_note (
@@ -306,7 +309,8 @@ CREATE TABLE credit_line (
 CREATE INDEX credit_line_item ON credit_line (item_id);
 CALL fact_table('credit_line');
 CALL digest_attach('credit_line', '[{"measure": 7, "book": "credit", "a": "net_minor", "b": "tax_minor",
-    "chain": "item_id::text", "order_no": "credit_no"}]');
+    "chain": "item_id::text", "order_no": "credit_no",
+    "currency": "(SELECT n.currency FROM credit_note n WHERE n.position = credit_line.position)"}]');
 
 -- Payments and refunds. (kind, company, source, number) makes the id; the same one with other content is a conflict.
 CREATE TABLE money_document (
@@ -377,7 +381,7 @@ CREATE TABLE settlement (
 );
 CREATE INDEX settlement_order ON settlement (order_id);
 CALL fact_table('settlement');
-CALL digest_attach('settlement', '[{"measure": 9, "book": "settlement", "a": "amount_minor", "b": "0"}]');
+CALL digest_attach('settlement', '[{"measure": 9, "book": "settlement", "a": "amount_minor", "b": "0", "currency": "currency"}]');
 
 -- Facts: invoices (发票) of orders, red ones with negative amounts.
 CREATE TABLE invoice (
