@@ -5,87 +5,23 @@ present average, else the last one, else the article's standard cost.
 """
 
 from collections import Counter
-from datetime import date
-from typing import Any
 
-from tieout.contracts.inventory import StockAdjusted, SubmitAdjustment
-from tieout.inventory.journal import Moved
-from tieout.inventory.papers import Paper, Papers
-from tieout.inventory.stockroom import Stockroom, company_key
+from tieout.contracts.inventory import AdjustmentLine, MovedLine, StockAdjusted, SubmitAdjustment
+from tieout.inventory.booking import REPEATED_LINE, Refusal, book
+from tieout.inventory.papers import Paper
+from tieout.inventory.stockroom import House, Stockroom
+from tieout.inventory.valuation import Stock
 from tieout.servicekit import Database, Received, batch_flow
 
 
 @batch_flow("inventory-adjust-stock", SubmitAdjustment, size=100)
 async def adjust_stock(batch: list[Received[SubmitAdjustment]], database: Database) -> None:
-    async with database.transaction() as tx:
-        room = Stockroom(tx)
-        papers: Papers[SubmitAdjustment] = Papers("adjustment", tx, room.journal)
-        await room.enter({received.data.company for received in batch})
-        for received in batch:
-            if received.data.company not in room.houses:
-                tx.park(received, key=company_key(received.data.company), reason="unknown_company")
-        to_decide = await papers.admit(papers.read(r for r in batch if r.data.company in room.houses))
-        await room.lock(
-            {(p.content.company, p.content.warehouse, line.sku) for p in to_decide for line in p.content.lines}
-        )
-        await room.learn_costs(room.stocks.values())
-
-        brought: dict[int, tuple[Received[Any] | None, date]] = {}
-        for paper in to_decide:
-            refusal = _refusal(paper.content, room)
-            if refusal:
-                papers.refuse(paper, *refusal)
-            else:
-                _adjust(room, papers, paper, brought)
-
-        await room.serve(brought)
-        await room.leave()
-        await papers.save()
+    await book("adjustment", batch, database, refusal=_refusal, move=_adjust, announce=_announce)
 
 
-def _adjust(
-    room: Stockroom,
-    papers: Papers[SubmitAdjustment],
-    paper: Paper[SubmitAdjustment],
-    brought: dict[int, tuple[Received[Any] | None, date]],
-) -> None:
-    count = paper.content
-    moved, revalued, total = [], [], 0
-    for line in count.lines:
-        stock = room.by_key[count.company, count.warehouse, line.sku]
-        quantity = line.quantity_micro
-        if quantity < 0:
-            value, revaluation = -stock.issue(-quantity), 0
-        else:
-            value = stock.estimate(quantity)
-            revaluation = stock.receive(quantity, value)
-            brought[stock.stock_id] = (paper.cause, count.business_date)
-        total += value
-        moved.append(Moved(line.line_no, stock, quantity, value, stock.seq - bool(revaluation)))
-        if revaluation:
-            revalued.append(Moved(line.line_no, stock, 0, revaluation, stock.seq))
-    house, day = room.houses[count.company], count.business_date
-    event = StockAdjusted(
-        paper.document_id,
-        count.company,
-        count.warehouse,
-        count.number,
-        count.source,
-        house.currency,
-        day,
-        house.period(day),
-        tuple(line.told for line in moved),
-        count.reason,
-    )
-    document = paper.document_id, count.number, day
-    room.journal.moved("count", event, count.company, document, moved, paper.cause)
-    room.journal.revalued(count.company, count.warehouse, document, revalued, paper.cause)
-    papers.accept(paper, sum(line.quantity_micro for line in count.lines), total)
-
-
-def _refusal(count: SubmitAdjustment, room: Stockroom) -> tuple[str, str] | None:
+def _refusal(count: SubmitAdjustment, room: Stockroom) -> Refusal | None:
     if len({line.line_no for line in count.lines}) < len(count.lines):
-        return "repeated_line", "Two lines have the same line_no; number them apart and submit again."
+        return REPEATED_LINE
     change: Counter[str] = Counter()
     for line in count.lines:
         if line.quantity_micro == 0:
@@ -99,3 +35,16 @@ def _refusal(count: SubmitAdjustment, room: Stockroom) -> tuple[str, str] | None
                 f"{count.warehouse} does not go below zero. Enter the missing receipt first.",
             )
     return None
+
+
+def _adjust(stock: Stock, line: AdjustmentLine) -> tuple[int, int]:
+    if line.quantity_micro < 0:
+        return -stock.issue(-line.quantity_micro), 0
+    value = stock.estimate(line.quantity_micro)
+    return value, stock.receive(line.quantity_micro, value)
+
+
+def _announce(paper: Paper[SubmitAdjustment], house: House, lines: tuple[MovedLine, ...]) -> tuple[str, StockAdjusted]:
+    count, day = paper.content, paper.content.business_date
+    head = paper.document_id, count.company, count.warehouse, count.number, count.source
+    return "count", StockAdjusted(*head, house.currency, day, house.period(day), lines, count.reason)
