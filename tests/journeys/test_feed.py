@@ -60,6 +60,7 @@ async def test_everything_booked_is_told_by_the_books(trade, tmp_path):
     total = report.balance.total.outcomes
     assert (total["booked"].amount_minor, total["credited"].amount_minor) == (1530, -510)
     assert total["adjusted"].quantity_micro == -1_000_000
+    assert (report.quarantined, report.refused, report.entered) == (0, 0, 3)
 
 
 async def test_the_same_file_again_is_all_duplicates_and_one_changed_quantity_a_conflict(trade, tmp_path):
@@ -68,6 +69,7 @@ async def test_the_same_file_again_is_all_duplicates_and_one_changed_quantity_a_
     again = await run(trade, "uci-online-retail", rows(tmp_path, SALE, CREDIT, LOSS), **known)
     assert again.balance.holds
     assert again.balance.total.outcomes["duplicate"].documents == 3
+    assert not again.in_vain
     changed = await run(trade, "uci-online-retail", rows(tmp_path, SALE.replace(",6,", ",7,"), CREDIT, LOSS), **known)
     assert changed.balance.holds
     assert outcomes_of(changed)["conflict"] == 1
@@ -79,6 +81,7 @@ async def test_without_opening_stock_sales_are_refused_and_still_accounted_for(t
     )
     assert report.balance.holds
     assert report.balance.total.outcomes["refused"].quantity_micro == 6_000_000
+    assert report.in_vain
 
 
 async def test_what_no_book_may_take_is_quarantined_with_its_reason(trade, tmp_path):
@@ -116,6 +119,23 @@ async def test_canonical_lines_that_nobody_can_read_are_accounted_for_too(trade,
     assert report.balance.total.outcomes["booked"].amount_minor == 339
     reasons = {term.reason for term in report.terms if term.outcome == "quarantined" and term.documents > 0}
     assert reasons == {"bad_quantity", "unreadable"}
+
+
+async def test_a_feed_of_which_nothing_came_into_the_books_says_so(trade, tmp_path):
+    lines = [
+        {"kind": "setup", "satellite": "feed-6", "company": "FEED6", "company_name": "Six", "currency": "CNY"},
+        {"kind": "order", "company": "FEED6", "number": "1", "lines": []},
+        {"kind": "order", "company": "FEED6", "number": "2", "lines": []},
+    ]
+    file = tmp_path / "day.ndjson"
+    file.write_text("\n".join(msgspec.json.encode(known).decode() for known in lines))
+    report = await run(trade, "tieout-ndjson", [file])
+    assert report.balance.holds
+    assert report.in_vain
+    console = Console(file=io.StringIO(), width=200)
+    feed.warn(report, console)
+    assert "Nothing of it came into the books" in console.file.getvalue()
+    assert "2 of 2 documents are in quarantine" in console.file.getvalue()
 
 
 @pytest.mark.skipif(not REAL_DATA.is_dir(), reason=f"the UCI data is not at {REAL_DATA}")

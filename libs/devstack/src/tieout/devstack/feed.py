@@ -6,6 +6,7 @@ is read from the services' own books: exit code 0 only if the conservation law h
 
 import argparse
 import asyncio
+import shlex
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -50,6 +51,14 @@ class FeedReport(Struct, frozen=True):
     turnovers: tuple[AccountTurnover, ...]  # Of the company, by month of the business date; the whole of its books.
     parked: int
     under_way: int
+    quarantined: int = 0  # Documents, of any kind.
+    refused: int = 0  # Orders that inventory refused as a whole.
+    entered: int = 0  # Documents that the books took, now or before; opening stock does not count.
+
+    @property
+    def in_vain(self) -> bool:
+        """Accounted for, and yet nothing of it is in the books: hardly what somebody wanted who fed it."""
+        return not self.entered
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,6 +70,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--rate", type=_rate, default=0.0, metavar="R", help="documents per second (default: no limit)")
     parser.add_argument("--satellite", default="", metavar="S", help="feed as this satellite (default: the format's)")
+    parser.add_argument(
+        "--allow-refused", action="store_true", help="exit code 0 also where every document was refused or quarantined"
+    )
     parser.add_argument("--json", action="store_true", help="the report as one JSON document")
 
 
@@ -69,6 +81,8 @@ def run(arguments: argparse.Namespace) -> int:
         source = formats.find(arguments.format)(arguments.files, arguments.opening)
     except FormatError as error:
         raise CommandFailed(str(error)) from None
+    if not (source.opening or source.documents):
+        raise CommandFailed(f"there are no documents in {', '.join(map(str, arguments.files))}")
     where = endpoints.of_stack(arguments.dir)
     console = Screen(stderr=arguments.json)
     try:
@@ -80,7 +94,22 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         feed_report.render(report.balance, report.terms, report.currency, console)
         console.print(f"{report.documents:,} documents in {report.seconds:.1f} s.", style="dim")
-    return 0 if report.balance.holds else 1
+    warn(report, console)
+    return 0 if report.balance.holds and (arguments.allow_refused or not report.in_vain) else 1
+
+
+def warn(report: FeedReport, console: Console) -> None:
+    """What is accounted for may still not be what was wanted. The last word, where the eye ends."""
+    told = []
+    if report.quarantined:
+        see = hints.command(f"quarantine list --satellite {shlex.quote(report.satellite)}")
+        told.append(f"{report.quarantined:,} of {report.documents:,} documents are in quarantine. See: {see}")
+    if report.refused:
+        told.append(f"{report.refused:,} of {report.documents:,} documents were refused for want of stock.")
+    if report.in_vain:
+        console.print("✗ Nothing of it came into the books.", style="bold red")
+    for sentence in told:
+        console.print(f"! {sentence}", style="red" if report.in_vain else "yellow", highlight=False, soft_wrap=True)
 
 
 async def feed(
@@ -107,6 +136,8 @@ async def feed(
         company = source.setup.company if source.setup is not None else ""
         turnovers = await call(client, ACCOUNTS, AccountTurnoverRequest(company=company, by="business"))
         status: Status = await call(client, SHOW_STATUS, StatusRequest())
+    quarantined, entered = _taken(before, books, name, len(source.opening) if documents else 0)
+    refused = law.total.outcomes["refused"].documents if "refused" in law.total.outcomes else 0
     return FeedReport(
         satellite=name,
         company=company,
@@ -118,6 +149,9 @@ async def feed(
         turnovers=turnovers.turnovers,
         parked=sum(health.parked for service in status.services for health in service.instances),
         under_way=books.under_way,
+        quarantined=quarantined,
+        refused=refused,
+        entered=max(entered - refused, 0),
     )
 
 
@@ -219,6 +253,20 @@ async def _settled(
         if (law.holds and not books.under_way) or now > deadline or now - quiet_since > QUIET_SECONDS:
             return books, law
         await asyncio.sleep(0.4)
+
+
+def _taken(before: Books, after: Books, satellite: str, opening: int) -> tuple[int, int]:
+    """How many documents are in quarantine, and how many the books took, or had taken already, without the opening."""
+    counted = after.documents()
+    counted.subtract(before.documents())
+    quarantined = counted[outcomes.key(satellite, "", "quarantined")]
+    receipts = counted[outcomes.key(satellite, "receipt", "accepted")]
+    taken = sum(
+        number
+        for (source, _, outcome), number in counted.items()
+        if source == satellite and outcome in ("accepted", "duplicate")
+    )
+    return quarantined, taken - min(receipts, opening)
 
 
 def _since(before: Books, after: Books) -> Iterable[Term]:
