@@ -53,6 +53,15 @@ async def test_a_cancellation_before_its_order_waits_for_it(trade):
     assert shown.summary.fulfilment == "closed_short"
 
 
+async def test_a_cancellation_before_its_order_is_in_time_even_where_goods_leave_at_once(trade):
+    sale = trade.sale()
+    await trade.shop(CANCELLED, shopify.cancelled(sale, sale.at))
+    await trade.shop(CREATED, shopify.order(sale))
+    shown = await trade.until(lambda: trade.order(sale), stopped)
+    assert (shown.summary.billing, shown.summary.fulfilment) == ("unbilled", "closed_short")
+    assert await trade.vouchers(sale) == []
+
+
 async def test_a_cancellation_of_what_has_left_changes_nothing(trade):
     sale = trade.sale()
     await trade.shop(CREATED, shopify.order(sale))

@@ -67,6 +67,35 @@ async def test_a_cancellation_that_comes_before_its_order_keeps_the_goods_from_l
     assert await counter.stock() == (4, 0, 0, 40)
 
 
+async def test_an_order_that_says_that_a_cancellation_waits_lets_nothing_leave_before_it(counter: Any) -> None:
+    await counter.open(MAIN="refuse auto")
+    await counter.give(counter.receipt(("A", 5, 50)))
+    carriage = counter.line(2, "POST", 1, kind="service")
+    await counter.give(counter.placed("1001", ("A", 3), carriage, cancel_waits=True))
+    assert await counter.announced(GoodsShipped) == []
+    await counter.give(counter.cancel("1001", (1, 2)))
+    (decided,) = await counter.announced(CancelDecided)
+    assert stopped(decided) == [(1, 0, 2, 0)]
+    (shipped,) = await counter.announced(GoodsShipped)
+    assert [(x.line_no, x.to_micro // ONE) for x in shipped.lines] == [(1, 1), (2, 1)]
+
+
+async def test_a_void_cancellation_lets_go_what_was_held_back_for_it(counter: Any) -> None:
+    await counter.open(MAIN="refuse auto")
+    await counter.give(counter.receipt(("A", 5, 50)))
+    void = counter.message(counter.cancel("1001", void=True))
+    await counter.give(counter.placed("1001", ("A", 3), cancel_waits=True))
+    await counter.give(void)
+    await counter.give(void)
+    (shipped,) = await counter.announced(GoodsShipped)
+    assert [(x.line_no, x.to_micro // ONE) for x in shipped.lines] == [(1, 3)]
+    assert await counter.announced(CancelDecided) == []
+    await counter.give(counter.cancel("1002", void=True))  # In the other order, too.
+    await counter.give(counter.placed("1002", ("A", 2), cancel_waits=True))
+    assert await counter.stock() == (0, 0, 0, 0)
+    assert await counter.parked() == []
+
+
 async def test_a_repeated_request_is_decided_once(counter: Any) -> None:
     await counter.open(MAIN="refuse confirmed")
     await counter.give(counter.receipt(("A", 5, 50)))

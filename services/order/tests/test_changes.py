@@ -7,6 +7,7 @@ from tieout.contracts.order import (
     CancelOrder,
     CancelRequested,
     OrderCompleted,
+    OrderPlaced,
     OrderReturned,
     SubmissionConflicted,
     SubmissionRepeated,
@@ -30,7 +31,18 @@ async def test_a_cancellation_before_its_order_waits_for_it(desk):
     assert await desk.parked() == [("order-request-cancellations", str(desk.id()))]
     await desk.give(desk.submit())
     assert await desk.parked() == []
-    assert [asked.order_id for asked in await desk.announced(CancelRequested)] == [desk.id()]
+    assert [(asked.order_id, asked.void) for asked in await desk.announced(CancelRequested)] == [(desk.id(), False)]
+    assert [placed.cancel_waits for placed in await desk.announced(OrderPlaced)] == [True]
+
+
+async def test_an_order_whose_early_cancellation_does_not_fit_it_is_not_held_back_for_ever(desk):
+    await desk.give(desk.cancel((9, 1)), desk.cancel((1, 1), number="X2"))
+    await desk.give(desk.credit(desk.back(), order_number="1002"))
+    await desk.give(desk.submit(), desk.submit(number="1002"), desk.submit(number="1003"))
+    assert [told.reason for told in await desk.announced(SubmissionConflicted)] == ["unknown_line"]
+    assert [asked.void for asked in await desk.announced(CancelRequested)] == [False, True]
+    placed = await desk.announced(OrderPlaced)
+    assert [one.cancel_waits for one in placed] == [True, False, False]  # A credit that waits holds nothing back.
 
 
 async def test_a_cancellation_and_its_order_in_one_moment_find_each_other_in_either_order(desk):

@@ -184,6 +184,7 @@ class OrderPlaced(Event, frozen=True):
     rate_micro: int = 1_000_000
     rate_date: date | None = None
     control_passes: ControlPasses = "issue"  # An order without goods has nothing to deliver: always "issue".
+    cancel_waits: bool = False  # A cancellation came first: nothing leaves before its cancel_requested was decided.
 
 
 class CancelRequested(Event, frozen=True):
@@ -199,6 +200,7 @@ class CancelRequested(Event, frozen=True):
     business_date: date
     lines: tuple[CancelLine, ...] = ()  # None: everything.
     reason: str = ""
+    void: bool = False  # It came before its order and does not fit it: nothing is stopped, and nothing waits for it.
 
 
 class ReturnedLine(Struct, frozen=True, omit_defaults=True):

@@ -18,6 +18,7 @@ class Anchor(Struct, gc=False):
     id: UUID
     position: int | None  # None: named by others, not brought yet.
     awaited: bool
+    cancel_waits: bool = False  # A cancellation was among those who came before the order.
 
 
 async def claim(tx: Transaction, ids: Collection[UUID]) -> dict[UUID, Anchor]:
@@ -29,7 +30,7 @@ async def claim(tx: Transaction, ids: Collection[UUID]) -> dict[UUID, Anchor]:
     ordered = sorted(ids)
     await tx.execute(statements.claim, ordered)
     rows = await tx.fetch(statements.lock, ordered)
-    return {id: Anchor(id, position, awaited) for id, position, awaited in rows}
+    return {row["id"]: Anchor(*row) for row in rows}
 
 
 async def accept(tx: Transaction, brought: Iterable[Anchor]) -> None:
@@ -46,12 +47,17 @@ class Waiting:
         self._parked: set[str] = set()
         self._waited: dict[UUID, Anchor] = {}
         self._served: dict[UUID, Anchor] = {}
+        self._cancels: set[UUID] = set()
 
     def park(self, tx: Transaction, received: Received[Any], anchor: Anchor, reason: str) -> None:
         if received.business_id not in self._parked:  # Twice in one batch is once parked.
             tx.park(received, key=str(anchor.id), reason=reason)
         self._parked.add(received.business_id)
         self._waited[anchor.id] = anchor
+
+    def hold(self, anchor: Anchor) -> None:
+        """Its order is to be placed with the word that a cancellation waits: nothing of it leaves before."""
+        self._cancels.add(anchor.id)
 
     def serve(self, anchor: Anchor) -> None:
         """A fact of this order was added: those who wait for it look again."""
@@ -61,7 +67,7 @@ class Waiting:
     async def save(self, tx: Transaction) -> None:
         served = [id for id in self._served if id not in self._waited]
         if self._waited:
-            await tx.execute(statements.await_them, sorted(self._waited))
+            await tx.execute(statements.await_them, sorted(self._waited), sorted(self._cancels))
         if served:
             await tx.execute(statements.await_no_more, sorted(served))
         if self._served:

@@ -5,7 +5,7 @@ ON CONFLICT (id) DO NOTHING;
 
 -- name: lock
 -- A statement of its own after `claim`: only a new snapshot sees what the one we waited for has committed.
-SELECT id, position, awaited FROM anchor
+SELECT id, position, awaited, cancel_waits FROM anchor
 WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE;
 
 -- name: accept
@@ -16,7 +16,8 @@ WHERE anchor.id = brought.id;
 
 -- name: await_them
 -- Under the lock: whoever brings the next fact of these ids sees that somebody waits.
-UPDATE anchor SET awaited = true WHERE id = ANY($1::uuid[]) AND NOT awaited;
+UPDATE anchor SET awaited = true, cancel_waits = cancel_waits OR id = ANY($2::uuid[])
+WHERE id = ANY($1::uuid[]) AND NOT (awaited AND (cancel_waits OR id <> ALL($2::uuid[])));
 
 -- name: await_no_more
 -- The parked messages run again after this commit; those that still must wait say so again.

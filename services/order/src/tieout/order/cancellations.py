@@ -59,6 +59,21 @@ async def ordered(tx: Transaction, positions: Collection[int]) -> dict[int, dict
     return found
 
 
+async def void(tx: Transaction, asked: list[tuple[Request, Received[Any]]]) -> None:
+    """These came before their orders, which were placed with the word that they wait, and then did not fit them. They
+    are kept as conflicts only; inventory must hear that there is nothing to wait for."""
+    for (one, cause), position in zip(asked, await tx.positions(len(asked)), strict=True):
+        tx.announce(
+            CancelRequested(one.cancel_id, one.order_id, one.company, one.order_no, one.business_date, void=True),
+            position=position,
+            key=(one.cancel_id, "void", one.intake_id),
+            chain=one.order_id,
+            order_no=one.order_no,
+            company=one.company,
+            cause=cause,
+        )
+
+
 async def request(tx: Transaction, asked: list[tuple[Request, Received[Any] | None]]) -> None:
     """Writes and announces these requests; the second of each pair is what caused it."""
     if not asked:

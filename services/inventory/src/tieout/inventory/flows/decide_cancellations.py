@@ -29,9 +29,9 @@ async def decide_cancellations(batch: list[Received[CancelRequested]], database:
         order_ids = {received.data.order_id for received in batch}
         await room.lock_goods_of(order_ids)
         await room.anchor(order_ids)
-        requests = {received.data.cancel_id: received for received in reversed(batch)}
-        for row in await tx.fetch(statements.decided, list(requests)):
-            del requests[row["cancel_id"]]
+        requests = {(received.data.cancel_id, received.data.void): received for received in reversed(batch)}
+        for row in await tx.fetch(statements.decided, [cancel_id for cancel_id, _ in requests]):
+            requests.pop((row["cancel_id"], False), None)
 
         early: set[UUID] = set()
         brought: dict[int, tuple[Received[Any] | None, date]] = {}
@@ -48,6 +48,8 @@ async def decide_cancellations(batch: list[Received[CancelRequested]], database:
                 tx.wake([str(request.order_id)])
                 continue
             decided[order.order_id] = order, received
+            if request.void:
+                continue  # What was held back for it may leave.
             unknown = [line.line_no for line in request.lines if line.line_no not in order.lines]
             if unknown:
                 tx.bury(

@@ -113,7 +113,7 @@ async def _place(tx: Transaction, placed: dict[UUID, Received[OrderPlaced]]) -> 
         )
     new = await tx.fetch(statements.place_orders, *map(list, zip(*rows, strict=True)))
     waits = {order_id: cancel_waits for order_id, cancel_waits in new}
-    return [(order_id, waits[order_id]) for order_id in placed if order_id in waits]
+    return [(i, waits[i] or received.data.cancel_waits) for i, received in placed.items() if i in waits]
 
 
 def _broken(order: OrderPlaced) -> tuple[str, str] | None:

@@ -92,7 +92,7 @@ async def place_orders(batch: list[Received[SubmitOrder]], database: Database) -
                 brought.append(Anchor(order_id, position, False))
             book.accepted(received, order_id)
             tx.announce(
-                placed.add(order, order_id, position),
+                placed.add(order, order_id, position, anchor is not None and anchor.cancel_waits),
                 position=position,
                 key=(key,),
                 chain=key,
@@ -116,7 +116,7 @@ async def _anchor(tx: Transaction, first: dict[UUID, int]) -> dict[UUID, Anchor]
     if await tx.fetchval(statements.anchor_orders, ids, positions) == len(ids):
         return {}
     rows = await tx.fetch(statements.lock_known, ids, positions)
-    return {id: Anchor(id, position, awaited) for id, position, awaited in rows}
+    return {row["id"]: Anchor(*row) for row in rows}
 
 
 async def _accepted(tx: Transaction, known: dict[UUID, Anchor]) -> dict[UUID, Known]:
@@ -132,7 +132,7 @@ class _Placed:
         self.headers: list[tuple[Any, ...]] = []
         self.lines: list[tuple[Any, ...]] = []
 
-    def add(self, order: SubmitOrder, order_id: UUID, position: int) -> OrderPlaced:
+    def add(self, order: SubmitOrder, order_id: UUID, position: int, cancel_waits: bool) -> OrderPlaced:
         net = tax = 0
         for line in order.lines:
             net += line.net_minor
@@ -208,4 +208,5 @@ class _Placed:
             due_days=order.due_days,
             rate_micro=order.rate_micro,
             rate_date=order.rate_date,
+            cancel_waits=cancel_waits,
         )

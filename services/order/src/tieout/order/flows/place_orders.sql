@@ -9,7 +9,7 @@ SELECT count(*) FROM fresh;
 
 -- name: lock_known
 -- Those that were there before: placed already, or named by a cancellation or credit that came first.
-SELECT a.id, a.position, a.awaited
+SELECT a.id, a.position, a.awaited, a.cancel_waits
 FROM unnest($1::uuid[], $2::bigint[]) AS placed(id, position)
 JOIN anchor a ON a.id = placed.id AND a.position IS DISTINCT FROM placed.position
 ORDER BY a.id FOR UPDATE OF a;

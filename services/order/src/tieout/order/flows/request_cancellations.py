@@ -1,7 +1,8 @@
 """order.cancel -> order.cancel_requested | order.repeated | order.conflicted
 
-A cancellation that comes before its order waits for it under the order's lock. How much can still be stopped is
-inventory's decision, never this one's.
+A cancellation that comes before its order waits for it under the order's lock, and the order is placed with the word
+that it does, so that nothing leaves before it was decided. How much can still be stopped is inventory's decision, never
+this one's.
 """
 
 from tieout.contracts.event import document_id, order_id
@@ -31,47 +32,48 @@ async def request_cancellations(batch: list[Received[SubmitCancel]], database: D
         positions = await tx.positions(len(batch))
 
         asked: list[tuple[Request, Received[SubmitCancel] | None]] = []
+        voided: list[tuple[Request, Received[SubmitCancel]]] = []
         for received, new, order, cancel, position in zip(batch, fresh, orders, cancels, positions, strict=True):
             if not new:
                 continue
             wish = received.data
+            order_position = held[order].position
             if (earlier := known.get(cancel)) is not None:
                 conflict = judge_repeat(earlier, wish.version, wish.fingerprint)
-                book.settle(tx, received, cancel, conflict, position=position, chain=order, order_no=wish.order_number)
-                continue
-            order_position = held[order].position
-            if order_position is None:
+            elif order_position is None:
                 waiting.park(tx, received, held[order], "waits for its order")
+                waiting.hold(held[order])
                 continue
-            if (conflict := judge_cancellation(wish.lines, ordered[order_position])) is not None:
+            else:
+                conflict = judge_cancellation(wish.lines, ordered[order_position])
+            request = Request(
+                position=position,
+                cancel_id=cancel,
+                order_id=order,
+                order_position=order_position or 0,
+                company=wish.company,
+                order_no=wish.order_number,
+                source=wish.source,
+                number=wish.number,
+                version=wish.version,
+                fingerprint=wish.fingerprint,
+                business_date=wish.business_date,
+                lines=wish.lines,
+                reason=wish.reason,
+                intake_id=wish.intake_id,
+            )
+            if earlier is not None or conflict is not None:
                 book.settle(tx, received, cancel, conflict, position=position, chain=order, order_no=wish.order_number)
+                if conflict is not None and order_position is not None and held[order].cancel_waits:
+                    voided.append((request, received))
                 continue
             known[cancel] = Known(wish.version, wish.fingerprint)
             held[cancel].position = position
             book.accepted(received, cancel)
-            asked.append(
-                (
-                    Request(
-                        position=position,
-                        cancel_id=cancel,
-                        order_id=order,
-                        order_position=order_position,
-                        company=wish.company,
-                        order_no=wish.order_number,
-                        source=wish.source,
-                        number=wish.number,
-                        version=wish.version,
-                        fingerprint=wish.fingerprint,
-                        business_date=wish.business_date,
-                        lines=wish.lines,
-                        reason=wish.reason,
-                        intake_id=wish.intake_id,
-                    ),
-                    received,
-                )
-            )
+            asked.append((request, received))
 
         await anchors.accept(tx, [held[one.cancel_id] for one, _ in asked])
         await cancellations.request(tx, asked)
+        await cancellations.void(tx, voided)
         await book.save(tx)
         await waiting.save(tx)

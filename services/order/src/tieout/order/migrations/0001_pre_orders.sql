@@ -5,7 +5,8 @@
 CREATE TABLE anchor (
     id uuid PRIMARY KEY,                       -- Of an order, cancellation or credit note.
     position bigint,                           -- Of the event that accepted it; null while nobody has brought it.
-    awaited boolean NOT NULL DEFAULT false     -- Messages are parked until a fact of it comes.
+    awaited boolean NOT NULL DEFAULT false,    -- Messages are parked until a fact of it comes.
+    cancel_waits boolean NOT NULL DEFAULT false  -- A cancellation came before its order, which says so when it is placed.
 ) WITH (fillfactor = 90);
 CALL state_table('anchor');
 
