@@ -7,6 +7,7 @@ every step of every order at a small part of the cost of reading the events them
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from itertools import repeat
 
 from tieout.contracts.event import Notice
 from tieout.contracts.streams import CORE_SERVICES
@@ -85,7 +86,8 @@ async def note_notices(tx: Transaction, producer: str, heard: Mapping[int, Recei
         chains += of_notice
         places += [first] * len(of_notice)
     if chains:
-        await tx.execute(statements.note_chains, producer, chains, places)
+        columns = ("chain_id", "producer", "first_position")
+        await tx.copy("heard", columns=columns, records=zip(chains, repeat(producer), places, strict=False))
     return [heard[first].data for first in fresh]
 
 

@@ -6,11 +6,6 @@ FROM unnest($2::bigint[], $3::bigint[], $4::bytea[]) AS h (first_position, last_
 ON CONFLICT (producer, first_position) DO UPDATE SET repeats = n.repeats + 1
 RETURNING first_position, repeats;
 
--- name: note_chains
-INSERT INTO heard (chain_id, producer, first_position)
-SELECT chain_id::uuid, $1, first_position
-FROM unnest($2::text[], $3::bigint[]) AS h (chain_id, first_position);
-
 -- name: note_memberships
 INSERT INTO membership (order_no, company, chain_id)
 SELECT order_no, company, chain_id::uuid
