@@ -260,7 +260,7 @@ class Service:
                 now = time.monotonic()
                 if now - swept > GARBAGE_SECONDS:
                     swept = now
-                    gc.collect(1)  # What failed leaves cycles behind: exceptions, their frames, and all that these hold.
+                    gc.collect(1)  # Failures leave cycles behind: exceptions, their frames, and all that these hold.
                 if self._metrics.enabled:
                     await self._look_at_outbox()
                     if now - looked > LAG_SECONDS and self.nats.is_connected:
@@ -390,7 +390,7 @@ class Service:
 def _calm_the_collector() -> None:
     """Batches are thousands of small objects without cycles: looking for cycles among them cost a tenth of our time.
 
-    The limit is above what the batches in hand hold, so a look hardly ever falls into one; housekeeping takes its place.
+    The limit is above what the batches in hand hold, so a look hardly ever falls into one; housekeeping looks instead.
     """
     gc.collect()
     gc.freeze()
