@@ -174,7 +174,37 @@ class Desk:
             business_date=DAY,
             period="2026-11",
             lines=lines,
+            control_passes=more.get("control_passes", "issue"),
         )
+
+    def delivered(self, *parts: tuple[int, int, int], number: str = "1001", whole: int = 3) -> inventory.GoodsDelivered:
+        """Parts: line number, from, to, counted in what was delivered."""
+        lines = tuple(
+            inventory.ShippedLine(line_no, f"SKU{line_no}", start * ONE, end * ONE, whole * ONE, 0)
+            for line_no, start, end in parts
+        )
+        return inventory.GoodsDelivered(
+            delivery_id=uuid.uuid4(),
+            order_id=self.id(number),
+            company="C1",
+            source="shop",
+            order_no=number,
+            ordinal=1,
+            customer="K1",
+            currency="CNY",
+            cost_currency="CNY",
+            business_date=DAY,
+            period="2026-11",
+            lines=lines,
+        )
+
+    def recalled(self, cancel_id: uuid.UUID, *parts: tuple[int, int, int], number: str = "1001") -> Any:
+        """The decision on a cancellation. Parts: line number, stopped on its way, too late."""
+        lines = tuple(
+            inventory.StoppedLine(line_no, issued_micro=way * ONE, too_late_micro=gone * ONE)
+            for line_no, way, gone in parts
+        )
+        return inventory.CancelDecided(cancel_id, self.id(number), "C1", number, lines)
 
     def reserved(self, *parts: tuple[int, int, int], number: str = "1001") -> inventory.StockReserved:
         """Parts: line number, reserved, back-ordered."""

@@ -34,8 +34,9 @@ async def load(source: Reads, positions: Collection[int]) -> dict[int, OrderBala
             refunded_minor=refunded,
             loose_credit_minor=loose,
             completed=completed,
+            at_delivery=late,
         )
-        for position, order_id, company, order_no, currency, rate, received, refunded, loose, completed in rows
+        for position, order_id, company, order_no, currency, rate, received, refunded, loose, completed, late in rows
     }
     for position, line_no, *sums in await source.fetch(statements.lines, wanted):
         orders[position].lines[line_no] = LineBalance(*sums)

@@ -2,7 +2,7 @@
 -- One row per order: what is true of it as a whole. Money that names no line is summed here.
 SELECT h.position, h.order_id, h.company, h.order_no, h.currency, h.rate_micro,
     coalesce(m.received, 0)::bigint AS received, coalesce(m.refunded, 0)::bigint AS refunded,
-    coalesce(c.loose, 0)::bigint AS loose, d.order_position IS NOT NULL AS completed
+    coalesce(c.loose, 0)::bigint AS loose, d.order_position IS NOT NULL AS completed, h.at_delivery
 FROM order_header h
 LEFT JOIN completion d ON d.order_position = h.position
 LEFT JOIN (
@@ -22,13 +22,15 @@ SELECT l.position, l.line_no, l.sku, l.quantity_micro, l.net_minor, l.tax_minor,
     coalesce(s.refused, 0)::bigint, coalesce(s.cancelled, 0)::bigint,
     (coalesce(r.reserved, 0) - coalesce(s.of_reserved, 0) - coalesce(g.from_reserved, 0))::bigint,
     (coalesce(r.back_ordered, 0) - coalesce(s.of_back_ordered, 0))::bigint,
-    coalesce(g.shipped, 0)::bigint, coalesce(g.net, 0)::bigint, coalesce(g.tax, 0)::bigint,
-    coalesce(c.credited, 0)::bigint, coalesce(c.net, 0)::bigint, coalesce(c.tax, 0)::bigint
+    (coalesce(g.shipped, 0) - coalesce(s.of_issued, 0))::bigint, coalesce(g.net, 0)::bigint, coalesce(g.tax, 0)::bigint,
+    coalesce(c.credited, 0)::bigint, coalesce(c.net, 0)::bigint, coalesce(c.tax, 0)::bigint,
+    (coalesce(g.shipped, 0) - coalesce(s.of_issued, 0) - coalesce(g.passed, 0))::bigint AS on_way
 FROM order_line l
 LEFT JOIN (
     SELECT order_position, line_no, sum(quantity_micro) FILTER (WHERE kind = 'refused') AS refused,
         sum(quantity_micro) FILTER (WHERE kind = 'cancelled') AS cancelled,
-        sum(of_reserved_micro) AS of_reserved, sum(of_back_ordered_micro) AS of_back_ordered
+        sum(of_reserved_micro) AS of_reserved, sum(of_back_ordered_micro) AS of_back_ordered,
+        sum(of_issued_micro) AS of_issued
     FROM stop WHERE order_position = ANY($1::bigint[]) GROUP BY 1, 2
 ) s ON s.order_position = l.position AND s.line_no = l.line_no
 LEFT JOIN (
@@ -36,7 +38,8 @@ LEFT JOIN (
     FROM reservation WHERE order_position = ANY($1::bigint[]) GROUP BY 1, 2
 ) r ON r.order_position = l.position AND r.line_no = l.line_no
 LEFT JOIN (
-    SELECT order_position, line_no, sum(to_micro - from_micro) AS shipped, sum(net_minor) AS net, sum(tax_minor) AS tax,
+    SELECT order_position, line_no, sum(to_micro - from_micro) FILTER (WHERE leaves) AS shipped,
+        sum(to_micro - from_micro) FILTER (WHERE passes) AS passed, sum(net_minor) AS net, sum(tax_minor) AS tax,
         sum(to_micro - from_micro) FILTER (WHERE from_reserved) AS from_reserved
     FROM shipped_line WHERE order_position = ANY($1::bigint[]) GROUP BY 1, 2
 ) g ON g.order_position = l.position AND g.line_no = l.line_no

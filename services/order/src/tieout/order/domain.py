@@ -71,6 +71,11 @@ def judge_order(order: SubmitOrder) -> Conflict | None:
     return None
 
 
+def passes_at_delivery(order: SubmitOrder) -> bool:
+    """An order without goods has nothing to deliver: its services are due when it is accepted, whatever the policy."""
+    return order.control_passes == "delivery" and any(line.kind == "goods" for line in order.lines)
+
+
 def cost_account_of(total_minor: int) -> CostAccount:
     """An order that is free altogether is a sample; a free line beside priced ones is cost of goods sold."""
     return "cogs" if total_minor else "sample"
@@ -96,6 +101,12 @@ class LineBalance(Struct, gc=False):
     credited_micro: int = 0
     credited_net_minor: int = 0
     credited_tax_minor: int = 0
+    on_way_micro: int = 0  # Of shipped: not delivered yet, where control passes then. What was stopped there is not.
+
+    @property
+    def passed_micro(self) -> int:
+        """What is the customer's: only this is billed, and only this comes back as a return."""
+        return self.shipped_micro - self.on_way_micro
 
     @property
     def stopped_micro(self) -> int:
@@ -139,6 +150,7 @@ class OrderBalance(Struct):
     refunded_minor: int = 0  # Money taken back, as a positive number.
     loose_credit_minor: int = 0  # Net and tax of credits that name the order but none of its lines.
     completed: bool = False  # Announced as completed.
+    at_delivery: bool = False  # Control passes then.
 
     @property
     def billed_minor(self) -> int:
@@ -163,13 +175,17 @@ class OrderBalance(Struct):
 
 
 def is_complete(order: OrderBalance) -> bool:
-    """Nothing is unallocated, reserved or back-ordered, and the open amount is 0."""
-    return order.owed_minor == 0 and all(line.open_micro <= 0 for line in order.lines.values())
+    """Nothing is unallocated, reserved, back-ordered or on its way, and the open amount is 0."""
+    return order.owed_minor == 0 and all(line.open_micro + line.on_way_micro <= 0 for line in order.lines.values())
 
 
 def fulfilment_of(order: OrderBalance) -> Fulfilment:
     lines = order.lines.values()
     if all(line.open_micro <= 0 for line in lines):
+        if any(line.on_way_micro for line in lines):
+            return "shipped"
+        if order.at_delivery and not any(line.stopped_micro for line in lines):
+            return "delivered"
         return "closed_short" if any(line.stopped_micro for line in lines) else "shipped"
     if any(line.shipped_micro for line in lines):
         return "part_shipped"
@@ -184,9 +200,10 @@ def billing_of(order: OrderBalance) -> Billing:
     billed, credited = order.billed_minor, order.credited_minor
     if credited and billed:
         return "credited" if credited >= billed else "part_credited"
-    if not any(line.shipped_micro for line in order.lines.values()):
+    if not any(line.passed_micro for line in order.lines.values()):
         return "unbilled"
-    return "part_billed" if any(line.open_micro > 0 for line in order.lines.values()) else "billed"
+    to_come = any(line.open_micro + line.on_way_micro > 0 for line in order.lines.values())
+    return "part_billed" if to_come else "billed"
 
 
 def payment_of(order: OrderBalance) -> PaymentStatus:
@@ -220,7 +237,8 @@ def judge_cancellation(lines: Iterable[CancelLine], ordered_micro: Mapping[int, 
 
 
 class Conditional(Struct, frozen=True):
-    """The part of a credit line that had not left when the credit came: first asked to be stopped.
+    """The part of a credit line that had not left, or was still on its way, when the credit came: first asked to be
+    stopped.
 
     What inventory answers as too late comes back as a credit after all, priced A(credited + late) - A(credited) of the
     credit line, so that stopped and returned parts add up whatever came first.
@@ -299,9 +317,9 @@ def late_return(
     """
     line = conditional.line
     sold = order.lines[line.order_line_no]
-    left_micro = sold.shipped_micro - sold.credited_micro
+    left_micro = sold.passed_micro - sold.credited_micro
     late_micro = min(too_late_micro, conditional.asked_micro)
-    if late_micro > left_micro and sold.open_micro > 0:
+    if late_micro > left_micro and sold.open_micro + sold.on_way_micro > 0:
         return "later"
     late_micro = min(late_micro, left_micro)
     if late_micro <= 0:
@@ -359,8 +377,10 @@ def _fit(
         returned_micro = sold.credited_micro + taken[0]
         if returned_micro + line.quantity_micro > sold.fulfillable_micro:
             return Conflict("above_shipped", f"Line {line.order_line_no} of order {order.order_no} cannot bear it."), 0
-        left_micro = max(sold.shipped_micro - returned_micro, 0)
-        if line.restock == "if_fulfilled":
+        left_micro = max(sold.passed_micro - returned_micro, 0)
+        # Goods that come back without having been delivered were never sold: they are asked to be stopped (T04).
+        undelivered = line.restock == "yes" and left_micro < now_micro <= left_micro + sold.on_way_micro
+        if line.restock == "if_fulfilled" or undelivered:
             now_micro = min(now_micro, left_micro)
         later = now_micro > left_micro
         net, tax = _worth(line, now_micro)

@@ -76,6 +76,7 @@ async def show_order(request: ShowOrder, database: Database) -> OrderView:
             billed_tax_minor=line.billed_tax_minor,
             credited_net_minor=line.credited_net_minor,
             credited_tax_minor=line.credited_tax_minor,
+            delivered_micro=line.passed_micro if balance.at_delivery else 0,
         )
         for line_no, line in shown
     )
@@ -158,6 +159,7 @@ def _summary(row: Any, balance: OrderBalance) -> OrderSummary:
         settled_minor=balance.settled_minor,
         owed_minor=balance.owed_minor,
         completed=balance.completed,
+        control_passes="delivery" if balance.at_delivery else "issue",
     )
 
 

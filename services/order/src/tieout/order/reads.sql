@@ -45,7 +45,7 @@ SELECT position FROM anchor WHERE id = $1;
 -- Everything that is known of an order, as (time, step, document, event kind, event key, quantity, amount, detail).
 SELECT placed_at AS at, 'placed' AS step, order_no AS document, 'order.placed.v1' AS kind, order_id::text AS key,
     (SELECT sum(quantity_micro)::bigint FROM order_line l WHERE l.position = h.position) AS quantity,
-    net_minor + tax_minor AS amount, '' AS detail
+    net_minor + tax_minor AS amount, CASE WHEN at_delivery THEN 'sold when delivered' ELSE '' END AS detail
 FROM order_header h WHERE position = $1
 UNION ALL
 SELECT min(noted_at), 'reservation noted', '', '', '', sum(reserved_micro)::bigint, 0,
@@ -53,10 +53,12 @@ SELECT min(noted_at), 'reservation noted', '', '', '', sum(reserved_micro)::bigi
 FROM reservation WHERE order_position = $1 GROUP BY position
 UNION ALL
 SELECT min(noted_at), min(kind) || ' noted', '', '', '', sum(quantity_micro)::bigint, 0,
-    CASE WHEN sum(too_late_micro) > 0 THEN 'too late for ' || sum(too_late_micro) / 1000000.0 ELSE '' END
+    concat_ws(', ', CASE WHEN sum(of_issued_micro) > 0 THEN trim_scale(sum(of_issued_micro) / 1000000.0) || ' stopped on the way' END,
+        CASE WHEN sum(too_late_micro) > 0 THEN 'too late for ' || sum(too_late_micro) / 1000000.0 END)
 FROM stop WHERE order_position = $1 GROUP BY position
 UNION ALL
-SELECT min(noted_at), 'shipment noted', '', '', '', sum(to_micro - from_micro)::bigint, sum(net_minor + tax_minor)::bigint, ''
+SELECT min(noted_at), CASE WHEN bool_and(leaves) THEN 'shipment noted' ELSE 'delivery noted' END, '', '', '',
+    sum(to_micro - from_micro)::bigint, sum(net_minor + tax_minor)::bigint, CASE WHEN bool_and(passes) THEN '' ELSE 'on its way, billed when delivered' END
 FROM shipped_line WHERE order_position = $1 GROUP BY position
 UNION ALL
 SELECT requested_at, 'cancellation requested', number, 'order.cancel_requested.v1', cancel_id::text,

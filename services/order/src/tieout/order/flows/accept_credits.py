@@ -1,11 +1,11 @@
 """order.credit -> order.returned | order.cancel_requested | order.repeated | order.conflicted
 
 A credit whose sale is unknown, or not yet shipped far enough, waits under the sale's lock. What had not left when a
-credit `if_fulfilled` comes is asked to be stopped first; what that is too late for comes back as a credit
-(note_inventory).
+credit `if_fulfilled` comes, and returned goods that were not delivered yet where control passes then, are asked to be
+stopped first; what that is too late for comes back as a credit (note_inventory).
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from uuid import UUID
 
 from tieout.contracts.event import document_id
@@ -37,6 +37,10 @@ async def accept_credits(batch: list[Received[SubmitCredit]], database: Database
         known = {id: before[p] for id in ids if (p := held[id].position) is not None}
         loaded = await balances.load(tx, {p for id in sales if (p := held[id].position) is not None})
         orders = {order.order_id: order for order in loaded.values()}
+        if late := {id for id, order in orders.items() if order.at_delivery}:
+            stops = [_stops(r.data, linked, late) for r, linked in zip(batch, links, strict=True)]
+            # Ids that only the holder of a credit's anchor names, and we hold it: nobody waits for us with one of them.
+            await anchors.claim(tx, {stop for each in stops for stop in each.values()} - held.keys())
         positions = iter(await tx.positions(len(batch) + sum(map(len, stops))))
 
         accepted: list[Anchor] = []
@@ -93,13 +97,13 @@ async def accept_credits(batch: list[Received[SubmitCredit]], database: Database
         await waiting.save(tx)
 
 
-def _stops(credit: SubmitCredit, linked: list[UUID | None]) -> dict[UUID, UUID]:
+def _stops(credit: SubmitCredit, linked: list[UUID | None], late: Collection[UUID] = frozenset()) -> dict[UUID, UUID]:
     """By order: the id of the cancellation that this credit may have to ask for; a kind of its own, so that no
-    satellite's cancellation number can meet it."""
+    satellite's cancellation number can meet it. `late`: orders whose returned goods may not be delivered yet."""
     return {
         order: document_id("cancel_of_credit", credit.company, credit.source, f"{credit.number}|{order}")
         for line, order in zip(credit.lines, linked, strict=True)
-        if order is not None and line.restock == "if_fulfilled"
+        if order is not None and (line.restock == "if_fulfilled" or (line.restock == "yes" and order in late))
     }
 
 

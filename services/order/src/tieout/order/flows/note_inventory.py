@@ -1,4 +1,5 @@
-"""inventory.reserved | refused | cancel_decided | shipped | returned -> facts per line, order.completed, order.returned
+"""inventory.reserved | refused | cancel_decided | shipped | delivered | returned -> facts per line, order.completed,
+order.returned
 
 Quantities and parts of amounts are noted as facts; nothing is counted up. Whatever waits for an order's next fact (a
 credit that came before its sale had shipped) is woken here.
@@ -13,6 +14,7 @@ from msgspec import structs
 from tieout.contracts.event import document_id
 from tieout.contracts.inventory import (
     CancelDecided,
+    GoodsDelivered,
     GoodsReturned,
     GoodsShipped,
     OrderRefused,
@@ -27,7 +29,7 @@ from tieout.servicekit import Database, Received, Transaction, batch_flow, sql
 
 statements = sql.load(__file__)
 
-Noted = StockReserved | OrderRefused | CancelDecided | GoodsShipped | GoodsReturned
+Noted = StockReserved | OrderRefused | CancelDecided | GoodsShipped | GoodsDelivered | GoodsReturned
 
 SHIPPED_COLUMNS = (
     "position",
@@ -38,6 +40,8 @@ SHIPPED_COLUMNS = (
     "tax_minor",
     "line_no",
     "from_reserved",
+    "leaves",
+    "passes",
 )
 STOP_COLUMNS = (
     "position",
@@ -46,6 +50,7 @@ STOP_COLUMNS = (
     "of_back_ordered_micro",
     "of_reserved_micro",
     "too_late_micro",
+    "of_issued_micro",
     "line_no",
     "kind",
 )
@@ -53,7 +58,16 @@ RESERVATION_COLUMNS = ("position", "order_position", "reserved_micro", "back_ord
 TAKEN_BACK_COLUMNS = ("position", "credit_position", "quantity_micro", "line_no")
 
 
-@batch_flow("order-note-inventory", StockReserved, OrderRefused, CancelDecided, GoodsShipped, GoodsReturned, size=500)
+@batch_flow(
+    "order-note-inventory",
+    StockReserved,
+    OrderRefused,
+    CancelDecided,
+    GoodsShipped,
+    GoodsDelivered,
+    GoodsReturned,
+    size=500,
+)
 async def note_inventory(batch: list[Received[Any]], database: Database) -> None:
     async with database.transaction() as tx:
         held = await _hold(tx, batch)
@@ -73,7 +87,7 @@ async def note_inventory(batch: list[Received[Any]], database: Database) -> None
             if received.position in noted:
                 continue
             noted.add(received.position)
-            if type(event) is GoodsShipped:
+            if type(event) is GoodsShipped or type(event) is GoodsDelivered:
                 fault = facts.shipped(received.position, anchor.position, event, lines)
                 if fault:
                     tx.bury(received, reason="unknown_line", field="lines", detail=fault)
@@ -114,6 +128,7 @@ async def _noted(tx: Transaction, batch: list[Received[Any]]) -> set[int]:
         GoodsReturned: [],
     }
     asked[CancelDecided] = asked[OrderRefused]
+    asked[GoodsDelivered] = asked[GoodsShipped]
     for received in batch:
         asked[type(received.data)].append(received.position)
     rows = await tx.fetch(
@@ -127,7 +142,7 @@ Lines = dict[tuple[int, int], tuple[int, int, int]]
 
 async def _own_lines(tx: Transaction, batch: list[Received[Any]], held: dict[UUID, Anchor]) -> Lines:
     """Ordered quantity, net and tax by (position of the order, line number), of orders that shipped."""
-    shipped = {held[r.data.order_id].position for r in batch if type(r.data) is GoodsShipped} - {None}
+    shipped = {held[r.data.order_id].position for r in batch if type(r.data) in (GoodsShipped, GoodsDelivered)} - {None}
     if not shipped:
         return {}
     rows = await tx.fetch(statements.own_lines, sorted(p for p in shipped if p is not None))
@@ -145,8 +160,10 @@ class _Facts:
         self._billed: set[int] = set()
         self.worth_a_look: set[int] = set()  # Orders that these facts may complete whether or not anybody paid.
 
-    def shipped(self, position: int, order: int, event: GoodsShipped, lines: Lines) -> str:
-        """Answers what is wrong, or nothing."""
+    def shipped(self, position: int, order: int, event: GoodsShipped | GoodsDelivered, lines: Lines) -> str:
+        """Answers what is wrong, or nothing. Billed is what passes: with the goods, or where it passes then, later."""
+        leaves = type(event) is GoodsShipped
+        passes = type(event) is GoodsDelivered or event.control_passes == "issue"  # type: ignore[union-attr]
         rows: list[tuple[Any, ...]] = []
         billed = 0
         for line in event.lines:
@@ -157,9 +174,13 @@ class _Facts:
             start, end = line.from_micro, line.to_micro
             if start or end != quantity:
                 net, tax = part(net, start, end, quantity), part(tax, start, end, quantity)
+            if not passes:
+                net = tax = 0
             billed += net + tax
-            rows.append((position, order, start, end, net, tax, line.line_no, line.from_reserved))
+            rows.append((position, order, start, end, net, tax, line.line_no, line.from_reserved, leaves, passes))
         self._shipped += rows
+        if not passes:
+            return ""  # On its way: it completes nothing.
         (self._billed if billed else self.worth_a_look).add(order)
         return ""
 
@@ -170,7 +191,7 @@ class _Facts:
 
     def refused(self, position: int, order: int, event: OrderRefused) -> None:
         self._stopped += [
-            (position, order, line.quantity_micro, 0, 0, 0, line.line_no, "refused") for line in event.lines
+            (position, order, line.quantity_micro, 0, 0, 0, 0, line.line_no, "refused") for line in event.lines
         ]
         self.worth_a_look.add(order)
 
@@ -179,10 +200,11 @@ class _Facts:
             (
                 position,
                 order,
-                line.back_ordered_micro + line.reserved_micro,
+                line.back_ordered_micro + line.reserved_micro + line.issued_micro,
                 line.back_ordered_micro,
                 line.reserved_micro,
                 line.too_late_micro,
+                line.issued_micro,
                 line.line_no,
                 "cancelled",
             )

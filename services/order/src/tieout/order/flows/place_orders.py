@@ -11,7 +11,7 @@ from tieout.contracts.event import event_id
 from tieout.contracts.order import OrderPlaced, PlacedLine, SubmitOrder
 from tieout.order import anchors, submissions
 from tieout.order.anchors import Anchor, Waiting
-from tieout.order.domain import Known, cost_account_of, judge_order, judge_repeat
+from tieout.order.domain import Known, cost_account_of, judge_order, judge_repeat, passes_at_delivery
 from tieout.order.submissions import Submissions
 from tieout.servicekit import Database, Received, Transaction, batch_flow, sql
 
@@ -28,6 +28,7 @@ HEADER_COLUMNS = (
     "business_date",
     "rate_date",
     "due_days",
+    "at_delivery",
     "company",
     "source",
     "order_no",
@@ -138,6 +139,7 @@ class _Placed:
             net += line.net_minor
             tax += line.tax_minor
         cost_account = cost_account_of(net + tax)
+        late = passes_at_delivery(order)
         placed = []
         for line in order.lines:
             self.lines.append(
@@ -182,6 +184,7 @@ class _Placed:
                 order.business_date,
                 order.rate_date,
                 order.due_days,
+                late,
                 order.company,
                 order.source,
                 order.number,
@@ -209,4 +212,5 @@ class _Placed:
             rate_micro=order.rate_micro,
             rate_date=order.rate_date,
             cancel_waits=cancel_waits,
+            control_passes="delivery" if late else "issue",
         )

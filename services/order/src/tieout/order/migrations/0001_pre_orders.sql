@@ -45,6 +45,7 @@ CREATE TABLE order_header (
     business_date date NOT NULL,
     rate_date date,
     due_days integer NOT NULL,
+    at_delivery boolean NOT NULL DEFAULT false, -- Control passes then, and not when the goods leave.
     company text NOT NULL,
     source text NOT NULL,
     order_no text NOT NULL,
@@ -104,7 +105,8 @@ CREATE TABLE stop (
     quantity_micro bigint NOT NULL,            -- What will never ship.
     of_back_ordered_micro bigint NOT NULL,
     of_reserved_micro bigint NOT NULL,
-    too_late_micro bigint NOT NULL,            -- Asked for, but it had left.
+    too_late_micro bigint NOT NULL,            -- Asked for, but control had passed.
+    of_issued_micro bigint NOT NULL DEFAULT 0, -- Stopped on its way: it had left, and is back.
     noted_at timestamptz NOT NULL DEFAULT now(),
     line_no integer NOT NULL,
     kind text NOT NULL CHECK (kind IN ('refused', 'cancelled')),
@@ -121,11 +123,13 @@ CREATE TABLE shipped_line (
     order_position bigint NOT NULL,
     from_micro bigint NOT NULL,
     to_micro bigint NOT NULL,
-    net_minor bigint NOT NULL,                 -- Of this part, by A(to) - A(from) of our own line.
+    net_minor bigint NOT NULL,                 -- Of this part, by A(to) - A(from) of our own line; 0 before it passes.
     tax_minor bigint NOT NULL,
     noted_at timestamptz NOT NULL DEFAULT now(),
     line_no integer NOT NULL,
     from_reserved boolean NOT NULL,
+    leaves boolean NOT NULL DEFAULT true,      -- Goods left with it;
+    passes boolean NOT NULL DEFAULT true,      -- control passed with it: false where it passes at delivery.
     PRIMARY KEY (position, line_no)
 );
 CREATE INDEX shipped_line_by_order ON shipped_line (order_position);
