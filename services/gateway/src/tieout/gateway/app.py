@@ -8,10 +8,13 @@ from tieout.gateway.flows.forget_deliveries import forget_deliveries
 from tieout.gateway.flows.map_documents import Mapper
 from tieout.gateway.flows.note_articles import note_articles
 from tieout.gateway.flows.note_companies import note_companies
+from tieout.gateway.flows.put_rates import put_rates
 from tieout.gateway.flows.put_satellite import hold_satellite, put_satellite
+from tieout.gateway.flows.put_tokens import create_token, list_tokens, revoke_token, rotate_token
 from tieout.gateway.flows.take_in_sites import Sites
+from tieout.gateway.http.callers import Callers
 from tieout.gateway.http.intake import Intake
-from tieout.gateway.http.operations import Callers, Routes, application
+from tieout.gateway.http.operations import Routes, application
 from tieout.gateway.http.server import front, serve
 from tieout.gateway.intake.keeping import Keeper
 from tieout.gateway.satellites import Satellites
@@ -31,6 +34,13 @@ OPERATIONS = (
     dismiss_document,
     reads.outcomes,
     reads.progress,
+    reads.list_audit,
+    reads.list_rates,
+    create_token,
+    rotate_token,
+    revoke_token,
+    list_tokens,
+    put_rates,
 )
 
 
@@ -72,14 +82,14 @@ def build(settings: Settings) -> Service:
     async def map_documents(service: Service) -> None:
         own = gateway(service)
         waiting_max = timedelta(minutes=settings.waiting_minutes_max)
-        await Mapper(service.database, own.satellites, own.keeper.kept, waiting_max).run()
+        await Mapper(service.database, own.satellites, own.keeper.kept, waiting_max, settings.rate_days_max).run()
 
     async def take_in_sites(service: Service) -> None:
         await Sites(service, gateway(service).keeper, settings).run()
 
     async def serve_http(service: Service) -> None:
         own = gateway(service)
-        callers = Callers(secret(settings.admin_token_file, "TIEOUT_ADMIN_TOKEN_FILE"))
+        callers = Callers(service.database, secret(settings.admin_token_file, "TIEOUT_ADMIN_TOKEN_FILE"))
         routes = Routes(service.nats, service.database, callers, OPERATIONS, own.after_change)
         intake = Intake(own.satellites, own.keeper, settings)
         await serve(front(intake, application(routes, own.is_ready)), settings)

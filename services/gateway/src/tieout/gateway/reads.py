@@ -6,12 +6,16 @@ from uuid import UUID
 
 from tieout.contracts.event import event_id
 from tieout.contracts.gateway import (
+    AUDIT,
     DOCUMENTS,
     GATEWAY_OUTCOMES,
     PROGRESS,
     QUARANTINE,
+    RATES,
     SATELLITES,
     SHOW_DOCUMENT,
+    Asked,
+    AuditPage,
     CommandView,
     DocumentPage,
     DocumentSummary,
@@ -19,14 +23,18 @@ from tieout.contracts.gateway import (
     GatewayOutcome,
     GatewayOutcomes,
     GatewayOutcomesRequest,
+    ListAudit,
     ListDocuments,
     ListQuarantine,
+    ListRates,
     ListSatellites,
     Progress,
     ProgressRequest,
     ProgressView,
     Quarantined,
     QuarantinePage,
+    RatePage,
+    RateView,
     Refusal,
     Satellites,
     SatelliteView,
@@ -48,7 +56,7 @@ LARGEST = 2**63 - 1
 async def list_satellites(request: ListSatellites, database: Database) -> Satellites:
     async with database.read() as connection:
         rows = await connection.fetch(statements.satellites)
-    return Satellites(tuple(SatelliteView(*row) for row in rows))
+    return Satellites(tuple(SatelliteView(**row) for row in rows))
 
 
 @operation(SHOW_DOCUMENT)
@@ -134,6 +142,25 @@ def _outcome(row: Any) -> GatewayOutcome:
     values = list(row)
     values[-2:] = [_integer(value) for value in values[-2:]]
     return GatewayOutcome(*values)
+
+
+@operation(AUDIT)
+async def list_audit(request: ListAudit, database: Database) -> AuditPage:
+    async with database.read() as connection:
+        rows = await connection.fetch(
+            statements.audit, request.who, request.operation, request.path, request.before, request.limit + 1
+        )
+    page = tuple(Asked(*row) for row in rows[: request.limit])
+    return AuditPage(page, page[-1].entry if len(rows) > request.limit else 0)
+
+
+@operation(RATES)
+async def list_rates(request: ListRates, database: Database) -> RatePage:
+    async with database.read() as connection:
+        rows = await connection.fetch(
+            statements.rates, request.currency, request.quoted_in, request.until, request.limit
+        )
+    return RatePage(tuple(RateView(*row) for row in rows))
 
 
 @operation(PROGRESS)

@@ -1,5 +1,6 @@
 -- name: satellites
-SELECT satellite, name, companies, zone, authentication, default_warehouse, due_days, held, created_at
+SELECT satellite, name, companies, zone, authentication, default_warehouse, due_days, held, created_at,
+    changed_at, changed_by
 FROM satellite ORDER BY satellite;
 
 -- name: document
@@ -59,6 +60,18 @@ FROM ignored i
 WHERE ($1 = '') AND ($2 = '' OR i.satellite = $2)
 GROUP BY 1, 2, 3, 4, 5, 6
 ORDER BY 1, 2, 3, 4, 5, 6;
+
+-- name: audit
+SELECT entry, at, who, token, operation, path, status, encode(digest, 'hex') AS digest FROM audit
+WHERE ($1 = '' OR who = $1) AND ($2 = '' OR operation = $2) AND starts_with(path, $3) AND ($4 = 0 OR entry < $4)
+ORDER BY entry DESC LIMIT $5;
+
+-- name: rates
+-- Of each pair and date what was put last.
+SELECT DISTINCT ON (date, currency, quoted_in) currency, quoted_in, date, rate_micro, source, put_at, put_by
+FROM exchange_rate
+WHERE ($1 = '' OR currency = $1) AND ($2 = '' OR quoted_in = $2) AND ($3::date IS NULL OR date <= $3)
+ORDER BY date DESC, currency, quoted_in, entry DESC LIMIT $4;
 
 -- name: progress
 -- A document was mapped where it has a first command; raw_document, which is large, need not be read.

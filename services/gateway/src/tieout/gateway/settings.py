@@ -18,4 +18,5 @@ class Settings(servicekit.Settings, frozen=True, kw_only=True):
     head_seconds_max: float = 10.0  # And its request line and headers.
     connections_max: int = 2000
     delivery_days: int = 30  # How long a delivery's name is remembered.
+    rate_days_max: int = 7  # An exchange rate that is older than this on a document's business date is not taken.
     waiting_minutes_max: int = 1440  # How long a document waits for the order that it names.

@@ -1,6 +1,7 @@
 """What channels make of documents, before it is judged."""
 
 from collections.abc import Mapping
+from datetime import date
 from typing import Any
 
 from msgspec import Struct
@@ -76,6 +77,8 @@ class World(Struct):
 
     companies: Mapping[str, Company]
     unknown_skus: set[tuple[str, str]]  # (company, SKU) that inventory has not listed.
+    # (currency, company's currency, business date) -> rate in millionths, and the date that it is of.
+    rates: Mapping[tuple[str, str, date], tuple[int, date]] = {}
 
 
 class Verdict(Struct):

@@ -1,7 +1,7 @@
 """Whether a draft may leave as a command. Pure rules; the first that is broken is told."""
 
-from collections.abc import Sequence
-from datetime import datetime, timedelta
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime, timedelta
 from hashlib import sha256
 from typing import Any, Literal
 from uuid import UUID
@@ -10,7 +10,8 @@ import msgspec
 from tieout.contracts import finance, inventory, order
 from tieout.contracts.currency import EXPONENTS, refused
 from tieout.contracts.event import Event, event_id
-from tieout.gateway.domain.drafts import Draft, Satellite, Verdict, World
+from tieout.gateway.domain.amounts import MICRO
+from tieout.gateway.domain.drafts import Company, Draft, Satellite, Verdict, World
 from tieout.gateway.domain.faults import Fault
 from tieout.gateway.domain.pricing import tie_to_header
 
@@ -24,6 +25,7 @@ CONTRACTS: dict[str, type[Event]] = {
     "adjustment": inventory.SubmitAdjustment,
     "confirmation": inventory.SubmitConfirmation,
 }
+RATED = ("order", "payment", "refund")  # Kinds that carry a rate where their currency is not the company's.
 ALLOWANCE = "ALLOWANCE"  # The SKU of a credit by value.
 EARLIEST_YEAR = 1990
 AHEAD = timedelta(days=1)  # Clocks of satellites may be wrong by hours; a day is a mistake.
@@ -41,20 +43,30 @@ def wanted_skus(draft: Draft) -> Sequence[tuple[str, str]]:
     return [(company, sku) for sku, goods in map(_sku, draft.content["lines"]) if goods]
 
 
+def wanted_rate(draft: Draft, companies: Mapping[str, Company]) -> tuple[str, str, date] | None:
+    """(currency, company's currency, business date), where a rate must be found for it."""
+    money = draft.content.get("currency")
+    company = companies.get(draft.content["company"])
+    if company is None or money is None or money == company.currency:
+        return None
+    if draft.kind not in RATED or draft.content.get("rate_micro", MICRO) != MICRO:
+        return None
+    return money, company.currency, draft.content["business_date"]
+
+
 def judge(draft: Draft, satellite: Satellite, world: World, now: datetime, document: UUID, ordinal: int) -> Verdict:
     """The command, or Fault. `ordinal` counts the commands of one document from 1."""
     content = draft.content
     company = _company(content, satellite, world)
     _dates(content, now)
-    if (money := content.get("currency")) is not None:
-        if money not in EXPONENTS:
-            raise Fault("bad_currency", "currency", refused(money))
-        if money != company.currency:
-            _other_currency(draft, money, company.currency)
+    if (money := content.get("currency")) is not None and money not in EXPONENTS:
+        raise Fault("bad_currency", "currency", refused(money))
     # Over the source's own content: what we derive below may be derived otherwise one day.
     fingerprint = draft.fingerprint or sha256(_encode(content)).hexdigest()
     if len(fingerprint) > KEY_MAX or len(draft.version) > KEY_MAX:
         raise Fault("bad_text", "fingerprint or version", f"at most {KEY_MAX} characters are possible")
+    if money is not None and money != company.currency:
+        _other_currency(draft, money, company.currency, world)
     lines = content.get("lines", ())
     if draft.kind in ("order", "credit", "receipt", "adjustment", "cancel", "confirmation"):
         _numbered_apart(lines)
@@ -86,11 +98,20 @@ def _dates(content: dict[str, Any], now: datetime) -> None:
         raise Fault("implausible_date", "business_date", f"{day.isoformat()} is too long ago or in the future")
 
 
-def _other_currency(draft: Draft, money: str, functional: str) -> None:
+def _other_currency(draft: Draft, money: str, functional: str, world: World) -> None:
+    """A document without a rate of its own takes the one that people put here; a credit has its order's."""
     if draft.kind == "receipt":
         raise Fault("bad_currency", "currency", f"stock is valued in {functional}, the company's own currency")
-    if draft.kind != "credit" and draft.content.get("rate_micro", 1_000_000) == 1_000_000:
-        raise Fault("missing_rate", "rate_micro", f"{money} is not the company's {functional}: give the day's rate")
+    if draft.kind not in RATED or draft.content.get("rate_micro", MICRO) != MICRO:
+        return
+    day = draft.content["business_date"]
+    found = world.rates.get((money, functional, day))
+    if found is None:
+        detail = f"{money} is not the company's {functional}, and no rate at or shortly before {day} is known"
+        raise Fault("missing_rate", "rate_micro", f"{detail}: PUT /v1/exchange-rates, then resubmit this")
+    draft.content["rate_micro"] = found[0]
+    if draft.kind == "order":
+        draft.content["rate_date"] = found[1]
 
 
 def _numbered_apart(lines: Sequence[Any]) -> None:

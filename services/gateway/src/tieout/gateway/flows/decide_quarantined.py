@@ -20,11 +20,10 @@ from tieout.contracts.gateway import (
 )
 from tieout.gateway.identifiers import first_of_request
 from tieout.gateway.intake.keeping import Delivery, Kept, write_documents
+from tieout.gateway.people import asking
 from tieout.servicekit import Database, Refused, Transaction, operation, sql
 
 statements = sql.load(__file__)
-
-STAFF = "staff"  # Who may call these operations holds the admin token; names come with sessions.
 
 
 @operation(CORRECT)
@@ -38,7 +37,7 @@ async def correct_document(request: CorrectDocument, database: Database) -> Deci
                 same = await tx.fetchval(statements.same_body, refusal["corrected_by"], body)
                 if same:
                     return Decided(refusal["corrected_by"], repeated=True)
-            raise _decided_before(refusal)
+            raise _decided_before(refusal, request.intake_id)
         delivery = Delivery(
             refusal["satellite"], refusal["channel"], refusal["topic"], [body], corrects=request.intake_id
         )
@@ -53,7 +52,7 @@ async def resubmit_document(request: ResubmitDocument, database: Database) -> De
     async with database.transaction() as tx:
         refusal = await _refusal(tx, request.intake_id)
         if refusal["decision"] is not None:
-            raise _decided_before(refusal)
+            raise _decided_before(refusal, request.intake_id)
         await _decide(tx, refusal, "resubmitted", request.note, None)
         await tx.execute(statements.queue_again, [request.intake_id])
     return Decided(request.intake_id)
@@ -66,7 +65,7 @@ async def dismiss_document(request: DismissDocument, database: Database) -> Deci
         if refusal["decision"] == "dismissed":
             return Decided(request.intake_id, repeated=True)
         if refusal["decision"] is not None:
-            raise _decided_before(refusal)
+            raise _decided_before(refusal, request.intake_id)
         await _decide(tx, refusal, "dismissed", request.note, None)
     return Decided(request.intake_id)
 
@@ -78,7 +77,7 @@ async def resubmit_many(request: ResubmitMany, database: Database) -> Resubmitte
         ids = [
             row[0]
             for row in await tx.fetch(
-                statements.resubmit_many, request.satellite, request.reason, request.limit, STAFF, request.note
+                statements.resubmit_many, request.satellite, request.reason, request.limit, asking(), request.note
             )
         ]
         if ids:
@@ -93,22 +92,22 @@ async def _refusal(tx: Transaction, document: UUID) -> Any:
     if row is None:
         raise Refused(
             "not_found",
-            "No document of this id was refused. See GET /v1/documents/{intake_id} for what became of it.",
+            f"No document of this id was refused. See GET /v1/documents/{document} for what became of it.",
             field="intake_id",
             status=404,
         )
     return row
 
 
-def _decided_before(refusal: Any) -> Refused:
+def _decided_before(refusal: Any, document: UUID) -> Refused:
     return Refused(
         "conflict",
         f"It was {refusal['decision']} already, at {refusal['decided_at']:%Y-%m-%d %H:%M:%S} UTC. "
-        "See GET /v1/documents/{intake_id} for what became of it.",
+        f"See GET /v1/documents/{document} for what became of it.",
         field="intake_id",
         status=409,
     )
 
 
 async def _decide(tx: Transaction, refusal: Any, decision: str, note: str, corrected_by: UUID | None) -> None:
-    await tx.execute(statements.decide, refusal["entry"], decision, STAFF, note, corrected_by)
+    await tx.execute(statements.decide, refusal["entry"], decision, asking(), note, corrected_by)

@@ -19,7 +19,7 @@ from tieout.contracts.event import event_id
 from tieout.gateway.channels.registry import CHANNELS
 from tieout.gateway.domain.drafts import Company, KnownOrder, Satellite, Summary, Verdict, World
 from tieout.gateway.domain.faults import Fault
-from tieout.gateway.domain.judging import wanted_skus
+from tieout.gateway.domain.judging import wanted_rate, wanted_skus
 from tieout.gateway.papers import Paper, attempt, interpret, judge_all, read
 from tieout.gateway.satellites import Member, Satellites
 from tieout.servicekit import Database, Transaction, sql
@@ -77,12 +77,18 @@ class Mapper:
     """`run` maps whatever is pending, for as long as the service runs."""
 
     def __init__(
-        self, database: Database, satellites: Satellites, arrived: asyncio.Event, waiting_max: timedelta
+        self,
+        database: Database,
+        satellites: Satellites,
+        arrived: asyncio.Event,
+        waiting_max: timedelta,
+        rate_days_max: int,
     ) -> None:
         self._database = database
         self._satellites = satellites
         self._arrived = arrived
         self._waiting_max = waiting_max
+        self._rate_days_max = rate_days_max
         self._skus: set[tuple[str, str]] = set()  # Known ones only: an article is never taken off the list.
         self._counts = database.counts.setdefault("gateway-map-documents", {})
         self._looked = self._woken = 0.0
@@ -202,13 +208,16 @@ class Mapper:
                 attempt(paper, judge_all, (world, now))
 
     async def _look_around(self, tx: Transaction, papers: Sequence[Paper]) -> World:
-        """Companies, and which of the SKUs that these documents name nobody has listed."""
+        """Companies, which of the SKUs that these documents name nobody has listed, and rates of foreign money."""
         companies = {row[0]: Company(*row) for row in await tx.fetch(statements.companies)}
         wanted: set[tuple[str, str]] = set()
+        foreign: set[tuple[str, str, date]] = set()
         for paper in papers:
             if paper.mapped is not None:
                 for draft in paper.mapped.drafts:
                     wanted.update(wanted_skus(draft))
+                    if (rate := wanted_rate(draft, companies)) is not None:
+                        foreign.add(rate)
         wanted -= self._skus
         unknown: set[tuple[str, str]] = set()
         if wanted:
@@ -218,7 +227,12 @@ class Mapper:
             if len(self._skus) > SKUS_REMEMBERED:
                 self._skus.clear()
             self._skus |= wanted - unknown
-        return World(companies, unknown)
+        rates = {}
+        if foreign:
+            asked_rates = [list(column) for column in zip(*foreign, strict=True)]
+            rows = await tx.fetch(statements.rates, *asked_rates, self._rate_days_max)
+            rates = {(row[0], row[1], row[2]): (row[3], row[4]) for row in rows}
+        return World(companies, unknown, rates)
 
     # -------------------------------------------------------------------------------------------------- saving
 

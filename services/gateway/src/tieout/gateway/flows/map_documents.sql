@@ -18,6 +18,16 @@ ORDER BY t.number, d.ordinal;
 -- name: companies
 SELECT company, currency, zone FROM known_company;
 
+-- name: rates
+-- Of each pair the newest rate at or before the day, unless it is older than so many days; of its date what was put last.
+SELECT w.currency, w.quoted_in, w.day, r.rate_micro, r.date
+FROM unnest($1::text[], $2::text[], $3::date[]) AS w (currency, quoted_in, day)
+CROSS JOIN LATERAL (
+    SELECT rate_micro, date FROM exchange_rate e
+    WHERE e.currency = w.currency AND e.quoted_in = w.quoted_in AND e.date <= w.day AND e.date >= w.day - $4::integer
+    ORDER BY e.date DESC, e.entry DESC LIMIT 1
+) r;
+
 -- name: unknown_skus
 SELECT w.company, w.sku FROM unnest($1::text[], $2::text[]) AS w (company, sku)
 WHERE NOT EXISTS (SELECT FROM known_sku k WHERE k.company = w.company AND k.sku = w.sku);

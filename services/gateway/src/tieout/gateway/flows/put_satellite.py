@@ -11,6 +11,7 @@ from tieout.contracts.gateway import (
     SatellitePut,
     SatelliteView,
 )
+from tieout.gateway.people import asking
 from tieout.gateway.satellites import hash_of
 from tieout.servicekit import Database, Refused, operation, sql
 
@@ -34,6 +35,7 @@ async def put_satellite(request: PutSatellite, database: Database) -> SatelliteP
             request.authentication,
             request.default_warehouse,
             request.due_days,
+            asking(),
         )
         assert row is not None
         told = ""
@@ -47,16 +49,16 @@ async def put_satellite(request: PutSatellite, database: Database) -> SatelliteP
                 await tx.execute(statements.put_secret, request.satellite, hash_of(secret), None)
             else:
                 await tx.execute(statements.put_secret, request.satellite, None, secret)
-    return SatellitePut(SatelliteView(*row), told)
+    return SatellitePut(SatelliteView(**row), told)
 
 
 @operation(HOLD_SATELLITE)
 async def hold_satellite(request: HoldSatellite, database: Database) -> SatelliteView:
     async with database.transaction() as tx:
-        row = await tx.fetchrow(statements.hold, request.satellite, request.held)
+        row = await tx.fetchrow(statements.hold, request.satellite, request.held, asking())
     if row is None:
         raise Refused("not_found", f"There is no satellite {request.satellite}.", field="satellite", status=404)
-    return SatelliteView(*row)
+    return SatelliteView(**row)
 
 
 def _check(request: PutSatellite) -> None:

@@ -4,7 +4,6 @@ A request becomes the operation's own Struct, goes to its owner over NATS, and t
 """
 
 import hashlib
-import hmac
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 from urllib.parse import parse_qs, unquote
@@ -18,13 +17,13 @@ from litestar.exceptions import HTTPException, InternalServerException
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 from litestar.types import ASGIApp, Method
-from msgspec import Struct
 from nats.aio.client import Client
 from tieout.contracts import control, currency, finance, gateway, inventory, order
 from tieout.contracts.operation import Operation, Problem
 from tieout.gateway.channels.reading import inspect
 from tieout.gateway.domain.faults import Fault
 from tieout.gateway.http import openapi
+from tieout.gateway.http.callers import Caller, Callers
 from tieout.gateway.http.problems import MEDIA_TYPE, body_of, headers_of
 from tieout.servicekit import ACTOR, ACTOR_HEADER, Answers, Database, Refused, sql
 from tieout.servicekit.errors import Cause, cause_of, nul_field
@@ -47,26 +46,6 @@ Asked = Request[Any, Any, Any]
 Answer = Response[bytes]
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
-
-
-class Caller(Struct, frozen=True):
-    name: str
-    scopes: frozenset[str]
-
-
-class Callers:
-    """Who may call operations. One token for now: of whoever runs the stack."""
-
-    def __init__(self, admin_token: str | None) -> None:
-        self._hash = hashlib.sha256(admin_token.encode()).digest() if admin_token else None
-
-    def find(self, authorization: str) -> Caller | None:
-        kind, _, token = authorization.partition(" ")
-        if self._hash is None or kind.lower() != "bearer":
-            return None
-        given = hashlib.sha256(token.strip().encode()).digest()
-        known = hmac.compare_digest(given, self._hash)
-        return Caller("admin", frozenset({"read", "write", "admin"})) if known else None
 
 
 class Routes:
@@ -94,7 +73,7 @@ class Routes:
 
         async def permitted(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
             """A coroutine, because Litestar moves a plain function to a thread: 70 us."""
-            caller = self._callers.find(connection.headers.get("authorization", ""))
+            caller = await self._find(connection.headers.get("authorization", ""))
             if caller is None:
                 raise Refused("unauthorized", "A bearer token is needed: Authorization: Bearer …", status=401)
             if operation.scope not in caller.scopes:
@@ -102,7 +81,7 @@ class Routes:
             connection.scope["user"] = caller
 
         async def handle(request: Asked) -> Answer:
-            if operation.scope == "read":
+            if operation.scope == "read" or operation.method == "GET":
                 return _json(await self._call(operation, await _request_of(operation, fields, request)))
             return await self._change(request.user, operation, fields, request)
 
@@ -110,10 +89,19 @@ class Routes:
         path = openapi.IN_BRACES.sub(r"{\1:str}", operation.path)
         return route(path, http_method=methods, name=operation.name, status_code=200, guards=[permitted])(handle)
 
+    async def _find(self, authorization: str) -> Caller | None:
+        try:
+            return await self._callers.find(authorization)
+        except Exception as error:
+            if cause_of(error) is Cause.CODE:
+                raise
+            log.warning("tokens cannot be read", error=repr(error)[:300])
+            raise Refused("unavailable", "The database is away. Try again in a moment.", status=503) from None
+
     async def _change(self, caller: Caller, operation: Operation, fields: dict[str, Any], asked: Asked) -> Answer:
         """Who asked for which change, and what was answered, is written down whatever the answer is."""
         digest, status = hashlib.sha256(), 500
-        ACTOR.set(caller.name)
+        ACTOR.set(caller.actor)
         try:
             answered = await self._call(operation, await _request_of(operation, fields, asked, digest))
             status = 200
@@ -125,10 +113,10 @@ class Routes:
                 async with self._database.pool.acquire() as connection:
                     path = asked.scope["path"][:500]
                     await connection.execute(
-                        statements.note, caller.name, operation.name, path, status, digest.digest()
+                        statements.note, caller.actor, caller.token, operation.name, path, status, digest.digest()
                     )
             except Exception as error:
-                log.error("audit entry lost", who=caller.name, operation=operation.name, error=repr(error)[:300])
+                log.error("audit entry lost", who=caller.actor, operation=operation.name, error=repr(error)[:300])
         return _json(answered)
 
     async def _call(self, operation: Operation, request: Any) -> bytes:
@@ -169,6 +157,7 @@ class Routes:
             raise
         if own.operation.scope != "read":
             self._after_change()
+            self._callers.forget()
         return answered
 
 

@@ -12,7 +12,9 @@ CREATE TABLE satellite (
     default_warehouse text NOT NULL,
     due_days          integer NOT NULL,
     held              boolean NOT NULL DEFAULT false,
-    created_at        timestamptz NOT NULL DEFAULT now()
+    created_at        timestamptz NOT NULL DEFAULT now(),
+    changed_at        timestamptz NOT NULL DEFAULT now(),
+    changed_by        text NOT NULL
 );
 CALL settings_table('satellite');
 
@@ -32,6 +34,36 @@ BEGIN
         EXECUTE format('REVOKE ALL ON satellite_secret FROM %I', reader);
     END IF;
 END $$;
+
+-- Who may call operations besides whoever runs the stack. A row stays when its token has ended: logs name it.
+CREATE TABLE api_token (
+    name       text COLLATE "C" PRIMARY KEY,
+    actor      text NOT NULL,
+    scopes     text[] NOT NULL,
+    key_hash   bytea NOT NULL UNIQUE,  -- SHA-256 of 256 random bits.
+    created_at timestamptz NOT NULL DEFAULT now(),
+    created_by text NOT NULL,
+    expires_at timestamptz,
+    rotated_at timestamptz,
+    rotated_by text NOT NULL DEFAULT '',
+    revoked_at timestamptz,
+    revoked_by text NOT NULL DEFAULT ''
+);
+CALL settings_table('api_token', '{key_hash}');
+
+-- What one unit of a currency was worth on a day. Of one pair and date the last entry stands.
+CREATE TABLE exchange_rate (
+    entry      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    currency   text COLLATE "C" NOT NULL,
+    quoted_in  text COLLATE "C" NOT NULL,
+    date       date NOT NULL,
+    rate_micro bigint NOT NULL CHECK (rate_micro > 0),
+    source     text NOT NULL,
+    put_at     timestamptz NOT NULL DEFAULT now(),
+    put_by     text NOT NULL
+);
+CREATE INDEX exchange_rate_pair ON exchange_rate (currency, quoted_in, date DESC, entry DESC);
+CALL fact_table('exchange_rate');
 
 -- A delivery that named itself: the same again is answered with the same ids, and kept once.
 CREATE TABLE delivery (
@@ -174,6 +206,7 @@ CREATE TABLE audit (
     entry     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     at        timestamptz NOT NULL DEFAULT now(),
     who       text NOT NULL,
+    token     text NOT NULL,  -- By its name; '' is the one of whoever runs the stack.
     operation text NOT NULL,
     path      text NOT NULL,
     status    integer NOT NULL,
