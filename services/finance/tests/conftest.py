@@ -18,7 +18,7 @@ from tieout.contracts.operation import Operation
 from tieout.devstack.testbed import ServiceDatabase
 from tieout.finance.app import build
 from tieout.finance.settings import Settings
-from tieout.servicekit import BatchFlow, Database, Letter, Received, rehearsal, sql
+from tieout.servicekit import ACTOR, BatchFlow, Database, Letter, Received, rehearsal, sql
 
 ONE = 1_000_000
 AT = datetime(2026, 11, 30, 15, 59, 59, tzinfo=UTC)  # 23:59:59 in Shanghai, the last second of a month.
@@ -60,6 +60,14 @@ class Desk:
 
     async def ask(self, operation: Operation, **request: Any) -> Any:
         return await self.answers[operation.name](operation.request(**request), self.database)
+
+    async def ask_as(self, who: str, operation: Operation, **request: Any) -> Any:
+        """As the gateway would, for somebody with a token of his own."""
+        token = ACTOR.set(who)
+        try:
+            return await self.ask(operation, **request)
+        finally:
+            ACTOR.reset(token)
 
     async def open(self, company: str = "C1", currency: str = "CNY", **more: Any) -> finance.CompanyView:
         asked = {
@@ -167,6 +175,43 @@ class Desk:
                 "business_date": DAY,
                 "period": "2026-11",
                 "lines": lines or (self.part(),),
+                **more,
+            }
+        )
+
+    def delivered(self, *lines: inventory.ShippedLine, number: str = "1001", **more: Any) -> inventory.GoodsDelivered:
+        company = more.get("company", "C1")
+        return inventory.GoodsDelivered(
+            **{
+                "delivery_id": uuid.uuid4(),
+                "order_id": self.id(number, company),
+                "company": company,
+                "source": "shop",
+                "order_no": number,
+                "ordinal": 1,
+                "customer": "K1",
+                "currency": "CNY",
+                "cost_currency": "CNY",
+                "business_date": DAY,
+                "period": "2026-11",
+                "lines": lines or (self.part(),),
+                **more,
+            }
+        )
+
+    def recalled(self, quantity: int, value: int, number: str = "1001", **more: Any) -> inventory.GoodsRecalled:
+        return inventory.GoodsRecalled(
+            **{
+                "cancel_id": uuid.uuid4(),
+                "order_id": self.id(number),
+                "company": "C1",
+                "source": "shop",
+                "order_no": number,
+                "customer": "K1",
+                "cost_currency": "CNY",
+                "business_date": DAY,
+                "period": "2026-11",
+                "lines": (inventory.RecalledLine(1, "A", quantity * ONE, value),),
                 **more,
             }
         )

@@ -94,11 +94,16 @@ async def test_a_months_average_is_posted_against_what_took_the_goods_into_the_m
     assert await desk.vouchers() == [
         ("T18r", [("D", "6401", 250), ("D", "6601.05", 100), ("C", "1405", 320), ("C", "1901", 30)]),
     ]
+    counted = {"company": "C1", "source": "", "number": "2026-11", "cause": "management", "reason": "average"}
+    asked = await desk.ask_as("Li", finance.REQUEST_COUNT_APPROVAL, **counted)
+    await desk.ask_as("Wang", finance.DECIDE_REQUEST, request_id=asked.request_id)
+    assert (await desk.vouchers())[-1] == ("T19b", [("D", "1901", 30), ("C", "6602.08", 30)])
     await desk.ask(finance.CLOSE_PERIOD, company="C1", period="2026-11", closed_by="Li")
     await desk.give(desk.moved("revalued", **told | {"lines": lines[:1], "period": "2026-12"}))
     vouchers = (await desk.ask(finance.VOUCHERS)).vouchers
     assert [(one.period, one.posting_date, one.deferred_from) for one in vouchers] == [
         ("2026-12", date(2026, 12, 1), "2026-11"),
+        ("2026-11", date(2026, 11, 30), ""),
         ("2026-11", date(2026, 11, 30), ""),
     ]
     assert await desk.violations() == []

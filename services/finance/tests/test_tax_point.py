@@ -115,8 +115,8 @@ async def test_pending_tax_in_a_foreign_currency_is_gone_when_it_is_paid_in_part
 
 async def invoice(desk, number="A1", tax=39, **more):
     given = {"order_no": "1001", "order_source": "shop", "net_minor": 300, "business_date": date(2026, 11, 30), **more}
-    asked = {"company": "C1", "number": number, "currency": "CNY", "tax_minor": tax, "actor": "Li", **given}
-    return await desk.ask(finance.ISSUE_INVOICE, **asked)
+    asked = {"company": "C1", "number": number, "currency": "CNY", "tax_minor": tax, **given}
+    return await desk.ask_as("Li", finance.ISSUE_INVOICE, **asked)
 
 
 async def test_an_invoice_makes_the_tax_due_once(desk):

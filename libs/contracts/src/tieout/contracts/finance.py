@@ -182,7 +182,6 @@ class PeriodReopened(Event, frozen=True):
 
 AccountCode = Annotated[str, Meta(pattern=r"^\d{4}(\.\d{2}){0,3}$")]
 Limit = Annotated[int, Meta(ge=1, le=200)]
-Actor = Annotated[str, Meta(max_length=100)]  # Who asks: the gateway fills it in from the token, nobody can send it.
 
 
 class PutCompany(Struct, frozen=True, kw_only=True):
@@ -226,7 +225,6 @@ class ClosePeriod(Struct, frozen=True):
     company: Company
     period: Period
     closed_by: Annotated[str, Meta(min_length=1, max_length=200)]
-    actor: Actor = ""
 
 
 class PeriodView(Struct, frozen=True):
@@ -251,7 +249,6 @@ class RequestReopening(Struct, frozen=True, kw_only=True):
     company: Company
     period: Period
     reason: Text
-    actor: Actor = ""
 
 
 class RequestWriteOff(Struct, frozen=True, kw_only=True):
@@ -269,18 +266,16 @@ class RequestWriteOff(Struct, frozen=True, kw_only=True):
     business_date: date
     reason: Text
     recover: bool = False
-    actor: Actor = ""
 
 
 class RequestCountApproval(Struct, frozen=True, kw_only=True):
     """Ask to take a count difference out of 1901 (T19b): missing goods by their cause, found ones to 6602.08."""
 
     company: Company
-    source: Source  # Of the count.
+    source: Annotated[str, Meta(max_length=64)]  # Of the count; "" for a revaluation of counted goods.
     number: Number
     cause: Literal["management", "disaster", "person"]  # 6602.08, 6711, 1221.
     reason: Text
-    actor: Actor = ""
 
 
 class DecideRequest(Struct, frozen=True, kw_only=True):
@@ -289,7 +284,6 @@ class DecideRequest(Struct, frozen=True, kw_only=True):
     request_id: UUID
     approve: bool = True
     note: Annotated[str, Meta(max_length=500)] = ""
-    actor: Actor = ""
 
 
 class Verdict(Struct, frozen=True):
@@ -338,7 +332,6 @@ class IssueInvoice(Struct, frozen=True, kw_only=True):
     net_minor: Minor
     tax_minor: Minor
     business_date: date
-    actor: Actor = ""
 
 
 class InvoiceView(Struct, frozen=True):
@@ -364,7 +357,6 @@ class TakeDiscount(Struct, frozen=True, kw_only=True):
     currency: Currency
     amount_minor: Annotated[int, Meta(ge=1, le=10**15)]
     business_date: date
-    actor: Actor = ""
 
 
 class DiscountView(Struct, frozen=True):
@@ -384,7 +376,6 @@ class PutRate(Struct, frozen=True, kw_only=True):
     currency: Currency
     date: date
     rate_micro: Annotated[int, Meta(ge=1, le=10**15)]
-    actor: Actor = ""
 
 
 class RateView(Struct, frozen=True):
@@ -401,7 +392,6 @@ class RevaluePeriod(Struct, frozen=True, kw_only=True):
 
     company: Company
     period: Period
-    actor: Actor = ""
 
 
 class Revalued(Struct, frozen=True):

@@ -5,12 +5,15 @@ from tieout.finance.flows.apply_payments import apply_payments
 from tieout.finance.flows.bill_shipments import bill_shipments
 from tieout.finance.flows.close_period import close_period
 from tieout.finance.flows.credit_returns import credit_returns
+from tieout.finance.flows.decide_request import decide_request
 from tieout.finance.flows.issue_invoice import issue_invoice
 from tieout.finance.flows.note_orders import note_orders
 from tieout.finance.flows.pay_refunds import pay_refunds
 from tieout.finance.flows.post_stock import post_stock
 from tieout.finance.flows.put_company import put_company
 from tieout.finance.flows.release_deposits import release_deposits
+from tieout.finance.flows.request_approval import request_count_approval, request_reopening, request_write_off
+from tieout.finance.flows.take_discount import take_discount
 from tieout.finance.settings import Settings
 from tieout.servicekit import Service, sql
 
@@ -25,6 +28,12 @@ def build(settings: Settings) -> Service:
             put_company,
             close_period,
             issue_invoice,
+            request_reopening,
+            request_write_off,
+            request_count_approval,
+            decide_request,
+            take_discount,
+            reads.list_requests,
             reads.list_companies,
             reads.show_chart,
             reads.list_vouchers,

@@ -1,11 +1,12 @@
-"""Who asks: operations that need a person refuse to work for nobody."""
+"""Who asks: what needs a person is not done for nobody."""
 
-from tieout.servicekit import Refused
+from tieout.servicekit import ACTOR, Refused
 
 
-def named(actor: str) -> str:
-    """The gateway fills in the name that belongs to the caller's token."""
-    if not actor.strip() or "," in actor:
+def asking() -> str:
+    """The name that belongs to the caller's token; the gateway hands it on, no request can claim it."""
+    actor = ACTOR.get().strip()
+    if not actor or "," in actor:  # A comma parts the names of reviewers.
         detail = "Nobody knows who asks. Call it through the gateway, with a token of your own."
-        raise Refused("unauthorized", detail, field="actor", status=401)
+        raise Refused("unauthorized", detail, status=401)
     return actor

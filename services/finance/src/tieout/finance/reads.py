@@ -11,6 +11,7 @@ from tieout.contracts.finance import (
     COMPANIES,
     FINANCE_OUTCOMES,
     RECEIVABLES,
+    REQUESTS,
     TRIAL_BALANCE,
     VOUCHER,
     VOUCHERS,
@@ -25,9 +26,11 @@ from tieout.contracts.finance import (
     LedgerAccountView,
     ListCompanies,
     ListReceivables,
+    ListRequests,
     ListVouchers,
     Receivable,
     ReceivablePage,
+    Requests,
     ShowChart,
     ShowVoucher,
     TrialBalance,
@@ -38,6 +41,7 @@ from tieout.contracts.finance import (
     VoucherView,
 )
 from tieout.contracts.operation import Trail, TrailEntry, TrailRequest
+from tieout.finance import approvals
 from tieout.finance.flows.put_company import view
 from tieout.servicekit import Connection, Database, Refused, operation, sql
 
@@ -46,6 +50,9 @@ statements = sql.load(__file__)
 # What a journey calls a voucher, by its template.
 STEPS = {
     "T01": "billed",
+    "T02": "on its way",
+    "T02b": "billed at delivery",
+    "T04": "back in stock",
     "T01t": "taxed",
     "T03b": "released",
     "T05": "credited",
@@ -58,6 +65,10 @@ STEPS = {
     "T11": "paid",
     "T10c": "released",
     "T11b": "settled",
+    "T14b": "discounted",
+    "T15": "written off",
+    "T15r": "recovered",
+    "T19b": "approved",
     "T16": "stocked",
     "T17": "stocked",
 }
@@ -194,6 +205,13 @@ async def list_receivables(request: ListReceivables, database: Database) -> Rece
     return ReceivablePage(found, str(rows[-1]["item_id"]) if more else "", {row[0]: row[1] for row in totals})
 
 
+@operation(REQUESTS)
+async def list_requests(request: ListRequests, database: Database) -> Requests:
+    async with database.read() as c:
+        rows = await c.fetch(approvals.statements.requests, request.company, request.state, request.limit)
+        return Requests(tuple(await approvals.views(c, rows)))
+
+
 @operation(FINANCE_OUTCOMES)
 async def show_outcomes(request: FinanceOutcomesRequest, database: Database) -> FinanceOutcomes:
     async with database.read() as c:
@@ -219,7 +237,7 @@ async def trail(request: TrailRequest, database: Database) -> Trail:
     async with database.read() as c:
         for row in await c.fetch(statements.trail, chain):
             template = row["template"]
-            opened = template == "T01"
+            opened = template in ("T01", "T02b")
             kind = "finance.receivable_opened.v1" if opened else "finance.voucher_posted.v1"
             key = (row["document_id"],) if opened else (template, row["document_id"])
             entries.append(

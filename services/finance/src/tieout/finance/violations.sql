@@ -87,9 +87,10 @@ WHERE coalesce(i.balance, 0) <> coalesce(l.balance, 0);
 SELECT 'inventory position ' || p.position AS key, format('net and tax %s, cost %s', p.gross, p.cost) AS kept,
     format('net and tax %s, cost %s', coalesce(l.gross, 0), coalesce(l.cost, 0)) AS facts, p.document_no AS detail
 FROM (SELECT position, document_no, sum(net_minor + tax_minor) AS gross, -sum(value_minor) AS cost
-      FROM posted_line WHERE kind IN ('shipped', 'service') GROUP BY 1, 2) p
-LEFT JOIN (SELECT v.cause_position, sum(l.amount_minor) FILTER (WHERE l.role = 'receivable') AS gross, sum(l.amount_minor) FILTER (WHERE l.role = 'stock') AS cost
-           FROM voucher v JOIN voucher_line l USING (position) WHERE v.template = 'T01' GROUP BY 1) l ON l.cause_position = p.position
+      FROM posted_line WHERE kind IN ('shipped', 'service', 'delivered') GROUP BY 1, 2) p
+LEFT JOIN (SELECT v.cause_position, sum(l.amount_minor) FILTER (WHERE l.role = 'receivable') AS gross, 
+               sum(l.amount_minor) FILTER (WHERE l.side = 'C' AND l.role IN ('stock', 'in_transit')) AS cost
+           FROM voucher v JOIN voucher_line l USING (position) WHERE v.template IN ('T01', 'T02', 'T02b') GROUP BY 1) l ON l.cause_position = p.position
 WHERE (p.gross, p.cost) IS DISTINCT FROM (coalesce(l.gross, 0), coalesce(l.cost, 0));
 
 -- name: stock_account_is_the_sum_of_its_moves
@@ -100,8 +101,16 @@ FROM (SELECT v.company, sum(CASE l.side WHEN 'D' THEN l.functional_minor ELSE -l
 FULL JOIN (SELECT coalesce(i.company, d.company) AS company, sum(p.value_minor) AS value
            FROM posted_line p LEFT JOIN receivable r ON r.cause_position = p.position
            LEFT JOIN open_item i ON i.item_id = r.item_id AND i.currency = r.currency COLLATE "C"
-           LEFT JOIN stock_document d ON d.position = p.position GROUP BY 1) p ON p.company = v.company
+           LEFT JOIN stock_document d ON d.position = p.position WHERE p.kind <> 'delivered' GROUP BY 1) p ON p.company = v.company
 WHERE coalesce(v.balance, 0) <> coalesce(p.value, 0);
+
+-- name: goods_on_their_way_are_the_account
+-- 1406 per order: what the ledger says and what was sent, and neither delivered nor stopped.
+SELECT coalesce(v.chain_id, t.chain_id)::text AS key, coalesce(v.balance, 0)::text AS kept, coalesce(t.value, 0)::text AS facts, '1406' AS detail
+FROM (SELECT v.chain_id, sum(CASE l.side WHEN 'D' THEN l.functional_minor ELSE -l.functional_minor END) AS balance
+      FROM voucher v JOIN voucher_line l USING (position) WHERE l.role = 'in_transit' GROUP BY 1) v
+FULL JOIN (SELECT chain_id, sum(value_minor) AS value FROM transit GROUP BY 1) t ON t.chain_id = v.chain_id
+WHERE coalesce(v.balance, 0) <> coalesce(t.value, 0);
 
 -- name: credits_are_posted_as_noted
 SELECT n.credit_no AS key, sum(c.net_minor + c.tax_minor)::text AS kept, coalesce(max(l.gross), 0)::text AS facts, 'company ' || n.company AS detail
@@ -111,11 +120,38 @@ LEFT JOIN (SELECT v.cause_position, -sum(l.amount_minor) AS gross FROM voucher v
 GROUP BY n.credit_id HAVING sum(c.net_minor + c.tax_minor) <> coalesce(max(l.gross), 0);
 
 -- name: company_is_closed_through_its_last_close
-SELECT c.company AS key, coalesce(nullif(c.closed_through, ''), 'never closed') AS kept, coalesce(max(p.period), 'never closed') AS facts, '' AS detail
-FROM company c LEFT JOIN period_close p ON p.company = c.company
-GROUP BY c.company HAVING c.closed_through IS DISTINCT FROM coalesce(max(p.period), '');
+-- Or its last reopening, whatever came last.
+SELECT c.company AS key, coalesce(nullif(c.closed_through, ''), 'never closed') AS kept, coalesce(nullif(p.closed_through, ''), 'nothing closed') AS facts, '' AS detail
+FROM company c LEFT JOIN LATERAL (SELECT closed_through FROM calendar WHERE company = c.company ORDER BY position DESC LIMIT 1) p ON true
+WHERE c.closed_through IS DISTINCT FROM coalesce(p.closed_through, '');
 
 -- name: nothing_was_posted_after_its_period_was_closed
-SELECT v.word || '-' || v.period || '-' || v.number AS key, 'posted ' || v.posted_at AS kept, 'closed ' || c.closed_at AS facts, 'company ' || v.company AS detail
-FROM voucher v JOIN LATERAL (SELECT min(p.closed_at) AS closed_at FROM period_close p WHERE p.company = v.company AND p.period >= v.period) c
-    ON v.posted_at > c.closed_at;
+-- By positions: a posting draws its own after it has locked its company, as a close and a reopening do.
+SELECT v.word || '-' || v.period || '-' || v.number AS key, 'posted at position ' || v.position AS kept, 'closed through ' || c.closed_through AS facts, 'company ' || v.company AS detail
+FROM voucher v JOIN LATERAL (SELECT k.closed_through FROM calendar k WHERE k.company = v.company AND k.position < v.position ORDER BY k.position DESC LIMIT 1) c
+    ON v.period <= c.closed_through;
+
+-- name: closed_periods_have_no_open_counts
+SELECT c.company AS key, '0' AS kept, sum(CASE l.side WHEN 'D' THEN l.functional_minor ELSE -l.functional_minor END)::text AS facts, '1901' AS detail
+FROM company c JOIN voucher v ON v.company = c.company AND v.period <= c.closed_through JOIN voucher_line l USING (position)
+WHERE l.role = 'count_difference' GROUP BY c.company HAVING sum(CASE l.side WHEN 'D' THEN l.functional_minor ELSE -l.functional_minor END) <> 0;
+
+-- name: invoiced_is_the_sum_of_its_invoices
+SELECT i.order_no AS key, i.tax_invoiced::text AS kept, coalesce(sum(v.tax_minor), 0)::text AS facts, 'company ' || i.company AS detail
+FROM open_item i LEFT JOIN invoice v ON v.item_id = i.item_id AND v.currency = i.currency COLLATE "C"
+WHERE i.tax_point IS NOT NULL GROUP BY i.item_id, i.currency HAVING i.tax_invoiced <> coalesce(sum(v.tax_minor), 0);
+
+-- name: nobody_approved_his_own_voucher
+SELECT word || '-' || period || '-' || number AS key, prepared_by AS kept, reviewed_by AS facts, 'company ' || company AS detail
+FROM voucher WHERE reviewed_by <> '' AND prepared_by = ANY (string_to_array(reviewed_by, ', '));
+
+-- name: forgiven_is_the_sum_of_its_documents
+SELECT i.order_no AS key, coalesce(i.forgiven, 0)::text AS kept, coalesce(f.amount, 0)::text AS facts, 'company ' || i.company AS detail
+FROM open_item i LEFT JOIN (SELECT item_id, currency, sum(amount_minor) AS amount FROM forgiveness GROUP BY 1, 2) f
+    ON f.item_id = i.item_id AND f.currency = i.currency COLLATE "C"
+WHERE coalesce(i.forgiven, 0) <> coalesce(f.amount, 0);
+
+-- name: what_needs_approval_was_approved
+SELECT f.number AS key, f.kind AS kept, count(v.given_by) || ' approvals' AS facts, 'company ' || f.company AS detail
+FROM forgiveness f LEFT JOIN approval_request r ON r.request_id = f.document_id LEFT JOIN verdict v ON v.request_id = r.request_id AND v.approved
+WHERE f.kind <> 'discount' GROUP BY f.document_id HAVING count(v.given_by) < coalesce(max(r.approvals_needed), 1);

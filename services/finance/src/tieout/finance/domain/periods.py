@@ -19,6 +19,11 @@ def next_period(period: str) -> str:
     return f"{year + month // 12:04d}-{month % 12 + 1:02d}"
 
 
+def period_before(period: str) -> str:
+    year, month = int(period[:4]), int(period[5:])
+    return f"{year - 1:04d}-12" if month == 1 else f"{year:04d}-{month - 1:02d}"
+
+
 def posting(business_date: date, closed_through: str, stamped: str = "") -> Posting:
     """The business date's period, or the one that inventory stamped, or the first open one: the latest of them."""
     own = period_of(business_date)

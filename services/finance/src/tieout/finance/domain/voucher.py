@@ -137,6 +137,15 @@ def move_tax(draft: Draft, item: OpenItem, due_before: int) -> None:
         draft.credit("output_tax", change, booked, item.currency)
 
 
+def balance(draft: Draft, role: str, amount: int, currency: str) -> None:
+    """One more line of `amount` debits (credits where it is negative) that balances the voucher in both currencies."""
+    off = sum([line[2] if line[5] == DEBIT else -line[2] for line in draft.lines])
+    if amount > 0:
+        draft.debit(role, amount, -off, currency)
+    else:
+        draft.credit(role, -amount, off, currency)
+
+
 def level(draft: Draft, role: str = "fx_realised") -> None:
     """Close a difference that only exists in the company's currency: two rates met, or parts were rounded."""
     off = 0

@@ -1,13 +1,14 @@
 """POST /v1/companies/{company}/periods/{period}/close -> period_closed
 
 Waits for the postings under way, which hold their company shared; those that come later go into the first open period.
-Reopening is not offered: it needs two people, and so an approval.
+Opening one again takes two people: reopen_period. A count difference that nobody has approved keeps its period open,
+because 1901 is zero at every close.
 """
 
 from tieout.contracts.event import document_id
 from tieout.contracts.finance import CLOSE_PERIOD, ClosePeriod, PeriodClosed, PeriodView
 from tieout.finance.domain.periods import next_period
-from tieout.servicekit import Database, Refused, operation, sql
+from tieout.servicekit import Database, Refused, Transaction, operation, sql
 
 statements = sql.load(__file__)
 
@@ -23,14 +24,15 @@ async def close_period(request: ClosePeriod, database: Database) -> PeriodView:
             raise Refused("not_found", detail, field="company", status=404)
         repeated = request.period <= closed_through
         if not repeated:
+            await refuse_open_counts(tx, request)
             first_open = next_period(request.period)
             (position,) = await tx.positions(1)
             await tx.execute(statements.close, request.company, request.period, first_open, request.closed_by, position)
-            await tx.execute(statements.close_through, request.company, request.period)
+            revision = await tx.fetchval(statements.close_through, request.company, request.period)
             tx.announce(
-                PeriodClosed(request.company, request.period, first_open),
+                PeriodClosed(request.company, request.period, first_open, revision),
                 position=position,
-                key=(request.company, request.period),
+                key=(request.company, request.period, revision),
                 chain=document_id("period", request.company, "", request.period),
                 order_no=request.period,
                 company=request.company,
@@ -38,7 +40,6 @@ async def close_period(request: ClosePeriod, database: Database) -> PeriodView:
         row = await tx.fetchrow(statements.shown, request.company, request.period)
         assert row is not None  # Closed by this or by a later period's close.
         vouchers = await tx.fetchval(statements.vouchers, request.company, request.period)
-        left = await tx.fetchval(statements.count_differences, request.company, request.period)
     return PeriodView(
         request.company,
         request.period,
@@ -47,5 +48,17 @@ async def close_period(request: ClosePeriod, database: Database) -> PeriodView:
         row["closed_at"],
         repeated,
         vouchers,
-        left,
+        0,
     )
+
+
+async def refuse_open_counts(tx: Transaction, request: ClosePeriod) -> None:
+    found = await tx.fetch(statements.open_counts, request.company, request.period)
+    if found:
+        named = ", ".join(f"{row['number']} of source {row['source']!r} ({row['left']})" for row in found[:5])
+        more = f" and {len(found) - 5} more" if len(found) > 5 else ""
+        detail = (
+            f"1901 is not zero: nobody has approved count {named}{more}. "
+            f"Ask with POST /v1/companies/{request.company}/count-approvals and have it approved."
+        )
+        raise Refused("open_counts", detail, field="period", status=409)

@@ -12,7 +12,7 @@ from tieout.contracts.finance import ISSUE_INVOICE, InvoiceView, IssueInvoice
 from tieout.finance import ledger, money, open_items
 from tieout.finance.domain.open_item import OpenItem
 from tieout.finance.domain.paper import draft_of
-from tieout.finance.people import named
+from tieout.finance.people import asking
 from tieout.servicekit import Database, Refused, Transaction, operation, sql
 
 statements = sql.load(__file__)
@@ -20,7 +20,7 @@ statements = sql.load(__file__)
 
 @operation(ISSUE_INVOICE)
 async def issue_invoice(request: IssueInvoice, database: Database) -> InvoiceView:
-    actor = named(request.actor)
+    actor = asking()
     identity = document_id("invoice", request.company, "", request.number)
     async with database.transaction() as tx:
         company = await ledger.company(tx, request.company)

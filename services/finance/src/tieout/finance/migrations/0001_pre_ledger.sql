@@ -8,7 +8,9 @@ CREATE TABLE company (
     zone           text NOT NULL,
     tax_point      text NOT NULL CHECK (tax_point IN ('goods_issue', 'invoice', 'payment')),
     voucher_words  text NOT NULL CHECK (voucher_words IN ('one', 'three')),
+    control_passes text NOT NULL DEFAULT 'issue' CHECK (control_passes IN ('issue', 'delivery')),  -- Of new orders.
     closed_through text NOT NULL DEFAULT '',       -- This posting period and all before it are closed; '' while none is.
+    calendar       integer NOT NULL DEFAULT 0,     -- How often periods were closed and opened again.
     revision       integer NOT NULL DEFAULT 1,
     opened_at      timestamptz NOT NULL DEFAULT now()
 );
@@ -39,11 +41,79 @@ CREATE TABLE period_close (
     period     text NOT NULL,
     first_open text NOT NULL,
     closed_by  text NOT NULL,
-    position   bigint NOT NULL,                    -- Of its PeriodClosed.
-    closed_at  timestamptz NOT NULL DEFAULT clock_timestamp(),  -- Under the lock: after all postings before it.
-    PRIMARY KEY (company, period)
+    position   bigint NOT NULL,                    -- Of its PeriodClosed, drawn under the lock: after all postings before it.
+    closed_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (company, position)
 );
 CALL fact_table('period_close');
+
+-- A closed period that two people opened again, and with it all after it. The database asks for a row here, made in the
+-- same transaction, before it lets `closed_through` go back.
+CREATE TABLE period_reopening (
+    company        text COLLATE "C" NOT NULL,
+    period         text NOT NULL,
+    closed_through text NOT NULL,                  -- What is still closed then.
+    requested_by   text NOT NULL,
+    approved_by    text NOT NULL CHECK (approved_by <> requested_by),
+    reason         text NOT NULL CHECK (reason <> ''),
+    request_id     uuid NOT NULL,
+    position       bigint NOT NULL,                -- Of its PeriodReopened.
+    made_in        xid8 NOT NULL DEFAULT pg_current_xact_id(),
+    reopened_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (company, position)
+);
+CALL fact_table('period_reopening');
+
+-- Closes and reopenings in their order: after each, everything up to `closed_through` is closed.
+CREATE VIEW calendar AS
+    SELECT company, position, period AS closed_through FROM period_close
+    UNION ALL SELECT company, position, closed_through FROM period_reopening;
+CALL kit_grant('SELECT', 'calendar');
+
+CREATE FUNCTION check_reopening() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    IF NEW.closed_through < OLD.closed_through AND NOT EXISTS (SELECT FROM period_reopening r WHERE r.company = NEW.company
+            AND r.closed_through = NEW.closed_through AND r.made_in = pg_current_xact_id()) THEN
+        RAISE EXCEPTION 'a closed period of company % is opened again by two people only: ask for it and have it approved', NEW.company;
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER check_reopening BEFORE UPDATE OF closed_through ON company FOR EACH ROW EXECUTE FUNCTION check_reopening();
+ALTER TABLE company ENABLE ALWAYS TRIGGER check_reopening;
+
+-- What a person asks for and others approve. It happens in the transaction of the last approval that it needs.
+CREATE TABLE approval_request (
+    request_id       uuid PRIMARY KEY,
+    kind             text NOT NULL CHECK (kind IN ('reopening', 'write_off', 'recovery', 'count')),
+    company          text COLLATE "C" NOT NULL,
+    subject          text NOT NULL,                -- The period, the order, the count.
+    item_id          uuid,                         -- Write-offs: whose receivable.
+    document_id      uuid,                         -- Counts: the adjustment.
+    currency         text NOT NULL,
+    amount_minor     bigint NOT NULL,
+    business_date    date,
+    cause            text NOT NULL,
+    reason           text NOT NULL CHECK (reason <> ''),
+    requested_by     text NOT NULL CHECK (requested_by <> ''),
+    approvals_needed integer NOT NULL CHECK (approvals_needed > 0),
+    requested_at     timestamptz NOT NULL DEFAULT now(),
+    UNIQUE (request_id, requested_by)
+);
+CALL fact_table('approval_request');
+
+-- Nobody approves his own request, and nobody twice.
+CREATE TABLE verdict (
+    request_id   uuid NOT NULL,
+    given_by     text NOT NULL CHECK (given_by <> ''),
+    requested_by text NOT NULL,
+    approved     boolean NOT NULL,
+    note         text NOT NULL,
+    given_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (request_id, given_by),
+    FOREIGN KEY (request_id, requested_by) REFERENCES approval_request (request_id, requested_by),
+    CHECK (given_by <> requested_by OR NOT approved)
+);
+CALL fact_table('verdict');
 
 -- 凭证字号: one row per company, word and period, locked last in each transaction and advanced by n.
 CREATE TABLE voucher_counter (
@@ -217,12 +287,12 @@ CREATE TABLE stopped_line (
 CREATE INDEX stopped_line_item ON stopped_line (item_id);
 CALL fact_table('stopped_line');
 
--- Facts: shipments that were billed. The primary key is what makes billing happen once.
+-- Facts: shipments that were billed, or deliveries where control passes then. The primary key is what makes billing happen once.
 CREATE TABLE receivable (
     shipment_id    uuid PRIMARY KEY,
     item_id        uuid NOT NULL,
     amount_minor   bigint NOT NULL,
-    cause_position bigint NOT NULL,                -- Of inventory.shipped.
+    cause_position bigint NOT NULL,                -- Of inventory.shipped or delivered.
     position       bigint NOT NULL,                -- Of the ReceivableOpened, and of its voucher where there is one.
     business_date  date NOT NULL,
     posting_date   date NOT NULL,
@@ -239,18 +309,33 @@ CALL fact_table('receivable');
 CREATE TABLE posted_line (
     position       bigint NOT NULL,
     quantity_micro bigint NOT NULL,                -- Signed as stock moves: what left is negative.
-    value_minor    bigint NOT NULL,                -- Signed, functional currency: what 1405 gained.
+    value_minor    bigint NOT NULL,                -- Signed, functional currency: what 1405 gained; delivered: what 1406 did.
     net_minor      bigint NOT NULL,                -- Billed; 0 but for shipments.
     tax_minor      bigint NOT NULL,
     chain_id       uuid NOT NULL,
     line_no        integer NOT NULL,
-    kind           text NOT NULL CHECK (kind IN ('shipped', 'service', 'returned', 'opening', 'purchase', 'adjusted', 'revalued')),
+    kind           text NOT NULL CHECK (kind IN ('shipped', 'service', 'delivered', 'returned', 'recalled', 'opening', 'purchase', 'adjusted', 'revalued')),
     account        text NOT NULL,                  -- Class of the line in the contract: goods, carriage …
     starts         boolean NOT NULL,               -- The first part of its order line, so that lines can be counted.
     document_no    text NOT NULL,
     PRIMARY KEY (position, line_no)
 );
 CALL fact_table('posted_line');
+
+-- Facts: goods on their way, where control passes at delivery (1406): sent (T02), delivered (T02b) or recalled (T04).
+CREATE TABLE transit (
+    position       bigint NOT NULL,                -- Inventory's (measure 10).
+    quantity_micro bigint NOT NULL,                -- Signed: what is on its way is their sum.
+    value_minor    bigint NOT NULL,                -- Signed, functional currency: what 1406 gained.
+    chain_id       uuid NOT NULL,
+    line_no        integer NOT NULL,
+    kind           text NOT NULL CHECK (kind IN ('sent', 'delivered', 'recalled')),
+    document_no    text NOT NULL,
+    PRIMARY KEY (position, line_no)
+);
+CALL fact_table('transit');
+CALL digest_attach('transit', '[{"measure": 10, "book": "transit", "a": "quantity_micro", "b": "value_minor",
+    "chain": "chain_id::text", "order_no": "document_no"}]');
 
 -- Anchors of the other documents of inventory: posted once.
 CREATE TABLE stock_document (
@@ -268,12 +353,12 @@ CREATE INDEX stock_document_position ON stock_document (position);
 CALL fact_table('stock_document');
 -- Here, because the currency of a line is found through the tables above.
 CALL digest_attach('posted_line', '[
-    {"measure": 4, "book": "billed_quantity", "a": "-quantity_micro", "b": "0", "where": "kind IN (''shipped'', ''service'')",
+    {"measure": 4, "book": "billed_quantity", "a": "-quantity_micro", "b": "0", "where": "kind IN (''shipped'', ''service'', ''delivered'')",
      "chain": "chain_id::text", "order_no": "document_no"},
-    {"measure": 5, "book": "stock_value", "a": "quantity_micro", "b": "value_minor", "where": "kind <> ''service''",
+    {"measure": 5, "book": "stock_value", "a": "quantity_micro", "b": "value_minor", "where": "kind <> ''service'' AND kind <> ''delivered''",
      "chain": "chain_id::text", "order_no": "document_no",
      "currency": "coalesce((SELECT c.currency FROM stock_document d JOIN company c USING (company) WHERE d.position = posted_line.position LIMIT 1), (SELECT c.currency FROM open_item i JOIN company c USING (company) WHERE i.item_id = posted_line.chain_id LIMIT 1))"},
-    {"measure": 6, "book": "billed", "a": "net_minor", "b": "tax_minor", "where": "kind IN (''shipped'', ''service'')",
+    {"measure": 6, "book": "billed", "a": "net_minor", "b": "tax_minor", "where": "kind IN (''shipped'', ''service'', ''delivered'')",
      "chain": "chain_id::text", "order_no": "document_no",
      "currency": "(SELECT i.currency FROM open_item i WHERE i.item_id = posted_line.chain_id LIMIT 1)"}]');
 
@@ -399,3 +484,19 @@ CREATE TABLE invoice (
 );
 CREATE INDEX invoice_item ON invoice (item_id);
 CALL fact_table('invoice');
+
+-- Facts: what closed a receivable without money: cash discounts taken, write-offs; recoveries are negative.
+CREATE TABLE forgiveness (
+    document_id   uuid PRIMARY KEY,
+    kind          text NOT NULL CHECK (kind IN ('discount', 'write_off', 'recovery')),
+    item_id       uuid NOT NULL,
+    amount_minor  bigint NOT NULL,
+    voucher_no    text NOT NULL,
+    business_date date NOT NULL,
+    company       text COLLATE "C" NOT NULL,
+    number        text NOT NULL,
+    currency      text NOT NULL,
+    forgiven_at   timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX forgiveness_item ON forgiveness (item_id);
+CALL fact_table('forgiveness');

@@ -1,0 +1,98 @@
+"""POST …/reopen, …/write-offs, …/count-approvals: asked for by one person, done when others have approved it
+
+Nothing is posted here. Who asked, when and why stays for ever, also where it is rejected.
+"""
+
+from uuid import UUID
+
+from tieout.contracts.event import document_id, order_id
+from tieout.contracts.finance import (
+    REQUEST_COUNT_APPROVAL,
+    REQUEST_REOPENING,
+    REQUEST_WRITE_OFF,
+    RequestCountApproval,
+    RequestReopening,
+    RequestView,
+    RequestWriteOff,
+)
+from tieout.finance import approvals, ledger, open_items
+from tieout.finance.approvals import Wish
+from tieout.finance.people import asking
+from tieout.servicekit import Database, Refused, operation, sql
+
+statements = sql.load(__file__)
+
+
+@operation(REQUEST_REOPENING)
+async def request_reopening(request: RequestReopening, database: Database) -> RequestView:
+    actor = asking()
+    async with database.transaction() as tx:
+        company = await ledger.company(tx, request.company)
+        closed_through, calendar, _ = await tx.fetchrow(statements.calendar, request.company)  # type: ignore[misc]
+        if request.period > closed_through:
+            detail = (
+                f"Period {request.period} of {request.company} is open. Closed through: {closed_through or 'none'}."
+            )
+            raise Refused("open", detail, field="period", status=409)
+        rejected = await tx.fetchval(approvals.statements.rejected_before, request.company, "reopening", request.period)
+        wish = Wish(
+            request_id=document_id("reopening", request.company, str(calendar), f"{request.period} {rejected}"),
+            kind="reopening",
+            company=request.company,
+            subject=request.period,
+            reason=request.reason,
+            requested_by=actor,
+            currency=company.currency,
+        )
+        return await approvals.ask(tx, wish)
+
+
+@operation(REQUEST_WRITE_OFF)
+async def request_write_off(request: RequestWriteOff, database: Database) -> RequestView:
+    actor = asking()
+    async with database.transaction() as tx:
+        await ledger.company(tx, request.company)
+        await open_items.find_order(tx, request.company, request.order_source, request.order_no, request.currency)
+        kind = "recovery" if request.recover else "write_off"
+        wish = Wish(
+            request_id=document_id(kind, request.company, "", request.number),
+            kind=kind,
+            company=request.company,
+            subject=f"{request.order_no} of {request.order_source}",
+            reason=request.reason,
+            requested_by=actor,
+            currency=request.currency,
+            amount=request.amount_minor,
+            item_id=order_id(request.company, request.order_source, request.order_no),
+            business_date=request.business_date,
+            cause=request.number,
+        )
+        return await approvals.ask(tx, wish)
+
+
+@operation(REQUEST_COUNT_APPROVAL)
+async def request_count_approval(request: RequestCountApproval, database: Database) -> RequestView:
+    actor = asking()
+    async with database.transaction() as tx:
+        company = await ledger.company(tx, request.company)
+        count = await tx.fetchrow(statements.count, request.company, request.source, request.number)
+        if count is None:
+            detail = f"Count {request.number} of source {request.source} has left nothing on 1901 of {request.company}."
+            raise Refused("not_found", detail, field="number", status=404)
+        subject = f"{request.number} of {request.source}"
+        rejected = await tx.fetchval(approvals.statements.rejected_before, request.company, "count", subject)
+        identity: UUID = count["document_id"]
+        wish = Wish(
+            request_id=document_id("count", request.company, str(identity), str(rejected)),
+            kind="count",
+            company=request.company,
+            subject=subject,
+            reason=request.reason,
+            requested_by=actor,
+            currency=company.currency,
+            amount=count["left"],
+            document_id=identity,
+            business_date=count["business_date"],
+            cause=request.cause,
+        )
+        return await approvals.ask(tx, wish)

@@ -1,0 +1,181 @@
+"""What one person asks for and others approve: reopening, write-offs, count differences."""
+
+from datetime import date
+
+import asyncpg
+import pytest
+from tieout.contracts import finance
+from tieout.servicekit import Refused
+
+NOVEMBER = date(2026, 11, 30)
+
+
+async def decide(desk, who, request, **more):
+    return await desk.ask_as(who, finance.DECIDE_REQUEST, request_id=request.request_id, **more)
+
+
+async def close(desk, period="2026-11"):
+    return await desk.ask(finance.CLOSE_PERIOD, company="C1", period=period, closed_by="Li")
+
+
+async def reopening(desk, who="Li", period="2026-11", reason="invoice 7 is missing"):
+    return await desk.ask_as(who, finance.REQUEST_REOPENING, company="C1", period=period, reason=reason)
+
+
+async def test_two_people_open_a_closed_period_again_and_it_can_be_closed_again(desk):
+    await desk.open("C2", "EUR")
+    await close(desk)
+    asked = await reopening(desk)
+    assert (asked.state, asked.requested_by, asked.approvals_needed) == ("waiting", "Li", 1)
+    assert (await reopening(desk)).request_id == asked.request_id
+    with pytest.raises(Refused, match="Li has asked for it; somebody else must approve") as caught:
+        await decide(desk, "Li", asked)
+    assert caught.value.problem.code == "same_person"
+    await desk.give(desk.shipped(number="1"))
+    done = await decide(desk, "Wang", asked, note="seen")
+    assert (done.state, [(one.by, one.note) for one in done.verdicts]) == ("done", [("Wang", "seen")])
+    assert (await decide(desk, "Wang", asked)).state == "done"
+    await desk.give(desk.shipped(number="2"))
+    assert await desk.rows("SELECT order_no, period, deferred_from FROM voucher ORDER BY position") == [
+        ("1", "2026-12", "2026-11"),
+        ("2", "2026-11", ""),
+    ]
+    assert await desk.rows(
+        "SELECT period, closed_through, requested_by, approved_by, reason FROM period_reopening"
+    ) == [("2026-11", "2026-10", "Li", "Wang", "invoice 7 is missing")]
+    again = await close(desk)
+    assert (again.repeated, again.vouchers) == (False, 1)
+    told = await desk.announced(finance.PeriodClosed) + await desk.announced(finance.PeriodReopened)
+    assert sorted((one.revision, one.first_open) for one in told) == [(1, "2026-12"), (2, "2026-11"), (3, "2026-12")]
+    assert (await reopening(desk)).request_id != asked.request_id
+    assert await desk.violations() == []
+
+
+async def test_a_rejected_request_stays_on_record_and_may_be_asked_again(desk):
+    await close(desk)
+    asked = await reopening(desk)
+    assert (await decide(desk, "Wang", asked, approve=False, note="no")).state == "rejected"
+    with pytest.raises(Refused, match="rejected already"):
+        await decide(desk, "Zhao", asked)
+    again = await reopening(desk, reason="now with the paper")
+    assert again.request_id != asked.request_id
+    listed = await desk.ask(finance.REQUESTS, company="C1", state="rejected")
+    assert [one.request_id for one in listed.requests] == [asked.request_id]
+    assert [one.state for one in (await desk.ask(finance.REQUESTS)).requests] == ["waiting", "rejected"]
+    with pytest.raises(Refused, match="is open"):
+        await reopening(desk, period="2026-12")
+    with pytest.raises(Refused, match="Nobody knows who asks"):
+        await reopening(desk, who="")
+
+
+async def test_no_path_opens_a_period_without_two_people(desk, owner):
+    await close(desk)
+    with pytest.raises(asyncpg.RaiseError, match="by two people only"):
+        await owner.execute("UPDATE company SET closed_through = ''")
+    with pytest.raises(asyncpg.CheckViolationError):
+        await owner.execute(
+            "INSERT INTO period_reopening VALUES ('C1', '2026-11', '2026-10', 'Li', 'Li', 'x', gen_random_uuid(), 99)"
+        )
+    asked = await reopening(desk)
+    with pytest.raises(asyncpg.CheckViolationError):
+        await desk.rows("INSERT INTO verdict VALUES ($1, 'Li', 'Li', true, '')", asked.request_id)
+    with pytest.raises(asyncpg.ForeignKeyViolationError):
+        await desk.rows("INSERT INTO verdict VALUES ($1, 'Li', 'Wang', true, '')", asked.request_id)
+    assert await desk.violations() == []
+
+
+def write_off(desk, amount, who="Li", number="W1", **more):
+    given = {"currency": "CNY", "company": "C1", "business_date": NOVEMBER, "reason": "bankrupt", **more}
+    asked = {"number": number, "order_source": "shop", "order_no": "1001", "amount_minor": amount, **given}
+    return desk.ask_as(who, finance.REQUEST_WRITE_OFF, **asked)
+
+
+async def test_a_write_off_needs_two_others_and_closes_the_receivable(desk):
+    await desk.give(desk.placed(), desk.shipped(), desk.pay(39, ("1001", 39)))
+    asked = await write_off(desk, 300)
+    assert asked.approvals_needed == 2
+    assert (await decide(desk, "Wang", asked)).state == "waiting"
+    assert (await decide(desk, "Wang", asked)).state == "waiting"
+    assert len(await desk.vouchers()) == 2
+    done = await decide(desk, "Zhao", asked)
+    assert (await desk.vouchers())[-1] == ("T15", [("D", "1231", 300), ("C", "1122", 300)])
+    voucher = await desk.ask(finance.VOUCHER, company="C1", voucher_no=done.voucher_no)
+    assert (voucher.prepared_by, voucher.reviewed_by) == ("Li", "Wang, Zhao")
+    told = await desk.announced(finance.OrdersSettled)
+    assert [(one.cause, one.items[0].amount_minor) for one in told] == [("payment", 39), ("write_off", 300)]
+    assert (await desk.ask(finance.RECEIVABLES, company="C1")).totals == {"CNY": 0}
+    assert await desk.violations() == []
+
+    back = await write_off(desk, 100, number="W2", recover=True)
+    await decide(desk, "Wang", back)
+    assert (await desk.vouchers())[-1] == ("T15r", [("D", "1122", 100), ("C", "1231", 100)])
+    await desk.give(desk.pay(100, ("1001", 100), number="P2"))
+    assert (await desk.vouchers())[-1] == ("T09", [("D", "1002", 100), ("C", "1122", 100)])
+    last = await write_off(desk, 200, number="W3", recover=True)
+    await decide(desk, "Wang", last)
+    assert await desk.rows("SELECT forgiven, settled FROM open_item WHERE of_order") == [(0, 139)]
+    assert await desk.violations() == []
+
+
+async def test_no_more_is_written_off_than_is_open_when_it_is_approved(desk):
+    await desk.give(desk.placed(), desk.shipped())
+    asked = await write_off(desk, 300)
+    await decide(desk, "Wang", asked)
+    await desk.give(desk.pay(100, ("1001", 100)))
+    with pytest.raises(Refused, match="239 CNY is open, not 300"):
+        await decide(desk, "Zhao", asked)
+    with pytest.raises(Refused, match="has asked for this already"):
+        await write_off(desk, 200)
+    listed = await desk.ask(finance.REQUESTS, state="waiting")
+    assert [len(one.verdicts) for one in listed.requests] == [1]
+    assert await desk.violations() == []
+
+
+async def test_a_write_off_in_dollars_takes_the_receivable_at_its_own_rate(desk):
+    await desk.open("C2", "EUR", tax_point="payment")
+    dollars = {"company": "C2", "currency": "USD", "rate_micro": 920_001}
+    await desk.give(desk.shipped(desk.part(cost_minor=0), **{**dollars, "cost_currency": "EUR"}), desk.shipped())
+    asked = await write_off(desk, 339, company="C2", currency="USD")
+    await decide(desk, "Wang", asked)
+    await decide(desk, "Zhao", asked)
+    assert await desk.balances("C2", "USD") == {"6001.01": -300, "2221.01.01": -39, "1231": 339}
+    found = await desk.rows("SELECT sum(functional_minor)::bigint FROM voucher_line WHERE role = 'allowance'")
+    assert found == [(312,)]
+    assert await desk.violations() == []
+
+
+async def test_a_cash_discount_closes_its_part_of_the_receivable(desk):
+    await desk.give(desk.placed(), desk.shipped(), desk.pay(332, ("1001", 332)))
+    asked = {"company": "C1", "number": "D1", "order_source": "shop", "order_no": "1001", "currency": "CNY"}
+    asked |= {"amount_minor": 7, "business_date": NOVEMBER}
+    view = await desk.ask_as("Li", finance.TAKE_DISCOUNT, **asked)
+    assert (view.open_minor, view.repeated) == (0, False)
+    assert (await desk.vouchers())[-1] == ("T14b", [("D", "6001.08", 7), ("C", "1122", 7)])
+    assert (await desk.ask_as("Li", finance.TAKE_DISCOUNT, **asked)).repeated
+    with pytest.raises(Refused, match="other content"):
+        await desk.ask_as("Li", finance.TAKE_DISCOUNT, **{**asked, "amount_minor": 6})
+    with pytest.raises(Refused, match="0 CNY is open, not 7"):
+        await desk.ask_as("Li", finance.TAKE_DISCOUNT, **{**asked, "number": "D2"})
+    await desk.give(desk.credited((300, 39)))
+    assert (await desk.balances())["2203"] == -332
+    assert (await desk.balances())["1122"] == -7
+    assert await desk.violations() == []
+
+
+@pytest.mark.parametrize(("cause", "account"), [("management", "6602.08"), ("disaster", "6711"), ("person", "1221")])
+async def test_a_count_difference_is_approved_before_its_period_closes(desk, cause, account):
+    count = desk.moved("adjusted", (-2, -100), (1, 30))
+    await desk.give(count)
+    with pytest.raises(Refused, match=r"nobody has approved count D1 of source 'wms' \(70\)") as caught:
+        await close(desk)
+    assert caught.value.problem.field == "period"
+    request = {"company": "C1", "source": "wms", "number": "D1", "cause": cause, "reason": "checked twice"}
+    asked = await desk.ask_as("Li", finance.REQUEST_COUNT_APPROVAL, **request)
+    await decide(desk, "Wang", asked)
+    template, lines = (await desk.vouchers())[-1]
+    assert template == "T19b"
+    assert lines == [("D", account, 100), ("D", "1901", 30), ("C", "1901", 100), ("C", "6602.08", 30)]
+    with pytest.raises(Refused, match="left nothing on 1901"):
+        await desk.ask_as("Li", finance.REQUEST_COUNT_APPROVAL, **request)
+    assert (await close(desk)).count_difference_minor == 0
+    assert await desk.violations() == []
