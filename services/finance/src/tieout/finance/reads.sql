@@ -1,5 +1,5 @@
 -- name: companies
-SELECT c.company, c.name, c.currency, c.zone, c.tax_point, c.voucher_words, c.closed_through, c.revision, c.opened_at,
+SELECT c.company, c.name, c.currency, c.zone, c.tax_point, c.voucher_words, c.closed_through, c.revision, c.opened_at, c.control_passes,
     ARRAY(SELECT r.role FROM account_role r WHERE r.company = c.company ORDER BY r.role) AS roles,
     ARRAY(SELECT r.code FROM account_role r WHERE r.company = c.company ORDER BY r.role) AS codes
 FROM company c WHERE $1 IN ('', c.company) ORDER BY c.company;
@@ -67,7 +67,7 @@ WITH item AS (
             SELECT -sum(CASE l.side WHEN 'D' THEN l.amount_minor ELSE -l.amount_minor END)
             FROM voucher v JOIN voucher_line l USING (position)
             WHERE l.item_id = i.item_id AND l.role = 'receivable' AND l.currency = i.currency AND v.posting_date <= $2
-                AND v.template NOT IN ('T01', 'T05', 'T06', 'T07')
+                AND v.template NOT IN ('T01', 'T02b', 'T05', 'T06', 'T07')
                 AND v.position IN (SELECT d.position FROM money_part p JOIN money_document d USING (document_id) WHERE p.item_id = i.item_id
                     UNION SELECT v3.position FROM credit_line cl JOIN voucher v3 ON v3.cause_position = cl.position AND v3.cause = 'order' WHERE cl.item_id = i.item_id)), 0) END AS settled
     FROM open_item i
@@ -104,7 +104,7 @@ SELECT i.company, i.source, to_char(coalesce(i.business_date, r.business_date), 
     coalesce(p.account, ''), CASE WHEN grouping(p.account) = 1 THEN false ELSE p.free END, true, i.currency,
     count(DISTINCT p.chain_id), count(*) FILTER (WHERE p.starts), (-sum(p.quantity_micro))::bigint,
     sum(p.net_minor)::bigint, sum(p.tax_minor)::bigint, sum(p.value_minor)::bigint
-FROM (SELECT *, net_minor + tax_minor = 0 AS free FROM posted_line WHERE kind IN ('shipped', 'service')) p
+FROM (SELECT *, net_minor + tax_minor = 0 AS free FROM posted_line WHERE kind IN ('shipped', 'service', 'delivered')) p
 JOIN receivable r ON r.cause_position = p.position
 JOIN open_item i ON i.item_id = r.item_id AND i.currency = r.currency COLLATE "C"
 WHERE $1 IN ('', i.company) AND $2 IN ('', i.source)
@@ -142,7 +142,7 @@ GROUP BY 1, 2, 3 ORDER BY 1, 2, 3;
 -- name: trail
 SELECT v.posted_at, v.template, v.document_id, v.document_no, v.word, v.period, v.number, v.currency,
     coalesce((SELECT sum(l.amount_minor) FROM voucher_line l WHERE l.position = v.position AND l.side = 'D' AND l.currency = v.currency
-        AND (v.template <> 'T01' OR l.role = 'receivable')), 0)::bigint AS amount
+        AND (v.template NOT IN ('T01', 'T02b') OR l.role = 'receivable')), 0)::bigint AS amount
 FROM (
     SELECT position FROM voucher WHERE chain_id = $1
     UNION SELECT d.position FROM money_part p JOIN money_document d USING (document_id) WHERE p.item_id = $1

@@ -1,9 +1,10 @@
-"""Bills a shipment: what each line is worth, and the voucher T01 (with T12, T13, T22 for services and free goods)."""
+"""Bills what has become the customer's: what each line is worth, and the voucher T01 (with T12, T13, T22 for services
+and free goods); T02b where control passes at delivery, and the cost comes out of 1406 instead of 1405."""
 
 from typing import NamedTuple
 from uuid import UUID
 
-from tieout.contracts.inventory import GoodsShipped
+from tieout.contracts.inventory import GoodsDelivered, GoodsShipped
 from tieout.finance.domain.amounts import convert, part
 from tieout.finance.domain.open_item import OpenItem
 from tieout.finance.domain.periods import Posting
@@ -14,13 +15,20 @@ from tieout.finance.domain.voucher import Company, Draft
 PostedLine = tuple[int, int, int, int, int, UUID, int, str, str, bool, str]
 
 
+Passed = GoodsShipped | GoodsDelivered  # Control passes with it.
+
+
 class Bill(NamedTuple):
     gross: int  # Net and tax, in the order's currency.
     draft: Draft | None  # None: worth nothing in amount and in cost, so no voucher and no number.
     lines: list[PostedLine]
 
 
-def faulty_line(event: GoodsShipped) -> str:
+def document_of(event: Passed) -> UUID:
+    return event.shipment_id if isinstance(event, GoodsShipped) else event.delivery_id
+
+
+def faulty_line(event: Passed) -> str:
     """A sentence about the first line whose part is impossible; "" where all is well."""
     for line in event.lines:
         if not 0 <= line.from_micro < line.to_micro <= line.ordered_micro:
@@ -28,9 +36,7 @@ def faulty_line(event: GoodsShipped) -> str:
     return ""
 
 
-def bill(
-    event: GoodsShipped, cause_position: int, position: int, item: OpenItem, company: Company, when: Posting
-) -> Bill:
+def bill(event: Passed, cause_position: int, position: int, item: OpenItem, company: Company, when: Posting) -> Bill:
     """Adds to `item.billed`; the voucher stands at `position`.
 
     Cost is posted exactly as inventory announced it; nobody computes it again. One voucher line per account, because an
@@ -41,6 +47,9 @@ def bill(
     tax_total = stock = gross = 0
     lines: list[PostedLine] = []
     chain, number = event.order_id, event.order_no
+    template, stock_role, goods, service = "T01", "stock", "shipped", "service"
+    if type(event) is GoodsDelivered:
+        template, stock_role, goods, service = "T02b", "in_transit", "delivered", "delivered"
     for line in event.lines:
         start, end, whole, net, tax = line.from_micro, line.to_micro, line.ordered_micro, line.net_minor, line.tax_minor
         if start or end != whole:
@@ -62,7 +71,7 @@ def bill(
                 tax,
                 chain,
                 line.line_no,
-                "shipped" if line.kind == "goods" else "service",
+                goods if line.kind == "goods" else service,
                 line.account,
                 start == 0,
                 number,
@@ -82,13 +91,13 @@ def bill(
         return Bill(gross, None, lines)
     draft = Draft(
         company,
-        "T01",
+        template,
         when.period,
         when.day,
         when.deferred_from,
         event.business_date,
         chain,
-        event.shipment_id,
+        document_of(event),
         number,
         number,
         event.customer,
@@ -110,7 +119,7 @@ def bill(
         _bill_foreign(draft, item, gross, receivable, revenue, tax_total, pending)
     for account, amount in cost.items():
         draft.debit(account, amount, amount, event.cost_currency)
-    draft.credit("stock", stock, stock, event.cost_currency)
+    draft.credit(stock_role, stock, stock, event.cost_currency)
     return Bill(gross, draft, lines)
 
 

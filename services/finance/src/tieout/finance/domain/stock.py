@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from uuid import UUID
 
-from tieout.contracts.inventory import GoodsReceived, GoodsReturned, StockAdjusted, StockRevalued
+from tieout.contracts.inventory import GoodsRecalled, GoodsReceived, GoodsReturned, StockAdjusted, StockRevalued
 from tieout.finance.domain.billing import PostedLine
 from tieout.finance.domain.voucher import Draft
 
-StockEvent = GoodsReturned | GoodsReceived | StockAdjusted | StockRevalued
+StockEvent = GoodsReturned | GoodsRecalled | GoodsReceived | StockAdjusted | StockRevalued
 
 
 def document_of(event: StockEvent) -> tuple[str, UUID, str]:
@@ -15,6 +15,8 @@ def document_of(event: StockEvent) -> tuple[str, UUID, str]:
     match event:
         case GoodsReturned():
             return "returned", event.credit_id, event.credit_no
+        case GoodsRecalled():
+            return "recalled", event.cancel_id, event.order_no
         case GoodsReceived():
             return event.kind, event.receipt_id, event.number
         case StockAdjusted():
@@ -27,6 +29,8 @@ def template_of(event: StockEvent) -> str:
     match event:
         case GoodsReturned():
             return "T05s"  # Lines 4 and 5 of T05; lines 1 to 3 come with the credit note.
+        case GoodsRecalled():
+            return "T04"
         case GoodsReceived():
             return "T16" if event.kind == "opening" else "T17"
         case StockAdjusted():
@@ -37,6 +41,12 @@ def template_of(event: StockEvent) -> str:
 
 def posted_lines(event: StockEvent, position: int, chain: UUID) -> Iterator[PostedLine]:
     kind, _, number = document_of(event)
+    if isinstance(event, GoodsRecalled):
+        for back in event.lines:
+            if back.kind == "goods":
+                moved = (back.quantity_micro, back.value_minor, 0, 0, chain, back.line_no)
+                yield position, *moved, kind, "goods", True, number
+        return
     for line in event.lines:
         yield position, line.quantity_micro, line.value_minor, 0, 0, chain, line.line_no, kind, "goods", True, number
 
@@ -52,6 +62,10 @@ def draft_lines(draft: Draft, event: StockEvent) -> None:
                 draft.debit(account, -value, -value, currency)
             total = sum(back.values())
             draft.credit("stock", -total, -total, currency)
+        case GoodsRecalled():
+            total = sum(line.value_minor for line in event.lines)
+            draft.debit("stock", total, total, currency)
+            draft.credit("in_transit", total, total, currency)
         case GoodsReceived():
             total = sum(line.value_minor for line in event.lines)
             other = "opening" if event.kind == "opening" else "goods_received"

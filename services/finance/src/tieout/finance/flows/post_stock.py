@@ -1,16 +1,19 @@
-"""inventory.returned, received, adjusted, revalued -> one voucher each, at the value that inventory announced
+"""inventory.returned, recalled, received, adjusted, revalued -> one voucher each, at the value that inventory announced
 
-T05 lines 4-5 in red for returns, T16 for opening stock, T17 for purchases (against GR/IR), T19 and T19c for count
-differences, 1405 against 6401 for revaluations. A document worth nothing gets its subledger lines but no voucher.
+T05 lines 4-5 in red for returns, T04 for goods stopped on their way, T16 for opening stock, T17 for purchases (against
+GR/IR), T19 and T19c for count differences, 1405 against 6401 for revaluations. A document worth nothing gets its
+subledger lines but no voucher.
 """
 
 from uuid import UUID
 
-from tieout.contracts.inventory import GoodsReceived, GoodsReturned, StockAdjusted, StockRevalued
+from tieout.contracts.inventory import GoodsRecalled, GoodsReceived, GoodsReturned, StockAdjusted, StockRevalued
 from tieout.finance import ledger
 from tieout.finance.domain.billing import PostedLine
 from tieout.finance.domain.stock import StockEvent, document_of, draft_lines, posted_lines, template_of
+from tieout.finance.domain.transit import TransitLine, transit_lines
 from tieout.finance.domain.voucher import Draft
+from tieout.finance.flows.bill_shipments import TRANSIT_COLUMNS
 from tieout.servicekit import Database, Received, Unprocessable, batch_flow, sql
 
 statements = sql.load(__file__)
@@ -21,7 +24,7 @@ LINE_COLUMNS = (
 )
 
 
-@batch_flow("finance-post-stock", GoodsReturned, GoodsReceived, StockAdjusted, StockRevalued, size=500)
+@batch_flow("finance-post-stock", GoodsReturned, GoodsReceived, StockAdjusted, StockRevalued, GoodsRecalled, size=500)
 async def post_stock(batch: list[Received[StockEvent]], database: Database) -> None:
     async with database.transaction() as tx:
         companies = await ledger.lock_companies(tx, batch)
@@ -41,6 +44,7 @@ async def post_stock(batch: list[Received[StockEvent]], database: Database) -> N
         )
         calendar = ledger.Calendar()
         lines: list[PostedLine] = []
+        transit: list[TransitLine] = []
         drafts: list[tuple[Draft, Received[StockEvent]]] = []
         for received in sorted((documents[row[0], row[1]] for row in new), key=lambda one: one.position):
             _, document_id, number = document_of(received.data)
@@ -71,6 +75,8 @@ async def post_stock(batch: list[Received[StockEvent]], database: Database) -> N
                 lines=[],
             )
             lines += posted_lines(event, received.position, chain)
+            if isinstance(event, GoodsRecalled):
+                transit += transit_lines(event, received.position)
             draft_lines(draft, event)
             if draft.lines:
                 drafts.append((draft, received))
@@ -79,5 +85,7 @@ async def post_stock(batch: list[Received[StockEvent]], database: Database) -> N
             draft.place(position)
         if lines:
             await tx.copy("posted_line", columns=LINE_COLUMNS, records=lines)
+        if transit:
+            await tx.copy("transit", columns=TRANSIT_COLUMNS, records=transit)
         await ledger.post(tx, [draft for draft, _ in drafts])
         ledger.announce_vouchers(tx, drafts)

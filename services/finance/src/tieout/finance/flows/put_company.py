@@ -40,6 +40,7 @@ async def put_company(request: PutCompany, database: Database) -> CompanyView:
             request.zone,
             request.tax_point,
             request.voucher_words,
+            request.control_passes,
         )
         codes = {account.code: account for account in CHART}
         await tx.execute(
@@ -64,7 +65,9 @@ async def put_company(request: PutCompany, database: Database) -> CompanyView:
             revision = row["revision"]
             (position,) = await tx.positions(1)
             tx.announce(
-                CompanyOpened(request.company, request.name, request.currency, request.zone, revision),
+                CompanyOpened(
+                    request.company, request.name, request.currency, request.zone, revision, request.control_passes
+                ),
                 position=position,
                 key=(request.company, revision),
                 chain=UUID(event_id("company", request.company)),
@@ -87,7 +90,8 @@ def check(request: PutCompany) -> None:
 
 
 def changed(before: Any, request: PutCompany) -> bool:
-    return any(before[field] != getattr(request, field) for field in ("name", "tax_point", "voucher_words"))
+    policies = ("name", "tax_point", "voucher_words", "control_passes")
+    return any(before[field] != getattr(request, field) for field in policies)
 
 
 def view(row: Any, roles: dict[str, str]) -> CompanyView:
@@ -102,4 +106,5 @@ def view(row: Any, roles: dict[str, str]) -> CompanyView:
         row["revision"],
         row["opened_at"],
         roles,
+        row["control_passes"],
     )

@@ -3,15 +3,17 @@
 SELECT pg_advisory_xact_lock(hashtextextended('company ' || $1, 0));
 
 -- name: company
-SELECT company, name, currency, zone, tax_point, voucher_words, closed_through, revision, opened_at FROM company WHERE company = $1;
+SELECT company, name, currency, zone, tax_point, voucher_words, closed_through, revision, opened_at, control_passes
+FROM company WHERE company = $1;
 
 -- name: put_company
-INSERT INTO company (company, name, currency, zone, tax_point, voucher_words) VALUES ($1, $2, $3, $4, $5, $6)
-ON CONFLICT (company) DO UPDATE SET name = excluded.name, tax_point = excluded.tax_point, voucher_words = excluded.voucher_words;
+INSERT INTO company (company, name, currency, zone, tax_point, voucher_words, control_passes) VALUES ($1, $2, $3, $4, $5, $6, $7)
+ON CONFLICT (company) DO UPDATE SET name = excluded.name, tax_point = excluded.tax_point, voucher_words = excluded.voucher_words,
+    control_passes = excluded.control_passes;
 
 -- name: count_revision
 UPDATE company SET revision = revision + CASE WHEN $2 THEN 1 ELSE 0 END WHERE company = $1
-RETURNING company, name, currency, zone, tax_point, voucher_words, closed_through, revision, opened_at;
+RETURNING company, name, currency, zone, tax_point, voucher_words, closed_through, revision, opened_at, control_passes;
 
 -- name: put_accounts
 INSERT INTO ledger_account (company, code, name, name_zh, kind)

@@ -98,5 +98,6 @@ def quantities(received: Stop) -> list[tuple[int, int]]:
         return [(line.line_no, line.quantity_micro) for line in event.lines]  # One entry per line of the order.
     found: dict[int, int] = {}
     for line in event.lines:
-        found[line.line_no] = found.get(line.line_no, 0) + line.back_ordered_micro + line.reserved_micro
+        stopped = line.back_ordered_micro + line.reserved_micro + line.issued_micro
+        found[line.line_no] = found.get(line.line_no, 0) + stopped
     return [(line_no, quantity) for line_no, quantity in found.items() if quantity]
