@@ -3,20 +3,32 @@
 import asyncio
 import random
 from collections import defaultdict
+from datetime import date
 from typing import Any
+
+from tieout.contracts.inventory import ValuePeriod
 
 ONE = 1_000_000
 
 
 async def test_all_flows_run_beside_each_other_on_the_same_goods(counter: Any) -> None:
-    await counter.open(MAIN="back_order auto", YARD="back_order confirmed", SHOP="allow_negative auto fifo")
+    await counter.open(
+        MAIN="back_order auto period_average",
+        YARD="back_order confirmed",
+        SHOP="allow_negative auto fifo",
+        LATE="allow_negative auto period_average",
+    )
     chance = random.Random(7)
-    skus, warehouses = ("A", "B", "C", "D"), ("MAIN", "YARD", "SHOP")
+    skus, warehouses = ("A", "B", "C", "D"), ("MAIN", "YARD", "SHOP", "LATE")
+    days = date(2026, 10, 30), date(2026, 11, 30)
 
     def line(n: int) -> Any:
         return counter.line(n, chance.choice(skus), chance.randint(1, 4), net=100, warehouse=chance.choice(warehouses))
 
-    orders = [counter.placed(str(n), *(line(k) for k in range(1, chance.randint(2, 4)))) for n in range(120)]
+    orders = [
+        counter.placed(str(n), *(line(k) for k in range(1, chance.randint(2, 4))), business_date=chance.choice(days))
+        for n in range(120)
+    ]
     facts = list(orders)
     for order in orders:
         sold = chance.choice(order.lines)
@@ -29,7 +41,7 @@ async def test_all_flows_run_beside_each_other_on_the_same_goods(counter: Any) -
     for _ in range(80):
         warehouse = chance.choice(warehouses)
         goods = [(sku, chance.randint(1, 9), chance.randint(1, 99)) for sku in chance.sample(skus, 2)]
-        facts.append(counter.receipt(*goods, warehouse=warehouse))
+        facts.append(counter.receipt(*goods, warehouse=warehouse, business_date=chance.choice(days)))
         facts.append(counter.count((chance.choice(skus), 1), warehouse=warehouse))
     chance.shuffle(facts)
 
@@ -43,11 +55,23 @@ async def test_all_flows_run_beside_each_other_on_the_same_goods(counter: Any) -
             batch = [messages.pop() for _ in range(min(7, len(messages)))]
             await counter.flows[batch[0].subject].function(batch, counter.database)
 
-    # Two consumers per flow, as with two replicas. A deadlock would raise here.
-    await asyncio.gather(*(consume(messages) for messages in queues.values() for _ in range(2)))
+    async def value() -> None:
+        while any(queues.values()):
+            await counter.ask(ValuePeriod("C1", "2026-10"))
+            await asyncio.sleep(0.02)
+
+    # Two consumers per flow, as with two replicas, and months are valued meanwhile. A deadlock would raise here.
+    await asyncio.gather(*(consume(messages) for messages in queues.values() for _ in range(2)), value())
     await counter.give()
     idle = await counter.rows(
-        "SELECT sku FROM stock WHERE warehouse <> 'SHOP' AND back_ordered_micro > 0 AND on_hand_micro > reserved_micro"
+        "SELECT sku FROM stock WHERE warehouse NOT IN ('SHOP', 'LATE') AND back_ordered_micro > 0 "
+        "AND on_hand_micro > reserved_micro"
     )
     assert idle == [], "goods are free while somebody waits for them"
     assert {reason for _, reason in await counter.parked()} <= {"not_reserved_yet", "waits_for_its_shipment"}
+
+    for _ in range(2):
+        valued = await counter.ask(ValuePeriod("C1", "2026-11"))
+    assert (valued.stocks, valued.revalued) == (0, 0)
+    assert await counter.rows("SELECT sku FROM stock WHERE on_hand_micro > 0 AND value_minor < 0") == []
+    assert len(await counter.rows("SELECT FROM valuation")) > 20
