@@ -4,9 +4,10 @@ import io
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 from rich.console import Console
-from tieout.contracts.agreement import Violation
+from tieout.contracts.agreement import CurrencySum, SettingsChange, Violation
 from tieout.contracts.control import (
     Agreement,
     BookSide,
@@ -17,10 +18,11 @@ from tieout.contracts.control import (
     JourneyStep,
     MeasureResult,
     MeasureState,
+    Settings,
     Verdict,
     Watermark,
 )
-from tieout.devstack import agreement, journey
+from tieout.devstack import agreement, journey, settings
 
 VERDICTS: tuple[Verdict, ...] = ("agree", "differ", "open")
 
@@ -125,6 +127,41 @@ def test_a_journey_is_a_tree_with_durations_documents_and_vouchers() -> None:
     assert "Order 1001" in text
     assert "finance billed  voucher 记-2026-11-000123  1,234.50 CNY  after 1.5 s  2 attempts" in text
     assert "no answer from gateway" in text
+
+
+def test_a_change_of_a_setting_tells_what_was_and_what_is_and_marks_a_hand() -> None:
+    change = SettingsChange(
+        "finance",
+        3,
+        "2026-11-23T08:00:00.5Z",
+        "account_role",
+        "UPDATE",
+        "hand",
+        '{"company": "C1", "role": "revenue"}',
+        '{"company": "C1", "role": "revenue", "code": "6001"}',
+        '{"company": "C1", "role": "revenue", "code": "9999"}',
+        "finance_owner",
+        "",
+    )
+    text = shown(settings.render, Settings((change,)))
+    assert "finance account_role C1, revenue  UPDATE by finance_owner by hand" in text
+    assert "code: 6001 -> 9999" in text
+
+
+def test_money_of_several_currencies_is_never_one_number() -> None:
+    sides = tuple(
+        BookSide(service, "book", 2, 3_000_000, 3000, (CurrencySum("CNY", 1, 1, cny), CurrencySum("EUR", 1, 1, 1000)))
+        for service, cny in (("order", 2000), ("inventory", 2000))
+    )
+    values = ("quantity_micro", "amount_minor")
+    ordered = MeasureResult(2, "ordered", "ordered", "", "order", values, "agree", 9, 9, sides)
+    text = shown(agreement.render, msgspec.structs.replace(answer("agree", "They agree."), measures=(ordered,)))
+    assert text.count("20.00 CNY") == text.count("10.00 EUR") == 2
+    assert "3,000" not in text
+    one = msgspec.structs.replace(sides[0], currencies=(CurrencySum("CNY", 2, 2, 3000),))
+    ordered = msgspec.structs.replace(ordered, sides=(one, one))
+    text = shown(agreement.render, msgspec.structs.replace(answer("agree", ""), measures=(ordered,)))
+    assert text.count("30.00 CNY") == 2
 
 
 @pytest.mark.parametrize(

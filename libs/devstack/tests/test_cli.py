@@ -1,5 +1,8 @@
+import re
+from pathlib import Path
+
 import pytest
-from tieout.devstack import up
+from tieout.devstack import hints, up
 from tieout.devstack.cli import COMMANDS, main
 from tieout.devstack.failures import CommandFailed
 
@@ -33,6 +36,43 @@ def test_every_command_explains_itself(name, capsys):
 def test_a_command_without_a_stack_says_how_to_start_one(command, tmp_path, capsys):
     assert main([*command, "--dir", str(tmp_path)]) == 1
     assert "./tieout up" in capsys.readouterr().err
+
+
+def test_hints_fit_the_stack_that_they_speak_of(tmp_path, capsys, monkeypatch):
+    folder = tmp_path / "a stack"
+    assert main(["status", "--dir", str(folder)]) == 1
+    assert f"up --dir '{folder}'" in capsys.readouterr().err
+    monkeypatch.chdir(tmp_path)
+    assert main(["status"]) == 1
+    told = capsys.readouterr().err
+    assert "--dir " not in told.partition(", or")[0]
+    assert "./tieout" not in told  # From another folder the checkout's command is told with its path.
+    hints.about(folder)
+    assert hints.fitted("See ./tieout quarantine list").endswith(f"tieout quarantine list --dir '{folder}'")
+
+
+def test_the_version_tells_the_commit_too(capsys):
+    assert main(["--version"]) == 0
+    told = capsys.readouterr().out
+    assert re.fullmatch(r"tieout \d+\.\d+\.\d+( \(git [0-9a-f]{7,}(, changed)?\))?\n", told)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--format", "no-such", "x"], "There is no format 'no-such'"),
+        (["--format", "tieout-ndjson", "missing.ndjson"], "missing.ndjson does not exist"),
+        (["--format", "tieout-ndjson", "empty.ndjson"], "there are no documents in empty.ndjson"),
+        (["--format", "uci-online-retail", "one.ndjson"], "the first line must be InvoiceNo"),
+        (["--format", "tieout-ndjson", "one.ndjson"], "no stack runs in"),
+    ],
+)
+def test_a_feed_that_cannot_begin_says_why(words, told, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("empty.ndjson").write_text("\n")
+    Path("one.ndjson").write_text('{"kind": "order"}\n')
+    assert main(["feed", *words]) == 1
+    assert told in capsys.readouterr().err
 
 
 def test_the_folder_may_stand_before_the_action_or_after_it(tmp_path, capsys):

@@ -60,9 +60,11 @@ COMMANDS = (
     Command("feed", "tieout.devstack.feed", "Send files through intake and chain, and account for every document."),
     Command("journey", "tieout.devstack.journey", "Follow one order through all services."),
     Command("agreement", "tieout.devstack.agreement", "Prove that orders, stock and books agree, or show where not."),
+    Command("settings", "tieout.devstack.settings", "Who changed which setting, and what was changed by hand."),
     Command(
         "quarantine", "tieout.devstack.quarantine", "List, show, correct and resubmit documents that were refused."
     ),
+    Command("token", "tieout.devstack.tokens", "Make, list, rotate and revoke tokens of people and services."),
     Command("bench", "tieout.devstack.bench", "Measure throughput and latency on this machine."),
     Command("test", "tieout.devstack.test", "Run the project's tests (arguments go to pytest).", on_a_stack=False),
 )

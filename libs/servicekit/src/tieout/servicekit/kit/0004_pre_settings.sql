@@ -175,8 +175,8 @@ DECLARE
 BEGIN
     FOR one IN SELECT * FROM settings_tables ORDER BY settings_tables.tab LOOP
         RETURN QUERY EXECUTE format(
-            'SELECT %1$L::text, coalesce(l.key, r.key), CASE WHEN r.content IS NULL THEN l.after ELSE changed_columns(r.content, l.after) END,
-                    CASE WHEN l.after IS NULL THEN r.content ELSE changed_columns(l.after, r.content) END
+            'SELECT %1$L::text, coalesce(l.key, r.key), CASE WHEN r.content IS NULL OR l.after IS NULL THEN l.after ELSE changed_columns(r.content, l.after) END,
+                    CASE WHEN r.content IS NULL OR l.after IS NULL THEN r.content ELSE changed_columns(l.after, r.content) END
              FROM (SELECT DISTINCT ON (key) key, after FROM settings_change WHERE tab = %1$L ORDER BY key, number DESC) l
              FULL JOIN (SELECT row_key($1, to_jsonb(t)) AS key, settings_content(to_jsonb(t), $2) AS content FROM %2$s t) r ON r.key = l.key
              WHERE l.after IS DISTINCT FROM r.content', one.tab, one.tab::regclass)
