@@ -11,8 +11,10 @@ from tieout.finance.flows.note_orders import note_orders
 from tieout.finance.flows.pay_refunds import pay_refunds
 from tieout.finance.flows.post_stock import post_stock
 from tieout.finance.flows.put_company import put_company
+from tieout.finance.flows.put_rate import put_rate
 from tieout.finance.flows.release_deposits import release_deposits
 from tieout.finance.flows.request_approval import request_count_approval, request_reopening, request_write_off
+from tieout.finance.flows.revalue_period import revalue_period
 from tieout.finance.flows.take_discount import take_discount
 from tieout.finance.settings import Settings
 from tieout.servicekit import Service, sql
@@ -33,6 +35,8 @@ def build(settings: Settings) -> Service:
             request_count_approval,
             decide_request,
             take_discount,
+            put_rate,
+            revalue_period,
             reads.list_requests,
             reads.list_companies,
             reads.show_chart,

@@ -69,6 +69,8 @@ STEPS = {
     "T15": "written off",
     "T15r": "recovered",
     "T19b": "approved",
+    "T21": "revalued",
+    "T21r": "revalued",
     "T16": "stocked",
     "T17": "stocked",
 }

@@ -1,6 +1,6 @@
 """Which posting period a fact belongs to. Everything up to `closed_through` is closed, all after it is open."""
 
-from datetime import date
+from datetime import date, timedelta
 from typing import NamedTuple
 
 
@@ -19,6 +19,14 @@ def next_period(period: str) -> str:
     return f"{year + month // 12:04d}-{month % 12 + 1:02d}"
 
 
+def first_day(period: str) -> date:
+    return date(int(period[:4]), int(period[5:]), 1)
+
+
+def last_day(period: str) -> date:
+    return first_day(next_period(period)) - timedelta(days=1)
+
+
 def period_before(period: str) -> str:
     year, month = int(period[:4]), int(period[5:])
     return f"{year - 1:04d}-12" if month == 1 else f"{year:04d}-{month - 1:02d}"
@@ -32,4 +40,4 @@ def posting(business_date: date, closed_through: str, stamped: str = "") -> Post
         period = next_period(closed_through)
     if period == own:
         return Posting(own, business_date, "")
-    return Posting(period, date(int(period[:4]), int(period[5:]), 1), own)
+    return Posting(period, first_day(period), own)

@@ -69,6 +69,10 @@ class Draft(Struct, gc=False):
             account = accounts[role] if role in accounts else self.company.account(role)
             lines.append((self.position, amount, functional, item_id, len(lines) + 1, side, account, role, currency))
 
+    def put_on(self, account: str, side: bytes, role: str, amount: int, functional: int, currency: str) -> None:
+        """On an account itself, where no role says which one it is."""
+        self.lines.append((self.position, amount, functional, None, len(self.lines) + 1, side, account, role, currency))
+
     def place(self, position: int) -> None:
         """Give it its position, where that was not known before its lines, and its lines the order of the templates.
 

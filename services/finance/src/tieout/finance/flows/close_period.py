@@ -7,6 +7,7 @@ because 1901 is zero at every close.
 
 from tieout.contracts.event import document_id
 from tieout.contracts.finance import CLOSE_PERIOD, ClosePeriod, PeriodClosed, PeriodView
+from tieout.finance import foreign_items, ledger
 from tieout.finance.domain.periods import next_period
 from tieout.servicekit import Database, Refused, Transaction, operation, sql
 
@@ -40,6 +41,8 @@ async def close_period(request: ClosePeriod, database: Database) -> PeriodView:
         row = await tx.fetchrow(statements.shown, request.company, request.period)
         assert row is not None  # Closed by this or by a later period's close.
         vouchers = await tx.fetchval(statements.vouchers, request.company, request.period)
+        books = await ledger.company(tx, request.company)
+        not_revalued = await foreign_items.not_revalued(tx, books, request.period)
     return PeriodView(
         request.company,
         request.period,
@@ -49,6 +52,7 @@ async def close_period(request: ClosePeriod, database: Database) -> PeriodView:
         repeated,
         vouchers,
         0,
+        not_revalued,
     )
 
 

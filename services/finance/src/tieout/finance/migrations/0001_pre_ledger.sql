@@ -500,3 +500,31 @@ CREATE TABLE forgiveness (
 );
 CREATE INDEX forgiveness_item ON forgiveness (item_id);
 CALL fact_table('forgiveness');
+
+-- Facts: closing rates, and which of them a period's open foreign items were valued at. The last one of a day stands.
+CREATE TABLE closing_rate (
+    number     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    company    text COLLATE "C" NOT NULL,
+    currency   text NOT NULL,
+    date       date NOT NULL,
+    rate_micro bigint NOT NULL CHECK (rate_micro > 0),
+    put_by     text NOT NULL,
+    put_at     timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX closing_rate_date ON closing_rate (company, currency, date);
+CALL fact_table('closing_rate');
+
+CREATE TABLE revaluation (
+    document_id  uuid PRIMARY KEY,
+    company      text COLLATE "C" NOT NULL,
+    period       text NOT NULL,
+    currency     text NOT NULL,
+    rate_micro   bigint NOT NULL,
+    rate_date    date NOT NULL,
+    change_minor bigint NOT NULL,                  -- Gain positive, functional currency.
+    voucher_no   text NOT NULL,                    -- '' where nothing had changed.
+    revalued_by  text NOT NULL,
+    revalued_at  timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX revaluation_period ON revaluation (company, period);
+CALL fact_table('revaluation');
