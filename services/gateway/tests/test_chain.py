@@ -4,7 +4,7 @@ import asyncio
 
 from tieout.contracts.event import event_id, order_id
 from tieout.contracts.finance import SubmitPayment, SubmitRefund
-from tieout.contracts.inventory import SubmitAdjustment, SubmitConfirmation, SubmitReceipt
+from tieout.contracts.inventory import SubmitAdjustment, SubmitConfirmation, SubmitDelivery, SubmitReceipt
 from tieout.contracts.operation import Nothing, TrailRequest
 from tieout.contracts.order import SubmitCancel, SubmitCredit, SubmitOrder
 from tieout.gateway.reads import trail
@@ -206,6 +206,7 @@ async def test_every_kind_of_canonical_document_becomes_its_command(house):
         },
         {**head, "kind": "adjustment", "warehouse": "MAIN", "lines": [{**line, "quantity_micro": -ONE}]},
         {**head, "kind": "confirmation", "warehouse": "MAIN", **named},
+        {**head, "kind": "delivery", "shipment": 2, **named},
     ]
     document = await house.document(await house.send(documents))
     assert document["state"] == "mapped"
@@ -218,7 +219,20 @@ async def test_every_kind_of_canonical_document_becomes_its_command(house):
         SubmitReceipt,
         SubmitAdjustment,
         SubmitConfirmation,
+        SubmitDelivery,
     ]
+
+
+async def test_when_control_passes_is_the_satellites_rule_else_the_companys(house):
+    await house.welcome("carrier-shop", control_passes="delivery")
+    body = house.order(number="1001")
+    await house.send(body, satellite="carrier-shop")
+    await house.send(house.order(number="1002"))
+    await house.quiet()
+    assert {order.number: order.control_passes for order in await house.commands(SubmitOrder)} == {
+        "1001": "delivery",
+        "1002": "issue",
+    }
 
 
 async def test_journeys_find_what_arrived_and_what_was_refused(house):

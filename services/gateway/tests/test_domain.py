@@ -250,6 +250,32 @@ def judged(**change):
     return judge(draft, satellite, WORLD, NOW, UUID(int=1 << 20), 1)
 
 
+@pytest.mark.parametrize(
+    ("channel", "company", "expected"),
+    [
+        ("", "issue", "issue"),
+        ("", "delivery", "delivery"),
+        ("issue", "delivery", "issue"),
+        ("delivery", "issue", "delivery"),
+    ],
+)
+def test_an_order_is_told_when_its_control_passes_and_no_document_says_otherwise(channel, company, expected):
+    draft = (
+        CHANNELS["tieout"]
+        .map(
+            CHANNELS["tieout"].read(msgspec.json.encode({**TILL, "control_passes": "issue"}), ""),
+            Satellite("till"),
+            None,
+        )
+        .drafts[0]
+    )
+    plain = judge(draft, Satellite("till"), WORLD, NOW, UUID(int=1 << 20), 1).command
+    world = World({"C1": Company("C1", "CNY", "Asia/Shanghai", company)}, set())
+    told = judge(draft, Satellite("till", control_passes=channel), world, NOW, UUID(int=1 << 20), 1).command
+    assert told.control_passes == expected
+    assert told.fingerprint == plain.fingerprint  # A policy is no content: the same order again is a repetition.
+
+
 def test_the_business_day_is_that_of_the_satellites_zone():
     at = "2026-11-29T15:59:59Z"  # 23:59:59 in Shanghai.
     assert str(judged(occurred_at=at).command.business_date) == "2026-11-29"

@@ -533,7 +533,7 @@ class ConfirmRequest(Struct, frozen=True):
 
     company: Company
     order_source: str
-    order_number: Number
+    order_no: Number
     idempotency_key: Annotated[str, Meta(min_length=1, max_length=80)]
     warehouse: Warehouse = "MAIN"
     lines: tuple[CancelLine, ...] = ()
@@ -557,7 +557,7 @@ class DeliverRequest(Struct, frozen=True):
 
     company: Company
     order_source: str
-    order_number: Number
+    order_no: Number
     idempotency_key: Annotated[str, Meta(min_length=1, max_length=80)]
     shipment: Annotated[int, Meta(ge=0, le=100_000)] = 0
     lines: tuple[CancelLine, ...] = ()
@@ -660,7 +660,7 @@ MOVES = Operation("inventory.moves", "GET", "/v1/stock-moves", ListMoves, MovePa
 CONFIRM = Operation(
     "inventory.confirm",
     "POST",
-    "/v1/orders/{order_number}/confirm",
+    "/v1/orders/{order_no}/confirm",
     ConfirmRequest,
     Confirmation,
     "Say that reserved goods of an order have left the warehouse",
@@ -669,7 +669,7 @@ CONFIRM = Operation(
 DELIVER = Operation(
     "inventory.deliver",
     "POST",
-    "/v1/orders/{order_number}/deliver",
+    "/v1/orders/{order_no}/deliver",
     DeliverRequest,
     Delivery,
     "Say that goods of an order have reached their customer, where control passes then",

@@ -31,7 +31,8 @@ async def describe_warehouses(client: httpx.AsyncClient, warehouses: Iterable[Pu
 
 
 async def admit(client: httpx.AsyncClient, satellite: PutSatellite) -> str:
-    """The satellite's secret, new at each call: whoever had the old one is shut out."""
+    """The satellite's secret, where this call made one: for a new satellite, and with `rotate` also for one that was
+    there, whose old secret ends at once. "" else: the secret stays what it was, and nobody can show it."""
     answer: SatellitePut = await call(client, PUT_SATELLITE, satellite)
     return answer.secret
 

@@ -87,7 +87,14 @@ class Satellites:
 
 def _member(row: asyncpg.Record) -> Member:
     return Member(
-        Satellite(row["satellite"], tuple(row["companies"]), row["zone"], row["default_warehouse"], row["due_days"]),
+        Satellite(
+            row["satellite"],
+            tuple(row["companies"]),
+            row["zone"],
+            row["default_warehouse"],
+            row["due_days"],
+            row["control_passes"],
+        ),
         row["authentication"],
         row["key_hash"] or b"",
         (row["secret"] or "").encode(),

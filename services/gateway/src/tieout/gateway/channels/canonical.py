@@ -3,10 +3,12 @@
     {"kind": "order", "company": "C1", "number": "1001", "occurred_at": "2026-11-23T08:00:00Z", "customer": "17",
      "currency": "CNY", "lines": [{"line_no": 1, "sku": "A", "quantity_micro": 1000000, "net_minor": 1250}]}
 
-The fields are those of contracts.order.SubmitOrder and its like, without what the gateway adds (intake id, source).
+The fields are those of contracts.order.SubmitOrder and its like, without what the gateway adds (intake id, source, when
+control passes).
 May be left out: `version` ("1"), `zone` (the satellite's), `business_date` (the day of `occurred_at` there) and
 `fingerprint`.
-A receipt's own kind is `receipt_kind`. `total_minor` of an order is checked against its lines. `fault` is what the
+A receipt's own kind is `receipt_kind`. A `delivery` says that goods of an order have reached their customer: its `lines`,
+all of its `shipment`, or without both all that is on its way. `total_minor` of an order is checked against its lines. `fault` is what the
 sender's own checks found: such a document is kept and refused with that reason.
 """
 
@@ -34,9 +36,10 @@ KINDS: dict[str, type[Event]] = {
     "receipt": inventory.SubmitReceipt,
     "adjustment": inventory.SubmitAdjustment,
     "confirmation": inventory.SubmitConfirmation,
+    "delivery": inventory.SubmitDelivery,
 }
 NEEDS_APPROVAL = {"write_off": "a write-off takes value out of the books; people approve it first"}
-_ADDED_HERE = ("intake_id", "source", "fingerprint", "version", "zone", "business_date")
+_ADDED_HERE = ("intake_id", "source", "fingerprint", "version", "zone", "business_date", "control_passes")
 
 
 class SendersFault(Struct):

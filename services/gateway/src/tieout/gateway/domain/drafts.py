@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from datetime import date
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import Struct
 from tieout.contracts.event import Event
+from tieout.contracts.order import ControlPasses
 
 
 class Satellite(Struct, frozen=True):
@@ -16,6 +17,7 @@ class Satellite(Struct, frozen=True):
     zone: str = "UTC"
     default_warehouse: str = "MAIN"
     due_days: int = 30
+    control_passes: Literal[ControlPasses, ""] = ""  # "": as the company decided.
 
     @property
     def company(self) -> str:
@@ -37,7 +39,7 @@ class KnownOrder(Struct, frozen=True):
 class Draft(Struct):
     """A command without what is no content: intake id, source, version and fingerprint."""
 
-    kind: str  # order, cancel, credit, payment, refund, receipt, adjustment, confirmation.
+    kind: str  # order, cancel, credit, payment, refund, receipt, adjustment, confirmation, delivery.
     content: dict[str, Any]  # Fields of the contract; `lines` may be dicts or the contract's own Structs.
     version: str = "1"
     lines_field: str = "lines"  # Where the lines stand in the source, for messages.
@@ -70,6 +72,7 @@ class Company(Struct, frozen=True):
     company: str
     currency: str
     zone: str
+    control_passes: ControlPasses = "issue"
 
 
 class World(Struct):

@@ -24,6 +24,7 @@ CONTRACTS: dict[str, type[Event]] = {
     "receipt": inventory.SubmitReceipt,
     "adjustment": inventory.SubmitAdjustment,
     "confirmation": inventory.SubmitConfirmation,
+    "delivery": inventory.SubmitDelivery,
 }
 RATED = ("order", "payment", "refund")  # Kinds that carry a rate where their currency is not the company's.
 ALLOWANCE = "ALLOWANCE"  # The SKU of a credit by value.
@@ -68,13 +69,13 @@ def judge(draft: Draft, satellite: Satellite, world: World, now: datetime, docum
     if money is not None and money != company.currency:
         _other_currency(draft, money, company.currency, world)
     lines = content.get("lines", ())
-    if draft.kind in ("order", "credit", "receipt", "adjustment", "cancel", "confirmation"):
+    if draft.kind in ("order", "credit", "receipt", "adjustment", "cancel", "confirmation", "delivery"):
         _numbered_apart(lines)
     if draft.kind in ("order", "credit", "receipt", "adjustment"):
         _known_skus(content["company"], lines, draft.lines_field, world)
     if draft.total_minor is not None and draft.kind == "order":
         content["lines"] = lines = tie_to_header(lines, draft.total_minor, draft.total_field)
-    command = _command(draft, satellite, document, ordinal, fingerprint)
+    command = _command(draft, satellite, company, document, ordinal, fingerprint)
     _own_rules(draft.kind, command)
     return _verdict(draft.kind, command, _count(draft.kind, command, lines))
 
@@ -140,15 +141,19 @@ def _get(line: Any, name: str) -> Any:
     return line[name] if type(line) is dict else getattr(line, name)
 
 
-def _command(draft: Draft, satellite: Satellite, document: UUID, ordinal: int, fingerprint: str) -> Event:
+def _command(
+    draft: Draft, satellite: Satellite, company: Company, document: UUID, ordinal: int, fingerprint: str
+) -> Event:
     contract = CONTRACTS[draft.kind]
     content = draft.content
-    own = {
+    own: dict[str, Any] = {
         "intake_id": UUID(int=document.int + ordinal),
         "source": satellite.satellite,
         "version": draft.version,
         "fingerprint": fingerprint,
     }
+    if draft.kind == "order":  # Decided here, once; whoever hears of the order repeats it.
+        own["control_passes"] = satellite.control_passes or company.control_passes
     lines = content.get("lines") or content.get("allocations") or ()
     try:
         if (lines and type(lines[0]) is dict) or "lines" not in content:
@@ -195,7 +200,7 @@ def _own_rules(kind: str, command: Any) -> None:
     elif kind == "adjustment":
         if not all(line.quantity_micro for line in command.lines):
             raise Fault("bad_quantity", "lines.quantity_micro", "a count difference of 0 says nothing")
-    elif kind == "confirmation":
+    elif kind in ("confirmation", "delivery"):
         _short_enough("order_source", command.order_source)
 
 
@@ -255,6 +260,6 @@ def _named_order(kind: Literal["order", "cancel"] | str, command: Any) -> tuple[
     if kind == "payment":
         orders = {(share.order_source, share.order_number) for share in command.allocations}
         return orders.pop() if len(orders) == 1 else ("", "")
-    if kind in ("refund", "confirmation"):
+    if kind in ("refund", "confirmation", "delivery"):
         return (command.order_source, command.order_number) if command.order_number else ("", "")
     return "", ""

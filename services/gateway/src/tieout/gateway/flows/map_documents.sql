@@ -16,7 +16,7 @@ FROM taken t CROSS JOIN LATERAL unnest(t.ids) WITH ORDINALITY AS d (id, ordinal)
 ORDER BY t.number, d.ordinal;
 
 -- name: companies
-SELECT company, currency, zone FROM known_company;
+SELECT company, currency, zone, control_passes FROM known_company;
 
 -- name: rates
 -- Of each pair the newest rate at or before the day, unless it is older than so many days; of its date what was put last.

@@ -21,4 +21,5 @@ async def note_companies(batch: list[Received[CompanyOpened]], database: Databas
             [company.currency for company in companies],
             [company.zone for company in companies],
             [company.revision for company in companies],
+            [company.control_passes for company in companies],
         )

@@ -35,6 +35,7 @@ async def put_satellite(request: PutSatellite, database: Database) -> SatelliteP
             request.authentication,
             request.default_warehouse,
             request.due_days,
+            request.control_passes,
             asking(),
         )
         assert row is not None

@@ -11,6 +11,7 @@ CREATE TABLE satellite (
     authentication    text NOT NULL CHECK (authentication IN ('key', 'hmac', 'shopify', 'leaf')),
     default_warehouse text NOT NULL,
     due_days          integer NOT NULL,
+    control_passes    text NOT NULL DEFAULT '' CHECK (control_passes IN ('', 'issue', 'delivery')),  -- '': as the company decided.
     held              boolean NOT NULL DEFAULT false,
     created_at        timestamptz NOT NULL DEFAULT now(),
     changed_at        timestamptz NOT NULL DEFAULT now(),
@@ -133,7 +134,7 @@ CREATE TABLE command (
     business_date  date NOT NULL,
     lines          integer NOT NULL,
     line_no        smallint NOT NULL DEFAULT 1,
-    kind           text NOT NULL CHECK (kind IN ('order', 'cancel', 'credit', 'payment', 'refund', 'receipt', 'adjustment', 'confirmation')),
+    kind           text NOT NULL CHECK (kind IN ('order', 'cancel', 'credit', 'payment', 'refund', 'receipt', 'adjustment', 'confirmation', 'delivery')),
     company        text COLLATE "C" NOT NULL,
     satellite      text COLLATE "C" NOT NULL,
     number         text NOT NULL,
@@ -191,6 +192,7 @@ CREATE TABLE known_company (
     company  text COLLATE "C" PRIMARY KEY,
     currency text NOT NULL,
     zone     text NOT NULL,
+    control_passes text NOT NULL DEFAULT 'issue',  -- Of orders whose satellite has no rule of its own.
     revision integer NOT NULL
 );
 CALL settings_table('known_company');

@@ -150,7 +150,7 @@ def _by_hand(request: DeliverRequest, now: datetime) -> SubmitDelivery:
         version="1",
         fingerprint=fingerprint,
         order_source=request.order_source,
-        order_number=request.order_number,
+        order_number=request.order_no,
         occurred_at=now,
         zone=str(now.tzinfo),
         business_date=request.business_date or now.date(),
@@ -160,10 +160,10 @@ def _by_hand(request: DeliverRequest, now: datetime) -> SubmitDelivery:
 
 
 def _refuse(request: DeliverRequest, verdict: Verdict) -> None:
-    number = request.order_number
+    number = request.order_no
     if verdict.wait == NO_ORDER:
         detail = f"No order {number} of {request.order_source} in company {request.company}."
-        raise Refused("not_found", detail, field="order_number", status=404)
+        raise Refused("not_found", detail, field="order_no", status=404)
     if verdict.wait:
         detail = f"Part of order {number} has not left yet; confirm that it left, or deliver what has."
         raise Refused(verdict.wait, detail, field="lines", status=409)

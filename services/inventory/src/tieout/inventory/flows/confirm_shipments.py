@@ -170,7 +170,7 @@ def _by_hand(request: ConfirmRequest, now: datetime) -> SubmitConfirmation:
         fingerprint=fingerprint,
         warehouse=request.warehouse,
         order_source=request.order_source,
-        order_number=request.order_number,
+        order_number=request.order_no,
         occurred_at=now,
         zone=str(now.tzinfo),
         business_date=request.business_date or now.date(),
@@ -179,10 +179,10 @@ def _by_hand(request: ConfirmRequest, now: datetime) -> SubmitConfirmation:
 
 
 def _refuse(request: ConfirmRequest, verdict: Verdict) -> None:
-    number = request.order_number
+    number = request.order_no
     if verdict.wait == NO_ORDER:
         detail = f"No order {number} of {request.order_source} in company {request.company}."
-        raise Refused("not_found", detail, field="order_number", status=404)
+        raise Refused("not_found", detail, field="order_no", status=404)
     if verdict.wait == CAME_MEANWHILE:
         raise Refused("busy", f"Order {number} is being placed at this moment. Try again.", status=503)
     if verdict.wait:
