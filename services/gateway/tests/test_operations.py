@@ -208,3 +208,15 @@ async def test_the_page_to_try_them_needs_nothing_from_outside(house):
     assert "http://" not in page.text
     assert "https://" not in page.text
     assert httpx.codes.is_success(page.status_code)
+
+
+async def test_the_page_says_what_to_do_where_the_description_does_not_come(house):
+    page = (await house.client.get("/docs")).text
+    assert "if (!answer.ok) throw" in page
+    assert ".catch(error => {" in page.rpartition("fetch(")[2]
+    for word in ("could not be loaded", "./tieout status", "Try again", 'role: "alert"'):
+        assert word in page
+
+
+async def test_an_orders_number_has_one_name_in_all_routes():
+    assert [o.path for o in OPERATIONS if "order_number" in o.path] == []

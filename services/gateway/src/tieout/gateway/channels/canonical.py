@@ -7,9 +7,9 @@ The fields are those of contracts.order.SubmitOrder and its like, without what t
 control passes).
 May be left out: `version` ("1"), `zone` (the satellite's), `business_date` (the day of `occurred_at` there) and
 `fingerprint`.
-A receipt's own kind is `receipt_kind`. A `delivery` says that goods of an order have reached their customer: its `lines`,
-all of its `shipment`, or without both all that is on its way. `total_minor` of an order is checked against its lines. `fault` is what the
-sender's own checks found: such a document is kept and refused with that reason.
+A receipt's own kind is `receipt_kind`. A `delivery` says that goods of an order have reached their customer: its
+`lines`, all of its `shipment`, or without both all that is on its way. `total_minor` of an order is checked against its
+lines. `fault` is what the sender's own checks found: such a document is kept and refused with that reason.
 """
 
 import re
