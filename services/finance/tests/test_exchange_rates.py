@@ -48,7 +48,7 @@ async def sell_and_take_money(desk, company="C1"):
 async def test_open_items_are_valued_at_the_closing_rate_and_reversed_the_day_after(desk):
     await sell_and_take_money(desk)
     booked = await functional(desk)
-    with pytest.raises(Refused, match="no closing rate of USD in 2026-11.*rates/USD/2026-11-30"):
+    with pytest.raises(Refused, match=r"no closing rate of USD in 2026-11.*rates/USD/2026-11-30"):
         await revalue(desk)
     await rate(desk, 6_500_000, date(2026, 11, 2))
     assert (await rate(desk, 7_500_000)).put_by == "Li"

@@ -236,6 +236,7 @@ class PeriodView(Struct, frozen=True):
     repeated: bool  # It was closed before; nothing changed.
     vouchers: int
     count_difference_minor: int  # 1901: always 0, a period with count differences that nobody approved stays open.
+    free_goods_undeclared: int = 0  # Orders of this period given away alone, whose deemed output tax nobody declared.
     not_revalued: tuple[str, ...] = ()  # Currencies with open monetary items that were not valued at a closing rate.
 
 
@@ -365,6 +366,28 @@ class DiscountView(Struct, frozen=True):
     currency: str
     amount_minor: int
     open_minor: int  # What the order still owes.
+    voucher_no: str
+    repeated: bool
+
+
+class DeclareFreeGoods(Struct, frozen=True, kw_only=True):
+    """Goods given away alone count as sold for tax (视同应税交易): the output tax on their market value (T22)."""
+
+    company: Company
+    number: Number
+    order_source: Source
+    order_no: Number
+    market_minor: Annotated[int, Meta(ge=1, le=10**15)]  # Net, in the company's currency.
+    tax_minor: Annotated[int, Meta(ge=1, le=10**15)]
+    business_date: date
+
+
+class FreeGoodsView(Struct, frozen=True):
+    number: str
+    order_no: str
+    currency: str
+    market_minor: int
+    tax_minor: int
     voucher_no: str
     repeated: bool
 
@@ -681,6 +704,15 @@ TAKE_DISCOUNT = Operation(
     "Record a cash discount that a customer took",
     scope="write",
 )
+DECLARE_FREE_GOODS = Operation(
+    "finance.declare_free_goods",
+    "POST",
+    "/v1/companies/{company}/free-goods",
+    DeclareFreeGoods,
+    FreeGoodsView,
+    "Declare the output tax on goods that were given away",
+    scope="write",
+)
 PUT_RATE = Operation(
     "finance.put_rate",
     "PUT",
@@ -750,6 +782,7 @@ OPERATIONS = (
     REQUESTS,
     ISSUE_INVOICE,
     TAKE_DISCOUNT,
+    DECLARE_FREE_GOODS,
     PUT_RATE,
     REVALUE_PERIOD,
     CHART,

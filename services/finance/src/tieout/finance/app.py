@@ -6,6 +6,7 @@ from tieout.finance.flows.bill_shipments import bill_shipments
 from tieout.finance.flows.close_period import close_period
 from tieout.finance.flows.credit_returns import credit_returns
 from tieout.finance.flows.decide_request import decide_request
+from tieout.finance.flows.declare_free_goods import declare_free_goods
 from tieout.finance.flows.issue_invoice import issue_invoice
 from tieout.finance.flows.note_orders import note_orders
 from tieout.finance.flows.pay_refunds import pay_refunds
@@ -35,6 +36,7 @@ def build(settings: Settings) -> Service:
             request_count_approval,
             decide_request,
             take_discount,
+            declare_free_goods,
             put_rate,
             revalue_period,
             reads.list_requests,

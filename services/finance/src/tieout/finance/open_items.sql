@@ -37,3 +37,6 @@ UPDATE open_item o SET forgiven = n.forgiven, tax_point = n.tax_point, tax_bille
 FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[])
     AS n (item_id, currency, forgiven, tax_point, tax_billed, tax_invoiced, tax_due)
 WHERE o.item_id = n.item_id AND o.currency = n.currency COLLATE "C";
+
+-- name: any_currency
+SELECT currency FROM open_item WHERE item_id = $1 ORDER BY billed DESC, currency LIMIT 1;

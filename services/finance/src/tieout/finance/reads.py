@@ -69,6 +69,7 @@ STEPS = {
     "T15": "written off",
     "T15r": "recovered",
     "T19b": "approved",
+    "T22": "declared",
     "T21": "revalued",
     "T21r": "revalued",
     "T16": "stocked",

@@ -41,6 +41,7 @@ async def close_period(request: ClosePeriod, database: Database) -> PeriodView:
         row = await tx.fetchrow(statements.shown, request.company, request.period)
         assert row is not None  # Closed by this or by a later period's close.
         vouchers = await tx.fetchval(statements.vouchers, request.company, request.period)
+        undeclared = await tx.fetchval(statements.free_goods, request.company, request.period)
         books = await ledger.company(tx, request.company)
         not_revalued = await foreign_items.not_revalued(tx, books, request.period)
     return PeriodView(
@@ -52,6 +53,7 @@ async def close_period(request: ClosePeriod, database: Database) -> PeriodView:
         repeated,
         vouchers,
         0,
+        undeclared,
         not_revalued,
     )
 

@@ -14,6 +14,12 @@ SELECT first_open, closed_by, closed_at FROM period_close WHERE company = $1 AND
 -- name: vouchers
 SELECT count(*) FROM voucher WHERE company = $1 AND period = $2;
 
+-- name: free_goods
+-- Orders of the period whose cost is an expense because nothing of them was sold, and whose tax nobody declared.
+SELECT count(DISTINCT v.chain_id) FROM voucher v JOIN voucher_line l USING (position)
+WHERE v.company = $1 AND v.period = $2 AND l.role = 'sample' AND l.side = 'D' AND l.functional_minor > 0
+    AND NOT EXISTS (SELECT FROM free_goods f WHERE f.item_id = v.chain_id);
+
 -- name: open_counts
 -- Count differences that nobody has approved, by the count that found them.
 SELECT v.document_id, min(v.document_no) AS number, coalesce(min(d.source), '') AS source, sum(CASE l.side WHEN 'D' THEN l.functional_minor ELSE -l.functional_minor END)::bigint AS left

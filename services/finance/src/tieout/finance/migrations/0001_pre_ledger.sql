@@ -528,3 +528,18 @@ CREATE TABLE revaluation (
 );
 CREATE INDEX revaluation_period ON revaluation (company, period);
 CALL fact_table('revaluation');
+
+-- Facts: the output tax on goods that were given away alone; once per order.
+CREATE TABLE free_goods (
+    document_id   uuid PRIMARY KEY,
+    item_id       uuid NOT NULL UNIQUE,
+    market_minor  bigint NOT NULL,                 -- Net, functional currency.
+    tax_minor     bigint NOT NULL,
+    business_date date NOT NULL,
+    voucher_no    text NOT NULL,
+    company       text COLLATE "C" NOT NULL,
+    number        text NOT NULL,
+    declared_by   text NOT NULL,
+    declared_at   timestamptz NOT NULL DEFAULT now()
+);
+CALL fact_table('free_goods');
