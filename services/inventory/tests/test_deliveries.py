@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tieout.contracts.event import order_id
 from tieout.contracts.inventory import (
     CancelDecided,
     DeliverRequest,
@@ -13,9 +14,12 @@ from tieout.contracts.inventory import (
     GoodsRecalled,
     GoodsReturned,
     GoodsShipped,
+    InventoryOutcomesRequest,
 )
+from tieout.contracts.operation import TrailRequest
 from tieout.inventory import deliveries, domain
 from tieout.inventory.domain import Line
+from tieout.inventory.reads import trail
 from tieout.inventory.valuation import Stock
 from tieout.servicekit import Refused
 
@@ -171,6 +175,19 @@ async def test_a_person_may_say_it_and_is_refused_what_would_wait(shop: Any) -> 
         await shop.ask(DeliverRequest("C1", "shop", "1001", "k2"))
     with pytest.raises(Refused, match="No order 9"):
         await shop.ask(DeliverRequest("C1", "shop", "9", "k3"))
+
+
+async def test_what_is_on_its_way_is_an_outcome_of_its_own_and_its_trail_says_so(shop: Any) -> None:
+    await shop.give(shop.placed("1001", shop.line(1, "A", 4, 400), **LATE))
+    await shop.give(shop.delivery("1001", (1, 1)), shop.cancel("1001", (1, 1)))
+    told = (await shop.ask(InventoryOutcomesRequest())).outcomes
+    assert {(x.outcome, x.quantity_micro // ONE, x.amount_minor) for x in told if x.source == "shop"} == {
+        ("in_transit", 2, 200),
+        ("cancelled", 1, 100),
+    }
+    order = order_id("C1", "shop", "1001")
+    steps = [entry.step for entry in (await trail(TrailRequest(str(order), "1001"), shop.database)).entries]
+    assert steps == ["shipped", "delivered", "cancelled", "stopped on its way"]
 
 
 STEPS = st.lists(st.tuples(st.sampled_from(["ship", "deliver", "cancel"]), st.integers(1, 9)), min_size=1, max_size=12)

@@ -2,7 +2,7 @@
 
 For each business month, and for lines, quantity and amount alike:
 
-    input = booked + credited + adjusted + reserved + back-ordered + refused + cancelled
+    input = booked + credited + adjusted + in transit + reserved + back-ordered + refused + cancelled
             + quarantined + duplicate + conflict
 
 Input is measured from the files before anything is interpreted; its amounts are rounded line by line, and what that
@@ -20,6 +20,7 @@ OUTCOMES = (
     "booked",
     "credited",
     "adjusted",
+    "in_transit",
     "reserved",
     "back_ordered",
     "refused",

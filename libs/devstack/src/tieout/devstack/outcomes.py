@@ -39,6 +39,7 @@ _PAPER = {
     "receipt": STOCK_PAPER,
     "adjustment": STOCK_PAPER,
     "confirmation": STOCK_PAPER,
+    "delivery": STOCK_PAPER,
     "payment": MONEY_PAPER,
     "refund": MONEY_PAPER,
 }
@@ -64,7 +65,7 @@ class Books(Struct, frozen=True):
         return sum(lane.pending + lane.waiting for lane in self.progress)
 
     def documents(self) -> Counter[Key]:
-        """By satellite, kind and outcome. A confirmation counts as soon as it is handed over."""
+        """By satellite, kind and outcome. A confirmation or delivery counts as soon as it is handed over."""
         counted: Counter[Key] = Counter()
         for row in self.order:
             counted[row.source, row.kind, row.outcome] += row.documents
@@ -81,8 +82,9 @@ class Books(Struct, frozen=True):
         for refused in self.gateway:
             counted[refused.source, DOCUMENT, refused.outcome] += refused.documents
         for lane in self.progress:
-            if lane.commands.get("confirmation"):
-                counted[lane.source, "confirmation", "accepted"] += lane.commands["confirmation"]
+            for kind in ("confirmation", "delivery"):
+                if lane.commands.get(kind):
+                    counted[lane.source, kind, "accepted"] += lane.commands[kind]
         return counted
 
     def terms(self) -> Iterator[Term]:
@@ -101,7 +103,7 @@ class Books(Struct, frozen=True):
         for stock in self.inventory:
             if stock.outcome in ("adjusted_gain", "adjusted_loss"):
                 yield Term(stock.month, "adjusted", "inventory", stock.documents, stock.lines, stock.quantity_micro)
-            elif stock.outcome in ("refused", "cancelled", "back_ordered", "reserved"):
+            elif stock.outcome in ("refused", "cancelled", "back_ordered", "reserved", "in_transit"):
                 yield Term(
                     stock.month,
                     stock.outcome,

@@ -20,12 +20,13 @@ WHERE ($1 = '' OR s.company = $1) AND ($2 = '' OR s.warehouse = $2) AND ($3 = ''
 ORDER BY m.position, m.line_no LIMIT $7;
 
 -- name: outcomes_of_order_lines
--- Of a line, first what has shipped, then what is reserved, then what waits, last what was stopped: so its amount splits
+-- Of a line, first what is the customer's, then what is on its way to him, then what is reserved, then what waits, last
+-- what was stopped: so its amount splits
 -- without rest, by A(q) = half_up(amount * q / ordered).
 WITH line AS (
     SELECT d.position, d.line_no, o.company, o.source, to_char(o.business_date, 'YYYY-MM') AS month, o.currency,
            d.quantity_micro::numeric AS ordered, d.net_minor::numeric AS net, d.tax_minor::numeric AS tax,
-           coalesce(l.reserved_micro, 0)::numeric AS reserved, coalesce(l.back_ordered_micro, 0)::numeric AS waiting,
+           coalesce(l.reserved_micro, 0)::numeric AS reserved, coalesce(l.back_ordered_micro, 0)::numeric AS waiting, coalesce(w.on_way, 0) AS on_way,
            coalesce(t.refused, 0) AS refused, coalesce(t.cancelled, 0) AS cancelled, o.order_id
     FROM demand d
     JOIN sales_order o ON o.order_id = d.order_id
@@ -35,11 +36,14 @@ WITH line AS (
                sum(quantity_micro) FILTER (WHERE kind = 'cancelled') AS cancelled
         FROM stop GROUP BY order_position, line_no
     ) t ON t.order_position = d.position AND t.line_no = d.line_no
-    WHERE (l.order_id IS NOT NULL OR t.order_position IS NOT NULL)
+    LEFT JOIN (SELECT order_position, line_no, sum(quantity_micro) AS on_way FROM transit GROUP BY order_position, line_no) w
+        ON w.order_position = d.position AND w.line_no = d.line_no
+    WHERE (l.order_id IS NOT NULL OR t.order_position IS NOT NULL OR w.on_way > 0)
       AND ($1 = '' OR o.company = $1) AND ($2 = '' OR o.source = $2)
 ), part AS (
     SELECT line.*, p.outcome, p.start, p.stop
     FROM line CROSS JOIN LATERAL (VALUES
+        ('in_transit', ordered - refused - cancelled - waiting - reserved - on_way, ordered - refused - cancelled - waiting - reserved),
         ('reserved', ordered - refused - cancelled - waiting - reserved, ordered - refused - cancelled - waiting),
         ('back_ordered', ordered - refused - cancelled - waiting, ordered - refused - cancelled),
         ('cancelled', ordered - refused - cancelled, ordered - refused),

@@ -15,7 +15,8 @@ from typing import Any
 import msgspec
 from tieout.devstack.formats import Document, FormatError, Measured, Run, Setup, lines_of
 
-WITHOUT_GOODS_LINES = frozenset({"cancel", "payment", "refund", "receipt", "confirmation"})  # Not in the census.
+# Not in the census.
+WITHOUT_GOODS_LINES = frozenset({"cancel", "payment", "refund", "receipt", "confirmation", "delivery"})
 MONTH = re.compile(r"\d{4}-\d{2}")
 
 
