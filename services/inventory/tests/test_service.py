@@ -14,7 +14,6 @@ from tieout.devstack.testbed import stream_config
 from tieout.inventory.app import build
 from tieout.inventory.settings import Settings
 from tieout.servicekit import ask
-from tieout.servicekit.packs import unpacked
 
 
 async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 10) -> None:

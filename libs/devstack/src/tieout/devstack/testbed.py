@@ -22,6 +22,7 @@ from tieout.devstack import databases, permissions, processes
 from tieout.devstack import nats as broker
 from tieout.devstack.postgres import UNSAFE_BUT_FAST, Postgres
 from tieout.devstack.secrets import Secrets
+from tieout.servicekit.packs import unpacked
 from tieout.servicekit.streams import own_stream
 
 SITE = "store-1"
@@ -171,3 +172,11 @@ def _quick_folder() -> str | None:
 def stream_config(producer: str) -> StreamConfig:
     """The stream of a producer that is not running in this test, so that its events can be played to a consumer."""
     return own_stream(producer, replicas=1, max_age_days=1)
+
+
+async def events_of(operator: nats.aio.client.Client, stream: str, subject: str) -> list[bytes]:
+    """All events of this subject that stand in the stream, in its order; a message carries one or many."""
+    js = operator.jetstream()
+    last = (await js.stream_info(stream)).state.last_seq
+    told = [await js.get_msg(stream, number, direct=False) for number in range(1, last + 1)]
+    return [event for message in told if message.subject == subject for event in unpacked(message.data or b"")]
