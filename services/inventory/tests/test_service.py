@@ -10,7 +10,7 @@ from tieout.contracts.event import Envelope, order_id
 from tieout.contracts.finance import CompanyOpened
 from tieout.contracts.inventory import GoodsReturned, GoodsShipped, ListStock, PutWarehouse, StockPage, WarehouseView
 from tieout.contracts.operation import Health, Nothing
-from tieout.devstack.testbed import stream_config
+from tieout.devstack.testbed import events_of, stream_config
 from tieout.inventory.app import build
 from tieout.inventory.settings import Settings
 from tieout.servicekit import ask
@@ -50,17 +50,11 @@ async def test_goods_flow_from_the_orders_stream_to_the_inventory_stream(
 
         await until(everything_left_and_one_piece_is_back)
 
-        async def events(subject: str) -> list[bytes]:
-            """A message holds one event or many."""
-            last = (await jetstream.stream_info("INVENTORY")).state.last_seq
-            told = [await jetstream.get_msg("INVENTORY", n, direct=False) for n in range(1, last + 1)]
-            return [event for one in told if one.subject == subject for event in unpacked(one.data)]
-
         async def published() -> bool:
-            return [len(await events(kind.SUBJECT)) for kind in (GoodsShipped, GoodsReturned)] == [300, 1]
+            return [len(await events_of(operator, "INVENTORY", kind.SUBJECT)) for kind in (GoodsShipped, GoodsReturned)] == [300, 1]
 
         await until(published)
-        envelope = msgspec.json.decode((await events(GoodsShipped.SUBJECT))[-1], type=Envelope)
+        envelope = msgspec.json.decode((await events_of(operator, "INVENTORY", GoodsShipped.SUBJECT))[-1], type=Envelope)
         assert envelope.chainid == str(order_id("C1", "shop", envelope.orderno))
 
         for measure, book, rows, quantity in ((2, "demand", 300, 600), (4, "shipped_line", 300, 600)):
