@@ -108,6 +108,31 @@ async def test_a_foreign_delivery_is_booked_at_the_rate_of_its_order(desk):
     assert await desk.violations() == []
 
 
+async def test_booked_is_what_was_delivered_and_it_is_due_from_that_day(desk):
+    await desk.give(desk.placed(**LATE), desk.shipped(**LATE), desk.delivered(desk.part(0, 1)))
+    booked = [
+        (one.lines, one.quantity_micro // ONE, one.net_minor, one.value_minor)
+        for one in (await desk.ask(finance.FINANCE_OUTCOMES)).outcomes
+        if one.outcome == "booked" and not one.account
+    ]
+    assert booked == [(1, 1, 100, -100)]
+    later = desk.placed().business_date.replace(year=2027, month=1, day=5)
+    await desk.give(desk.delivered(desk.part(1, 3), ordinal=2, business_date=later, period="2027-01"))
+    assert [one.due_date.isoformat() for one in await desk.announced(finance.ReceivableOpened)] == [
+        "2026-12-30",
+        "2027-02-04",
+    ]
+    (open_item,) = (await desk.ask(finance.RECEIVABLES, company="C1")).receivables
+    assert open_item.open_minor == 339
+
+
+@pytest.mark.parametrize("edit", ["UPDATE transit SET value_minor = value_minor - 1", "DELETE FROM transit"])
+async def test_what_is_on_its_way_is_proved_by_the_ledger(desk, owner, edit):
+    await desk.give(desk.shipped(**LATE))
+    await owner.execute(edit)
+    assert {name for name, *_ in await desk.violations()} == {"goods_on_their_way_are_the_account"}
+
+
 async def test_a_company_says_when_control_passes(desk):
     assert (await desk.open(control_passes="delivery")).control_passes == "delivery"
     assert [one.control_passes for one in await desk.announced(finance.CompanyOpened)] == ["issue", "delivery"]

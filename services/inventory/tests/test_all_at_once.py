@@ -26,7 +26,12 @@ async def test_all_flows_run_beside_each_other_on_the_same_goods(counter: Any) -
         return counter.line(n, chance.choice(skus), chance.randint(1, 4), net=100, warehouse=chance.choice(warehouses))
 
     orders = [
-        counter.placed(str(n), *(line(k) for k in range(1, chance.randint(2, 4))), business_date=chance.choice(days))
+        counter.placed(
+            str(n),
+            *(line(k) for k in range(1, chance.randint(2, 4))),
+            business_date=chance.choice(days),
+            control_passes="delivery" if n % 2 else "issue",
+        )
         for n in range(120)
     ]
     facts = list(orders)
@@ -36,6 +41,9 @@ async def test_all_flows_run_beside_each_other_on_the_same_goods(counter: Any) -
             facts.append(counter.cancel(order.order_no, (sold.line_no, 1)))
         if chance.random() < 0.6:
             facts.append(counter.confirmation(order.order_no, warehouse="YARD"))
+        if chance.random() < 0.6:
+            part = [(sold.line_no, 1)] if chance.random() < 0.5 else []
+            facts.append(counter.delivery(order.order_no, *part))
         if chance.random() < 0.2:
             facts.append(counter.credit(f"R{order.order_no}", (sold.sku, 1, order.order_no, sold.line_no)))
     for _ in range(80):
@@ -68,7 +76,13 @@ async def test_all_flows_run_beside_each_other_on_the_same_goods(counter: Any) -
         "AND on_hand_micro > reserved_micro"
     )
     assert idle == [], "goods are free while somebody waits for them"
-    assert {reason for _, reason in await counter.parked()} <= {"not_reserved_yet", "waits_for_its_shipment"}
+    waiting = {reason for _, reason in await counter.parked()}
+    assert waiting <= {"not_reserved_yet", "not_shipped_yet", "waits_for_its_shipment"}
+    assert {kind for (kind,) in await counter.rows("SELECT DISTINCT kind FROM transit")} == {
+        "sent",
+        "delivered",
+        "recalled",
+    }
 
     for _ in range(2):
         valued = await counter.ask(ValuePeriod("C1", "2026-11"))
