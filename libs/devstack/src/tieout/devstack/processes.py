@@ -61,13 +61,17 @@ def start(
     user: str | None = None,
     cwd: Path | None = None,
     environment: Mapping[str, str] | None = None,
+    asks: bool = False,
 ) -> subprocess.Popen[bytes]:
-    """Start a server in a session of its own, so that Ctrl-C reaches the launcher only, which stops all in order."""
+    """Start a server in a session of its own, so that Ctrl-C reaches the launcher only, which stops all in order.
+
+    `asks`: it will be told something on its standard input.
+    """
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as out:
         return subprocess.Popen(
             [str(part) for part in command],
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE if asks else subprocess.DEVNULL,
             stdout=out,
             stderr=out,
             cwd=cwd or "/",

