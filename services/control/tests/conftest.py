@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from tieout.contracts.agreement import MEASURES, Book, Mark
 from tieout.contracts.event import document_id, order_id
-from tieout.contracts.inventory import GoodsShipped, ShippedLine
+from tieout.contracts.inventory import GoodsDelivered, GoodsShipped, ShippedLine
 from tieout.contracts.operation import Nothing
 from tieout.control.app import build
 from tieout.control.colleagues import Colleagues
@@ -119,7 +119,7 @@ def shipment(number: str, lines: int = 1) -> GoodsShipped:
 
 
 def toy_billing(gate: asyncio.Event, partners: set[str]) -> BatchFlow:
-    @batch_flow("finance-bill-shipments", GoodsShipped, size=50)
+    @batch_flow("finance-bill-shipments", GoodsShipped, GoodsDelivered, size=50)
     async def bill(batch: list[Received[GoodsShipped]], database: Database) -> None:
         await gate.wait()
         for received in batch:
