@@ -216,6 +216,16 @@ async def test_a_large_order_is_shipped_in_several_announcements(counter: Any) -
             "UPDATE document SET number = rtrim(number, 'x')",
             "document_holds_the_number_of_its_paper",
         ),
+        (
+            "UPDATE stock SET last_value_minor = last_value_minor + 1",
+            "UPDATE stock SET last_value_minor = last_value_minor - 1",
+            "last_average_is_that_of_its_moves",
+        ),
+        (
+            "UPDATE open_line SET since = since - 1",
+            "UPDATE open_line SET since = since + 1",
+            "open_line_waits_since_its_first_promise",
+        ),
     ],
 )
 async def test_what_is_kept_beside_the_facts_is_proved_by_them(counter: Any, edit: str, mend: str, rule: str) -> None:

@@ -151,3 +151,25 @@ FROM (
 ) v JOIN stock s USING (stock_id)
 WHERE v.available > 0
   AND v.cost <> CASE WHEN v.quantity = v.available THEN v.worth ELSE div(2 * v.worth * v.quantity + v.available, 2 * v.available) END;
+
+-- name: last_average_is_that_of_its_moves
+-- What a stock was worth just before it last ran out; or, where goods came in below zero, what those were worth.
+SELECT format('%s %s %s', s.company, s.warehouse, s.sku) AS key, format('%s, value %s', s.last_quantity_micro, s.last_value_minor) AS kept,
+       format('%s, value %s', coalesce(l.quantity, 0), coalesce(l.value, 0)) AS facts, '' AS detail
+FROM stock s LEFT JOIN (
+    SELECT DISTINCT ON (stock_id) stock_id,
+        CASE WHEN quantity_micro < 0 THEN before ELSE quantity_micro END AS quantity, CASE WHEN quantity_micro < 0 THEN worth ELSE value_minor END AS value
+    FROM (
+        SELECT stock_id, seq, quantity_micro, value_minor, sum(quantity_micro) OVER sofar - quantity_micro AS before, sum(value_minor) OVER sofar - value_minor AS worth
+        FROM move WHERE stock_id IS NOT NULL WINDOW sofar AS (PARTITION BY stock_id ORDER BY seq)
+    ) m
+    WHERE (quantity_micro < 0 AND before > 0 AND before + quantity_micro <= 0) OR (quantity_micro > 0 AND before < 0)
+    ORDER BY stock_id, seq DESC
+) l USING (stock_id)
+WHERE (s.last_quantity_micro, s.last_value_minor) IS DISTINCT FROM (coalesce(l.quantity, 0), coalesce(l.value, 0));
+
+-- name: open_line_waits_since_its_first_promise
+-- An earlier place in the queue takes goods from those who waited longer.
+SELECT format('%s line %s', l.order_id, l.line_no) AS key, l.since::text AS kept, min(r.position)::text AS facts, '' AS detail
+FROM open_line l LEFT JOIN reservation r ON r.order_position = l.order_position AND r.order_id = l.order_id AND r.line_no = l.line_no AND r.kind = 'promise'
+GROUP BY l.order_id, l.line_no, l.since HAVING l.since IS DISTINCT FROM min(r.position);
