@@ -163,3 +163,18 @@ async def test_an_invoice_needs_an_order_and_a_later_tax_point(desk):
     assert (view.tax_due_minor, view.tax_pending_minor, view.voucher_no) == (39, 0, "")
     assert await taxes(desk) == (-39, 0)
     assert await desk.violations() == []
+
+
+@pytest.mark.parametrize("policy", ["goods_issue", "invoice", "payment"])
+async def test_an_invoice_before_the_goods_is_a_tax_point_under_each_policy(desk, policy):
+    await desk.open(tax_point=policy)
+    await desk.give(desk.placed(), desk.pay(339, ("1001", 339)))
+    view = await invoice(desk)
+    assert view.voucher_no
+    assert await taxes(desk) == (-39, 0)
+    await desk.give(desk.shipped(desk.part(0, 1)), desk.stopped(1))
+    assert await taxes(desk) == (-26, 0)
+    await desk.give(desk.shipped(desk.part(1, 2)))
+    assert await taxes(desk) == (-26, 0)
+    assert (await desk.balances())["2241.01"] == -113
+    assert await desk.violations() == []
