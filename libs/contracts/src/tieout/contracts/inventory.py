@@ -595,10 +595,11 @@ class InventoryOutcome(Struct, frozen=True):
     """What inventory's books say became of lines, by source and month of the business date.
 
     Order lines: `refused`, `cancelled`, `back_ordered`, `reserved` (promised, not confirmed), `in_transit` (on its way,
-    where control passes at delivery). A line of which a part has shipped is counted in `lines_part`, not in `lines`, because it also counts as shipped elsewhere.
-    Documents: `opening`, `purchase`, `adjusted_gain`, `adjusted_loss`, `returned`, and `confirmed`: what a
-    warehouse's papers say has left, which are goods of order lines that shipped. Papers that changed nothing:
-    `duplicate` and `conflict` with their reason.
+    where control passes at delivery). A line of which a part has shipped is counted in `lines_part`, not in `lines`,
+    because it also counts as shipped elsewhere.
+    Documents: `opening`, `purchase`, `adjusted_gain`, `adjusted_loss`, `returned`, and `confirmed`: what a warehouse's
+    papers say has left, which are goods of order lines that shipped. Papers that changed nothing: `duplicate` and
+    `conflict` with their reason.
     """
 
     company: str
