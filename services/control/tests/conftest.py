@@ -12,7 +12,7 @@ import asyncpg
 import pytest
 from msgspec import Struct
 from msgspec.structs import replace
-from tieout.contracts.agreement import MEASURES, Book, Mark
+from tieout.contracts.agreement import MEASURES, Book, Mark, Violations
 from tieout.contracts.event import document_id, order_id
 from tieout.contracts.inventory import GoodsDelivered, GoodsShipped, ShippedLine
 from tieout.contracts.operation import Nothing
@@ -157,7 +157,7 @@ async def _trio(testbed: Testbed) -> AsyncIterator[Trio]:
         connection = await asyncpg.connect(database.owner_url)
         await migrate(connection, name, HERE / f"toy_{name}")
         await connection.close()
-        settings = ToySettings.from_environment(database.environment)
+        settings = ToySettings.from_environment({**database.environment, "TIEOUT_SCRUB_SECONDS": "0"})
         return Service(name, settings, migrations=HERE / f"toy_{name}", flows=flows)
 
     inventory = await toy("inventory", ())
@@ -189,6 +189,8 @@ async def trio(_trio: Trio) -> AsyncIterator[Trio]:
     for service, table in (("inventory", "shipped_line"), ("finance", "billed_line")):
         await _trio.by_hand(service, _ARM.format(table=table))
         await _trio.by_hand(service, _FORGET.format(table=table))
+    for toy in (_trio.inventory, _trio.finance):
+        toy.evidence.found = Violations((), ())
     await _trio.by_hand("control", f"TRUNCATE {_HEARD}")
 
 

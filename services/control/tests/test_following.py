@@ -76,7 +76,8 @@ async def test_status_tells_health_lag_and_what_stands_still(trio: Any) -> None:
     await trio.ship("1001")
     await trio.settled()
     trio.gate.clear()
-    await trio.ship("1002", "1003")
+    await trio.ship("1002")
+    await trio.ship("1003")  # A message of its own.
     status = await _until(
         lambda: ask(trio.control.nats, "rpc.control.status", StatusRequest(), Status),
         lambda found: (

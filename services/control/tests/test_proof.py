@@ -6,13 +6,15 @@ from itertools import count
 from random import Random
 from typing import Any
 
+import pytest
 from msgspec.structs import replace
 from tieout.contracts.agreement import MEASURES, Book, Violation
-from tieout.contracts.control import Agreement, AgreementRequest
+from tieout.contracts.control import Agreement, AgreementRequest, Settings, SettingsRequest, Status, StatusRequest
 from tieout.control.colleagues import Colleagues
 from tieout.control.disagreements import tell
 from tieout.control.proof import Prover
-from tieout.servicekit import ask
+from tieout.servicekit import Refused, ask
+from tieout.servicekit.scrub import Scrub
 
 SHIPPED = replace(MEASURES[3], books=tuple(book for book in MEASURES[3].books if book.service != "order"))
 PATIENT = AgreementRequest(wait_seconds=10, violations=False)
@@ -42,7 +44,7 @@ async def test_what_finance_has_yet_to_bill_is_in_flight_and_no_difference(trio:
     await trio.ship("1001")
     await prove(trio)
     trio.gate.clear()
-    positions = await trio.ship("1002", "1003")
+    positions = await trio.ship("1002") + await trio.ship("1003")  # Two messages; one transaction's events are one.
     await asyncio.sleep(0.2)
     answer = await prove(trio, HASTY)
     measure = answer.measures[0]
@@ -201,3 +203,29 @@ async def test_control_answers_over_the_wire_and_names_all_who_are_missing(trio:
     answer = await ask(trio.control.nats, "rpc.control.agreement", HASTY, Agreement, timeout=15)
     assert answer.verdict == "open"
     assert set(answer.unanswered) >= {"gateway", "order"}
+
+
+async def test_what_a_scrub_found_is_told_also_by_a_quick_proof_and_by_the_status(trio: Any) -> None:
+    await trio.ship("1001")
+    await prove(trio)
+    scrub = Scrub(trio.finance.evidence, trio.finance.database, 0)
+    await scrub.look()
+    assert (await prove(trio, HASTY)).verdict == "agree"
+    await trio.by_hand("finance", "ALTER TABLE billed_line DISABLE TRIGGER digest_update")
+    async with asyncio.timeout(10):
+        while not trio.finance.evidence.found.violations:
+            await scrub.look()
+            await asyncio.sleep(0.05)
+    answer = await prove(trio, HASTY)
+    assert answer.verdict == "differ"
+    assert [(service, found.rule) for service, found in answer.violations] == [("finance", "triggers_armed")]
+    status = await ask(trio.control.nats, "rpc.control.status", StatusRequest(), Status)
+    assert status.findings == 1
+
+
+async def test_changes_of_settings_are_told_of_all_services_and_of_one(trio: Any) -> None:
+    told = await ask(trio.control.nats, "rpc.control.settings", SettingsRequest(), Settings)
+    assert told.changes == ()  # The toys have none.
+    assert set(told.unanswered) == {"gateway", "order"}
+    with pytest.raises(Refused, match="no service 'stock'"):
+        await ask(trio.control.nats, "rpc.control.settings", SettingsRequest(service="stock"), Settings)
