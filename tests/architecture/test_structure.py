@@ -23,7 +23,7 @@ MAY_IMPORT = {
 }
 # Rules are decided from values alone: nothing here reads a clock, a file, a socket or the environment.
 PURE = {
-    *("__future__", "base64", "bisect", "calendar", "collections", "dataclasses", "datetime", "decimal", "enum"),
+    *("__future__", "base64", "bisect", "calendar", "collections", "copy", "dataclasses", "datetime", "decimal", "enum"),
     *("fractions", "functools", "hashlib", "heapq", "itertools", "json", "math", "operator", "re", "statistics"),
     *("string", "types", "typing", "uuid", "zoneinfo", "msgspec"),
 }
