@@ -23,9 +23,9 @@ MAY_IMPORT = {
 }
 # Rules are decided from values alone: nothing here reads a clock, a file, a socket or the environment.
 PURE = {
-    *("__future__", "base64", "bisect", "calendar", "collections", "copy", "dataclasses", "datetime", "decimal", "enum"),
-    *("fractions", "functools", "hashlib", "heapq", "itertools", "json", "math", "operator", "re", "statistics"),
-    *("string", "types", "typing", "uuid", "zoneinfo", "msgspec"),
+    *("__future__", "base64", "bisect", "calendar", "collections", "copy", "dataclasses", "datetime", "decimal"),
+    *("enum", "fractions", "functools", "hashlib", "heapq", "itertools", "json", "math", "operator", "re"),
+    *("statistics", "string", "types", "typing", "uuid", "zoneinfo", "msgspec"),
 }
 BANNED_NAMES = {"utils", "util", "common", "helpers", "helper", "misc", "shared", "models", "base"}
 CLOCKS = {"now", "utcnow", "today", "time", "monotonic", "perf_counter", "uuid4", "uuid1"}
