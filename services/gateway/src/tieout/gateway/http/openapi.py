@@ -67,7 +67,11 @@ def document(operations: Sequence[Operation]) -> bytes:
             "components": {
                 "schemas": dict(sorted(components.items())),
                 "securitySchemes": {
-                    "token": {"type": "http", "scheme": "bearer", "description": "Of a person, a service, or whoever runs the stack: POST /v1/tokens."},
+                    "token": {
+                        "type": "http",
+                        "scheme": "bearer",
+                        "description": "See POST /v1/tokens.",
+                    },
                     "satellite_key": {"type": "apiKey", "in": "header", "name": "X-Api-Key"},
                     "satellite_bearer": {"type": "http", "scheme": "bearer", "description": "The satellite's key."},
                     "shopify": {"type": "apiKey", "in": "header", "name": "X-Shopify-Hmac-Sha256"},
