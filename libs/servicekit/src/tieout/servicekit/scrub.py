@@ -19,6 +19,7 @@ log = structlog.get_logger(__name__)
 
 SHARE_WORKING = 0.005  # Of the time, while the service itself works,
 SHARE_SUSPICIOUS = 0.05  # and where rows changed without it.
+REST_WORKING_SECONDS = 60.0
 QUIET_LOOKS = 2  # Without a transaction of ours; Postgres reports what we did up to ten seconds later.
 REST_SECONDS_MAX = 900.0  # Counters can be reset or switched off: a whole scrub from time to time in any case.
 
@@ -33,7 +34,7 @@ class Scrub:
         self._seen: tuple[int, ...] | None = None  # Moved rows, edited facts, armed triggers: before the last whole.
         self._begun = 0  # Our transactions at the last look.
         self._quiet = 0
-        self._ended = float("-inf")
+        self._ended = time.monotonic()  # At a start there may be a backlog, and nothing is known of its cost.
         self._took = 0.0
 
     async def run(self) -> None:
@@ -75,5 +76,7 @@ class Scrub:
 
     def _due(self, counted: tuple[int, ...], rested: float) -> bool:
         edited = self._seen is not None and counted[1:] != self._seen[1:]
-        share = SHARE_SUSPICIOUS if edited or self._quiet >= QUIET_LOOKS else SHARE_WORKING
-        return rested >= self._took / share
+        if edited or self._quiet >= QUIET_LOOKS:
+            return rested >= self._took / SHARE_SUSPICIOUS
+        # How long the last one took says little while a backlog makes the books grow a thousandfold.
+        return rested >= max(REST_WORKING_SECONDS, self._took / SHARE_WORKING)
