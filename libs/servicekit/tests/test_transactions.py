@@ -44,7 +44,7 @@ async def test_the_notice_tells_the_batch_in_the_order_of_its_positions(database
     assert notice.chains == ("chain-a", "chain-b")
 
 
-async def test_a_large_batch_becomes_several_atomic_publishes(database, toy, owner) -> None:
+async def test_a_large_batch_becomes_several_rows(database, toy, owner) -> None:
     async with database.transaction() as tx:
         for position in await tx.positions(1500):
             tx.announce(

@@ -1,6 +1,6 @@
 """The outbox: what a transaction announces is a row of it, and goes to the stream after the commit.
 
-Right after it, in the good case, in one atomic publish; by the relay, where the process died or the broker was away.
+Right after it, in the good case, in one write; by the relay, where the process died or the broker was away.
 So an event may be published twice and never be forgotten; consumers key on business ids.
 """
 
@@ -24,7 +24,7 @@ from tieout.servicekit.errors import Cause, cause_of
 from tieout.servicekit.letters import LETTERS_STREAM
 from tieout.servicekit.packs import packed, plan
 from tieout.servicekit.received import encode
-from tieout.servicekit.wire import publish_atomic
+from tieout.servicekit.wire import Publisher
 
 if TYPE_CHECKING:
     from tieout.servicekit.database import Connection, Transaction
@@ -33,7 +33,7 @@ statements = sql.load(__file__)
 log = structlog.get_logger(__name__)
 
 MESSAGE_BYTES_MAX = 1_000_000  # The broker takes 1 MiB with headers.
-BATCH_EVENTS_MAX = 999  # The broker takes 1,000 messages in one atomic batch; one is the notice.
+BATCH_EVENTS_MAX = 999  # In one row, and so in one notice.
 BATCH_BYTES_MAX = 4 << 20
 ROOM = 8  # Transactions that may be under way or committed but unpublished, in one process.
 RELAY_SECONDS = 1.0
@@ -42,7 +42,7 @@ OVERDUE_SECONDS = 5.0  # Older rows were left behind by a process that died.
 
 
 class Part(Struct):
-    """One row of the outbox: one atomic publish."""
+    """One row of the outbox, and the messages that it is published in."""
 
     batch: int
     stream: str
@@ -61,7 +61,7 @@ class Outbox:
         self.published = 0
         self.failed = 0
         self.created: datetime | None = None
-        self._nats: Client | None = None
+        self._publisher: Publisher | None = None
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
         self._one_at_a_time = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -71,7 +71,7 @@ class Outbox:
 
     def connect(self, connection: Client, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
         """`pool` writes the marks; its commits need not wait for the disk."""
-        self._nats = connection
+        self._publisher = Publisher(connection)
         self._pool = pool
 
     async def write(self, connection: "Connection[asyncpg.Record]", tx: "Transaction") -> list[Part]:
@@ -138,7 +138,7 @@ class Outbox:
 
     def publish_soon(self, parts: list[Part]) -> None:
         """Called with the room taken; gives it back when the parts are published or left to the relay."""
-        if self._nats is None or not self.open.is_set():
+        if self._publisher is None or not self.open.is_set():
             self._left.update(part.batch for part in parts)
             self.forget(parts)
             self.room.release()
@@ -165,13 +165,25 @@ class Outbox:
             self.room.release()
 
     async def _publish(self, part: Part) -> None:
-        assert self._nats is not None
         assert self._pool is not None
-        async with self._one_at_a_time:  # In order, as long as nothing fails; and the broker allows few open batches.
-            _, last = await publish_atomic(self._nats, self.service, part.messages)
+        sequences = await self.publish(part.messages)
         self.published += part.events
-        created = self.created if part.stream == self.stream else None
-        await self._pool.execute(statements.sent, part.batch, last - len(part.messages) + 1, last, created)
+        await self.mark_sent(self._pool, part.batch, part.stream, sequences)
+
+    async def publish(self, messages: Sequence[tuple[str, bytes]]) -> list[int]:
+        """Their sequences. One batch after the other, so in order, as long as nothing fails."""
+        assert self._publisher is not None
+        async with self._one_at_a_time:
+            return await self._publisher.publish(messages)
+
+    async def mark_sent(self, connection: Any, batch: int, stream: str, sequences: Sequence[int]) -> None:
+        """Where the messages of a row stand. Other replicas may have published between them."""
+        created = self.created if stream == self.stream else None
+        first, last = min(sequences), max(sequences)
+        if list(sequences) == list(range(first, last + 1)):
+            await connection.execute(statements.sent, batch, first, last, created)
+        else:
+            await connection.execute(statements.sent_apart, batch, first, last, list(sequences), created)
 
     async def relay(self) -> None:
         """For ever: publish what was left behind."""
@@ -192,7 +204,6 @@ class Outbox:
 
     async def sweep(self, overdue_seconds: float = OVERDUE_SECONDS) -> int:
         """Publish rows that nobody is publishing: failed ones at once, others when they are overdue."""
-        assert self._nats is not None
         assert self._pool is not None
         asked = list(self._left)
         away: dict[str, Exception] = {}
@@ -206,15 +217,13 @@ class Outbox:
                     continue  # The next one would fail as well; but another stream may be there.
                 messages = packed(row["subjects"], row["bodies"], row["message"])
                 try:
-                    async with self._one_at_a_time:
-                        _, last = await publish_atomic(self._nats, self.service, messages)
+                    sequences = await self.publish(messages)
                 except Exception as error:
                     if cause_of(error) is not Cause.PASSING:
                         raise
                     away[row["stream"]] = error
                     continue
-                created = self.created if row["stream"] == self.stream else None
-                await connection.execute(statements.sent, row["batch"], last - len(messages) + 1, last, created)
+                await self.mark_sent(connection, row["batch"], row["stream"], sequences)
                 self.published += len(row["bodies"])
                 sent += 1
                 self._left.discard(row["batch"])
@@ -253,7 +262,7 @@ def _in_order(announced: list[tuple[int, str, str, bytes]]) -> list[int]:
 
 
 def _chunks(announced: list[tuple[int, str, str, bytes]], order: list[int]) -> list[list[int]]:
-    """Cut where an atomic batch would have too many messages or bytes."""
+    """Cut where a row would hold too many events or bytes."""
     chunks: list[list[int]] = []
     current: list[int] = []
     size = 0

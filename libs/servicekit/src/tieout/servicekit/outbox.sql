@@ -1,5 +1,5 @@
 -- name: write
--- One row is one atomic publish.
+-- One row is what one transaction announced; it is published as a whole, again and again until the broker has it.
 INSERT INTO outbox (stream, pos, first_pos, last_pos, ids, subjects, bodies, message)
 VALUES ($1, $2::bigint[], $3, $4, $5::uuid[], $6::text[], $7::bytea[], $8::integer[]) RETURNING batch;
 
@@ -8,7 +8,7 @@ VALUES ($1, $2::bigint[], $3, $4, $5::uuid[], $6::text[], $7::bytea[], $8::integ
 UPDATE outbox SET first_seq = $2, last_seq = $3, seqs = NULL, stream_created = $4 WHERE batch = $1;
 
 -- name: sent_apart
--- The audit put single messages behind the others: their sequences are no longer consecutive.
+-- Another replica published in between, or the audit put single messages behind the others: not consecutive.
 UPDATE outbox SET first_seq = $2, last_seq = $3, seqs = $4::bigint[], stream_created = $5 WHERE batch = $1;
 
 -- name: unsent
@@ -35,14 +35,14 @@ SELECT batch, stream_created FROM outbox WHERE stream = $1 AND first_seq IS NOT 
 SELECT batch, stream_created FROM outbox
 WHERE stream = $1 AND first_seq IS NOT NULL AND written_at > now() - make_interval(hours => $2) ORDER BY batch;
 
--- name: ends
--- First and last message: enough to see whether a batch is there, as it was stored whole.
-SELECT first_seq, last_seq, subjects, bodies, message FROM outbox WHERE batch = $1;
-
--- name: whole
+-- name: stands
+-- The messages of a row and where the broker put them.
 SELECT subjects, bodies, message,
        coalesce(seqs, (SELECT array_agg(first_seq + g - 1 ORDER BY g) FROM generate_series(1, (SELECT max(m) FROM unnest(message) m)) g)) AS seqs
-FROM outbox WHERE batch = $1 FOR UPDATE;
+FROM outbox WHERE batch = $1;
+
+-- name: hold
+SELECT FROM outbox WHERE batch = $1 FOR UPDATE;
 
 -- name: restate_mark
 SELECT restate_mark();

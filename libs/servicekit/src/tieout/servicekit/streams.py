@@ -16,7 +16,7 @@ from nats.js.errors import APIError, NotFoundError
 from tieout.contracts.streams import DEAD_STREAM, DEAD_SUBJECT, stream_of, subjects_of
 from tieout.servicekit.outbox import MESSAGE_BYTES_MAX, Outbox, statements
 from tieout.servicekit.packs import packed
-from tieout.servicekit.wire import publish_atomic, when
+from tieout.servicekit.wire import when
 
 log = structlog.get_logger(__name__)
 
@@ -40,7 +40,6 @@ def _stream(name: str, subjects: list[str], replicas: int, max_age_days: int) ->
         discard=DiscardPolicy.NEW,
         max_age=max_age_days * 86_400,
         num_replicas=replicas,
-        allow_atomic=True,
         allow_direct=True,
     )
 
@@ -55,16 +54,15 @@ async def ensure_stream(js: JetStreamContext, config: StreamConfig, *, first_seq
         log.info("stream created", stream=config.name, first_sequence=first_sequence)
         return await js.add_stream(config)
     found = info.config
-    wanted = (sorted(config.subjects or ()), config.max_age, config.num_replicas, True, True)
+    wanted = (sorted(config.subjects or ()), config.max_age, config.num_replicas, True)
     if wanted != (
         sorted(found.subjects or ()),
         found.max_age,
         found.num_replicas,
-        found.allow_atomic,
         found.allow_direct,
     ):
         found.subjects, found.max_age, found.num_replicas = config.subjects, config.max_age, config.num_replicas
-        found.allow_atomic, found.allow_direct = True, True
+        found.allow_direct = True
         info = await js.update_stream(found)
     if info.state.messages == 0 and info.state.last_seq < first_sequence - 1:  # Emptied, but still there.
         await js._api_request(f"{js._prefix}.STREAM.PURGE.{config.name}", json.dumps({"seq": first_sequence}).encode())
@@ -126,19 +124,20 @@ class Audit:
             return None
 
     async def _is_there(self, batch: int) -> bool:
-        row = await self._pool.fetchrow(statements.ends, batch)
+        row = await self._pool.fetchrow(statements.stands, batch)
         if row is None:
             return True  # Pruned meanwhile.
-        await self._look_up_to(row["last_seq"])
-        stored = [await self._stored(row[end]) for end in ("first_seq", "last_seq")]
+        await self._look_up_to(max(row["seqs"]))
         messages = packed(row["subjects"], row["bodies"], row["message"])
-        return stored == [messages[0][1], messages[-1][1]]
+        # First and last are enough for a look: what a broker loses is a tail, or all.
+        return all([await self._stored(row["seqs"][end]) == messages[end][1] for end in (0, -1)])
 
     async def _restore(self, batch: int) -> int:
         if await self._is_there(batch):
             return 0
         async with self._pool.acquire() as connection, connection.transaction():
-            row = await connection.fetchrow(statements.whole, batch)
+            await connection.execute(statements.hold, batch)
+            row = await connection.fetchrow(statements.stands, batch)
             if row is None:
                 return 0
             sequences = list(row["seqs"])
@@ -152,16 +151,10 @@ class Audit:
             if not missing:
                 return 0
             messages = [packs[index] for index in missing]
-            _, last = await publish_atomic(self._js._nc, self._outbox.service, messages)
-            for offset, index in enumerate(missing):
-                sequences[index] = last - len(missing) + 1 + offset
-            whole = sequences == list(range(sequences[0], sequences[0] + len(sequences)))
-            if whole:
-                await connection.execute(statements.sent, batch, sequences[0], sequences[-1], self._outbox.created)
-            else:
-                await connection.execute(
-                    statements.sent_apart, batch, sequences[0], max(sequences), sequences, self._outbox.created
-                )
+            published = await self._outbox.publish(messages)
+            for index, sequence in zip(missing, published, strict=True):
+                sequences[index] = sequence
+            await self._outbox.mark_sent(connection, batch, self._outbox.stream, sequences)
         return len(missing)
 
     async def prune(self) -> None:

@@ -23,7 +23,7 @@ BEGIN
 END $$;
 CALL kit_grant('USAGE', 'SCHEMA public');
 
--- The outbox: one row is one atomic publish. Element k of the arrays is one event; the last one is the notice, which has
+-- The outbox: one row is what one transaction announced. Element k of the arrays is one event; the last one is the notice, which has
 -- no position. Events of one subject travel together: message[k] says in which message (1, 2 …) element k does, and its
 -- sequence is seqs[message[k]], or first_seq + message[k] - 1 where they are consecutive (nearly always).
 CREATE TABLE outbox (
