@@ -58,7 +58,7 @@ from tieout.servicekit.telemetry import Tracing
 log = structlog.get_logger(__name__)
 
 FOLD_SECONDS = 1.0
-GARBAGE_SECONDS = 10.0
+GARBAGE_SECONDS = 20.0
 GARBAGE_OBJECTS_MAX = 1_000_000  # More than this many new objects are looked through at once; about 100 MB.
 QUIET_FOLDS = 5  # After so many without a transaction of ours only each fifth: positions are closed, hands may edit.
 AUDIT_SECONDS = 60.0
@@ -258,9 +258,13 @@ class Service:
                     await self.evidence.fold()
                     await self.evidence.close_positions()
                 now = time.monotonic()
+                # Failures leave cycles behind: exceptions, their frames, and all that these hold. Often, so that a look
+                # finds little and takes milliseconds.
+                if not quiet:
+                    gc.collect(0)
                 if now - swept > GARBAGE_SECONDS:
                     swept = now
-                    gc.collect(1)  # Failures leave cycles behind: exceptions, their frames, and all that these hold.
+                    gc.collect(1)
                 if self._metrics.enabled:
                     await self._look_at_outbox()
                     if now - looked > LAG_SECONDS and self.nats.is_connected:
