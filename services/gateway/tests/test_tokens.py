@@ -115,9 +115,7 @@ async def test_who_changed_what_is_told(house):
         ("han-1", "gateway.dismiss", 200),
         ("han-1", "gateway.put_satellite", 200),
     ]
-    assert [e["operation"] for e in await entries_at(house, "/v1/tokens")] == [
-        "gateway.create_token"
-    ]
+    assert [e["operation"] for e in await entries_at(house, "/v1/tokens")] == ["gateway.create_token"]
 
 
 async def test_other_services_see_the_actor_as_the_person(house, testbed):
