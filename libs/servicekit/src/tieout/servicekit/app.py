@@ -58,6 +58,7 @@ from tieout.servicekit.telemetry import Tracing
 log = structlog.get_logger(__name__)
 
 FOLD_SECONDS = 1.0
+CANCEL_AGAIN_SECONDS = 1.0
 GARBAGE_SECONDS = 20.0
 GARBAGE_OBJECTS_MAX = 1_000_000  # More than this many new objects are looked through at once; about 100 MB.
 QUIET_FOLDS = 5  # After so many without a transaction of ours only each fifth: positions are closed, hands may edit.
@@ -406,10 +407,17 @@ async def _no_trail(request: TrailRequest, database: Database) -> Trail:
 
 
 async def _cancel(tasks: Sequence["asyncio.Task[Any]"]) -> None:
-    for task in tasks:
-        task.cancel()
-    if tasks:
-        await asyncio.gather(*tasks, return_exceptions=True)
+    """Again until they end: a cancellation that meets the result of a `wait_for` is swallowed by Python 3.11."""
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        done, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN_SECONDS)
+        for task in done:
+            if not task.cancelled() and (failure := task.exception()) is not None:
+                log.warning("a task ended badly at the stop", task=task.get_name(), error=repr(failure)[:300])
+        for task in pending:
+            log.warning("a task does not stop, asked again", task=task.get_name())
 
 
 async def _patiently(what: str, attempt: Callable[[], Awaitable[Any]]) -> Any:
