@@ -124,8 +124,12 @@ async def test_canonical_lines_that_nobody_can_read_are_accounted_for_too(trade,
 async def test_a_feed_of_which_nothing_came_into_the_books_says_so(trade, tmp_path):
     lines = [
         {
-            **{"kind": "setup", "satellite": "feed-6", "company": "FEED6", "company_name": "Six"},
-            **{"currency": "CNY", "zone": "UTC"},
+            "kind": "setup",
+            "satellite": "feed-6",
+            "company": "FEED6",
+            "company_name": "Six",
+            "currency": "CNY",
+            "zone": "UTC",
         },
         {"kind": "order", "company": "FEED6", "number": "1", "lines": []},
         {"kind": "order", "company": "FEED6", "number": "2", "lines": []},
