@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tieout.contracts.order import OrderPlaced
 from tieout.servicekit import Letter, Unprocessable, batch_flow
 from tieout.servicekit.packs import BYTES_MAX, EVENTS_MAX, content_type, events_in, packed, plan, unpacked
+from tieout.servicekit.received import Reader
 from tieout.servicekit.streams import dead_stream
 
 DURABLE = "inventory-reserve-stock"
@@ -156,3 +157,32 @@ async def test_lag_is_told_in_events(start_service, play, toy, operator) -> None
     await toy.until(behind)
     hold.set()
     await toy.until(acknowledged(operator, 40))
+
+
+@pytest.mark.parametrize("pos", ["0", "-1", " 12 ", "１２", "9000000000000000000", "x"])
+def test_a_position_is_what_a_producer_writes(toy, pos: str) -> None:
+    body = toy.envelope(toy.placed("1"), 1).replace(b'"pos":"1"', f'"pos":"{pos}"'.encode())
+    with pytest.raises(msgspec.ValidationError, match="pos"):
+        Reader(OrderPlaced).read(
+            body, subject=OrderPlaced.SUBJECT, attempts=1, stream="", stream_sequence=1, durable=""
+        )
+
+
+async def test_each_unreadable_event_of_a_pack_has_a_letter_of_its_own(
+    start_service, flow, play, toy, operator
+) -> None:
+    js = operator.jetstream()
+    await js.add_stream(dead_stream(replicas=1, max_age_days=1))
+    broken = [
+        toy.envelope(toy.placed(str(n)), n).replace(b'"currency":"EUR"', b'"currency":"eur"') for n in range(2, 5)
+    ]
+    await start_service([flow])
+    await play(pack(toy, 1, *broken, 5))
+    await toy.until(acknowledged(operator, 1))
+
+    async def letters() -> set[str]:
+        state = (await js.stream_info("DEAD")).state
+        found = [(await js.get_msg("DEAD", n)).data or b"" for n in range(1, state.last_seq + 1)]
+        return {msgspec.json.decode(body, type=Letter).id for body in found} if len(found) == 3 else set()
+
+    assert len(await toy.until(letters)) == 3

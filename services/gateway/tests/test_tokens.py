@@ -85,6 +85,8 @@ async def test_a_revoked_rotated_or_expired_token_lets_nobody_in(house):
         ({"actor": ""}, "actor"),
         ({"actor": "Li, Han"}, "actor"),
         ({"actor": "admin"}, "actor"),
+        ({"actor": "Ａdmin "}, "actor"),
+        ({"actor": "finance templates 1"}, "actor"),
         ({"scopes": []}, "scopes"),
         ({"scopes": ["all"]}, "scopes[0]"),
         ({"expires_at": "2020-01-01T00:00:00Z"}, "expires_at"),
@@ -94,6 +96,14 @@ async def test_a_revoked_rotated_or_expired_token_lets_nobody_in(house):
 async def test_what_is_no_token_is_told_with_its_field(house, wrong, field):
     told = await house.post("/v1/tokens", **{"name": "x", "actor": "x", **wrong})
     assert (told.status_code, told.json()["field"]) == (422, field), told.text
+
+
+async def test_one_person_cannot_be_two_by_spelling(house):
+    assert (await house.post("/v1/tokens", name="one", actor="Anna Li", scopes=["read"])).status_code == 200
+    for spelling in ("ANNA LI", "anna  li", "Ａnna Li"):
+        told = await house.post("/v1/tokens", name="two", actor=spelling, scopes=["read"])
+        assert (told.status_code, told.json()["field"]) == (409, "actor"), told.text
+    assert (await house.post("/v1/tokens", name="two", actor="Anna Li", scopes=["read"])).status_code == 200
 
 
 async def test_who_changed_what_is_told(house):

@@ -156,7 +156,7 @@ class FlowSubscriber(BatchPullStreamSubscriber):
             came = delivery(message.reply)
             bodies = unpacked(message.data)
             arrival = Arrival(message.reply, len(bodies))
-            for body in bodies:
+            for ordinal, body in enumerate(bodies):
                 try:
                     received = read(
                         body,
@@ -167,9 +167,7 @@ class FlowSubscriber(BatchPullStreamSubscriber):
                         durable=durable,
                     )
                 except UNREADABLE as error:
-                    broken.append(Unreadable(message, body, arrival, error))
-                except ValueError as error:  # A position that is no number.
-                    broken.append(Unreadable(message, body, arrival, error))
+                    broken.append(Unreadable(message, ordinal, body, arrival, error))
                 else:
                     received.arrival = arrival
                     readable.append(received)

@@ -55,6 +55,7 @@ class Unreadable(Struct):
     """A body that is not what the contract says: nobody will ever handle it."""
 
     message: Message
+    ordinal: int  # Which event of its message: it has no readable id.
     body: bytes  # Of the event; of the whole message where that is no pack.
     arrival: Arrival
     error: Exception
@@ -68,6 +69,7 @@ async def bury_unreadable(durable: str, broken: Sequence[Unreadable], database: 
             tx.bury_raw(
                 durable=durable,
                 subject=one.message.subject,
+                ordinal=one.ordinal,
                 body=one.body,
                 stream=came.stream,
                 sequence=came.stream_sequence,

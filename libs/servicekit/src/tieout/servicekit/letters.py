@@ -58,13 +58,17 @@ def write_letter(
     detail: str = "",
     traceparent: str = "",
     event_id_: str = "",
+    ordinal: int = 0,
     chain_id: str = "",
     order_no: str = "",
     company: str = "",
     position: int = 0,
 ) -> tuple[UUID, str, bytes]:
-    """Id, subject and body. The id names the place of the original, so a second giving-up is the same letter."""
-    identity = event_id("dead", durable, stream, sequence, event_id_)
+    """Id, subject and body. The id names the place of the original, so a second giving-up is the same letter.
+
+    `ordinal`: which event of its message an unreadable one is, from 0; it has no id that could be read.
+    """
+    identity = event_id("dead", durable, stream, sequence, event_id_ or (ordinal or ""))
     text, encoded = "", ""
     try:
         text = body.decode()

@@ -55,7 +55,7 @@ def events_in(body: bytes) -> int:
 
 def unpacked(body: bytes) -> list[bytes]:
     """Each event's own bytes. What is no array of JSON is given back whole, for the reader to say what is wrong."""
-    if not body.startswith(b"[{"):
+    if body[:1] != b"[" or body.lstrip(b"[ \t\r\n")[:1] != b"{":
         return [body]
     try:
         found = _split(body)

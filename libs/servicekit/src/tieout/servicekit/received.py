@@ -9,6 +9,8 @@ from tieout.servicekit.packs import Arrival
 
 T = TypeVar("T")
 
+POSITION_MAX = 2**55  # Books multiply it; a sequence gets there in a million years.
+
 
 class Received(Struct, Generic[T]):
     data: T
@@ -50,10 +52,16 @@ class Reader:
         decoder = self._by_subject.get(subject)
         if decoder is not None:
             envelope = self._envelope(body)
+            told = envelope.pos
+            # Python reads more as a number than we write: signs, blanks, other scripts' digits.
+            if not (told.isascii() and told.isdigit() and 0 < (position := int(told)) <= POSITION_MAX):
+                raise msgspec.ValidationError("Expected the producer's position, a whole number from 1 - at `$.pos`")
+            if not envelope.id:
+                raise msgspec.ValidationError("Expected the event's id - at `$.id`")
             return Received(
                 decoder.decode(envelope.data),
                 envelope,
-                int(envelope.pos),
+                position,
                 attempts,
                 stream,
                 stream_sequence,

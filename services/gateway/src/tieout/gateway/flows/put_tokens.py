@@ -17,7 +17,8 @@ from tieout.contracts.gateway import (
     Tokens,
     TokenView,
 )
-from tieout.gateway.people import ADMIN, asking
+from tieout.contracts.streams import CORE_SERVICES
+from tieout.gateway.people import ADMIN, asking, same_name
 from tieout.gateway.satellites import hash_of
 from tieout.servicekit import Database, Refused, operation, sql
 
@@ -29,12 +30,20 @@ PREFIX = "tieout_"  # So that people and scanners of code recognise one that lie
 @operation(CREATE_TOKEN)
 async def create_token(request: CreateToken, database: Database) -> TokenMade:
     _check_end(request.expires_at)
-    if request.actor.strip().casefold() == ADMIN:
+    if same_name(request.actor) == ADMIN:
         detail = f"{ADMIN} is whoever runs the stack. Name the person or the service."
+        raise Refused("invalid", detail, field="actor", status=422)
+    if same_name(request.actor).partition(" ")[0] in CORE_SERVICES:
+        detail = "This begins like the name of one of our services, whose vouchers nobody else may seem to prepare."
         raise Refused("invalid", detail, field="actor", status=422)
     secret = _secret()
     scopes = sorted(set(request.scopes))
     async with database.transaction() as tx:
+        await tx.execute(statements.one_at_a_time)
+        for known in await tx.fetch(statements.actors):
+            if known["actor"] != request.actor.strip() and same_name(known["actor"]) == same_name(request.actor):
+                detail = f"There is {known['actor']!r} already, who must not be two people. Spell the name like that."
+                raise Refused("conflict", detail, field="actor", status=409)
         row = await tx.fetchrow(
             statements.create,
             request.name,

@@ -1,6 +1,13 @@
 -- name: lock
 SELECT revoked_at FROM api_token WHERE name = $1 FOR UPDATE;
 
+-- name: one_at_a_time
+SELECT pg_advisory_xact_lock(hashtext('api_token'));
+
+-- name: actors
+-- Also of tokens that are revoked: what they did stands in the books under that name.
+SELECT DISTINCT actor FROM api_token;
+
 -- name: create
 -- Nothing comes back where the name was used before.
 INSERT INTO api_token (name, actor, scopes, key_hash, created_by, expires_at) VALUES ($1, $2, $3, $4, $5, $6)
