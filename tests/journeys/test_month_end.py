@@ -89,8 +89,8 @@ async def test_a_month_is_valued_at_its_average_and_closed(trade):
     await trade.until(lambda: month.turnovers(month.period), lambda found: found["6401"][2] == 7_500)
     assert (await month.turnovers(month.period))["1405"] == (30_000, 7_500, 22_500)
 
-    closed = await call(client, CLOSE_PERIOD, ClosePeriod(HOUSE.code, month.period, "Li"))
-    assert closed.first_open == month.next_period
+    closed = await call(client, CLOSE_PERIOD, ClosePeriod(HOUSE.code, month.period))
+    assert (closed.first_open, bool(closed.closed_by)) == (month.next_period, True)
     await establish.wait_until_learned(client)
     await month.receive("R3", DEAR_POT, 5, month.at)  # Too late for the month that it names.
     assert (await trade.agreement()).verdict == "agree"

@@ -164,6 +164,25 @@ def test_money_of_several_currencies_is_never_one_number() -> None:
     assert text.count("30.00 CNY") == 2
 
 
+def test_money_whose_currency_a_book_does_not_know_is_shown_and_not_left_out() -> None:
+    one = BookSide("gateway", "command", 2, 0, 3000, (CurrencySum("CNY", 2, 0, 3000),))
+    other = BookSide("order", "submission", 2, 0, 3000, (CurrencySum("", 1, 0, 1000), CurrencySum("CNY", 1, 0, 2000)))
+    values = ("quantity_micro", "amount_minor")
+    handed = MeasureResult(1, "submitted", "handed over", "", "gateway", values, "agree", 9, 9, (one, other))
+    text = shown(agreement.render, msgspec.structs.replace(answer("agree", ""), measures=(handed,)))
+    assert "30.00 CNY" in text
+    assert "20.00 CNY" in text
+    assert "1,000 minor units" in text
+
+
+def test_a_difference_of_money_is_told_in_its_currency() -> None:
+    sides = tuple(DifferenceSide(service, "book", True, 0, minor) for service, minor in (("order", 4321), ("x", 1)))
+    values = ("quantity_micro", "amount_minor")
+    difference = Difference(2, "ordered", values, "differs", "1001", "chain", 7, 1, sides, currency="CNY")
+    text = shown(agreement.render, answer("differ", "", differences=(difference,)))
+    assert "order: quantity 0, amount 43.21 CNY" in text
+
+
 @pytest.mark.parametrize(
     ("amount", "currency", "text"),
     [(123450, "CNY", "1,234.50 CNY"), (-5, "EUR", "-0.05 EUR"), (1000, "JPY", "1,000 JPY"), (1500, "KWD", "1.500 KWD")],

@@ -2,7 +2,8 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tieout.contracts.agreement import MEASURES, Book, DigestEntry, Measure, Row
+from tieout.contracts.agreement import MEASURES, Book, CurrencySum, DigestEntry, Measure, Row
+from tieout.contracts.control import BookSide
 from tieout.control.domain.agreement import (
     NEVER,
     BookRows,
@@ -14,6 +15,7 @@ from tieout.control.domain.agreement import (
     differing_leaves,
     leaf_portions,
     line_differences,
+    same_money,
     sentence,
     state_of,
     totals_equal,
@@ -178,3 +180,14 @@ def test_every_edit_below_the_floor_is_found(produced: dict[int, int], data: st.
     sides = books(edited, whole)
     known = Context({"finance-bill-shipments": Floor(100)}, {position: position for position in produced})
     assert [(p, cause_of(p, sides, known)) for p in unequal_positions(sides)] == [(victim, "differs")]
+
+
+def test_equal_totals_of_unequal_money_do_not_agree() -> None:
+    def side(*sums: tuple[str, int]) -> BookSide:
+        told = tuple(CurrencySum(currency, 1, 0, minor) for currency, minor in sums)
+        return BookSide("order", "book", 2, 0, sum(minor for _, minor in sums), told)
+
+    assert same_money([side(("CNY", 10), ("EUR", 5)), side(("EUR", 5), ("CNY", 10), ("USD", 0))])
+    assert not same_money([side(("CNY", 10), ("EUR", 5)), side(("CNY", 5), ("EUR", 10))])
+    assert same_money([side(("CNY", 15)), BookSide("finance", "book", 2, 0, 15)])  # It cannot say.
+    assert same_money([side(("CNY", 15)), side(("CNY", 10), ("", 5))])  # Nor whose these 5 are.

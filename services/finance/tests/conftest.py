@@ -17,6 +17,7 @@ from tieout.contracts import event, finance, inventory, order
 from tieout.contracts.operation import Operation
 from tieout.devstack.testbed import ServiceDatabase
 from tieout.finance.app import build
+from tieout.finance.flows import close_period
 from tieout.finance.settings import Settings
 from tieout.servicekit import ACTOR, BatchFlow, Database, Letter, Received, rehearsal, sql
 
@@ -345,8 +346,9 @@ async def owner(finance_database: ServiceDatabase) -> AsyncIterator["asyncpg.Con
 
 
 @pytest.fixture
-async def desk(database: Database) -> Desk:
-    """Company C1 is open."""
+async def desk(database: Database, monkeypatch: pytest.MonkeyPatch) -> Desk:
+    """Company C1 is open. Its calendar stands years after the months of these tests, whenever they run."""
+    monkeypatch.setattr(close_period, "today", lambda zone: date(2031, 1, 1))
     desk = Desk(database)
     await desk.open()
     return desk

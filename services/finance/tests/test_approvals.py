@@ -15,7 +15,7 @@ async def decide(desk, who, request, **more):
 
 
 async def close(desk, period="2026-11"):
-    return await desk.ask(finance.CLOSE_PERIOD, company="C1", period=period, closed_by="Li")
+    return await desk.ask_as("Li", finance.CLOSE_PERIOD, company="C1", period=period)
 
 
 async def reopening(desk, who="Li", period="2026-11", reason="invoice 7 is missing"):

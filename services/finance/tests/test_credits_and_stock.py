@@ -1,8 +1,13 @@
 """Credit notes in red, and everything that inventory says about stock."""
 
-from datetime import date
+from contextlib import nullcontext
+from datetime import date, datetime
+from zoneinfo import ZoneInfo
 
+import pytest
 from tieout.contracts import finance, inventory
+from tieout.finance.flows import close_period
+from tieout.servicekit import Refused
 
 
 async def test_a_return_posts_red_figures_on_the_sides_of_its_sale(desk):
@@ -98,7 +103,7 @@ async def test_a_months_average_is_posted_against_what_took_the_goods_into_the_m
     asked = await desk.ask_as("Li", finance.REQUEST_COUNT_APPROVAL, **counted)
     await desk.ask_as("Wang", finance.DECIDE_REQUEST, request_id=asked.request_id)
     assert (await desk.vouchers())[-1] == ("T19b", [("D", "1901", 30), ("C", "6602.08", 30)])
-    await desk.ask(finance.CLOSE_PERIOD, company="C1", period="2026-11", closed_by="Li")
+    await desk.ask_as("Li", finance.CLOSE_PERIOD, company="C1", period="2026-11")
     await desk.give(desk.moved("revalued", **told | {"lines": lines[:1], "period": "2026-12"}))
     vouchers = (await desk.ask(finance.VOUCHERS)).vouchers
     assert [(one.period, one.posting_date, one.deferred_from) for one in vouchers] == [
@@ -117,9 +122,9 @@ async def test_a_stock_document_without_value_is_noted_but_not_posted(desk):
 
 async def test_what_comes_after_a_close_goes_into_the_first_open_period(desk):
     await desk.give(desk.shipped(number="1"))
-    closed = await desk.ask(finance.CLOSE_PERIOD, company="C1", period="2026-11", closed_by="Li")
+    closed = await desk.ask_as("Li", finance.CLOSE_PERIOD, company="C1", period="2026-11")
     assert (closed.first_open, closed.vouchers, closed.repeated) == ("2026-12", 1, False)
-    again = await desk.ask(finance.CLOSE_PERIOD, company="C1", period="2026-10", closed_by="Wang")
+    again = await desk.ask_as("Wang", finance.CLOSE_PERIOD, company="C1", period="2026-10")
     assert (again.closed_by, again.repeated) == ("Li", True)
     await desk.give(desk.shipped(number="2"))
     late = (await desk.ask(finance.VOUCHERS, order_no="2")).vouchers[0]
@@ -131,3 +136,27 @@ async def test_what_comes_after_a_close_goes_into_the_first_open_period(desk):
     )
     assert [one.first_open for one in await desk.announced(finance.PeriodClosed)] == ["2026-12"]
     assert await desk.violations() == []
+
+
+async def test_a_period_stays_open_until_it_has_ended_where_the_company_is(desk, monkeypatch):
+    monkeypatch.undo()
+    this_month = f"{datetime.now(ZoneInfo('Asia/Shanghai')):%Y-%m}"
+    for period in (this_month, "2999-01"):
+        with pytest.raises(Refused, match="Close it when it is over") as caught:
+            await desk.ask_as("Li", finance.CLOSE_PERIOD, company="C1", period=period)
+        assert (caught.value.problem.code, caught.value.problem.status) == ("period_not_ended", 409)
+    closed = await desk.ask_as("Li", finance.CLOSE_PERIOD, company="C1", period="2024-02")
+    assert (closed.first_open, closed.closed_by) == ("2024-03", "Li")
+
+
+async def test_nobody_closes_a_period_in_no_name(desk):
+    with pytest.raises(Refused, match="Nobody knows who asks"):
+        await desk.ask(finance.CLOSE_PERIOD, company="C1", period="2024-02")
+
+
+@pytest.mark.parametrize(
+    ("day", "closes"), [(date(2026, 11, 30), False), (date(2026, 12, 1), True), (date(2026, 11, 1), False)]
+)
+def test_the_day_after_its_last_a_period_may_be_closed(day, closes):
+    with nullcontext() if closes else pytest.raises(Refused):
+        close_period.refuse_before_its_end("2026-11", day, "Asia/Shanghai")

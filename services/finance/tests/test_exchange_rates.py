@@ -93,15 +93,15 @@ async def test_a_revaluation_asked_again_posts_what_has_changed_since(desk):
 
 async def test_a_close_tells_which_currencies_nobody_has_valued(desk):
     await sell_and_take_money(desk)
-    closed = await desk.ask(finance.CLOSE_PERIOD, company="C1", period="2026-10", closed_by="Li")
+    closed = await desk.ask_as("Li", finance.CLOSE_PERIOD, company="C1", period="2026-10")
     assert closed.not_revalued == ()
-    closed = await desk.ask(finance.CLOSE_PERIOD, company="C1", period="2026-11", closed_by="Li")
+    closed = await desk.ask_as("Li", finance.CLOSE_PERIOD, company="C1", period="2026-11")
     assert closed.not_revalued == ("USD",)
     with pytest.raises(Refused, match="2026-11 of C1 is closed"):
         await revalue(desk)
     await rate(desk, 7_500_000, date(2026, 12, 31))
     await revalue(desk, "2026-12")
-    closed = await desk.ask(finance.CLOSE_PERIOD, company="C1", period="2026-12", closed_by="Li")
+    closed = await desk.ask_as("Li", finance.CLOSE_PERIOD, company="C1", period="2026-12")
     assert closed.not_revalued == ()
     with pytest.raises(Refused, match="books of C1 are in CNY"):
         await rate(desk, 7_500_000, currency="CNY")

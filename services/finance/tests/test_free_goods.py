@@ -42,5 +42,5 @@ async def test_a_close_counts_what_was_given_away_and_not_declared(desk):
     for number in ("1001", "1002"):
         await desk.give(desk.shipped(desk.part(net=0, tax=0, cost_account="sample"), number=number))
     await declare(desk)
-    closed = await desk.ask(finance.CLOSE_PERIOD, company="C1", period="2026-11", closed_by="Li")
+    closed = await desk.ask_as("Li", finance.CLOSE_PERIOD, company="C1", period="2026-11")
     assert closed.free_goods_undeclared == 1

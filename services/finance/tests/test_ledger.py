@@ -59,7 +59,7 @@ async def test_a_number_out_of_turn_is_refused(desk, owner):
 
 
 async def test_a_closed_period_is_closed_on_every_path(desk, owner):
-    await desk.ask(finance.CLOSE_PERIOD, company="C1", period="2026-10", closed_by="Li")
+    await desk.ask_as("Li", finance.CLOSE_PERIOD, company="C1", period="2026-10")
     with pytest.raises(asyncpg.RaiseError, match="closed through 2026-10"):
         await write(owner, 900, 5, 5, 1, day="2026-10-31")
     await write(owner, 900, 5, 5, 1, day="2026-11-01")
@@ -86,7 +86,7 @@ async def test_a_posting_and_a_close_never_overlap(desk):
 
     async def close():
         await asyncio.sleep(0.03)
-        await desk.ask(finance.CLOSE_PERIOD, company="C1", period="2026-11", closed_by="Li")
+        await desk.ask_as("Li", finance.CLOSE_PERIOD, company="C1", period="2026-11")
 
     await asyncio.gather(post(), close())
     assert await desk.violations() == []
@@ -165,7 +165,7 @@ async def test_a_company_keeps_its_currency_and_takes_new_policies(desk):
 )
 async def test_what_is_kept_beside_the_facts_is_proved_by_them(desk, owner, edit, rule):
     """A period that is opened by hand would take vouchers again, and nobody would know."""
-    await desk.ask(finance.CLOSE_PERIOD, company="C1", period="2026-10", closed_by="Li")
+    await desk.ask_as("Li", finance.CLOSE_PERIOD, company="C1", period="2026-10")
     await desk.give(desk.placed(), desk.shipped())
     assert await desk.violations() == []
     await owner.execute(edit)

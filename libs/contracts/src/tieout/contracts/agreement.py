@@ -222,6 +222,7 @@ class Row(Struct, frozen=True, array_like=True):
     order_no: str
     a: int
     b: int
+    currency: str = ""  # Of its money, where the book knows it.
 
 
 class Rows(Struct, frozen=True):

@@ -128,6 +128,7 @@ class Difference(Struct, frozen=True, omit_defaults=True):
     position: int  # Of the producer's event.
     line_no: int
     sides: tuple[DifferenceSide, ...]
+    currency: str = ""  # Of its money, where a book knows it.
 
 
 class Watermark(Struct, frozen=True, omit_defaults=True):

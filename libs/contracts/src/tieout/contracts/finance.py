@@ -220,11 +220,10 @@ class Companies(Struct, frozen=True):
 
 
 class ClosePeriod(Struct, frozen=True):
-    """Nothing is posted into this period, or one before it, any more."""
+    """Nothing is posted into this period, or one before it, any more. It must have ended where the company is."""
 
     company: Company
     period: Period
-    closed_by: Annotated[str, Meta(min_length=1, max_length=200)]
 
 
 class PeriodView(Struct, frozen=True):
@@ -647,7 +646,7 @@ CLOSE_PERIOD = Operation(
     ClosePeriod,
     PeriodView,
     "Close a posting period and all before it",
-    scope="admin",
+    scope="write",
 )
 REQUEST_REOPENING = Operation(
     "finance.request_reopening",

@@ -148,8 +148,14 @@ def _measures(answer: Agreement) -> Table:
 
 
 def _currencies(measure: MeasureResult) -> list[str]:
-    """Those to show on lines of their own: all that any book of the measure knows."""
-    return sorted({known.currency for side in measure.sides for known in side.currencies if known.currency})
+    """Those to show on lines of their own: all that any book of the measure holds; "" is money without a currency."""
+    told = {known for side in measure.sides for known in side.currencies}
+    return sorted({known.currency for known in told if known.currency or _holds_money(measure, known)})
+
+
+def _holds_money(measure: MeasureResult, known: CurrencySum) -> bool:
+    values = zip(measure.values, (known.a, known.b), strict=True)
+    return any(value for name, value in values if name.endswith("_minor"))
 
 
 def _of_currency(measure: MeasureResult, side: BookSide, currency: str) -> tuple[str, ...]:
@@ -160,7 +166,7 @@ def _of_currency(measure: MeasureResult, side: BookSide, currency: str) -> tuple
         for book in (side, measure.sides[0] if measure.sides[0].currencies else side)
     )
     values = [
-        _cell(money(value, currency), value == other) if name.endswith("_minor") else ""
+        _cell(_money(value, currency), value == other) if name.endswith("_minor") else ""
         for name, value, other in zip(measure.values, (own.a, own.b), (first.a, first.b), strict=True)
     ]
     return ("", *values)
@@ -206,7 +212,7 @@ def _both(difference: Difference) -> str:
     said = []
     for side in difference.sides:
         values = [
-            f"{_LABELS.get(name, name)} {_value(name, value)}"
+            f"{_LABELS.get(name, name)} {_value(name, value, difference.currency)}"
             for name, value in zip(difference.values, (side.a, side.b), strict=True)
             if name
         ]
@@ -235,7 +241,11 @@ def _value(name: str, value: int, currency: str = "", currencies: Sequence[str] 
         return quantity(value)
     if currencies:
         return ""
-    return money(value, currency) if currency else f"{value:,}"
+    return _money(value, currency) if value or currency else "0"
+
+
+def _money(value: int, currency: str) -> str:
+    return money(value, currency) if currency else f"{value:,} minor units"
 
 
 def _cell(text: str, same: bool) -> str:

@@ -77,13 +77,14 @@ class Book:
                   SELECT {leaf}, count(*), coalesce(sum({a}), 0), coalesce(sum({b}), 0), coalesce(sum({value}), 0)
                   FROM {tab} WHERE {place} >= ({leaf} << {LEAF_BITS}) AND {place} <= $1 AND ({where})) x
             GROUP BY 1 HAVING sum(n) <> 0 OR sum(h) <> 0 OR sum(a) <> 0 ORDER BY 1"""  # noqa: S608
+        currency: str = row["currency"]
         self.rows = f"""
             SELECT {place} AS position, ({line})::bigint AS line, coalesce(({row["chain"]})::text, '') AS chain,
-                   coalesce(({row["order_no"]})::text, '') AS order_no, ({a})::bigint AS a, ({b})::bigint AS b
+                   coalesce(({row["order_no"]})::text, '') AS order_no, ({a})::bigint AS a, ({b})::bigint AS b,
+                   coalesce(({currency or "''"})::text, '') AS currency
             FROM unnest($1::bigint[]) l (leaf)
             JOIN {tab} ON {place} >= l.leaf << {LEAF_BITS} AND {place} < (l.leaf + 1) << {LEAF_BITS}
             WHERE {place} <= $2 AND {place} > $4 AND ({where}) ORDER BY 1, 2 LIMIT $3"""  # noqa: S608
-        currency: str = row["currency"]
         self.sums = f"""
             SELECT coalesce(({currency})::text, '') AS currency,
                    count(*) AS n, sum({a})::bigint AS a, sum({b})::bigint AS b
@@ -188,7 +189,10 @@ class Evidence:
             )
             found = await connection.fetch(book.rows, list(request.leaves), request.upto, limit + 1, request.after)
         return Rows(
-            tuple(Row(r["position"], r["line"], r["chain"], r["order_no"], r["a"], r["b"]) for r in found[:limit]),
+            tuple(
+                Row(r["position"], r["line"], r["chain"], r["order_no"], r["a"], r["b"], r["currency"])
+                for r in found[:limit]
+            ),
             tuple(row["position"] for row in parked),
             len(found) > limit,
         )

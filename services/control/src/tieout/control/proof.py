@@ -54,9 +54,17 @@ class Prover:
         self._measures = measures
 
     async def prove(
-        self, request: AgreementRequest, database: Database, *, rows_above_max: int = ROWS_ABOVE_WATERMARK_MAX
+        self,
+        request: AgreementRequest,
+        database: Database,
+        *,
+        rows_above_max: int = ROWS_ABOVE_WATERMARK_MAX,
+        currencies: bool = True,
     ) -> Agreement:
-        """`rows_above_max`: how much of a backlog to explain event by event; what is above it is counted."""
+        """`rows_above_max`: how much of a backlog to explain event by event; what is above it is counted.
+
+        `currencies`: also ask for the sums of each currency, for those who read the answer.
+        """
         started = time.perf_counter()
         at = datetime.now(UTC)
         marks, away = await self._marks(request.wait_seconds)
@@ -77,7 +85,7 @@ class Prover:
         await disagreements.note(differences, whole, database)
         rules_checked, violations, silent = await self._violations(anew=request.violations)
         results = [finding.result for finding in findings]
-        if request.violations:
+        if currencies:
             results = await asyncio.gather(*(self._with_currencies(result) for result in results))
         unanswered = tuple(sorted(away | silent | {r.note for r in results if r.state == "unanswered"}))
         verdict = rules.verdict_of((result.state for result in results), len(violations), unanswered)
@@ -213,7 +221,7 @@ class Prover:
             )
 
     async def _with_currencies(self, result: MeasureResult) -> MeasureResult:
-        """Sums of money per currency, for the eye: a service that cannot say them is shown without."""
+        """Sums of money per currency: equal totals of unequal money are a difference. Who cannot say is shown without."""
 
         async def summed(side: BookSide) -> BookSide:
             request = SumsRequest(measure=result.number, book=side.book, upto=result.compared_upto)
@@ -225,7 +233,11 @@ class Prover:
 
         if not any(value.endswith("_minor") for value in result.values):
             return result
-        return msgspec.structs.replace(result, sides=tuple(await asyncio.gather(*map(summed, result.sides))))
+        sides = tuple(await asyncio.gather(*map(summed, result.sides)))
+        result = msgspec.structs.replace(result, sides=sides)
+        if result.state == "agree" and not rules.same_money(sides):
+            return msgspec.structs.replace(result, state="differ", note="the same in all, but not in each currency")
+        return result
 
     async def _violations(self, *, anew: bool) -> tuple[int, list[tuple[str, Violation]], set[str]]:
         """Each kept balance against its own facts: how many rules, what breaks them, and who did not answer.

@@ -73,7 +73,7 @@ class Watch:
                 told = stalled
                 # Cheap also in a backlog: what is in flight is counted, and explained once it has arrived.
                 request = AgreementRequest(wait_seconds=0.3, violations=False, limit=10)
-                answer = await self._prover.prove(request, database, rows_above_max=0)
+                answer = await self._prover.prove(request, database, rows_above_max=0, currencies=False)
                 if answer.verdict == "differ":
                     log.error("books differ", sentence=answer.sentence, runbook="BooksDiffer")
                 if time.monotonic() - forgotten > FORGET_EVERY_SECONDS:

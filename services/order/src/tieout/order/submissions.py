@@ -32,6 +32,7 @@ COLUMNS = (
     "source",
     "number",
     "version",
+    "currency",
 )
 
 
@@ -129,6 +130,7 @@ class Submissions:
                 command.source,
                 command.number,
                 command.version,
+                "" if isinstance(command, SubmitCancel) else command.currency,
             )
         )
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from msgspec import Struct
 from tieout.contracts.agreement import Book, DigestEntry, Measure, Row
 from tieout.contracts.control import (
+    BookSide,
     Cause,
     Difference,
     DifferenceSide,
@@ -167,9 +168,18 @@ def line_differences(measure: Measure, position: int, cause: Cause, books: Seque
                     )
                     for book, row in zip(books, held, strict=True)
                 ),
+                currency=next((row.currency for row in held if row and row.currency), ""),
             )
         )
     return found
+
+
+def same_money(sides: Sequence[BookSide]) -> bool:
+    """Whether books with the same totals hold them in the same currencies, as far as each knows its own."""
+    told = [[known for known in side.currencies if known.a or known.b] for side in sides if side.currencies]
+    if any(not known.currency for book in told for known in book):
+        return True  # Of money without a currency nobody can say that it is another's.
+    return len({frozenset((known.currency, known.a, known.b) for known in book) for book in told}) <= 1
 
 
 def state_of(*, differing: int, dead: int, in_flight: int, parked: int) -> MeasureState:
@@ -196,6 +206,8 @@ def sentence(
             told.append(f"{measure.title}: {_count(measure.differing, 'event')} with different values")
         if measure.dead:
             told.append(f"{measure.title}: {_count(measure.dead, 'message')} in the dead letters")
+        if measure.state == "differ" and not measure.differing and not measure.dead:
+            told.append(f"{measure.title}: {measure.note}")
     if violations:
         told.append(f"{_count(violations, 'kept balance')} not the sum of its facts")
     on_the_way = sum(measure.in_flight for measure in measures)

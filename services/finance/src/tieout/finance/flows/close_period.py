@@ -2,13 +2,17 @@
 
 Waits for the postings under way, which hold their company shared; those that come later go into the first open period.
 Opening one again takes two people: reopen_period. A count difference that nobody has approved keeps its period open,
-because 1901 is zero at every close.
+because 1901 is zero at every close. One that has not ended in the company's zone stays open too.
 """
+
+from datetime import date, datetime
+from zoneinfo import ZoneInfo
 
 from tieout.contracts.event import document_id
 from tieout.contracts.finance import CLOSE_PERIOD, ClosePeriod, PeriodClosed, PeriodView
 from tieout.finance import foreign_items, ledger
-from tieout.finance.domain.periods import next_period
+from tieout.finance.domain.periods import last_day, next_period
+from tieout.finance.people import asking
 from tieout.servicekit import Database, Refused, Transaction, operation, sql
 
 statements = sql.load(__file__)
@@ -18,17 +22,19 @@ statements = sql.load(__file__)
 async def close_period(request: ClosePeriod, database: Database) -> PeriodView:
     if not 1 <= int(request.period[5:]) <= 12:
         raise Refused("invalid", f"{request.period} has no such month. Write it like 2026-11.", field="period")
+    closed_by = asking()
     async with database.transaction() as tx:
-        closed_through = await tx.fetchval(statements.lock_company, request.company)
-        if closed_through is None:
+        books = await tx.fetchrow(statements.lock_company, request.company)
+        if books is None:
             detail = f"There is no company {request.company}. Open it with PUT /v1/companies/{request.company}."
             raise Refused("not_found", detail, field="company", status=404)
-        repeated = request.period <= closed_through
+        repeated = request.period <= books["closed_through"]
         if not repeated:
+            refuse_before_its_end(request.period, today(books["zone"]), books["zone"])
             await refuse_open_counts(tx, request)
             first_open = next_period(request.period)
             (position,) = await tx.positions(1)
-            await tx.execute(statements.close, request.company, request.period, first_open, request.closed_by, position)
+            await tx.execute(statements.close, request.company, request.period, first_open, closed_by, position)
             revision = await tx.fetchval(statements.close_through, request.company, request.period)
             tx.announce(
                 PeriodClosed(request.company, request.period, first_open, revision),
@@ -42,8 +48,8 @@ async def close_period(request: ClosePeriod, database: Database) -> PeriodView:
         assert row is not None  # Closed by this or by a later period's close.
         vouchers = await tx.fetchval(statements.vouchers, request.company, request.period)
         undeclared = await tx.fetchval(statements.free_goods, request.company, request.period)
-        books = await ledger.company(tx, request.company)
-        not_revalued = await foreign_items.not_revalued(tx, books, request.period)
+        company = await ledger.company(tx, request.company)
+        not_revalued = await foreign_items.not_revalued(tx, company, request.period)
     return PeriodView(
         request.company,
         request.period,
@@ -56,6 +62,19 @@ async def close_period(request: ClosePeriod, database: Database) -> PeriodView:
         undeclared,
         not_revalued,
     )
+
+
+def today(zone: str) -> date:
+    return datetime.now(ZoneInfo(zone)).date()
+
+
+def refuse_before_its_end(period: str, day: date, zone: str) -> None:
+    if day <= last_day(period):
+        detail = (
+            f"{period} ends on {last_day(period)}, and in {zone} it is {day}: what is still sold in it would go "
+            "into the next one. Close it when it is over."
+        )
+        raise Refused("period_not_ended", detail, field="period", status=409)
 
 
 async def refuse_open_counts(tx: Transaction, request: ClosePeriod) -> None:

@@ -334,8 +334,6 @@ CREATE TABLE transit (
     PRIMARY KEY (position, line_no)
 );
 CALL fact_table('transit');
-CALL digest_attach('transit', '[{"measure": 10, "book": "transit", "a": "quantity_micro", "b": "value_minor",
-    "chain": "chain_id::text", "order_no": "document_no"}]');
 
 -- Anchors of the other documents of inventory: posted once.
 CREATE TABLE stock_document (
@@ -361,6 +359,9 @@ CALL digest_attach('posted_line', '[
     {"measure": 6, "book": "billed", "a": "net_minor", "b": "tax_minor", "where": "kind IN (''shipped'', ''service'', ''delivered'')",
      "chain": "chain_id::text", "order_no": "document_no",
      "currency": "(SELECT i.currency FROM open_item i WHERE i.item_id = posted_line.chain_id LIMIT 1)"}]');
+CALL digest_attach('transit', '[{"measure": 10, "book": "transit", "a": "quantity_micro", "b": "value_minor",
+    "chain": "chain_id::text", "order_no": "document_no",
+    "currency": "(SELECT c.currency FROM open_item i JOIN company c USING (company) WHERE i.item_id = transit.chain_id LIMIT 1)"}]');
 
 -- Facts: credit notes. Position: of order.returned (measure 7).
 CREATE TABLE credit_note (

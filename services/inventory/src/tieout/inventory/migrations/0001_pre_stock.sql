@@ -172,7 +172,8 @@ CREATE INDEX transit_order ON transit (order_position);
 CALL fact_table('transit');
 CALL digest_attach('transit', '[{
     "measure": 10, "book": "transit", "a": "quantity_micro", "b": "value_minor",
-    "order_no": "(SELECT o.order_no FROM sales_order o WHERE o.order_id = transit.order_id)"}]');
+    "order_no": "(SELECT o.order_no FROM sales_order o WHERE o.order_id = transit.order_id)",
+    "currency": "(SELECT c.currency FROM sales_order o JOIN company c USING (company) WHERE o.order_id = transit.order_id)"}]');
 
 -- Facts: each change of what is promised to an order line. reserved and back-ordered are their sums.
 CREATE TABLE reservation (

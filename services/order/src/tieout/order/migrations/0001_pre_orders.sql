@@ -29,7 +29,8 @@ CREATE TABLE submission (
     company text NOT NULL,
     source text NOT NULL,
     number text NOT NULL,
-    version text NOT NULL
+    version text NOT NULL,
+    currency text NOT NULL                     -- As handed over, also where it had no effect; '' of a cancellation.
 );
 CREATE INDEX submission_without_effect ON submission (document_id) WHERE outcome <> 'accepted';
 CALL fact_table('submission');
@@ -220,9 +221,8 @@ CREATE TABLE credit_line (
 CREATE INDEX credit_line_by_order ON credit_line (order_position) WHERE order_position IS NOT NULL;
 CALL fact_table('credit_line');
 
--- What was handed over has the currency of the document that it became; '' where it became none.
 CALL digest_attach('submission', '[{"measure": 1, "book": "submission", "a": "quantity_micro", "b": "amount_minor",
-    "chain": "document_id::text", "order_no": "number", "currency": "(SELECT coalesce((SELECT h.currency FROM order_header h WHERE h.position = a.position AND submission.kind = ''order''), (SELECT c.currency FROM credit_note c WHERE c.position = a.position AND submission.kind = ''credit'')) FROM anchor a WHERE a.id = submission.document_id)"}]');
+    "chain": "document_id::text", "order_no": "number", "currency": "currency"}]');
 
 CREATE FUNCTION credit_id_at(at bigint) RETURNS text STABLE LANGUAGE sql
     RETURN (SELECT c.credit_id::text FROM credit_note c WHERE c.position = at);
