@@ -15,6 +15,17 @@ def on_account(vouchers, account):
     return sum(line.amount_minor for voucher in vouchers for line in voucher.lines if line.account == account)
 
 
+async def test_a_credit_before_its_order_says_for_whom_it_waits(trade):
+    sale = trade.sale(LOOSE, company=CN, warehouse=STORE_SHELF)
+    line = sale.lines[0]
+    await trade.office(canonical.credit(sale, f"C{sale.number}", sale.at, line, line.quantity_micro, "yes"))
+    waits = f"waits for order {sale.number} to ship"
+    await trade.until(lambda: trade.journey(sale), lambda found: [s.step for s in found.steps if s.step == waits])
+    await trade.office(canonical.order(sale))
+    done = await trade.until(lambda: trade.journey(sale), lambda found: "credited" in [s.step for s in found.steps])
+    assert waits not in [step.step for step in done.steps]
+
+
 async def test_a_paid_order_is_complete(trade):
     sale = trade.sale()
     await trade.shop(CREATED, shopify.order(sale))

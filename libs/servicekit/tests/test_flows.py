@@ -7,8 +7,9 @@ import asyncpg
 import msgspec
 import pytest
 from nats.js.errors import NotFoundError
+from tieout.contracts.operation import Trail, TrailRequest
 from tieout.contracts.order import OrderPlaced
-from tieout.servicekit import Letter, Unprocessable, batch_flow, batches, giving_up, intake, parked
+from tieout.servicekit import Letter, Unprocessable, ask, batch_flow, batches, giving_up, intake, parked
 from tieout.servicekit.streams import dead_stream, own_stream
 
 DURABLE = "inventory-reserve-stock"
@@ -207,6 +208,10 @@ async def test_a_parked_message_is_run_right_after_the_commit_that_wakes_it(star
     await play(toy.placed("early"))
     await toy.until(acknowledged(operator, 1))
     assert await orders_are(service, 0)()
+    waiting = toy.placed("early")
+    for chain in (str(waiting.order_id), "early"):  # Its own chain, and the one that it waits for.
+        told = await ask(operator, "rpc.inventory.trail", TrailRequest(chain), Trail)
+        assert [(one.step, one.document) for one in told.entries] == [("waits for its partner", "early")]
     await play(toy.placed("partner"))
     await toy.until(orders_are(service, 1), 1.0)
     assert await service.database.pool.fetchval("SELECT count(*) FROM parked") == 0

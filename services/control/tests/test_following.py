@@ -35,6 +35,7 @@ async def test_a_journey_is_told_from_the_notices(trio: Any) -> None:
         ("inventory", "shipped", "inventory.shipped.v1")
     ]
     assert set(answer.unanswered) >= {"gateway", "order"}
+    assert (await journeys(trio, "#1001")).journeys == answer.journeys  # As shops show it.
 
 
 async def test_an_order_that_nobody_has_heard_of_is_refused_with_the_next_step(trio: Any) -> None:

@@ -124,12 +124,13 @@ async def test_the_trail_of_an_order_tells_what_happened_to_its_goods(counter: A
         "shipped",  # Two pieces and the carriage,
         "reserved",
         "shipped",  # and the third one.
-        "cancelled",  # Too late for everything.
+        "nothing to cancel",  # Too late for everything.
         "returned",
     ]
     assert [e.quantity_micro // ONE for e in entries] == [1, 2, 1, 1, 0, 1]
     assert [e.amount_minor for e in entries] == [0, 20, 0, 10, 0, 10]
     shipped = [e for e in entries if e.step == "shipped"]
+    assert shipped[0].detail == "2 lines with 1 of carriage or another service, stock value"
     assert {e.event_id for e in shipped} == {event_id(GoodsShipped.SUBJECT, chain, n) for n in (1, 2)}
     credit = (await trail(TrailRequest(str(counter.credit("R1").credit_id)), counter.database)).entries
     assert [e.step for e in credit] == ["returned"]
@@ -141,11 +142,18 @@ async def test_a_trail_counts_goods_as_people_do(counter: Any) -> None:
     await counter.give(counter.receipt(("A", 1, 10)), counter.receipt(("B", 30, 10), number="W2", warehouse="AUTO"))
     await counter.give(counter.placed("1001", ("A", 3)))
     (promised,) = (await trail(TrailRequest(str(order_id("C1", "shop", "1001"))), counter.database)).entries
-    assert promised.detail == "1 lines, 2 back-ordered"
+    assert promised.detail == "1 line, 2 back-ordered"
     await counter.give(counter.placed("1002", counter.line(1, "B", 20, warehouse="AUTO")))
     await counter.give(counter.cancel("1002", (1, 20)))
     entries = (await trail(TrailRequest(str(order_id("C1", "shop", "1002"))), counter.database)).entries
-    assert [entry.detail for entry in entries if entry.step == "cancelled"] == ["too late for 20"]
+    assert [entry.detail for entry in entries if entry.step == "nothing to cancel"] == ["too late for 20"]
+
+
+async def test_a_trail_tells_of_a_cancellation_that_found_nothing_to_stop(counter: Any) -> None:
+    await counter.open(MAIN="refuse auto")
+    await counter.give(counter.placed("1001", ("A", 3)), counter.cancel("1001"))  # Refused as a whole.
+    entries = (await trail(TrailRequest(str(order_id("C1", "shop", "1001"))), counter.database)).entries
+    assert [(e.step, e.detail) for e in entries][-1] == ("nothing to cancel", "nothing was left to stop")
 
 
 async def test_a_trail_tells_of_goods_that_left_although_they_had_been_cancelled(counter: Any) -> None:

@@ -46,7 +46,9 @@ async def test_other_content_under_the_same_number_is_a_conflict_and_never_an_ov
     (told,) = await desk.announced(SubmissionConflicted)
     assert (told.reason, told.kind, told.document_id) == ("other_content", "order", desk.id())
     assert (await desk.view()).summary.net_minor == 300
-    assert await desk.rows("SELECT amount_minor, currency FROM submission WHERE outcome = 'conflict'") == [(1038, "CNY")]
+    assert await desk.rows("SELECT amount_minor, currency FROM submission WHERE outcome = 'conflict'") == [
+        (1038, "CNY")
+    ]
 
 
 async def test_the_same_number_of_another_company_or_satellite_is_another_order(desk):

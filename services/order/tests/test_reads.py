@@ -2,9 +2,9 @@ from uuid import UUID
 
 import pytest
 from tieout.contracts.operation import TrailRequest
-from tieout.contracts.order import ListOrders, OrderReturned, OutcomesRequest, ShowOrder
+from tieout.contracts.order import ListOrders, OrderReturned, OutcomesRequest, ShowOrder, SubmissionConflicted
 from tieout.order.reads import list_orders, show_order, show_outcomes, trail
-from tieout.servicekit import Refused
+from tieout.servicekit import Refused, rehearsal
 
 
 async def sell_ship_credit_and_pay(desk):
@@ -118,6 +118,23 @@ async def test_the_trail_tells_what_happened_to_an_order_in_turn(desk):
     ]
     assert told.entries[0].amount_minor == 678
     assert (await trail(TrailRequest(str(UUID(int=7))), desk.database)).entries == ()
+
+
+async def test_the_trail_of_an_order_tells_why_a_credit_of_it_had_no_effect(desk):
+    await desk.give(desk.submit())
+    await desk.give(desk.shipped((1, 0, 3)))
+    await desk.give(desk.credit(desk.back(net=9_999)))
+    (conflict,) = [one for one in (await trail(TrailRequest(str(desk.id())), desk.database)).entries if one.detail]
+    assert (conflict.step, conflict.document) == ("conflict", "R1")
+    assert conflict.detail.startswith("above_billed: ")
+    (told,) = await rehearsal.announced(desk.database, SubmissionConflicted)
+    assert conflict.event_id == told.envelope.id  # So that it stands at the step which the event is.
+
+
+async def test_a_placed_order_tells_how_much_of_it_is_carriage(desk):
+    await desk.give(desk.submit(desk.line(1), desk.line(2, kind="service")))
+    (placed,) = (await trail(TrailRequest(str(desk.id())), desk.database)).entries
+    assert placed.detail == "3 of them carriage or another service"
 
 
 async def test_the_trail_of_an_unlinked_credit_is_found_by_its_own_id(desk):

@@ -285,3 +285,4 @@ class SettingsChange(Struct, frozen=True):
 
 class SettingsChanges(Struct, frozen=True):
     changes: tuple[SettingsChange, ...]
+    tables: tuple[str, ...] = ()  # All whose changes the service logs.

@@ -284,6 +284,7 @@ class Evidence:
             rows = await connection.fetch(
                 statements.settings_changes, _moment(request.before), request.table, request.by_hand, limit
             )
+            tables = await connection.fetch(statements.settings_tables)
         return SettingsChanges(
             tuple(
                 SettingsChange(
@@ -300,7 +301,8 @@ class Evidence:
                     row["actor"],
                 )
                 for row in rows
-            )
+            ),
+            tuple(row["tab"] for row in tables),
         )
 
     async def fold(self) -> None:

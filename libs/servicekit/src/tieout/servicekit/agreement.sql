@@ -38,6 +38,9 @@ FROM settings_change
 WHERE ($1::timestamptz IS NULL OR at < $1) AND ($2::text = '' OR tab = $2) AND (NOT $3::boolean OR source = 'hand')
 ORDER BY at DESC, number DESC LIMIT $4;
 
+-- name: settings_tables
+SELECT tab FROM settings_tables ORDER BY tab;
+
 -- name: moved
 -- What the server itself has counted, whatever triggers saw: rows that changed at all, facts that were edited, which the
 -- service never does, and triggers that are armed.

@@ -37,7 +37,7 @@ from tieout.contracts.agreement import (
     Violations,
 )
 from tieout.contracts.operation import Health, Nothing, Operation, Trail, TrailRequest
-from tieout.servicekit import sql
+from tieout.servicekit import parked, sql
 from tieout.servicekit.agreement import Evidence
 from tieout.servicekit.agreement import statements as agreement_statements
 from tieout.servicekit.batches import FlowSubscriber, subscribe
@@ -308,10 +308,15 @@ class Service:
             answers("violations", Nothing, Violations, self.evidence.violations),
             answers("findings", Nothing, Violations, self.evidence.findings),
             answers("settings_changes", SettingsChangesRequest, SettingsChanges, self.evidence.settings_changes),
-            answers("trail", TrailRequest, Trail, self.trail or _no_trail),
+            answers("trail", TrailRequest, Trail, self._whole_trail),
         ]
         taken = {answer.operation.name for answer in self.operations}
         return [answer for answer in found if answer.operation.name not in taken]
+
+    async def _whole_trail(self, request: TrailRequest, database: Database) -> Trail:
+        """What the service tells of a chain, and what of it waits here."""
+        told = await self.trail(request, database) if self.trail else Trail(())
+        return Trail((*told.entries, *await parked.trail(request.chain_id, database)))
 
     async def _health(self, request: Nothing, database: Database) -> Health:
         async with database.read() as connection:
@@ -400,10 +405,6 @@ def _calm_the_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(GARBAGE_OBJECTS_MAX, 20, 100)
-
-
-async def _no_trail(request: TrailRequest, database: Database) -> Trail:
-    return Trail(())
 
 
 async def _cancel(tasks: Sequence["asyncio.Task[Any]"]) -> None:

@@ -28,12 +28,14 @@ ACTOR: ContextVar[str] = ContextVar("actor", default="")  # Whom a command is do
 _WAKE = "UPDATE parked SET due_at = now() WHERE key = ANY($1::text[])"
 _TAKE = "DELETE FROM parked WHERE durable = $1 AND event_id = ANY($2::text[])"
 _PARK = """
-INSERT INTO parked (durable, event_id, key, reason, subject, body, stream, stream_sequence, position, attempts, due_at)
-SELECT durable, event_id, key, reason, subject, body, stream, stream_sequence, position, attempts,
+INSERT INTO parked
+  (durable, event_id, key, reason, subject, body, stream, stream_sequence, position, attempts, chain, order_no, due_at)
+SELECT durable, event_id, key, reason, subject, body, stream, stream_sequence, position, attempts, chain, order_no,
        now() + make_interval(secs => seconds)
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[], $7::text[],
-            $8::bigint[], $9::bigint[], $10::integer[], $11::float8[])
-  AS p (durable, event_id, key, reason, subject, body, stream, stream_sequence, position, attempts, seconds)
+            $8::bigint[], $9::bigint[], $10::integer[], $11::text[], $12::text[], $13::float8[])
+  AS p (durable, event_id, key, reason, subject, body, stream, stream_sequence, position, attempts, chain, order_no,
+        seconds)
 ON CONFLICT (durable, event_id) DO UPDATE SET key = excluded.key, reason = excluded.reason, due_at = excluded.due_at
 """
 
@@ -178,6 +180,8 @@ class Transaction:
                 received.stream_sequence,
                 received.position,
                 received.attempts,
+                received.envelope.chainid,
+                received.envelope.orderno,
                 float(seconds),
             )
         )

@@ -5,9 +5,11 @@ A wake-up runs them right after the commit that brought the partner; without one
 
 import asyncio
 import itertools
+from datetime import UTC
 from typing import Any
 
 import structlog
+from tieout.contracts.operation import TrailEntry
 from tieout.servicekit import sql
 from tieout.servicekit.batches import FlowSubscriber
 from tieout.servicekit.database import Database
@@ -17,6 +19,21 @@ statements = sql.load(__file__)
 log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 2.0
+
+
+async def trail(chain: str, database: Database) -> list[TrailEntry]:
+    """What of a chain waits here and for whom, and which others wait for it: a step below the event that waits."""
+    async with database.read() as connection:
+        rows = await connection.fetch(statements.waiting, chain)
+    return [
+        TrailEntry(
+            at=row["parked_at"].astimezone(UTC).isoformat(),
+            step=reason if (reason := row["reason"].replace("_", " ")).startswith("waits") else f"waits: {reason}",
+            document=row["order_no"],
+            cause_id=row["event_id"],
+        )
+        for row in rows
+    ]
 
 
 class Waker:

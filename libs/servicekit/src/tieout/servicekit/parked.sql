@@ -5,3 +5,7 @@ UPDATE parked SET attempts = attempts + 1, due_at = now() + make_interval(secs =
 WHERE (durable, event_id) IN (
     SELECT durable, event_id FROM parked WHERE due_at <= now() ORDER BY due_at LIMIT 200 FOR UPDATE SKIP LOCKED)
 RETURNING durable, event_id, subject, body, stream, stream_sequence, attempts, parked_at;
+
+-- name: waiting
+-- What of a chain waits, and what waits for it.
+SELECT event_id, reason, order_no, parked_at, attempts FROM parked WHERE chain = $1 OR key = $1 ORDER BY parked_at LIMIT 100;

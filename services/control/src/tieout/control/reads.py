@@ -45,7 +45,20 @@ STEPS_PER_JOURNEY_MAX = 1_000  # An answer has to fit into one message.
 
 
 async def show_journey(request: JourneyRequest, database: Database, colleagues: Colleagues) -> Journeys:
-    """Every journey of an order number. Raises Refused(not_found) where nobody has heard of it."""
+    """Every journey of an order number. Raises Refused(not_found) where nobody has heard of it.
+
+    Shops show numbers as #1001 and hand over 1001, so both find it.
+    """
+    try:
+        return await _journeys(request, database, colleagues)
+    except Refused:
+        bare = request.order_no.lstrip("#").strip()
+        if not bare or bare == request.order_no:
+            raise
+        return await _journeys(JourneyRequest(bare, request.company), database, colleagues)
+
+
+async def _journeys(request: JourneyRequest, database: Database, colleagues: Colleagues) -> Journeys:
     async with database.read() as connection:
         chains = await connection.fetch(statements.chains_of_order, request.order_no, request.company, CHAINS_MAX)
         wanted = {row["chain_id"] for row in chains}
@@ -176,20 +189,38 @@ async def list_settings(request: SettingsRequest, colleagues: Colleagues) -> Set
             field="service",
             status=422,
         )
+    _refuse_no_time(request.before)
     asked = SettingsChangesRequest(request.before, request.table, request.by_hand, request.limit)
     silent: list[str] = []
+    tables: set[str] = set()
 
     async def ask(service: str) -> Sequence[SettingsChange]:
         try:
-            return (await colleagues.ask(service, "settings_changes", asked, SettingsChanges)).changes
+            told = await colleagues.ask(service, "settings_changes", asked, SettingsChanges)
         except Unanswered:
             silent.append(service)
             return ()
+        tables.update(told.tables)
+        return told.changes
 
     services = (request.service,) if request.service else CORE_SERVICES
     found = [change for changes in await asyncio.gather(*map(ask, services)) for change in changes]
+    if request.table and request.table not in tables and not found and not silent:
+        known = ", ".join(sorted(tables)) or "none"
+        detail = f"There is no table {request.table!r} of settings; there are: {known}."
+        raise Refused("invalid", detail, field="table", status=422)
     found.sort(key=lambda change: (change.at, change.number), reverse=True)
     return Settings(tuple(found[: request.limit]), unanswered=tuple(sorted(silent)))
+
+
+def _refuse_no_time(text: str) -> None:
+    """Here, because a service's refusal would look like one that is away."""
+    try:
+        if text:
+            datetime.fromisoformat(text)
+    except ValueError:
+        detail = f"{text!r} is no time. Write it like 2026-11-23T08:00:00Z."
+        raise Refused("invalid", detail, field="before", status=422) from None
 
 
 def _steps(row: Any, wanted: Set[str]) -> Iterator[HeardStep]:

@@ -117,6 +117,10 @@ def _pieces(quantity_micro: int) -> str:
     return f"{Decimal(quantity_micro) / 1_000_000:f}"
 
 
+def _lines(number: int) -> str:
+    return f"{number} line" if number == 1 else f"{number} lines"
+
+
 def _promised(row: Any) -> TrailEntry:
     back_ordered = f", {_pieces(row['back_ordered'])} back-ordered" if row["back_ordered"] else ""
     return TrailEntry(
@@ -125,7 +129,7 @@ def _promised(row: Any) -> TrailEntry:
         document=row["order_no"],
         event_id=event_id(StockReserved.SUBJECT, row["order_id"], row["ordinal"]),
         quantity_micro=row["reserved"] if row["reserved"] > 0 else row["back_ordered"],
-        detail=f"{row['lines']} lines{back_ordered}" if row["reserved"] > 0 else f"{row['lines']} lines",
+        detail=f"{_lines(row['lines'])}{back_ordered}" if row["reserved"] > 0 else _lines(row["lines"]),
     )
 
 
@@ -136,6 +140,8 @@ def _stopped(row: Any) -> TrailEntry:
     else:
         step, identity = "cancelled", event_id(CancelDecided.SUBJECT, row["cancel_id"], row["ordinal"])
         detail = f"too late for {_pieces(row['too_late'])}" if row["too_late"] else ""
+        if not row["quantity"]:
+            step, detail = "nothing to cancel", detail or "nothing was left to stop"
         if row["quantity"] < 0:  # A correction of an earlier decision.
             step, detail = "left although cancelled", f"{detail}: the warehouse had sent it"
     return TrailEntry(
@@ -163,6 +169,7 @@ def _moved(row: Any) -> TrailEntry:
         step, identity = "returned", event_id(GoodsReturned.SUBJECT, row["chain_id"])
     else:
         step, identity = {"count": "adjusted", "revaluation": "revalued"}.get(kind, "received"), ""
+    services = f" with {_pieces(row['services'])} of carriage or another service" if row["services"] else ""
     return TrailEntry(
         at=row["at"],
         step=step,
@@ -171,5 +178,5 @@ def _moved(row: Any) -> TrailEntry:
         quantity_micro=abs(row["quantity"]),
         amount_minor=abs(row["value"]),
         currency=row["currency"] or "",
-        detail=f"{row['lines']} lines, {told}",
+        detail=f"{_lines(row['lines'])}{services}, {told}",
     )

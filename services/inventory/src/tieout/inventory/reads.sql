@@ -95,11 +95,17 @@ FROM sales_order o
 JOIN stop t ON t.order_position = o.position
 JOIN demand d ON d.position = t.order_position AND d.line_no = t.line_no
 LEFT JOIN cancellation c ON c.position = t.position
-WHERE o.order_id = $1 GROUP BY t.position, t.kind, t.order_id, o.order_no, c.cancel_id, c.ordinal ORDER BY t.position;
+WHERE o.order_id = $1 GROUP BY t.position, t.kind, t.order_id, o.order_no, c.cancel_id, c.ordinal
+UNION ALL  -- Cancellations that found nothing left to stop.
+SELECT to_char(c.recorded_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), 'cancelled', o.order_no, c.order_id, c.cancel_id, c.ordinal, 0, 0, NULL
+FROM cancellation c JOIN sales_order o USING (order_id)
+WHERE c.order_id = $1 AND NOT EXISTS (SELECT FROM stop t WHERE t.position = c.position)
+ORDER BY 1;
 
 -- name: trail_of_moves
 -- By order: its issues (services with them) and its linked returns; by document: whatever it moved. One row per event.
 SELECT to_char(min(m.recorded_at) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS at, min(m.kind) AS kind, m.chain_id, m.document_no, count(*) AS lines,
+       coalesce(sum(m.to_micro - m.from_micro) FILTER (WHERE m.kind = 'service'), 0)::bigint AS services,
        sum(CASE WHEN m.kind = 'delivery' THEN m.to_micro - m.from_micro ELSE m.quantity_micro END)::bigint AS quantity,
        sum(m.value_minor)::bigint AS value, min(c.currency) AS currency, bool_or(m.at_delivery) AS at_delivery,
        dense_rank() OVER (PARTITION BY m.chain_id, CASE WHEN min(m.kind) IN ('issue', 'service') THEN 'left' ELSE min(m.kind) END ORDER BY m.position) AS ordinal,

@@ -19,6 +19,8 @@ from tieout.contracts.order import (
     Outcomes,
     OutcomesRequest,
     ShowOrder,
+    SubmissionConflicted,
+    SubmissionRepeated,
 )
 from tieout.order import balances
 from tieout.order.domain import OrderBalance, billing_of, fulfilment_of, payment_of
@@ -120,9 +122,7 @@ async def trail(request: TrailRequest, database: Database) -> Trail:
             rows = await c.fetch(statements.trail, position) if currency else ()
             entries += [_entry(row, currency) for row in rows]
             entries += [_entry(row, row["currency"]) for row in await c.fetch(statements.credit_trail, position)]
-        for at, number, outcome, reason, detail, intake in await c.fetch(statements.without_effect, document):
-            told = ": ".join(part for part in (reason, detail) if part)
-            entries.append(TrailEntry(at.isoformat(), outcome, number, detail=told or f"intake {intake}"))
+        entries += map(_no_effect, await c.fetch(statements.without_effect, document))
     return Trail(tuple(entries))
 
 
@@ -160,6 +160,18 @@ def _summary(row: Any, balance: OrderBalance) -> OrderSummary:
         owed_minor=balance.owed_minor,
         completed=balance.completed,
         control_passes="delivery" if balance.at_delivery else "issue",
+    )
+
+
+def _no_effect(row: Any) -> TrailEntry:
+    told = ": ".join(part for part in (row["reason"], row["detail"]) if part)
+    event = SubmissionConflicted if row["outcome"] == "conflict" else SubmissionRepeated
+    return TrailEntry(
+        at=row["submitted_at"].isoformat(),
+        step=row["outcome"],
+        document=row["number"],
+        event_id=event_id(event.SUBJECT, row["intake_id"], row["position"]),
+        detail=told or f"intake {row['intake_id']}",
     )
 
 

@@ -45,7 +45,10 @@ SELECT position FROM anchor WHERE id = $1;
 -- Everything that is known of an order, as (time, step, document, event kind, event key, quantity, amount, detail).
 SELECT placed_at AS at, 'placed' AS step, order_no AS document, 'order.placed.v1' AS kind, order_id::text AS key,
     (SELECT sum(quantity_micro)::bigint FROM order_line l WHERE l.position = h.position) AS quantity,
-    net_minor + tax_minor AS amount, CASE WHEN at_delivery THEN 'sold when delivered' ELSE '' END AS detail
+    net_minor + tax_minor AS amount,
+    concat_ws(', ', CASE WHEN at_delivery THEN 'sold when delivered' END,
+        (SELECT trim_scale(sum(quantity_micro) / 1000000.0) || ' of them carriage or another service'
+         FROM order_line l WHERE l.position = h.position AND l.kind = 'service')) AS detail
 FROM order_header h WHERE position = $1
 UNION ALL
 SELECT min(noted_at), 'reservation noted', '', '', '', sum(reserved_micro)::bigint, 0,
@@ -88,9 +91,9 @@ FROM taken_back WHERE credit_position = $1 GROUP BY position
 ORDER BY 1;
 
 -- name: without_effect
--- Submissions of a document that changed nothing.
-SELECT submitted_at, number, outcome, reason, detail, intake_id FROM submission
-WHERE document_id = $1 AND outcome <> 'accepted' ORDER BY position;
+-- Submissions of a journey that changed nothing: the order itself again, or a cancellation or credit of it.
+SELECT submitted_at, number, outcome, reason, detail, intake_id, position, kind FROM submission
+WHERE chain_id = $1 AND outcome <> 'accepted' ORDER BY position;
 
 -- name: currency
 SELECT currency FROM order_header WHERE position = $1;

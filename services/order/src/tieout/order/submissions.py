@@ -33,6 +33,7 @@ COLUMNS = (
     "number",
     "version",
     "currency",
+    "chain_id",
 )
 
 
@@ -83,12 +84,12 @@ class Submissions:
         command: Command = received.data
         event: SubmissionRepeated | SubmissionConflicted
         if conflict is None:
-            self._add(received, document, "duplicate")
+            self._add(received, document, "duplicate", chain=chain)
             event = SubmissionRepeated(
                 command.intake_id, document, command.company, command.source, command.number, self.kind
             )
         else:
-            self._add(received, document, "conflict", conflict.reason, conflict.detail)
+            self._add(received, document, "conflict", conflict.reason, conflict.detail, chain)
             event = SubmissionConflicted(
                 command.intake_id,
                 document,
@@ -109,7 +110,15 @@ class Submissions:
             cause=received,
         )
 
-    def _add(self, received: Received[Any], document: UUID, outcome: str, reason: str = "", detail: str = "") -> None:
+    def _add(
+        self,
+        received: Received[Any],
+        document: UUID,
+        outcome: str,
+        reason: str = "",
+        detail: str = "",
+        chain: UUID | None = None,
+    ) -> None:
         command: Command = received.data
         quantity, amount, rounding = self._totals[received.position]
         self.rows.append(
@@ -131,6 +140,7 @@ class Submissions:
                 command.number,
                 command.version,
                 "" if isinstance(command, SubmitCancel) else command.currency,
+                chain,
             )
         )
 

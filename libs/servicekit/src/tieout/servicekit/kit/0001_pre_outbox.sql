@@ -110,6 +110,8 @@ CREATE TABLE parked (
     event_id        text NOT NULL,
     key             text NOT NULL,
     reason          text NOT NULL,
+    chain           text NOT NULL DEFAULT '',  -- Of the message itself; the key is of what it waits for.
+    order_no        text NOT NULL DEFAULT '',
     subject         text NOT NULL,
     body            bytea NOT NULL,
     stream          text NOT NULL,
@@ -121,5 +123,6 @@ CREATE TABLE parked (
     PRIMARY KEY (durable, event_id)
 );
 CREATE INDEX parked_key ON parked (key);
+CREATE INDEX parked_chain ON parked (chain);
 CREATE INDEX parked_due ON parked (due_at);
 CALL kit_grant('SELECT, INSERT, UPDATE, DELETE', 'parked');

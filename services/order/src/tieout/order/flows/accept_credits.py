@@ -67,7 +67,7 @@ async def accept_credits(batch: list[Received[SubmitCredit]], database: Database
                 )
                 continue
             if decision.waits_for is not None:
-                waiting.park(tx, received, held[decision.waits_for], "waits for its sale to ship")
+                waiting.park(tx, received, held[decision.waits_for], _wait(credit, linked, decision.waits_for))
                 continue
             known[credit_id] = Known(credit.version, credit.fingerprint)
             book.accepted(received, credit_id)
@@ -95,6 +95,12 @@ async def accept_credits(batch: list[Received[SubmitCredit]], database: Database
         await book.save(tx)
         await completion.complete(tx, credited)
         await waiting.save(tx)
+
+
+def _wait(credit: SubmitCredit, linked: list[UUID | None], sale: UUID) -> str:
+    """For whom, as people call it; `journey` shows it."""
+    number = next(line.order_number for line, order in zip(credit.lines, linked, strict=True) if order == sale)
+    return f"waits for order {number} to ship"
 
 
 def _stops(credit: SubmitCredit, linked: list[UUID | None], late: Collection[UUID] = frozenset()) -> dict[UUID, UUID]:

@@ -41,7 +41,7 @@ async def request_cancellations(batch: list[Received[SubmitCancel]], database: D
             if (earlier := known.get(cancel)) is not None:
                 conflict = judge_repeat(earlier, wish.version, wish.fingerprint)
             elif order_position is None:
-                waiting.park(tx, received, held[order], "waits for its order")
+                waiting.park(tx, received, held[order], f"waits for order {wish.order_number}")
                 waiting.hold(held[order])
                 continue
             else:

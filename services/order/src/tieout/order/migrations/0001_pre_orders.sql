@@ -30,9 +30,10 @@ CREATE TABLE submission (
     source text NOT NULL,
     number text NOT NULL,
     version text NOT NULL,
+    chain_id uuid,                             -- Of the journey that tells of it; null of an accepted one.
     currency text NOT NULL                     -- As handed over, also where it had no effect; '' of a cancellation.
 );
-CREATE INDEX submission_without_effect ON submission (document_id) WHERE outcome <> 'accepted';
+CREATE INDEX submission_without_effect ON submission (chain_id) WHERE outcome <> 'accepted';
 CALL fact_table('submission');
 CREATE TABLE order_header (
     position bigint PRIMARY KEY,
