@@ -106,6 +106,18 @@ def test_a_difference_shows_the_order_and_what_each_book_says() -> None:
     assert text.rstrip().splitlines()[-1] == "✗ The books differ."
 
 
+def test_of_a_row_touched_by_hand_only_the_columns_that_differ_are_shown() -> None:
+    was = '{"sku": "A", "net_minor": 100, "long": "' + "x" * 200 + '"}'
+    found = Violation("touched_by_hand", "order_line 7", was.replace("100", "999"), was, "UPDATE by somebody")
+    told = answer("differ", "The books differ.", violations=(("order", found),), violations_found=1)
+    text = io.StringIO()
+    agreement.render(told, Console(file=text, width=80))
+    lines = text.getvalue().splitlines()
+    at = lines.index("order touched_by_hand  order_line 7")
+    assert lines[at + 1 : at + 3] == ["    UPDATE by somebody", "    net_minor: 100 -> 999"]
+    assert "xxx" not in text.getvalue()
+
+
 def test_a_journey_is_a_tree_with_durations_documents_and_vouchers() -> None:
     steps = (
         JourneyStep(0, "order", "placed", "2026-11-23T08:00:00Z", document="1001"),

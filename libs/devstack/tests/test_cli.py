@@ -106,6 +106,15 @@ def test_help_fits_a_narrow_terminal(name, capsys, monkeypatch):
     assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
 
 
+def test_a_long_example_has_its_explanation_below_it(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit):
+        main(["token", "--help"])
+    told = capsys.readouterr().out
+    assert "--scopes read,write [--days N]\n" in told
+    assert re.search(r"\n {4,8}shown once\n", told)
+
+
 def test_logs_of_nothing_say_what_there_is(tmp_path, capsys):
     (tmp_path / "logs").mkdir()
     (tmp_path / "logs" / "order.log").write_text("one\ntwo\n")
@@ -126,6 +135,13 @@ def test_a_port_that_is_none_is_told(port, tmp_path, capsys):
         main(["up", "--port", port, "--dir", str(tmp_path)])
     assert ended.value.code == 2
     assert "--port" in capsys.readouterr().err
+
+
+def test_a_demo_is_not_told_to_use_an_option_that_it_does_not_have(tmp_path, monkeypatch):
+    (tmp_path / "endpoints.json").write_text("{}")
+    monkeypatch.setattr(up, "_launcher_lives", lambda folder: True)
+    with pytest.raises(CommandFailed, match="then use demo again"):
+        up.forget(tmp_path, "demo")
 
 
 def test_fresh_deletes_no_folder_that_is_not_a_stack(tmp_path):

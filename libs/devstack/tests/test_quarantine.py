@@ -52,6 +52,14 @@ def test_a_document_is_shown_with_its_bytes_its_refusals_and_what_became_of_it()
         assert word in told
 
 
+def test_a_document_goes_into_a_file_byte_for_byte():
+    raw = "number;sku\n" + "x" * 300 + "\tend"
+    view = DocumentView(ID, "quarantined", "till", "csv", "", AT, len(raw), raw)
+    console = Console(file=io.StringIO(), width=80)
+    quarantine.render_document(view, console)
+    assert console.file.getvalue().endswith(f"\n{raw}\n")
+
+
 def parsed(*words):
     parser = argparse.ArgumentParser()
     quarantine.add_arguments(parser)

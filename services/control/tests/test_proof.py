@@ -229,8 +229,8 @@ async def test_changes_of_settings_are_told_of_all_services_and_of_one(trio: Any
     assert set(told.unanswered) == {"gateway", "order"}
     with pytest.raises(Refused, match="'yesterday' is no time"):
         await ask(trio.control.nats, "rpc.control.settings", SettingsRequest(before="yesterday"), Settings)
+    asked = SettingsRequest(service="finance", table="nosuch")
     with pytest.raises(Refused, match="no table 'nosuch' of settings; there are: none"):
-        asked = SettingsRequest(service="finance", table="nosuch")
         await ask(trio.control.nats, "rpc.control.settings", asked, Settings)
     with pytest.raises(Refused, match="no service 'stock'"):
         await ask(trio.control.nats, "rpc.control.settings", SettingsRequest(service="stock"), Settings)

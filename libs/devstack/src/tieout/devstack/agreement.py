@@ -8,12 +8,14 @@ Exit code 0 only if they agree, 1 where they differ (or could not be asked), 2 w
 import argparse
 import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import msgspec
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 from tieout.contracts.agreement import CurrencySum
 from tieout.contracts.control import Agreement, BookSide, Difference, MeasureResult
 from tieout.devstack import questions
@@ -93,7 +95,8 @@ def render(answer: Agreement, console: Console) -> None:
     if answer.differences:
         console.print(_differences(answer))
     if answer.violations:
-        console.print(_violations(answer))
+        for told in _violations(answer):
+            console.print(told, soft_wrap=True)
     for watermark in answer.watermarks:
         if watermark.oldest_writer:
             console.print(
@@ -220,18 +223,30 @@ def _both(difference: Difference) -> str:
     return "\n".join(said)
 
 
-def _violations(answer: Agreement) -> Table:
-    table = Table(title="Balances that are not the sum of their facts, and rows touched by hand", box=None)
-    table.title_justify, table.title_style, table.header_style = "left", "bold", "dim"
-    for column in ("service", "rule", "what", "kept", "its facts say", "detail"):
-        table.add_column(column, overflow="fold")
+def _violations(answer: Agreement) -> Iterator[Text]:
+    """Service, rule and what is wrong; below it both values, of a whole row only the columns that differ."""
+    yield Text("\nBalances that are not the sum of their facts, and rows touched by hand", style="bold")
     for service, found in answer.violations:
-        table.add_row(
-            service, *(escape(text) for text in (found.rule, found.key, found.kept, found.facts, found.detail))
-        )
+        yield Text.assemble((f"{service} {found.rule}", "red"), "  ", (found.key, "bold"))
+        if found.detail:
+            yield Text(f"    {found.detail}", style="dim")
+        for told in _values(found.kept, found.facts):
+            yield Text(f"    {told}")
     if answer.violations_found > len(answer.violations):
-        table.caption = f"{answer.violations_found - len(answer.violations):,} more."
-    return table
+        yield Text(f"{answer.violations_found - len(answer.violations):,} more; raise --limit.", style="dim")
+
+
+def _values(kept: str, facts: str) -> Iterator[str]:
+    """Of two rows of a table the columns that differ; else the two values as they are."""
+    try:
+        now, was = (msgspec.json.decode(text, type=dict[str, Any]) for text in (kept, facts))
+    except msgspec.MsgspecError:
+        yield f"kept: {kept}"
+        yield f"its facts say: {facts}"
+        return
+    for name in was | now:
+        if was.get(name) != now.get(name):
+            yield f"{name}: {was.get(name, '(was not there)')} -> {now.get(name, '(gone)')}"
 
 
 def _value(name: str, value: int, currency: str = "", currencies: Sequence[str] = ()) -> str:

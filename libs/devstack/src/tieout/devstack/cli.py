@@ -35,13 +35,21 @@ class FittedHelp(argparse.RawDescriptionHelpFormatter):
                 paragraphs[-1] += f" {line}"
             else:
                 paragraphs.append(line)
-        return "\n".join(textwrap.fill(one, width, subsequent_indent=" " * _hanging(one)) for one in paragraphs)
+        return "\n".join(line for one in paragraphs for line in _filled(one, width))
 
 
-def _hanging(line: str) -> int:
-    """Where the rest of a list's line begins: below its explanation, which two blanks divide from what it explains."""
-    explained = re.match(r" +\S.*?  +(?=\S)", line)
-    return explained.end() if explained else len(line) - len(line.lstrip())
+def _filled(line: str, width: int) -> list[str]:
+    """A list's line goes on below its explanation, which two blanks divide from what it explains. Where that leaves the
+    explanation too little room, it stands on lines of its own."""
+    start = len(line) - len(line.lstrip())
+    explained = re.match(r"( +\S.*?)  +(?=\S)", line)
+    if explained is None or len(line) <= width:
+        return textwrap.wrap(line, width, subsequent_indent=" " * start) or [""]
+    if explained.end() <= width // 2:
+        return textwrap.wrap(line, width, subsequent_indent=" " * explained.end())
+    below = " " * (start + 4)
+    rest = textwrap.wrap(line[explained.end() :], width, initial_indent=below, subsequent_indent=below)
+    return textwrap.wrap(explained[1], width, subsequent_indent=below) + rest
 
 
 class Command(Struct, frozen=True):

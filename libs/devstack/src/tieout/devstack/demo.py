@@ -75,7 +75,7 @@ async def _run(arguments: argparse.Namespace) -> int:
     loop = asyncio.get_running_loop()
     if task is not None:
         loop.add_signal_handler(signal.SIGTERM, task.cancel)
-    up.forget(folder)
+    up.forget(folder, "demo")
     began = time.monotonic()
     console.print(f"Starting Postgres, NATS, a leaf site and the services in {folder} ...", style="dim")
     stack = Stack(folder)

@@ -137,7 +137,7 @@ def _sides(sides: Sequence[Side]) -> Table:
     table.add_column("what")  # The only column that may wrap: a cut off amount proves nothing.
     for title in ("orders", "stock", "books"):
         table.add_column(title, justify="right", no_wrap=True)
-    table.add_column("in", no_wrap=True)
+    table.add_column("currency", no_wrap=True)
     for side in sides:
         values = [_value(value, side.unit) for value in (side.order, side.inventory, side.finance)]
         table.add_row(_sign(side.agrees), side.company, side.what, *values, side.unit)

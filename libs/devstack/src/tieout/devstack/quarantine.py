@@ -94,7 +94,7 @@ def render(
     if not documents:
         console.print(f"Nothing {'of that choice ' if chosen else ''}is in quarantine.", style="green")
         return
-    console.print(f"{waiting:,} wait for a decision", highlight=False)
+    console.print(f"{waiting:,} {'waits' if waiting == 1 else 'wait'} for a decision", highlight=False)
     for entry in documents:
         named = f"{entry.kind} {entry.number}".strip() or "unreadable"
         heading = f"{entry.intake_id}  {entry.refused_at:%Y-%m-%d %H:%M:%S}  {entry.satellite}  {named}"
@@ -133,7 +133,10 @@ def render_document(view: DocumentView, console: Console) -> None:
     for command in view.commands:
         console.print(Text(f"became {command.kind} {command.number} of {command.company}", style="green"))
     console.print()
-    console.print(Text(_pretty(view.content)))
+    if console.is_terminal:
+        console.print(Text(_pretty(view.content)), soft_wrap=True)
+    else:  # Into a file or a pipe, which nothing can steer: every byte as it is.
+        console.file.write(f"{_pretty(view.content)}\n")
 
 
 def _correct(arguments: argparse.Namespace) -> int:
@@ -160,7 +163,8 @@ def _resubmit(arguments: argparse.Namespace) -> int:
         _print_json(told)
     else:
         more = " There may be more; call it again." if told.documents == RESUBMITTED_MAX else ""
-        sys.stdout.write(f"{told.documents} documents are mapped again.{more}\n")
+        are = "document is" if told.documents == 1 else "documents are"
+        sys.stdout.write(f"{told.documents} {are} mapped again.{more}\n")
     return 0
 
 

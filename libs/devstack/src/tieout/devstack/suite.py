@@ -39,6 +39,7 @@ from tieout.devstack.secrets import Secrets
 from tieout.devstack.supervisor import STOP_SECONDS_MAX, Supervisor
 
 SITES = ("store-1",)
+_LAST_PORT = "gateway-port"  # In the stack's folder; stays when the stack stops.
 _TAKEN_NAMES = ("hub", "postgres", "logs", "run", "secrets", permissions.OPERATOR, permissions.SYSTEM, permissions.TILL)
 START_SECONDS_MAX = 60.0
 _POLL_SECONDS = 0.25
@@ -114,7 +115,7 @@ class Stack:
             stop_left_over(self._run)  # Of a launcher that was killed, where the kernel did not do it.
             self._rotate_logs()
             await self._prepare()
-            self.http_port = self.http_port or processes.free_port()
+            self.http_port = self.http_port or self._port_of_last_time() or processes.free_port()
             for name in self.services_wanted:
                 self.start_service(name)
             self._watch = asyncio.create_task(self._restart_dead_servers())
@@ -122,10 +123,18 @@ class Stack:
             self._ready = True
             endpoints = self.endpoints()
             endpoints.write(self.folder)
+            (self.folder / _LAST_PORT).write_text(str(self.http_port))
             return endpoints
         except BaseException:
             await self.stop()
             raise
+
+    def _port_of_last_time(self) -> int:
+        """So that a shop's webhooks find the same address after a restart; 0 where there was none, or it is taken."""
+        with contextlib.suppress(OSError, ValueError):
+            port = int((self.folder / _LAST_PORT).read_text())
+            return port if processes.is_free(port) else 0
+        return 0
 
     async def stop(self) -> None:
         """Services first, all at once: they stop fetching, finish, commit and flush. Then the servers below them."""

@@ -1,9 +1,9 @@
 """Tokens with which people and services call operations. Without an action it lists them.
 
-    tieout token list [--all]                       who may call, without the secrets
+    tieout token list [--all]     who may call, without the secrets
     tieout token create NAME --actor A --scopes read,write [--days N]     shown once
-    tieout token rotate NAME                        a new secret; the old one ends at once
-    tieout token revoke NAME                        it ends at once, for good
+    tieout token rotate NAME      a new secret; the old one ends at once
+    tieout token revoke NAME      it ends at once, for good
 
 The actor is the person or service whom books, approvals and logs name. Two tokens of one actor are one person.
 """

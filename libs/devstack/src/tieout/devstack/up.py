@@ -21,7 +21,13 @@ from tieout.devstack.suite import Stack, stop_left_over
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--port", type=_port, default=0, metavar="P", help="port of the gateway (default: a free one)")
+    parser.add_argument(
+        "--port",
+        type=_port,
+        default=0,
+        metavar="P",
+        help="port of the gateway (default: that of last time, else a free one)",
+    )
     parser.add_argument("--fresh", action="store_true", help="forget everything this folder's stack has stored")
     parser.add_argument("-d", "--detach", action="store_true", help="return when ready; stop it with `tieout down`")
     parser.add_argument("-q", "--quiet", action="store_true", help="do not show the services' logs")
@@ -36,17 +42,20 @@ def run(arguments: argparse.Namespace) -> int:
     return asyncio.run(_foreground(arguments))
 
 
-def forget(folder: Path) -> None:
-    """Remove a stack's state. Refuses a folder that is in use, or that does not look like a stack's."""
+def forget(folder: Path, asked: str = "--fresh") -> None:
+    """Remove a stack's state. Refuses a folder that is in use, or that does not look like a stack's.
+
+    `asked`: what the user has typed that wants it gone, and types again.
+    """
     if not folder.exists():
         return
     if (folder / "endpoints.json").exists() and _launcher_lives(folder):
         raise CommandFailed(
-            f"a stack runs in {folder}. Stop it with: {hints.command('down', folder)}, then use --fresh"
+            f"a stack runs in {folder}. Stop it with: {hints.command('down', folder)}, then use {asked} again"
         )
     if any(folder.iterdir()) and not (folder / "lock").exists():
         raise CommandFailed(
-            f"{folder} holds other files than a stack's. --fresh would delete them; choose another --dir"
+            f"{folder} holds other files than a stack's. {asked} would delete them; choose another --dir"
         )
     stop_left_over(folder / "run")
     shutil.rmtree(folder)

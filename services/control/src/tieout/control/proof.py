@@ -221,7 +221,7 @@ class Prover:
             )
 
     async def _with_currencies(self, result: MeasureResult) -> MeasureResult:
-        """Sums of money per currency: equal totals of unequal money are a difference. Who cannot say is shown without."""
+        """Sums of money per currency: equal totals of unequal money are a difference. Who cannot say is left out."""
 
         async def summed(side: BookSide) -> BookSide:
             request = SumsRequest(measure=result.number, book=side.book, upto=result.compared_upto)
