@@ -132,6 +132,19 @@ async def test_a_service_that_does_not_start_is_told_with_the_end_of_its_log(fol
     assert not (folder / "run").exists()
 
 
+async def test_a_stack_has_the_same_port_again_unless_somebody_took_it(folder):
+    ports = []
+    for _ in range(2):
+        async with bare(folder).running() as stack:
+            ports.append(stack.http_port)
+    assert ports[0] == ports[1]
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", ports[0]))
+        taken.listen()
+        async with bare(folder).running() as stack:
+            assert stack.http_port != ports[0]
+
+
 async def test_a_port_in_use_is_told_before_anything_starts(folder):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
