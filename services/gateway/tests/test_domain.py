@@ -9,9 +9,12 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import UNSET
 from tieout.contracts.currency import EXPONENTS
 from tieout.contracts.event import document_id, order_id
+from tieout.contracts.order import OrderLine
 from tieout.gateway import identifiers
+from tieout.gateway.channels.canonical import KINDS
 from tieout.gateway.channels.registry import CHANNELS
 from tieout.gateway.domain import pricing
 from tieout.gateway.domain.amounts import half_up, micro_of_text, round_micro, round_pico
@@ -19,6 +22,7 @@ from tieout.gateway.domain.drafts import Company, Satellite, World
 from tieout.gateway.domain.faults import Fault
 from tieout.gateway.domain.judging import judge
 from tieout.gateway.intake.splitting import Caps, Exceeded, Inflater, depth_exceeds, split
+from tieout.gateway.known_fields import strict
 from tieout.gateway.mapping import SpecError, compile_mapping
 
 # ---------------------------------------------------------------------------------------------------- amounts
@@ -246,6 +250,7 @@ def judged(**change):
         **change,
     }
     channel, satellite = CHANNELS["tieout"], Satellite("till", zone="Asia/Shanghai")
+    body = {name: value for name, value in body.items() if value is not UNSET}
     (draft,) = channel.map(channel.read(msgspec.json.encode(body), ""), satellite, None).drafts
     return judge(draft, satellite, WORLD, NOW, UUID(int=1 << 20), 1)
 
@@ -260,20 +265,60 @@ def judged(**change):
     ],
 )
 def test_an_order_is_told_when_its_control_passes_and_no_document_says_otherwise(channel, company, expected):
-    draft = (
-        CHANNELS["tieout"]
-        .map(
-            CHANNELS["tieout"].read(msgspec.json.encode({**TILL, "control_passes": "issue"}), ""),
-            Satellite("till"),
-            None,
-        )
-        .drafts[0]
+    with pytest.raises(Fault) as refused:
+        CHANNELS["tieout"].read(msgspec.json.encode({**TILL, "control_passes": "issue"}), "")
+    assert (refused.value.reason, refused.value.field) == ("unknown_field", "control_passes")
+    (draft,) = (
+        CHANNELS["tieout"].map(CHANNELS["tieout"].read(msgspec.json.encode(TILL), ""), Satellite("till"), None).drafts
     )
     plain = judge(draft, Satellite("till"), WORLD, NOW, UUID(int=1 << 20), 1).command
     world = World({"C1": Company("C1", "CNY", "Asia/Shanghai", company)}, set())
     told = judge(draft, Satellite("till", control_passes=channel), world, NOW, UUID(int=1 << 20), 1).command
     assert told.control_passes == expected
     assert told.fingerprint == plain.fingerprint  # A policy is no content: the same order again is a repetition.
+
+
+LINE = {"line_no": 1, "sku": "A", "quantity_micro": 1_000_000, "net_minor": 5}
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "meant"),
+    [
+        ({"lines": [{**LINE, "tax": 1}]}, "lines[0].tax", "tax_minor"),
+        ({"lines": [LINE, {**LINE, "warehous": "EAST"}]}, "lines[1].warehous", "warehouse"),
+        ({"custmer": "17"}, "custmer", "customer"),
+        ({"kind": "payment", "received_minor": 5, "lines": UNSET, "alocations": []}, "alocations", "allocations"),
+        (
+            {"kind": "payment", "received_minor": 5, "lines": UNSET, "allocations": [{"order": "7"}]},
+            "allocations[0].order",
+            "order_source",
+        ),
+    ],
+)
+def test_a_field_that_nobody_knows_is_refused_wherever_it_stands(change, field, meant):
+    with pytest.raises(Fault) as refused:
+        judged(**change)
+    assert (refused.value.reason, refused.value.field) == ("unknown_field", field)
+    assert f"Did you mean {meant!r}?" in refused.value.detail
+
+
+def test_what_the_sender_found_itself_goes_before_fields_that_nobody_knows():
+    with pytest.raises(Fault) as refused:
+        judged(fault={"reason": "theirs"}, colour="red")
+    assert refused.value.reason == "theirs"
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_what_is_read_strictly_has_the_contracts_fields_in_their_order(kind):
+    """Fingerprints and commands are over the bytes that they make."""
+    names = [field.name for field in msgspec.structs.fields(KINDS[kind])]
+    assert [field.name for field in msgspec.structs.fields(strict(KINDS[kind]))] == names
+
+
+def test_a_line_that_was_read_strictly_is_the_same_bytes():
+    body = msgspec.json.encode({**LINE, "uom": "KG", "tax_minor": 3})
+    plain = msgspec.json.decode(body, type=OrderLine)
+    assert msgspec.json.encode(msgspec.json.decode(body, type=strict(OrderLine))) == msgspec.json.encode(plain)
 
 
 def test_the_business_day_is_that_of_the_satellites_zone():
@@ -302,7 +347,7 @@ def test_a_chain_is_the_orders_where_there_is_one():
     order = str(order_id("C1", "till", "7"))
     assert judged().chain == order
     named = {"order_source": "till", "order_number": "7"}
-    payment = {"kind": "payment", "number": "p1", "received_minor": 9}
+    payment = {"kind": "payment", "number": "p1", "received_minor": 9, "lines": UNSET}
     assert judged(**payment, allocations=[named]).chain == order
     alone = str(document_id("payment", "C1", "till", "p1"))
     assert judged(**payment).chain == alone

@@ -7,6 +7,7 @@ import httpx
 import pytest
 from tieout.contracts.operation import Operation
 from tieout.contracts.order import SHOW_ORDER, OrderView, ShowOrder
+from tieout.gateway.flows import put_satellite
 from tieout.gateway.http.operations import BODY_BYTES_MAX, OPERATIONS
 from tieout.servicekit import Refused
 from tieout.servicekit.rpc import Answers, Endpoints
@@ -24,8 +25,9 @@ def problem(answer, status, code):
 
 @pytest.mark.parametrize("path", ["/v1/satellites", "/v1/orders", "/v1/agreement"])
 async def test_operations_need_the_token(house, path):
-    problem(await house.client.get(path), 401, "unauthorized")
-    problem(await house.client.get(path, headers={"Authorization": "Bearer wrong"}), 401, "unauthorized")
+    assert "is needed" in problem(await house.client.get(path), 401, "unauthorized")["detail"]
+    told = problem(await house.client.get(path, headers={"Authorization": "Bearer wrong"}), 401, "unauthorized")
+    assert "unknown, expired or revoked" in told["detail"]
     problem(
         await house.client.get(path, headers={"Authorization": f"Bearer {house.keys['till']}"}), 401, "unauthorized"
     )
@@ -85,6 +87,39 @@ async def test_fields_are_checked_and_named(house):
     problem(
         await put("/v1/satellites/x", content=b"{}", headers={**admin, "Content-Type": "text/plain"}), 415, "media_type"
     )
+
+
+async def test_a_field_deep_inside_that_nobody_knows_is_refused_too(house):
+    articles = [{"sku": "A"}, {"sku": "B", "standard_cost": 5}]
+    answer = await house.client.put("/v1/companies/C1/articles", json={"articles": articles}, headers=house.admin)
+    told = problem(answer, 422, "invalid")
+    assert told["field"] == "articles[1].standard_cost"
+    assert "standard_cost_minor" in told["detail"]
+
+
+async def test_a_satellites_settings_stay_where_they_are_not_named(house):
+    told = {"name": "Shop", "companies": ["C2"], "zone": "Europe/Berlin", "authentication": "hmac"}
+    told |= {"default_warehouse": "EAST", "due_days": 7, "control_passes": "delivery"}
+    path = "/v1/satellites/kept"
+    assert (await house.client.put(path, json=told, headers=house.admin)).status_code == 200
+    for change in ({}, {"name": "Shop 2"}, {"due_days": 0}, {"companies": []}, {"control_passes": ""}):
+        told |= change
+        answer = (await house.client.put(path, json=change, headers=house.admin)).json()
+        assert answer["satellite"].items() >= told.items()
+        assert "secret" not in answer
+        (listed,) = [s for s in (await house.get("/v1/satellites"))["satellites"] if s["satellite"] == "kept"]
+        assert listed == answer["satellite"]
+    rotated = (await house.client.put(path, json={"rotate": True}, headers=house.admin)).json()
+    assert rotated["satellite"].items() >= told.items()
+    assert rotated["secret"]
+
+
+async def test_a_satellite_speaks_for_companies_that_exist(house, monkeypatch):
+    monkeypatch.setattr(put_satellite, "HEARD_SECONDS_MAX", 0.1)
+    answer = await house.client.put("/v1/satellites/x", json={"companies": ["C1", "NOPE"]}, headers=house.admin)
+    told = problem(answer, 422, "unknown_company")
+    assert told["field"] == "companies"
+    assert "PUT /v1/companies/NOPE" in told["detail"]
 
 
 async def test_a_currency_is_one_of_iso_4217_wherever_it_comes_in(house):

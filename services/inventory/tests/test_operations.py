@@ -1,5 +1,6 @@
 """What people and the gateway ask."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -14,8 +15,10 @@ from tieout.contracts.inventory import (
     ListWarehouses,
     PutArticles,
     PutWarehouse,
+    WarehouseView,
 )
 from tieout.contracts.operation import TrailRequest
+from tieout.inventory import companies
 from tieout.inventory.reads import trail
 from tieout.servicekit import Refused
 
@@ -23,6 +26,7 @@ ONE = 1_000_000
 
 
 async def test_new_articles_and_warehouses_are_announced_once(counter: Any) -> None:
+    await counter.open()
     articles = tuple(Article(f"SKU-{n:05}") for n in range(6_000))
     assert (await counter.ask(PutArticles("C1", articles))).added == 6_000
     put = await counter.ask(PutArticles("C1", (*articles[:2], Article("NEW", "A new one"))))
@@ -35,6 +39,42 @@ async def test_new_articles_and_warehouses_are_announced_once(counter: Any) -> N
     assert len(await counter.announced(ArticlesListed)) == 4
     (view,) = (await counter.ask(ListWarehouses("C1"))).warehouses
     assert (view.stock_policy, view.fulfilment, view.method) == ("back_order", "confirmed", "moving_average")
+
+
+async def test_what_is_not_named_stays_as_it_is(counter: Any) -> None:
+    await counter.open()
+    await counter.ask(PutWarehouse("C1", "MAIN", "back_order", "confirmed", "fifo", "The big one"))
+    await counter.give(counter.receipt(("A", 1, 1)))
+    view = await counter.ask(PutWarehouse("C1", "MAIN", name="The old one"))
+    assert view == WarehouseView("C1", "MAIN", "back_order", "confirmed", "fifo", "The old one")
+    assert (await counter.ask(ListWarehouses("C1"))).warehouses == (view,)
+    beside = await counter.ask(PutWarehouse("C1", "BESIDE", stock_policy="refuse"))
+    assert beside == WarehouseView("C1", "BESIDE", "refuse", "confirmed", "fifo", "")  # Else as MAIN.
+
+    read = "SELECT name, uom, standard_cost_minor, standard_quantity_micro FROM article WHERE sku = 'T'"
+    await counter.ask(PutArticles("C1", (Article("T", "Tea", "KG", 500, 2 * ONE),)))
+    await counter.ask(PutArticles("C1", (Article("T", standard_cost_minor=600),)))
+    assert await counter.rows(read) == [("Tea", "KG", 600, 2 * ONE)]
+    await counter.ask(PutArticles("C1", (Article("T", "Green tea"), Article("U"))))
+    assert await counter.rows(read) == [("Green tea", "KG", 600, 2 * ONE)]
+    assert await counter.rows(read.replace("'T'", "'U'")) == [("U", "PCS", 0, ONE)]
+
+
+async def test_nothing_is_described_for_a_company_that_nobody_opened(counter: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(companies, "HEARD_SECONDS_MAX", 0.1)
+    for request in (PutWarehouse("NOPE", "MAIN"), PutArticles("NOPE", (Article("A"),))):
+        with pytest.raises(Refused) as refused:
+            await counter.ask(request)
+        problem = refused.value.problem
+        assert (problem.code, problem.field, problem.status) == ("unknown_company", "company", 422)
+        assert "PUT /v1/companies/NOPE" in problem.detail
+
+
+async def test_a_company_that_was_opened_a_moment_ago_is_waited_for(counter: Any) -> None:
+    described = asyncio.create_task(counter.ask(PutWarehouse("C1", "MAIN")))
+    await asyncio.sleep(0.05)
+    await counter.open()
+    assert (await described).method == "moving_average"
 
 
 async def test_the_valuation_method_stays_once_goods_have_moved(counter: Any) -> None:

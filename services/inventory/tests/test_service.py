@@ -32,16 +32,17 @@ async def test_goods_flow_from_the_orders_stream_to_the_inventory_stream(
     service = build(Settings.from_environment(made.environment))
     await service.start()
     try:
+        # Opened in an announcement of its own: a warehouse is of a company that is known.
+        opened = CompanyOpened("C1", "One", "CNY", "Asia/Shanghai")
+        await operator.publish("finance.company_opened.v1", counter.message(opened).body)
         rule = PutWarehouse("C1", "MAIN", "back_order", "auto")
         assert (await ask(operator, "rpc.inventory.put_warehouse", rule, WarehouseView)).stock_policy == "back_order"
-        # Everything in the wrong order: orders, a return, the goods, and last the company.
+        # Everything in the wrong order: orders, a return, and last the goods.
         for n in range(300):
             await operator.publish("order.placed.v1", counter.message(counter.placed(str(n), ("A", 2))).body)
         await operator.publish("order.placed.v1", b'{"no": "envelope"}')
         await operator.publish("order.returned.v1", counter.message(counter.credit("R1", ("A", 1, "7", 1))).body)
         await operator.publish("inventory.receive.v1", counter.message(counter.receipt(("A", 600, 6_000))).body)
-        opened = CompanyOpened("C1", "One", "CNY", "Asia/Shanghai")
-        await operator.publish("finance.company_opened.v1", counter.message(opened).body)
         await operator.flush()
 
         async def everything_left_and_one_piece_is_back() -> bool:

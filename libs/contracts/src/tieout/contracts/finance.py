@@ -4,7 +4,7 @@ from datetime import date, datetime
 from typing import Annotated, ClassVar, Literal
 from uuid import UUID
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 from tieout.contracts.event import Company, Currency, Event, Minor, Number, Period
 from tieout.contracts.operation import Operation
 from tieout.contracts.order import ControlPasses
@@ -185,16 +185,20 @@ Limit = Annotated[int, Meta(ge=1, le=200)]
 
 
 class PutCompany(Struct, frozen=True, kw_only=True):
-    """Open a company, or change its name and policies. Its currency and zone never change: its books are in them."""
+    """Open a company, or change its name and policies. Its currency and zone never change: its books are in them.
+
+    A policy that is not named stays as it is; of a new company it is goods_issue, one and issue. The same holds for
+    each role: named by nobody, it is the chart's default.
+    """
 
     company: Company
     name: Annotated[str, Meta(min_length=1, max_length=200)]
     currency: Currency
     zone: Annotated[str, Meta(min_length=1, max_length=64)]  # Asia/Shanghai
-    tax_point: Literal["goods_issue", "invoice", "payment"] = "goods_issue"
-    voucher_words: Literal["one", "three"] = "one"  # All 记, or 收, 付 and 转.
+    tax_point: Literal["goods_issue", "invoice", "payment"] | UnsetType = UNSET
+    voucher_words: Literal["one", "three"] | UnsetType = UNSET  # All 记, or 收, 付 and 转.
     roles: dict[str, AccountCode] = {}  # Account by role of the voucher templates, where it is not the chart's default.
-    control_passes: ControlPasses = "issue"  # Of orders whose satellite has no rule of its own, from now on.
+    control_passes: ControlPasses | UnsetType = UNSET  # Of orders whose satellite has no rule of its own, from now on.
 
 
 class CompanyView(Struct, frozen=True):

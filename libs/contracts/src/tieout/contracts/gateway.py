@@ -4,7 +4,7 @@ from datetime import date, datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 from tieout.contracts.currency import Currency
 from tieout.contracts.event import Company, Warehouse
 from tieout.contracts.operation import Operation, Scope
@@ -35,18 +35,21 @@ State = Literal[
 
 
 class PutSatellite(Struct, frozen=True):
-    """Make or change a satellite. Its secret is answered once, when it is made or rotated."""
+    """Make or change a satellite. Its secret is answered once, when it is made or rotated. What is not named stays as
+    it is; of a new satellite it is "", (), UTC, key, MAIN, 30 and ""."""
 
     satellite: Satellite
-    name: Annotated[str, Meta(max_length=200)] = ""
-    companies: tuple[Company, ...] = ()  # It may speak for these; the first where its dialect names none. (): for all.
-    zone: str = "UTC"  # Where its business days begin, if its documents do not say.
-    authentication: Authentication = "key"
+    name: Annotated[str, Meta(max_length=200)] | UnsetType = UNSET
+    companies: tuple[Company, ...] | UnsetType = UNSET  # It may speak for these; the first where its dialect names
+    # none. (): for all.
+    zone: str | UnsetType = UNSET  # Where its business days begin, if its documents do not say.
+    authentication: Authentication | UnsetType = UNSET
     secret: Annotated[str, Meta(max_length=200)] = ""  # hmac, shopify: the shared secret; "": the gateway makes one.
     rotate: bool = False  # Make a new secret; the old one ends at once.
-    default_warehouse: Warehouse = "MAIN"
-    due_days: Annotated[int, Meta(ge=0, le=3650)] = 30
-    control_passes: Literal[ControlPasses, ""] = ""  # Of the orders that it takes; "": as their company decided.
+    default_warehouse: Warehouse | UnsetType = UNSET
+    due_days: Annotated[int, Meta(ge=0, le=3650)] | UnsetType = UNSET
+    # Of the orders that it takes; "": as their company decided.
+    control_passes: Literal[ControlPasses, ""] | UnsetType = UNSET
 
 
 class SatelliteView(Struct, frozen=True):

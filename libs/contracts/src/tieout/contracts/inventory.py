@@ -4,7 +4,7 @@ from datetime import date, datetime
 from typing import Annotated, ClassVar, Literal
 from uuid import UUID
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 from tieout.contracts.event import (
     Company,
     Currency,
@@ -427,14 +427,14 @@ class WarehouseView(Struct, frozen=True):
 
 class PutWarehouse(Struct, frozen=True):
     """A warehouse that was never described works like MAIN; an undescribed MAIN refuses, ships at once, and is valued
-    by moving average. The method stays as it is once goods have moved."""
+    by moving average. What is not named stays as it works now; the method can only change before goods have moved."""
 
     company: Company
     warehouse: Warehouse
-    stock_policy: StockPolicy = "refuse"
-    fulfilment: Fulfilment = "auto"
-    method: Method = "moving_average"
-    name: Annotated[str, Meta(max_length=200)] = ""
+    stock_policy: StockPolicy | UnsetType = UNSET
+    fulfilment: Fulfilment | UnsetType = UNSET
+    method: Method | UnsetType = UNSET
+    name: Annotated[str, Meta(max_length=200)] | UnsetType = UNSET
 
 
 class ListWarehouses(Struct, frozen=True):
@@ -446,13 +446,16 @@ class Warehouses(Struct, frozen=True):
 
 
 class Article(Struct, frozen=True, omit_defaults=True):
-    """`standard_cost_minor` for `standard_quantity_micro`: used only where goods come in without any known cost."""
+    """`standard_cost_minor` for `standard_quantity_micro`: used only where goods come in without any known cost.
+
+    What is not named stays as it is; of a new article it is the SKU, PCS, 0 and one piece.
+    """
 
     sku: Sku
-    name: Annotated[str, Meta(max_length=500)] = ""
-    uom: Annotated[str, Meta(min_length=1, max_length=20)] = "PCS"
-    standard_cost_minor: Annotated[int, Meta(ge=0, le=10**15)] = 0
-    standard_quantity_micro: Annotated[int, Meta(ge=1, le=10**15)] = 1_000_000
+    name: Annotated[str, Meta(max_length=500)] | UnsetType = UNSET
+    uom: Annotated[str, Meta(min_length=1, max_length=20)] | UnsetType = UNSET
+    standard_cost_minor: Annotated[int, Meta(ge=0, le=10**15)] | UnsetType = UNSET
+    standard_quantity_micro: Annotated[int, Meta(ge=1, le=10**15)] | UnsetType = UNSET
 
 
 class PutArticles(Struct, frozen=True):

@@ -1,6 +1,6 @@
 -- name: satellites
 SELECT satellite, name, companies, zone, authentication, default_warehouse, due_days, held, created_at,
-    changed_at, changed_by
+    control_passes, changed_at, changed_by
 FROM satellite ORDER BY satellite;
 
 -- name: document

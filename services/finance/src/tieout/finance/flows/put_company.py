@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from msgspec import UNSET
 from tieout.contracts.event import event_id
 from tieout.contracts.finance import PUT_COMPANY, CompanyOpened, CompanyView, PutCompany
 from tieout.finance.domain.chart import CHART, ROLES
@@ -15,6 +16,8 @@ from tieout.finance.ledger import company_key
 from tieout.servicekit import Database, Refused, operation, sql
 
 statements = sql.load(__file__)
+
+POLICIES = {"tax_point": "goods_issue", "voucher_words": "one", "control_passes": "issue"}  # Of a new company.
 
 
 @operation(PUT_COMPANY)
@@ -31,16 +34,9 @@ async def put_company(request: PutCompany, database: Database) -> CompanyView:
                         f"Leave it, or open another company."
                     )
                     raise Refused("conflict", detail, field=field, status=409)
-        roles = {**ROLES, **request.roles}
+        policies = policies_of(before, request)
         await tx.execute(
-            statements.put_company,
-            request.company,
-            request.name,
-            request.currency,
-            request.zone,
-            request.tax_point,
-            request.voucher_words,
-            request.control_passes,
+            statements.put_company, request.company, request.name, request.currency, request.zone, *policies.values()
         )
         codes = {account.code: account for account in CHART}
         await tx.execute(
@@ -56,17 +52,18 @@ async def put_company(request: PutCompany, database: Database) -> CompanyView:
             detail = f"The chart has no account {', '.join(unknown)}. Choose one of {', '.join(sorted(codes))}."
             raise Refused("unknown_account", detail, field="roles")
         had = {row[0]: row[1] for row in await tx.fetch(statements.roles, request.company)}
+        roles = {**ROLES, **had, **request.roles}
         await tx.execute(statements.put_roles, request.company, list(roles), list(roles.values()))
         row = await tx.fetchrow(statements.company, request.company)
         assert row is not None
-        if before is None or changed(before, request) or had != roles:
+        if before is None or before["name"] != request.name or changed(before, policies) or had != roles:
             row = await tx.fetchrow(statements.count_revision, request.company, before is not None)
             assert row is not None
             revision = row["revision"]
             (position,) = await tx.positions(1)
             tx.announce(
                 CompanyOpened(
-                    request.company, request.name, request.currency, request.zone, revision, request.control_passes
+                    request.company, request.name, request.currency, request.zone, revision, row["control_passes"]
                 ),
                 position=position,
                 key=(request.company, revision),
@@ -89,9 +86,15 @@ def check(request: PutCompany) -> None:
         raise Refused("unknown_role", detail, field="roles")
 
 
-def changed(before: Any, request: PutCompany) -> bool:
-    policies = ("name", "tax_point", "voucher_words", "control_passes")
-    return any(before[field] != getattr(request, field) for field in policies)
+def policies_of(before: Any, request: PutCompany) -> dict[str, str]:
+    """Each as it was named, else as it stands, else as it is of a new company."""
+    told = {policy: getattr(request, policy) for policy in POLICIES}
+    known = POLICIES if before is None else before
+    return {policy: known[policy] if value is UNSET else value for policy, value in told.items()}
+
+
+def changed(before: Any, policies: dict[str, str]) -> bool:
+    return any(before[policy] != value for policy, value in policies.items())
 
 
 def view(row: Any, roles: dict[str, str]) -> CompanyView:

@@ -6,7 +6,7 @@
 The fields are those of contracts.order.SubmitOrder and its like, without what the gateway adds (intake id, source, when
 control passes).
 May be left out: `version` ("1"), `zone` (the satellite's), `business_date` (the day of `occurred_at` there) and
-`fingerprint`.
+`fingerprint`. A field that nobody knows here is refused, wherever it stands: it was written for a reason.
 A receipt's own kind is `receipt_kind`. A `delivery` says that goods of an order have reached their customer: its
 `lines`, all of its `shipment`, or without both all that is on its way. `total_minor` of an order is checked against its
 lines. `fault` is what the sender's own checks found: such a document is kept and refused with that reason.
@@ -14,7 +14,7 @@ lines. `fault` is what the sender's own checks found: such a document is kept an
 
 import re
 from datetime import date
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
@@ -24,6 +24,7 @@ from tieout.contracts.event import Event
 from tieout.gateway.channels.reading import UNREADABLE, decode, inspect, read_object, zone_of
 from tieout.gateway.domain.drafts import Draft, KnownOrder, Mapped, Satellite, Summary
 from tieout.gateway.domain.faults import Fault
+from tieout.gateway.known_fields import strict_type, told_unknown, unknown_field
 
 NAME = "tieout"
 _convert = msgspec.convert
@@ -42,7 +43,7 @@ NEEDS_APPROVAL = {"write_off": "a write-off takes value out of the books; people
 _ADDED_HERE = ("intake_id", "source", "fingerprint", "version", "zone", "business_date", "control_passes")
 
 
-class SendersFault(Struct):
+class SendersFault(Struct, forbid_unknown_fields=True):
     reason: str
     field: str = ""
     detail: str = ""
@@ -58,16 +59,16 @@ class Form:
     def __init__(self, kind: str, contract: type[Event]) -> None:
         self.kind = kind
         self.contract = contract
-        fields: list[Any] = []
+        fields: list[Any] = [("kind", Literal[kind])]
         for field in msgspec.structs.fields(contract):
             if field.name in _ADDED_HERE:
                 continue
             name = "receipt_kind" if field.name == "kind" else field.name
             if field.required:
-                fields.append((name, field.type))
+                fields.append((name, strict_type(field.type)))
             else:
-                fields.append((name, field.type, field.default))
-        self.names = [(entry[0], "kind" if entry[0] == "receipt_kind" else entry[0]) for entry in fields]
+                fields.append((name, strict_type(field.type), field.default))
+        self.names = [(entry[0], "kind" if entry[0] == "receipt_kind" else entry[0]) for entry in fields[1:]]
         fields += [
             ("version", str, "1"),
             ("zone", str, ""),
@@ -76,7 +77,9 @@ class Form:
             ("total_minor", int | UnsetType, UNSET),
             ("fault", SendersFault | UnsetType, UNSET),
         ]
-        self.document: Any = msgspec.defstruct(f"{kind.capitalize()}Document", fields, kw_only=True)
+        self.document: Any = msgspec.defstruct(
+            f"{kind.capitalize()}Document", fields, kw_only=True, forbid_unknown_fields=True
+        )
 
 
 class Canonical:
@@ -104,7 +107,7 @@ class Canonical:
         try:
             document = _convert(content, form.document)
         except msgspec.ValidationError as error:
-            raise _fault(error, body) from None
+            raise _fault(error, body, form.document) from None
         if document.fault is not UNSET:
             raise _told(document.fault)
         inspect(body, content)
@@ -162,7 +165,7 @@ def _continues(line: Any) -> bool:
 _PLACE = re.compile(r" - at `(\$[^`]*)`$")
 
 
-def _fault(error: Exception, body: bytes) -> Fault:
+def _fault(error: Exception, body: bytes, kind: Any = None) -> Fault:
     """What msgspec found, in the words of our reasons. What the sender found itself goes first."""
     try:
         content = read_object(body)
@@ -171,6 +174,8 @@ def _fault(error: Exception, body: bytes) -> Fault:
     except Fault as fault:
         return fault
     message = str(error) or type(error).__name__
+    if "unknown field" in message and (unknown := unknown_field(content, kind)) is not None:
+        return Fault("unknown_field", unknown[0][:200], told_unknown(*unknown))
     found = _PLACE.search(message)
     field = found[1].removeprefix("$").removeprefix(".") if found else ""
     detail = _PLACE.sub("", message)

@@ -9,6 +9,7 @@ Reason = Literal[
     "unknown_channel",
     "unknown_satellite",
     "missing",  # A required field.
+    "unknown_field",  # Misspelt, most of the time: nothing that somebody wrote is dropped.
     "wrong_type",
     "bad_value",  # Not among the allowed ones, or badly formed.
     "bad_quantity",

@@ -156,7 +156,7 @@ def _command(
         own["control_passes"] = satellite.control_passes or company.control_passes
     lines = content.get("lines") or content.get("allocations") or ()
     try:
-        if (lines and type(lines[0]) is dict) or "lines" not in content:
+        if type(lines[0]) is dict if lines else "lines" not in content:
             return msgspec.convert({**content, **own}, contract)
         # Decoded by the contract's own types already: only the header's few texts are left to look at.
         command = contract(**content, **own)

@@ -1,8 +1,12 @@
 """gateway.put_satellite, gateway.hold: who may send, and whether what they send is mapped."""
 
+import asyncio
 import secrets
+import time
+from typing import Any
 from zoneinfo import ZoneInfo
 
+from msgspec import UNSET
 from tieout.contracts.gateway import (
     HOLD_SATELLITE,
     PUT_SATELLITE,
@@ -18,35 +22,39 @@ from tieout.servicekit import Database, Refused, operation, sql
 statements = sql.load(__file__)
 
 SECRET_MIN = 16  # Characters of a secret that somebody else made.
+HEARD_SECONDS_MAX = 2.0
 
 
 @operation(PUT_SATELLITE)
 async def put_satellite(request: PutSatellite, database: Database) -> SatellitePut:
     """A secret is answered where it was made in this call, and never again."""
-    _check(request)
+    await _check(request, database)
     async with database.transaction() as tx:
         before = await tx.fetchrow(statements.lock, request.satellite)
+        had = before["authentication"] if before is not None else "key"
+        authentication = had if request.authentication is UNSET else request.authentication
+        _check_secret(request.secret, authentication)
         row = await tx.fetchrow(
             statements.put,
             request.satellite,
-            request.name,
-            list(request.companies),
-            request.zone,
-            request.authentication,
-            request.default_warehouse,
-            request.due_days,
-            request.control_passes,
+            _told(request.name),
+            _told(request.companies),
+            _told(request.zone),
+            _told(request.authentication),
+            _told(request.default_warehouse),
+            _told(request.due_days),
+            _told(request.control_passes),
             asking(),
         )
         assert row is not None
         told = ""
-        changed = before is None or before["authentication"] != request.authentication
-        if request.authentication == "leaf":
+        changed = before is None or had != authentication
+        if authentication == "leaf":
             await tx.execute(statements.remove_secret, request.satellite)
         elif changed or request.rotate or request.secret:
             secret = request.secret or secrets.token_urlsafe(32)
             told = "" if request.secret else secret
-            if request.authentication == "key":
+            if authentication == "key":
                 await tx.execute(statements.put_secret, request.satellite, hash_of(secret), None)
             else:
                 await tx.execute(statements.put_secret, request.satellite, None, secret)
@@ -62,16 +70,41 @@ async def hold_satellite(request: HoldSatellite, database: Database) -> Satellit
     return SatelliteView(**row)
 
 
-def _check(request: PutSatellite) -> None:
+def _told(value: Any) -> Any:
+    """None where nobody named it."""
+    return None if value is UNSET else value
+
+
+async def _check(request: PutSatellite, database: Database) -> None:
     try:
-        ZoneInfo(request.zone)
+        ZoneInfo("UTC" if request.zone is UNSET else request.zone)
     except (OSError, ValueError, KeyError):
         raise Refused(
             "invalid", f"{request.zone!r} is no time zone. Name one like Europe/Berlin.", field="zone", status=422
         ) from None
-    if request.secret and request.authentication not in ("hmac", "shopify"):
+    if request.companies is not UNSET:
+        await _known(request.companies, database)
+
+
+async def _known(companies: tuple[str, ...], database: Database) -> None:
+    """A company that was opened a moment ago is heard of within a second: who waits for it needs no second attempt."""
+    deadline = time.monotonic() + HEARD_SECONDS_MAX
+    while True:
+        async with database.read() as connection:
+            known = {row[0] for row in await connection.fetch(statements.known_companies, companies)}
+        unknown = [company for company in companies if company not in known]
+        if not unknown:
+            return
+        if time.monotonic() > deadline:
+            detail = f"No company {unknown[0]} keeps its books here. Open it first: PUT /v1/companies/{unknown[0]}."
+            raise Refused("unknown_company", detail, field="companies", status=422)
+        await asyncio.sleep(0.05)
+
+
+def _check_secret(secret: str, authentication: str) -> None:
+    if secret and authentication not in ("hmac", "shopify"):
         raise Refused(
             "invalid", "Only shared secrets can be given; API keys are made here.", field="secret", status=422
         )
-    if request.secret and len(request.secret) < SECRET_MIN:
+    if secret and len(secret) < SECRET_MIN:
         raise Refused("invalid", f"A secret has at least {SECRET_MIN} characters.", field="secret", status=422)

@@ -3,11 +3,14 @@
 SELECT authentication FROM satellite WHERE satellite = $1 FOR UPDATE;
 
 -- name: put
+-- What nobody named comes as NULL: of a new satellite it is the default, of a known one it stays.
 INSERT INTO satellite AS s (satellite, name, companies, zone, authentication, default_warehouse, due_days, control_passes, changed_by)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
-ON CONFLICT (satellite) DO UPDATE SET name = excluded.name, companies = excluded.companies, zone = excluded.zone,
-    authentication = excluded.authentication, default_warehouse = excluded.default_warehouse, due_days = excluded.due_days,
-    control_passes = excluded.control_passes, changed_by = excluded.changed_by, changed_at = now()
+VALUES ($1, coalesce($2, ''), coalesce($3::text[], '{}'), coalesce($4, 'UTC'), coalesce($5, 'key'), coalesce($6, 'MAIN'),
+    coalesce($7::integer, 30), coalesce($8, ''), $9)
+ON CONFLICT (satellite) DO UPDATE SET name = coalesce($2, s.name), companies = coalesce($3::text[], s.companies),
+    zone = coalesce($4, s.zone), authentication = coalesce($5, s.authentication),
+    default_warehouse = coalesce($6, s.default_warehouse), due_days = coalesce($7::integer, s.due_days),
+    control_passes = coalesce($8, s.control_passes), changed_by = excluded.changed_by, changed_at = now()
 RETURNING satellite, name, companies, zone, authentication, default_warehouse, due_days, held, created_at,
     control_passes, changed_at, changed_by;
 
@@ -22,3 +25,6 @@ ON CONFLICT (satellite) DO UPDATE SET key_hash = excluded.key_hash, secret = exc
 
 -- name: remove_secret
 DELETE FROM satellite_secret WHERE satellite = $1;
+
+-- name: known_companies
+SELECT company FROM known_company WHERE company = ANY($1::text[]);

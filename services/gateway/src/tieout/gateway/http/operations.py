@@ -25,6 +25,7 @@ from tieout.gateway.domain.faults import Fault
 from tieout.gateway.http import openapi
 from tieout.gateway.http.callers import Caller, Callers
 from tieout.gateway.http.problems import MEDIA_TYPE, body_of, headers_of
+from tieout.gateway.known_fields import strict, told_unknown, unknown_field
 from tieout.servicekit import ACTOR, ACTOR_HEADER, Answers, Database, Refused, sql
 from tieout.servicekit.errors import Cause, cause_of, nul_field
 
@@ -75,7 +76,7 @@ class Routes:
             """A coroutine, because Litestar moves a plain function to a thread: 70 us."""
             caller = await self._find(connection.headers.get("authorization", ""))
             if caller is None:
-                raise Refused("unauthorized", "A bearer token is needed: Authorization: Bearer …", status=401)
+                raise Refused("unauthorized", _unknown_caller(connection.headers.get("authorization", "")), status=401)
             if operation.scope not in caller.scopes:
                 raise Refused("forbidden", f"This needs the scope {operation.scope}.", status=403)
             connection.scope["user"] = caller
@@ -161,6 +162,13 @@ class Routes:
         return answered
 
 
+def _unknown_caller(authorization: str) -> str:
+    kind, _, token = authorization.partition(" ")
+    if kind.lower() == "bearer" and token.strip():
+        return "This bearer token is unknown, expired or revoked. See ./tieout token list --all."
+    return "A bearer token is needed: Authorization: Bearer …"
+
+
 async def _request_of(operation: Operation, fields: dict[str, Any], asked: Asked, digest: Any = None) -> Any:
     """Path, query and body -> the operation's request; what does not fit is told with its field."""
     told: dict[str, Any] = {}
@@ -181,8 +189,10 @@ async def _request_of(operation: Operation, fields: dict[str, Any], asked: Asked
         detail = f"There is no field {unknown[0]!r}; there are: {', '.join(fields)}."
         raise Refused("invalid", detail, field=unknown[0], status=422)
     try:
-        request: Any = msgspec.convert(told, operation.request)
+        request: Any = msgspec.convert(told, strict(operation.request))
     except msgspec.ValidationError as error:
+        if "unknown field" in str(error) and (found := unknown_field(told, operation.request)) is not None:
+            raise Refused("invalid", f"{found[0]}: {told_unknown(*found)}", field=found[0], status=422) from None
         raise _invalid(str(error)) from None
     content = _encode(request)
     if NUL in content and (field := nul_field(content)):

@@ -2,8 +2,8 @@
 -- Two people who describe the warehouses of one company do so one after the other.
 SELECT pg_advisory_xact_lock(hashtextextended('warehouse:' || $1, 0));
 
--- name: methods
-SELECT warehouse, method FROM warehouse WHERE company = $1;
+-- name: rules
+SELECT warehouse, name, stock_policy, fulfilment, method FROM warehouse WHERE company = $1;
 
 -- name: has_moved
 -- MAIN also speaks for the warehouses that nobody has described.
