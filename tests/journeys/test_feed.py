@@ -8,20 +8,26 @@ from pathlib import Path
 import msgspec
 import pytest
 from rich.console import Console
-from tieout.devstack import feed, formats
+from tieout.contracts.finance import COMPANIES, PUT_COMPANY, ListCompanies, PutCompany
+from tieout.contracts.gateway import SATELLITES, ListSatellites, PutSatellite
+from tieout.devstack import establish, feed, formats
+from tieout.devstack.calling import call
 from tieout.devstack.conservation import OUTCOMES
+from tieout.devstack.failures import CommandFailed
+from tieout.devstack.satellites import key_headers
+from tieout.devstack.trading_day.catalogue import WEB
 
 REAL_DATA = Path(__file__).parents[3] / "shared/data/orders/uci_online_retail"
 MONTH = "2011-02"
 HEADING = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country"
 
 
-async def run(trade, name, files, opening="auto", satellite="", company=""):
+async def run(trade, name, files, opening="auto", satellite="", company="", rotate=False):
     source = formats.find(name)(files, opening)
     if company:  # A company of its own, so that no other test's figures are in its books.
         source = moved(source, company)
     console = Console(file=io.StringIO())
-    return await feed.feed(trade.stack.endpoints(), source, console, satellite=satellite)
+    return await feed.feed(trade.stack.endpoints(), source, console, satellite=satellite, rotate=rotate)
 
 
 def moved(source, company):
@@ -73,6 +79,48 @@ async def test_the_same_file_again_is_all_duplicates_and_one_changed_quantity_a_
     changed = await run(trade, "uci-online-retail", rows(tmp_path, SALE.replace(",6,", ",7,"), CREDIT, LOSS), **known)
     assert changed.balance.holds
     assert outcomes_of(changed)["conflict"] == 1
+
+
+async def test_a_satellite_of_somebody_else_is_neither_changed_nor_taken_over(trade, tmp_path):
+    made = PutSatellite(
+        "feed-own", "My shop", ("FEED7", "EU"), zone="Asia/Tokyo", due_days=7, control_passes="delivery"
+    )
+    opened = PutCompany(company="FEED7", name="Seven & Co", currency="GBP", zone="Europe/London")
+    await call(trade.client, PUT_COMPANY, msgspec.structs.replace(opened, control_passes="delivery"))
+    key = await establish.admit(trade.client, made)
+
+    async def own():
+        listed = (await call(trade.client, SATELLITES, ListSatellites())).satellites
+        (company,) = (await call(trade.client, COMPANIES, ListCompanies("FEED7"))).companies
+        kept = next(known for known in listed if known.satellite == "feed-own")
+        return msgspec.structs.replace(kept, changed_at=None), company.name, company.control_passes
+
+    async def feed_it(**more):
+        return await run(
+            trade, "uci-online-retail", rows(tmp_path, SALE), company="FEED7", satellite="feed-own", **more
+        )
+
+    before = await own()
+    with pytest.raises(CommandFailed, match=r"already.* --rotate"):
+        await feed_it()
+    assert await own() == before
+    with pytest.raises(CommandFailed, match="may speak for FEED7, EU"):
+        await run(trade, "uci-online-retail", rows(tmp_path, SALE), satellite="feed-own")
+    with pytest.raises(CommandFailed, match="proves itself by shopify"):
+        await run(trade, "uci-online-retail", rows(tmp_path, SALE), company="EU", satellite=WEB)
+
+    async def accepted(with_key):
+        headers = key_headers(with_key, f"own-{with_key}")
+        return (await trade.door.send("feed-own", "tieout", b'{"kind": "nothing"}', headers)).taken
+
+    assert await accepted(key)
+    assert (await feed_it(rotate=True)).balance.holds
+    assert await own() == before
+    assert not await accepted(key)
+    assert (await feed_it()).balance.total.outcomes["duplicate"].documents == 1  # The new key was kept.
+    await establish.admit(trade.client, PutSatellite("feed-own", rotate=True))
+    with pytest.raises(CommandFailed, match=r"changed since.*--rotate"):
+        await feed_it()
 
 
 async def test_without_opening_stock_sales_are_refused_and_still_accounted_for(trade, tmp_path):

@@ -133,6 +133,18 @@ async def test_what_is_on_its_way_is_proved_by_the_ledger(desk, owner, edit):
     assert {name for name, *_ in await desk.violations()} == {"goods_on_their_way_are_the_account"}
 
 
+async def test_a_policy_that_is_not_named_stays(desk):
+    chosen = {"tax_point": "invoice", "voucher_words": "three", "control_passes": "delivery"}
+    await desk.open("C3", roles={"sample": "6601.06"}, **chosen)
+    before = await desk.open("C3")
+    assert {name: getattr(before, name) for name in chosen} == chosen
+    assert (before.roles["sample"], before.revision) == ("6601.06", 1)
+    after = await desk.open("C3", voucher_words="one")
+    assert (after.tax_point, after.voucher_words, after.control_passes) == ("invoice", "one", "delivery")
+    assert (after.roles["sample"], after.revision) == ("6601.06", 2)
+    assert (await desk.announced(finance.CompanyOpened))[-1].control_passes == "delivery"
+
+
 async def test_a_company_says_when_control_passes(desk):
     assert (await desk.open(control_passes="delivery")).control_passes == "delivery"
     assert [one.control_passes for one in await desk.announced(finance.CompanyOpened)] == ["issue", "delivery"]

@@ -1,7 +1,10 @@
 """Send files through intake and chain, wait until every document is accounted for, and weigh what came of them.
 
-The format is a plug-in, found by name. Companies, articles and the satellite are made if they do not exist. The report
-is read from the services' own books: exit code 0 only if the conservation law holds for every month.
+The format is a plug-in, found by name. Company, warehouse and satellite are made if they do not exist, and used as
+they are if they do; of articles, what the files tell is put. The key of a satellite that a feed made is kept in the
+stack's folder for the next one; of any other satellite it is unknown here, and `--rotate` gives it a new one, which
+ends the old. The report is read from the services' own books: exit code 0 only if the conservation law holds for every
+month.
 """
 
 import argparse
@@ -19,16 +22,26 @@ from msgspec import Struct
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from tieout.contracts.control import SHOW_STATUS, Status, StatusRequest
-from tieout.contracts.finance import ACCOUNTS, PUT_COMPANY, AccountTurnover, AccountTurnoverRequest, PutCompany
-from tieout.contracts.gateway import PutSatellite
+from tieout.contracts.finance import (
+    ACCOUNTS,
+    COMPANIES,
+    PUT_COMPANY,
+    AccountTurnover,
+    AccountTurnoverRequest,
+    Companies,
+    ListCompanies,
+    PutCompany,
+)
+from tieout.contracts.gateway import SATELLITES, ListSatellites, PutSatellite, Satellites, SatelliteView
 from tieout.contracts.inventory import Article, PutWarehouse
 from tieout.devstack import endpoints, establish, feed_report, formats, hints, outcomes
 from tieout.devstack.calling import call
 from tieout.devstack.conservation import Balance, Term, balance
 from tieout.devstack.failures import CommandFailed
-from tieout.devstack.formats import Document, FormatError, Run
+from tieout.devstack.formats import Document, FormatError, Run, Setup
 from tieout.devstack.outcomes import Books
 from tieout.devstack.satellites import Door, key_headers
+from tieout.devstack.secrets import Secrets
 from tieout.devstack.terminal import Screen
 
 CHANNEL = "tieout"
@@ -71,6 +84,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rate", type=_rate, default=0.0, metavar="R", help="documents per second (default: no limit)")
     parser.add_argument("--satellite", default="", metavar="S", help="feed as this satellite (default: the format's)")
     parser.add_argument(
+        "--rotate", action="store_true", help="give an existing satellite a new key; its old one ends at once"
+    )
+    parser.add_argument(
         "--allow-refused", action="store_true", help="exit code 0 also where every document was refused or quarantined"
     )
     parser.add_argument("--json", action="store_true", help="the report as one JSON document")
@@ -86,7 +102,10 @@ def run(arguments: argparse.Namespace) -> int:
     where = endpoints.of_stack(arguments.dir)
     console = Screen(stderr=arguments.json)
     try:
-        report = asyncio.run(feed(where, source, console, satellite=arguments.satellite, rate=arguments.rate))
+        asked = feed(
+            where, source, console, satellite=arguments.satellite, rate=arguments.rate, rotate=arguments.rotate
+        )
+        report = asyncio.run(asked)
     except httpx.TransportError as error:
         raise CommandFailed(f"{where.gateway} does not answer ({error}). See: {hints.command('status')}") from None
     if arguments.json:
@@ -113,13 +132,19 @@ def warn(report: FeedReport, console: Console) -> None:
 
 
 async def feed(
-    where: endpoints.Endpoints, source: Run, console: Console, *, satellite: str = "", rate: float = 0.0
+    where: endpoints.Endpoints,
+    source: Run,
+    console: Console,
+    *,
+    satellite: str = "",
+    rate: float = 0.0,
+    rotate: bool = False,
 ) -> FeedReport:
     """Everything of a run, until the books have taken it in; or until they have stopped moving without it."""
     name = satellite or (source.setup.satellite if source.setup is not None else SATELLITE)
     began = time.monotonic()
     async with where.async_client(timeout=120) as client:
-        key = await furnish(client, source, name)
+        key = await furnish(client, source, name, Secrets(Path(where.admin_token_file).parent), rotate=rotate)
         before = await outcomes.read(client, source=name)
         door = Door(where.gateway, connections=CONNECTIONS, timeout_seconds=60)
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -155,20 +180,73 @@ async def feed(
     )
 
 
-async def furnish(client: httpx.AsyncClient, source: Run, satellite: str) -> str:
-    """What the run needs to exist; the satellite's new key."""
+async def furnish(
+    client: httpx.AsyncClient, source: Run, satellite: str, kept: Secrets, *, rotate: bool = False
+) -> str:
+    """What the run needs to exist; the satellite's key. Nothing is made before the key is sure."""
     setup = source.setup
+    known = await _known(client, satellite)
+    key = "" if known is None else _key_of(known, setup, kept, rotate=rotate)
     if setup is not None:
-        opened = PutCompany(company=setup.company, name=setup.company_name, currency=setup.currency, zone=setup.zone)
-        await call(client, PUT_COMPANY, opened)
+        await _open(client, setup)
         await establish.describe_warehouses(client, [PutWarehouse(setup.company, setup.warehouse)])
         articles = [Article(known.sku, known.name, standard_cost_minor=known.cost_minor) for known in setup.articles]
         await establish.list_articles(client, setup.company, articles)
-    zone = setup.zone if setup is not None else "UTC"
-    companies = (setup.company,) if setup is not None else ()
-    key = await establish.admit(client, PutSatellite(satellite, satellite, companies, zone=zone, rotate=True))
+    if known is None:
+        zone = setup.zone if setup is not None else "UTC"
+        companies = (setup.company,) if setup is not None else ()
+        key = await establish.admit(client, PutSatellite(satellite, satellite, companies, zone=zone))
+        kept.keep(_file_of(satellite), key)
+    elif rotate:
+        key = await establish.admit(client, PutSatellite(satellite, rotate=True))
+        kept.keep(_file_of(satellite), key)
     await establish.wait_until_learned(client)
     return key
+
+
+async def _known(client: httpx.AsyncClient, satellite: str) -> SatelliteView | None:
+    listed: Satellites = await call(client, SATELLITES, ListSatellites())
+    return next((known for known in listed.satellites if known.satellite == satellite), None)
+
+
+def _key_of(known: SatelliteView, setup: Setup | None, kept: Secrets, *, rotate: bool) -> str:
+    """Of a satellite that exists: its settings are somebody's, and so is its key."""
+    name = known.satellite
+    if known.authentication != "key":
+        raise CommandFailed(
+            f"the satellite {name} proves itself by {known.authentication}, and a feed by a key. "
+            "Name another one with --satellite"
+        )
+    if setup is not None and known.companies and setup.company not in known.companies:
+        raise CommandFailed(
+            f"the satellite {name} may speak for {', '.join(known.companies)}, and the files are of {setup.company}. "
+            "Name another one with --satellite"
+        )
+    key = kept.kept(_file_of(name))
+    if not key and not rotate:
+        raise CommandFailed(
+            f"there is a satellite {name} already, and nobody can show its key. Name another one with --satellite, "
+            "or give it a new key with --rotate: whoever sends with the old one is refused from then on"
+        )
+    return key
+
+
+async def _open(client: httpx.AsyncClient, setup: Setup) -> None:
+    """The company, where there is none: the name and policies of one that exists are somebody's."""
+    found: Companies = await call(client, COMPANIES, ListCompanies(company=setup.company))
+    for known in found.companies:
+        if (known.currency, known.zone) != (setup.currency, setup.zone):
+            raise CommandFailed(
+                f"the company {known.company} keeps its books in {known.currency} ({known.zone}), and the files are in "
+                f"{setup.currency} ({setup.zone}). Feed them to a company of another name"
+            )
+    if not found.companies:
+        opened = PutCompany(company=setup.company, name=setup.company_name, currency=setup.currency, zone=setup.zone)
+        await call(client, PUT_COMPANY, opened)
+
+
+def _file_of(satellite: str) -> str:
+    return f"feed_key_{satellite}"
 
 
 async def _send(
@@ -190,6 +268,8 @@ async def _send(
             answer = await door.send(satellite, CHANNEL, b"\n".join(chunk) + b"\n", headers)
             if not answer.taken:
                 told = answer.body[:500].decode(errors="replace")
+                if answer.status == 401:
+                    told += f" The key of {satellite} was changed since: give it a new one with --rotate."
                 raise CommandFailed(f"the gateway refused a batch of documents: HTTP {answer.status} {told}")
             progress.advance(task, len(chunk))
         finally:
