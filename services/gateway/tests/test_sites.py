@@ -23,7 +23,7 @@ async def test_a_store_sells_on_while_the_hub_is_away_and_everything_arrives_onc
         books = await asyncpg.connect(database.auditor_dsn, password=password)
         async with endpoints.async_client() as client:
             path = PUT_SATELLITE.path.replace("{satellite}", "store-1")
-            await client.put(path, json={"authentication": "leaf", "companies": ["CN"]})
+            await client.put(path, json={"authentication": "leaf"})
 
         async def sell(first: int, count: int = 20) -> None:
             stream = till.jetstream()

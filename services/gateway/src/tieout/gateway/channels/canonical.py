@@ -78,15 +78,19 @@ class Form:
             ("fault", SendersFault | UnsetType, UNSET),
         ]
         self.document: Any = msgspec.defstruct(
-            f"{kind.capitalize()}Document", fields, kw_only=True, forbid_unknown_fields=True
+            f"{kind.capitalize()}Document",
+            fields,
+            namespace={"__doc__": (contract.__doc__ or "").partition(": ")[2]},
+            kw_only=True,
+            forbid_unknown_fields=True,
         )
+
+
+FORMS = {kind: Form(kind, contract) for kind, contract in KINDS.items()}
 
 
 class Canonical:
     name = NAME
-
-    def __init__(self) -> None:
-        self._forms = {kind: Form(kind, contract) for kind, contract in KINDS.items()}
 
     def read(self, body: bytes, topic: str) -> tuple[Form, Any]:
         """Decoded once without types and then converted: so it is seen what a typed decoder passes over, a field that
@@ -101,9 +105,9 @@ class Canonical:
             raise _fault(error, body) from None
         if kind in NEEDS_APPROVAL:
             raise Fault("needs_approval", "kind", NEEDS_APPROVAL[kind])
-        form = self._forms.get(kind)
+        form = FORMS.get(kind)
         if form is None:
-            raise Fault("unknown_kind", "kind", f"{kind[:60]!r} is none of {', '.join(self._forms)}")
+            raise Fault("unknown_kind", "kind", f"{kind[:60]!r} is none of {', '.join(FORMS)}")
         try:
             document = _convert(content, form.document)
         except msgspec.ValidationError as error:

@@ -47,18 +47,18 @@ class ShopifyOrders:
         spec = tomllib.loads(
             (resources.files("tieout.gateway.channels") / "shopify_orders.toml").read_text(encoding="utf-8")
         )
-        self._topics: dict[str, str] = spec.pop("topics")
+        self.topics: dict[str, str] = spec.pop("topics")
         self._mappings: dict[str, Mapping] = {
             kind: compile_mapping(fields, f"shopify_orders.{kind}") for kind, fields in spec.items()
         }
 
     def read(self, body: bytes, topic: str) -> Document:
-        kind = self._topics.get(topic)
+        kind = self.topics.get(topic)
         if kind is None:
             raise Fault(
                 "unknown_topic",
                 "X-Shopify-Topic",
-                f"{topic[:60]!r} is none of {', '.join(self._topics)}; name the topic in this header",
+                f"{topic[:60]!r} is none of {', '.join(self.topics)}; name the topic in this header",
             )
         content = read_object(body)
         inspect(body, content)
@@ -90,7 +90,7 @@ class ShopifyOrders:
 
     def summary(self, body: bytes, topic: str, satellite: Satellite) -> Summary:
         kind = {"cancellation": "cancel", "refund": "credit", "transaction": "payment"}.get(
-            self._topics.get(topic, ""), self._topics.get(topic, "")
+            self.topics.get(topic, ""), self.topics.get(topic, "")
         )
         summary = Summary(kind=kind, company=satellite.company)
         try:

@@ -8,7 +8,9 @@ from typing import Any
 import msgspec
 from tieout.contracts import currency
 from tieout.contracts.operation import Operation
+from tieout.gateway.channels.canonical import FORMS
 from tieout.gateway.channels.registry import CHANNELS
+from tieout.gateway.channels.shopify_orders import ShopifyOrders
 from tieout.gateway.http.intake import Accepted
 
 IN_BRACES = re.compile(r"\{(\w+)\}")
@@ -28,6 +30,17 @@ _PROBLEM: dict[str, Any] = {
 }
 
 
+_EXAMPLE = {
+    "kind": "order",
+    "company": "MINE",
+    "number": "1001",
+    "occurred_at": "2026-01-12T09:30:00+08:00",
+    "customer": "17",
+    "currency": "CNY",
+    "lines": [{"line_no": 1, "sku": "TEA", "quantity_micro": 2_000_000, "net_minor": 9800, "tax_minor": 1274}],
+}
+
+
 def document(operations: Sequence[Operation]) -> bytes:
     """The whole document as JSON."""
     types = {kind for operation in operations for kind in (operation.request, operation.response)} | {Accepted}
@@ -35,7 +48,7 @@ def document(operations: Sequence[Operation]) -> bytes:
         sorted(types, key=lambda kind: f"{kind.__module__}.{kind.__qualname__}"),
         ref_template="#/components/schemas/{name}",
     )
-    components = {**currency.shown(components), "Problem": _PROBLEM}
+    components = {**currency.shown(components), **_documents(), "Problem": _PROBLEM}
     names = _names(types)
     paths: dict[str, dict[str, Any]] = {}
     for operation in operations:
@@ -125,7 +138,31 @@ def _operation(operation: Operation, request: dict[str, Any], response: str) -> 
     return described
 
 
+def _documents() -> dict[str, Any]:
+    """What the channel `tieout` takes, each kind and all of them as `Document`."""
+    references, components = msgspec.json.schema_components(
+        [form.document for form in FORMS.values()], ref_template="#/components/schemas/{name}"
+    )
+    return {
+        **currency.shown(components),
+        "Document": {
+            "oneOf": references,
+            "discriminator": {
+                "propertyName": "kind",
+                "mapping": {kind: reference["$ref"] for kind, reference in zip(FORMS, references, strict=True)},
+            },
+        },
+    }
+
+
 def _intake() -> dict[str, Any]:
+    document = {"$ref": "#/components/schemas/Document"}
+    webhook = {
+        "type": "object",
+        "title": "Channel shopify-orders",
+        "description": "A webhook's body as Shopify sends it, with its topic.",
+    }
+    one = {"anyOf": [document, webhook, {"type": "array", "items": {"anyOf": [document, webhook]}}]}
     text = {"type": "string"}
     return {
         "operationId": "intake",
@@ -143,14 +180,14 @@ def _intake() -> dict[str, Any]:
                 "schema": {"type": "string", "maxLength": 200},
                 "description": "The same key with the same body is kept once and answered with the same ids.",
             },
-            {"name": "X-Shopify-Topic", "in": "header", "schema": text},
+            {"name": "X-Shopify-Topic", "in": "header", "schema": {"enum": list(ShopifyOrders().topics)}},
             {"name": "topic", "in": "query", "schema": text, "description": "In the place of X-Shopify-Topic."},
         ],
         "requestBody": {
             "required": True,
             "content": {
-                "application/json": {"schema": {"oneOf": [{"type": "object"}, {"type": "array"}]}},
-                "application/x-ndjson": {"schema": text},
+                "application/json": {"schema": one, "example": _EXAMPLE},
+                "application/x-ndjson": {"schema": {**text, "description": "One document per line."}},
             },
         },
         "responses": {
