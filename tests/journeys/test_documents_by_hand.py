@@ -31,10 +31,8 @@ async def test_the_first_order_by_hand_is_billed(trade):
     told, _ = await shell.communicate()
     assert shell.returncode == 0, told.decode()
 
-    async with asyncio.timeout(20):
-        while True:
-            order: OrderView = await call(trade.client, SHOW_ORDER, ShowOrder("1001", company="MINE"))
-            if order.summary.billed_minor:
-                break
-            await asyncio.sleep(0.1)
+    async def shown() -> OrderView:
+        return await call(trade.client, SHOW_ORDER, ShowOrder("1001", company="MINE"))
+
+    order = await trade.until(shown, lambda order: order.summary.billed_minor > 0)
     assert (order.summary.source, order.summary.billed_minor) == ("desk", 9800 + 1274)

@@ -238,7 +238,7 @@ def _shape(operation: Operation) -> str:
 
 async def test_the_page_to_try_them_needs_nothing_from_outside(house):
     page = await house.client.get("/docs")
-    assert page.headers["content-type"].startswith("text/html")
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
     assert "default-src 'none'" in page.headers["content-security-policy"]
     assert "http://" not in page.text
     assert "https://" not in page.text

@@ -49,7 +49,7 @@ class Unprocessable(TieoutError):
 class Refused(TieoutError):
     """The answer to a question or command is no. `status` is what the gateway answers over HTTP."""
 
-    def __init__(self, code: str, detail: str, *, field: str = "", status: int = 400) -> None:
+    def __init__(self, code: str, detail: str, *, field: str = "", status: int = 422) -> None:
         super().__init__(f"{code}: {detail}")
         self.problem = Problem(code=code, detail=detail, field=field, status=status)
 

@@ -12,19 +12,18 @@ A receipt's own kind is `receipt_kind`. A `delivery` says that goods of an order
 lines. `fault` is what the sender's own checks found: such a document is kept and refused with that reason.
 """
 
-import re
 from datetime import date
 from typing import Any, Literal
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 from tieout.contracts import finance, inventory, order
-from tieout.contracts.currency import refused
 from tieout.contracts.event import Event
 from tieout.gateway.channels.reading import UNREADABLE, decode, inspect, read_object, zone_of
 from tieout.gateway.domain.drafts import Draft, KnownOrder, Mapped, Satellite, Summary
 from tieout.gateway.domain.faults import Fault
 from tieout.gateway.known_fields import strict_type, told_unknown, unknown_field
+from tieout.gateway.wording import explained
 
 NAME = "tieout"
 _convert = msgspec.convert
@@ -166,9 +165,6 @@ def _continues(line: Any) -> bool:
     return type(part) is int and part > 1
 
 
-_PLACE = re.compile(r" - at `(\$[^`]*)`$")
-
-
 def _fault(error: Exception, body: bytes, kind: Any = None) -> Fault:
     """What msgspec found, in the words of our reasons. What the sender found itself goes first."""
     try:
@@ -180,19 +176,16 @@ def _fault(error: Exception, body: bytes, kind: Any = None) -> Fault:
     message = str(error) or type(error).__name__
     if "unknown field" in message and (unknown := unknown_field(content, kind)) is not None:
         return Fault("unknown_field", unknown[0][:200], told_unknown(*unknown))
-    found = _PLACE.search(message)
-    field = found[1].removeprefix("$").removeprefix(".") if found else ""
-    detail = _PLACE.sub("", message)
+    field, detail = explained(message, kind)
     if "missing required field" in message:
-        missing = message.split("`")[1]
-        return Fault("missing", f"{field}.{missing}" if field else missing, "this field is required")
+        return Fault("missing", field, detail)
     last = field.rpartition(".")[2]
     if last.startswith("quantity"):
         return Fault("bad_quantity", field, detail)
     if last.endswith(("_minor", "_price_micro")):
         return Fault("bad_amount", field, detail)
     if last == "currency":
-        return Fault("bad_currency", field, refused(detail.split("'")[1]) if "enum" in detail else detail)
+        return Fault("bad_currency", field, detail)
     if last in ("occurred_at", "business_date", "rate_date"):
         return Fault("implausible_date", field, detail)
     if last == "company":

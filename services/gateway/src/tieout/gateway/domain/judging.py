@@ -14,6 +14,7 @@ from tieout.gateway.domain.amounts import MICRO
 from tieout.gateway.domain.drafts import Company, Draft, Satellite, Verdict, World
 from tieout.gateway.domain.faults import Fault
 from tieout.gateway.domain.pricing import tie_to_header
+from tieout.gateway.wording import explained
 
 CONTRACTS: dict[str, type[Event]] = {
     "order": order.SubmitOrder,
@@ -164,15 +165,14 @@ def _command(
             raise Fault("bad_text", "number", f"1 to {NUMBER_MAX} characters are possible")
         return command
     except msgspec.ValidationError as error:
-        raise _of_contract(str(error)) from None
+        raise _of_contract(str(error), contract) from None
 
 
-def _of_contract(message: str) -> Fault:
-    text, _, place = message.partition(" - at `$")
-    field = place.rstrip("`").removeprefix(".")
+def _of_contract(message: str, contract: type[Event]) -> Fault:
+    field, text = explained(message, contract)
     last = field.rpartition(".")[2]
     reason = "bad_quantity" if last.startswith("quantity") else "bad_amount" if last.endswith("_minor") else "bad_value"
-    if "length" in text:
+    if "length" in message:
         reason = "bad_text"
     return Fault(reason, field, text)
 

@@ -18,7 +18,7 @@ from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 from litestar.types import ASGIApp, Method
 from nats.aio.client import Client
-from tieout.contracts import control, currency, finance, gateway, inventory, order
+from tieout.contracts import control, finance, gateway, inventory, order
 from tieout.contracts.operation import Operation, Problem
 from tieout.gateway.channels.reading import inspect
 from tieout.gateway.domain.faults import Fault
@@ -26,6 +26,7 @@ from tieout.gateway.http import openapi
 from tieout.gateway.http.callers import Caller, Callers
 from tieout.gateway.http.problems import MEDIA_TYPE, body_of, headers_of
 from tieout.gateway.known_fields import strict, told_unknown, unknown_field
+from tieout.gateway.wording import explained
 from tieout.servicekit import ACTOR, ACTOR_HEADER, Answers, Database, Refused, sql
 from tieout.servicekit.errors import Cause, cause_of, nul_field
 
@@ -193,7 +194,7 @@ async def _request_of(operation: Operation, fields: dict[str, Any], asked: Asked
     except msgspec.ValidationError as error:
         if "unknown field" in str(error) and (found := unknown_field(told, operation.request)) is not None:
             raise Refused("invalid", f"{found[0]}: {told_unknown(*found)}", field=found[0], status=422) from None
-        raise _invalid(str(error)) from None
+        raise _invalid(*explained(str(error), operation.request)) from None
     content = _encode(request)
     if NUL in content and (field := nul_field(content)):
         raise Refused("invalid", f"{field}: The character U+0000 cannot be kept.", field=field, status=422)
@@ -234,17 +235,11 @@ def _lax(name: str, values: list[str], kind: Any) -> Any:
         try:
             return msgspec.convert(value, kind, strict=False)
         except msgspec.ValidationError as error:
-            told = told or str(error)
-    raise Refused("invalid", f"{name}: {told}.", field=name, status=422)
+            told = told or explained(str(error), kind)[1]
+    raise _invalid(name, told)
 
 
-def _invalid(message: str) -> Refused:
-    text, _, place = message.partition(" - at `$")
-    field = place.rstrip("`").removeprefix(".")
-    if not field and "required field" in text:
-        field = text.split("`")[1]
-    if "enum" in text and field.endswith("currency"):
-        text = currency.refused(text.split("'")[1])
+def _invalid(field: str, text: str) -> Refused:
     return Refused("invalid", f"{field}: {text}." if field else f"{text}.", field=field, status=422)
 
 
@@ -294,7 +289,7 @@ def application(routes: Routes, ready: Callable[[], Awaitable[str]]) -> ASGIApp:
 
     async def try_it() -> Answer:
         policy = {"Content-Security-Policy": PAGE_POLICY}
-        return Response(page, media_type="text/html; charset=utf-8", headers={**SAFE, **policy})
+        return Response(page, media_type="text/html", headers={**SAFE, **policy})
 
     async def alive() -> Answer:
         return _json(b'{"status":"alive"}')

@@ -1,0 +1,107 @@
+"""What msgspec found wrong, in words for whoever sent it: what is expected, never how we call it in Python."""
+
+import re
+import types
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import msgspec
+from msgspec import Struct
+from tieout.contracts import currency
+
+_PLACE = re.compile(r" - at `\$([^`]*)`$")
+_STEP = re.compile(r"\[[^\]]*\]|[^.\[\]]+")
+_NAMES = {
+    "int": "a whole number",
+    "float": "a number",
+    "str": "a text",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "an object",
+    "null": "null",
+    "uuid": "an id (UUID)",
+    "date": "a date like 2026-11-23",
+    "datetime": "a time with its offset like 2026-11-23T08:00:00Z",
+}
+_LIMIT = re.compile(r"^Expected `(\w+)`( of length)? (>=|<=|>|<) (-?[\d.]+)")
+_TYPE = re.compile(r"^Expected `([^`]+)`, got `(\w+)`")
+_WRITTEN = {
+    "Invalid UUID": _NAMES["uuid"],
+    "Invalid RFC3339 encoded datetime": _NAMES["datetime"],
+    "Invalid RFC3339 encoded date": _NAMES["date"],
+}
+_BOUNDS = {">=": "at least", "<=": "at most", ">": "more than", "<": "less than"}
+
+
+def explained(message: str, kind: Any) -> tuple[str, str]:
+    """(path, sentence without its full stop) of an error of msgspec about a value that should be a `kind`."""
+    found = _PLACE.search(message)
+    path = found[1].removeprefix(".") if found else ""
+    text = _PLACE.sub("", message)
+    if "missing required field" in text:
+        name = text.split("`")[1]
+        return (f"{path}.{name}" if path else name), "this field is required"
+    if text.startswith("Invalid enum value"):
+        given = text.removeprefix("Invalid enum value ").strip("'")
+        allowed = _allowed(_type_at(kind, path))
+        if len(allowed) >= len(currency.EXPONENTS):
+            return path, currency.refused(given)
+        return (
+            path,
+            f"{given[:60]!r} is none of: {', '.join(map(_shown, allowed))}"
+            if allowed
+            else f"{given!r} is not possible",
+        )
+    for beginning, expected in _WRITTEN.items():
+        if text.startswith(beginning):
+            return path, f"{expected} is expected"
+    if (limit := _LIMIT.match(text)) is not None:
+        name, length, bound, number = limit.groups()
+        counted = {"str": ("character", "characters"), "array": ("entry", "entries")}.get(name) if length else None
+        told = f" of {_BOUNDS[bound]} {number}" + (f" {counted[number != '1']}" if counted else "")
+        return path, f"{_NAMES.get(name, name)}{told} is expected"
+    if (wrong := _TYPE.match(text)) is not None:
+        expected = " or ".join(_NAMES.get(name.strip(), name.strip()) for name in wrong[1].split("|"))
+        return path, f"{expected} is expected, not {_NAMES.get(wrong[2], wrong[2])}"
+    if "matching regex" in text:
+        return path, f"a text of this form is expected: {text.partition('matching regex ')[2].strip(chr(39))}"
+    return path, text
+
+
+def _shown(value: object) -> str:
+    return '""' if value == "" else str(value)
+
+
+def _type_at(kind: Any, path: str) -> Any:
+    """The annotation at this path below `kind`; None where there is none."""
+    for step in _STEP.findall(path):
+        for candidate in _unfolded(kind):
+            origin, inner = get_origin(candidate), get_args(candidate)
+            if step.startswith("[") and origin in (tuple, list, dict):
+                kind = inner[1] if origin is dict else inner[0]
+                break
+            if isinstance(candidate, type) and issubclass(candidate, Struct):
+                fields = {field.encode_name: field.type for field in msgspec.structs.fields(candidate)}
+                if step in fields:
+                    kind = fields[step]
+                    break
+        else:
+            return None
+    return kind
+
+
+def _unfolded(kind: Any) -> list[Any]:
+    """Without Annotated, and each alternative of a union on its own."""
+    if get_origin(kind) is Annotated:
+        return _unfolded(get_args(kind)[0])
+    if get_origin(kind) in (Union, types.UnionType):
+        return [found for one in get_args(kind) for found in _unfolded(one)]
+    return [kind]
+
+
+def _allowed(kind: Any) -> list[Any]:
+    return [value for one in _unfolded(kind) if get_origin(one) is Literal for value in _literals(one)]
+
+
+def _literals(kind: Any) -> list[Any]:
+    """Flat: Literal[Literal["a", "b"], ""] is "a", "b", ""."""
+    return [value for one in get_args(kind) for value in (_literals(one) if get_origin(one) is Literal else [one])]
