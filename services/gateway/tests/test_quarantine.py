@@ -249,3 +249,18 @@ async def test_a_row_that_the_database_refuses_costs_one_document_only(house, mo
     (entry,) = (await house.get("/v1/quarantine"))["documents"]
     assert entry["reason"] == "mapping_failed"
     assert len(await house.commands()) == 2
+
+
+async def test_a_choice_that_nothing_can_match_is_refused(house):
+    for name, value, told in (("satellite", "nosuch", "GET /v1/satellites"), ("reason", "nosuch", "unknown_sku")):
+        for answer in (
+            await house.client.get("/v1/quarantine", params={name: value}, headers=house.admin),
+            await house.post("/v1/quarantine/resubmit", **{name: value}),
+        ):
+            assert (answer.status_code, answer.json()["field"]) == (404, name)
+            assert told in answer.json()["detail"]
+    answer = await house.client.get("/v1/documents", params={"satellite": "nosuch"}, headers=house.admin)
+    assert answer.status_code == 404
+    assert (await house.get("/v1/quarantine", satellite="till", reason="unknown_sku"))["documents"] == []
+    await house.document(await house.send(house.order(fault={"reason": "theirs"})))
+    assert len((await house.get("/v1/quarantine", reason="theirs"))["documents"]) == 1

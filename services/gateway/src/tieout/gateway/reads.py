@@ -1,7 +1,7 @@
 """Questions to the gateway. No rules, no locks."""
 
 import base64
-from typing import Any, cast
+from typing import Any, cast, get_args
 from uuid import UUID
 
 from tieout.contracts.event import event_id
@@ -42,6 +42,7 @@ from tieout.contracts.gateway import (
     State,
 )
 from tieout.contracts.operation import Trail, TrailEntry, TrailRequest
+from tieout.gateway.domain.faults import Reason
 from tieout.gateway.domain.judging import CONTRACTS
 from tieout.gateway.identifiers import STEP, document_of
 from tieout.servicekit import Connection, Database, Refused, operation, sql
@@ -50,6 +51,7 @@ statements = sql.load(__file__)
 
 CONTENT_BYTES_MAX = 700_000  # As base64 it still fits into one answer.
 LARGEST = 2**63 - 1
+REASONS: tuple[str, ...] = get_args(Reason)
 
 
 @operation(SATELLITES)
@@ -97,6 +99,7 @@ async def show_document(request: ShowDocument, database: Database) -> DocumentVi
 @operation(DOCUMENTS)
 async def list_documents(request: ListDocuments, database: Database) -> DocumentPage:
     async with database.read() as connection:
+        await check_choice(connection, request.satellite, "")
         rows = await connection.fetch(statements.documents, request.satellite, request.before, request.limit + 1)
         states = await _states(connection, [row["id"] for row in rows])
     page = tuple(
@@ -116,13 +119,26 @@ async def list_documents(request: ListDocuments, database: Database) -> Document
 
 @operation(QUARANTINE)
 async def list_quarantine(request: ListQuarantine, database: Database) -> QuarantinePage:
+    """A choice that nothing can ever match is refused: misspelt, it would read as if all were well."""
     async with database.read() as connection:
+        await check_choice(connection, request.satellite, request.reason)
         rows = await connection.fetch(
             statements.quarantine, request.satellite, request.reason, request.all, request.after, request.limit + 1
         )
         waiting = await connection.fetchval(statements.quarantine_open, request.satellite, request.reason)
     page = tuple(_quarantined(row) for row in rows[: request.limit])
     return QuarantinePage(page, waiting, page[-1].entry if len(rows) > request.limit else 0)
+
+
+async def check_choice(connection: "Connection[Any]", satellite: str, reason: str) -> None:
+    """Raises Refused for a satellite that nobody described and nothing came from, and for a reason that is neither one
+    of ours nor told by any satellite's own checks."""
+    if satellite and not await connection.fetchval(statements.is_satellite, satellite):
+        detail = f"There is no satellite {satellite[:60]!r}, and nothing came from one. See GET /v1/satellites."
+        raise Refused("not_found", detail, field="satellite", status=404)
+    if reason and reason not in REASONS and not await connection.fetchval(statements.is_reason, reason):
+        detail = f"There is no reason {reason[:60]!r}; there are: {', '.join(REASONS)}, and what satellites tell."
+        raise Refused("not_found", detail, field="reason", status=404)
 
 
 def _quarantined(row: Any) -> Quarantined:

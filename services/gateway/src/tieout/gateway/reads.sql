@@ -42,6 +42,13 @@ FROM refusal f JOIN raw_document r ON r.id = f.id LEFT JOIN decision d ON d.entr
 WHERE f.entry > $4 AND ($1 = '' OR f.satellite = $1) AND ($2 = '' OR f.reason = $2) AND ($3 OR d.entry IS NULL)
 ORDER BY f.entry LIMIT $5;
 
+-- name: is_satellite
+-- Also one that sent without being described: what came from it is in quarantine.
+SELECT EXISTS (SELECT FROM satellite WHERE satellite = $1) OR EXISTS (SELECT FROM refusal WHERE satellite = $1);
+
+-- name: is_reason
+SELECT EXISTS (SELECT FROM refusal WHERE reason = $1);
+
 -- name: quarantine_open
 SELECT count(*) FROM refusal f WHERE ($1 = '' OR f.satellite = $1) AND ($2 = '' OR f.reason = $2)
 AND NOT EXISTS (SELECT FROM decision d WHERE d.entry = f.entry);

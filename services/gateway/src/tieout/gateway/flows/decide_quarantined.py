@@ -21,6 +21,7 @@ from tieout.contracts.gateway import (
 from tieout.gateway.identifiers import first_of_request
 from tieout.gateway.intake.keeping import Delivery, Kept, write_documents
 from tieout.gateway.people import asking
+from tieout.gateway.reads import check_choice
 from tieout.servicekit import Database, Refused, Transaction, operation, sql
 
 statements = sql.load(__file__)
@@ -74,6 +75,7 @@ async def dismiss_document(request: DismissDocument, database: Database) -> Deci
 async def resubmit_many(request: ResubmitMany, database: Database) -> Resubmitted:
     """Oldest first. Call it again until it answers 0."""
     async with database.transaction() as tx:
+        await check_choice(tx.connection, request.satellite, request.reason)
         ids = [
             row[0]
             for row in await tx.fetch(
