@@ -129,6 +129,7 @@ class Difference(Struct, frozen=True, omit_defaults=True):
     line_no: int
     sides: tuple[DifferenceSide, ...]
     currency: str = ""  # Of its money, where a book knows it.
+    company: str = ""  # As it was heard with the order's number; two companies may use the same one.
 
 
 class Watermark(Struct, frozen=True, omit_defaults=True):

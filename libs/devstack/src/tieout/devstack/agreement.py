@@ -198,7 +198,7 @@ def _differences(answer: Agreement) -> Table:
         table.add_column(column, overflow="fold")
     for difference in answer.differences:
         table.add_row(
-            escape(difference.order_no or difference.chain_id),
+            escape(f"{difference.company} {difference.order_no or difference.chain_id}".lstrip()),
             difference.name,
             str(difference.line_no),
             _CAUSES[difference.cause],

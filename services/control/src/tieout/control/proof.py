@@ -27,6 +27,7 @@ from tieout.contracts.control import (
     Agreement,
     AgreementRequest,
     BookSide,
+    Difference,
     FlowState,
     MeasureResult,
     Watermark,
@@ -96,12 +97,23 @@ class Prover:
             took_ms=round((time.perf_counter() - started) * 1000, 1),
             measures=tuple(results),
             watermarks=tuple(self._tell_watermarks(marks, reached)),
-            differences=tuple(differences[: request.limit]),
+            differences=await self._with_companies(differences[: request.limit], database),
             flows=tuple(_flow_state(durable, floor) for durable, floor in floors.items() if _busy(floor)),
             rules_checked=rules_checked,
             violations_found=len(violations),
             violations=tuple(violations[: request.limit]),
             unanswered=unanswered,
+        )
+
+    async def _with_companies(self, differences: Sequence[Difference], database: Database) -> tuple[Difference, ...]:
+        """A number alone does not tell whose order it is."""
+        if not differences:
+            return ()
+        async with database.read() as connection:
+            rows = await connection.fetch(statements.companies, sorted({one.order_no for one in differences}))
+        known = {(str(row["chain_id"]), row["order_no"]): row["company"] for row in rows}
+        return tuple(
+            msgspec.structs.replace(one, company=known.get((one.chain_id, one.order_no), "")) for one in differences
         )
 
     async def _marks(self, wait_seconds: float) -> tuple[dict[str, Mark], set[str]]:

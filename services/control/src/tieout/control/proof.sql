@@ -8,3 +8,6 @@ SELECT measure, position, clock_timestamp() FROM unnest($1::smallint[], $2::bigi
 ORDER BY measure
 ON CONFLICT (measure) DO UPDATE SET position = excluded.position, at = excluded.at
 WHERE excluded.position > w.position OR w.position > ($3::bigint[])[array_position($1::smallint[], excluded.measure)];
+
+-- name: companies
+SELECT DISTINCT chain_id, order_no, company FROM membership WHERE order_no = ANY($1::text[]);
