@@ -2,6 +2,7 @@
 
 from datetime import date
 
+import pytest
 from tieout.contracts.finance import SubmitPayment
 from tieout.contracts.order import SubmitOrder
 
@@ -88,3 +89,18 @@ async def test_rates_are_checked_listed_and_signed(house):
         assert (told.status_code, told.json()["field"]) == (422, field), told.text
     twice = await put(house, rate("2026-10-31", "7.1"), rate("2026-10-31", "7.2"))
     assert (twice.status_code, twice.json()["field"]) == (422, "rates[1].date")
+
+
+@pytest.mark.parametrize("wrong", [{"rate_micro": 0}, {"rate_micro": -7_000_000}, {"rate_micro": 10**15}])
+async def test_a_rate_that_is_none_is_quarantined(house, wrong):
+    found = await house.document(await house.send(house.order(currency="USD", rate_date="2026-10-30", **wrong)))
+    assert [(one["reason"], one["field"]) for one in found["refusals"]] == [("bad_rate", "rate_micro")]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [({"rate_micro": 7_000_000}, "rate_micro"), ({"due_days": 10**9}, "due_days"), ({"due_days": -5}, "due_days")],
+)
+async def test_terms_that_make_no_sense_are_quarantined(house, wrong, field):
+    found = await house.document(await house.send(house.order(**wrong)))
+    assert [one["field"] for one in found["refusals"]] == [field]

@@ -28,6 +28,7 @@ Reason = Literal[
     "unknown_line",
     "unknown_order",
     "missing_rate",
+    "bad_rate",
     "needs_approval",
     "test_document",
     "mapping_failed",  # A mistake of ours; the detail has a reference into the log.

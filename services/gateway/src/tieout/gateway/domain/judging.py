@@ -31,6 +31,8 @@ RATED = ("order", "payment", "refund")  # Kinds that carry a rate where their cu
 ALLOWANCE = "ALLOWANCE"  # The SKU of a credit by value.
 EARLIEST_YEAR = 1990
 AHEAD = timedelta(days=1)  # Clocks of satellites may be wrong by hours; a day is a mistake.
+RATE_MICRO_MAX = 10**12
+DUE_DAYS_MAX = 3650
 TOTAL_MAX = 10**17  # What the sums of one document may come to, so that every later sum fits a bigint.
 NUMBER_MAX, KEY_MAX, TEXT_MAX = 100, 200, 500
 
@@ -63,6 +65,7 @@ def judge(draft: Draft, satellite: Satellite, world: World, now: datetime, docum
     _dates(content, now)
     if (money := content.get("currency")) is not None and money not in EXPONENTS:
         raise Fault("bad_currency", "currency", refused(money))
+    _terms(content, money, company.currency)
     # Over the source's own content: what we derive below may be derived otherwise one day.
     fingerprint = draft.fingerprint or sha256(_encode(content)).hexdigest()
     if len(fingerprint) > KEY_MAX or len(draft.version) > KEY_MAX:
@@ -98,6 +101,19 @@ def _dates(content: dict[str, Any], now: datetime) -> None:
     day = content["business_date"]
     if day.year < EARLIEST_YEAR or day > (now + AHEAD).date() + AHEAD:
         raise Fault("implausible_date", "business_date", f"{day.isoformat()} is too long ago or in the future")
+
+
+def _terms(content: Mapping[str, Any], money: str | None, functional: str) -> None:
+    """A rate of the document's own, and its days to pay."""
+    rate = content.get("rate_micro", MICRO)
+    if not (isinstance(rate, int) and 1 <= rate <= RATE_MICRO_MAX):
+        detail = f"millionths of {functional} for one {money} are expected, from 1 to {RATE_MICRO_MAX}"
+        raise Fault("bad_rate", "rate_micro", detail)
+    if money == functional and rate != MICRO:
+        raise Fault("bad_rate", "rate_micro", f"{money} is the company's own currency: leave the rate out")
+    days = content.get("due_days", 0)
+    if not (isinstance(days, int) and 0 <= days <= DUE_DAYS_MAX):
+        raise Fault("bad_value", "due_days", f"0 to {DUE_DAYS_MAX} days to pay are possible")
 
 
 def _other_currency(draft: Draft, money: str, functional: str, world: World) -> None:
