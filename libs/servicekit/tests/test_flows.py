@@ -10,6 +10,7 @@ from nats.js.errors import NotFoundError
 from tieout.contracts.operation import Trail, TrailRequest
 from tieout.contracts.order import OrderPlaced
 from tieout.servicekit import Letter, Unprocessable, ask, batch_flow, batches, giving_up, intake, parked
+from tieout.servicekit.letters import cause_of_letter
 from tieout.servicekit.streams import dead_stream, own_stream
 
 DURABLE = "inventory-reserve-stock"
@@ -259,3 +260,71 @@ async def test_a_batch_that_runs_long_is_not_delivered_again(start_service, play
     await play(*[toy.placed(str(number)) for number in range(4)])
     await toy.until(acknowledged(operator, 4))
     assert service._numbers()[DURABLE].get("retried", 0) == 0
+
+
+async def test_a_letter_keeps_headers_attempts_with_their_times_and_the_cause(
+    start_service, play, toy, dead, operator
+) -> None:
+    async def handle(batch, database):
+        if any(one.data.order_no.startswith("bad") for one in batch):
+            raise KeyError("a bug")
+        await toy.note_demand(batch, database)
+
+    await play()
+    for number in ("bad-1", "bad-2"):
+        headers = {"Origin": "till 7", "Nats-Expected-Stream": "ORDER"}
+        await operator.jetstream().publish("order.placed.v1", toy.envelope(toy.placed(number), 1), headers=headers)
+    await start_service([batch_flow(DURABLE, OrderPlaced, retry_seconds=(0.05,))(handle)])
+
+    async def both() -> Any:
+        found = await dead()
+        return found if len(found) == 2 else None
+
+    one, other = await toy.until(both, 15)
+    assert one.headers["Origin"] == "till 7"
+    assert (one.attempts, len(one.tries)) == (2, 2)
+    assert one.tries[0] < one.tries[1]
+    assert one.trace_id == one.chain_id.replace("-", "")
+    assert one.cause == other.cause
+    assert one.fingerprint != other.fingerprint
+
+
+async def test_a_passing_cause_gives_a_parked_message_its_attempt_back(start_service, play, toy) -> None:
+    async def handle(batch, database):
+        if batch[0].tries:
+            raise TimeoutError("the database is away")
+        async with database.transaction() as tx:
+            tx.park(batch[0], key="partner", reason="waits for its partner")
+
+    await play(toy.placed("1"))
+    service = await start_service([flow_that(handle)])
+    pool = service.database.pool
+
+    async def parked_once() -> bool:
+        return bool(await pool.fetchval("SELECT count(*) FROM parked"))
+
+    await toy.until(parked_once)
+    for _ in range(3):
+        async with service.database.transaction() as tx:
+            tx.wake(["partner"])
+
+        async def given_back() -> bool:
+            return bool(await pool.fetchval("SELECT due_at BETWEEN now() + '0.3 s' AND now() + '5 s' FROM parked"))
+
+        await toy.until(given_back)
+    assert await pool.fetchrow("SELECT attempts, cardinality(tries) FROM parked") == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("Order 1001 has no article AB-7.", "Order 77 has no article Q-12.", True),
+        ("Company ACME is not open.", "Company BETA is not open.", True),
+        ("Expected `int` - at `$.lines[0].sku`", "Expected `int` - at `$.lines[12].sku`", True),
+        ("Expected `int` - at `$.lines[0].sku`", "Expected `str` - at `$.lines[0].sku`", False),
+        ("KeyError in bill", "KeyError in settle", False),
+    ],
+)
+def test_the_fingerprint_of_a_cause_is_blind_to_numbers_and_names(one: str, other: str, same: bool) -> None:
+    causes = [cause_of_letter("finance", "finance-bill-shipments", "unreadable", "", text) for text in (one, other)]
+    assert (causes[0] == causes[1]) is same

@@ -337,6 +337,8 @@ class Service:
             dead=kept["dead"],
             findings=len(self.evidence.found.violations),
             scrubbed_at=self.evidence.found_at,
+            stopped={one.flow.durable: one.stopped_why for one in self._subscribers if one.stopped},
+            parked_oldest_seconds=round(kept["parked_oldest_seconds"], 1),
             flows=self._numbers(),
         )
 

@@ -27,18 +27,19 @@ from faststream.nats.subscriber.usecases import BatchPullStreamSubscriber
 from nats.js.api import AckPolicy as Acks
 from nats.js.api import ConsumerConfig
 from nats.js.errors import NotFoundError
+from tieout.servicekit import sql
 from tieout.servicekit.connection import Message, QuickBroker, QuickClient
 from tieout.servicekit.database import Database
 from tieout.servicekit.errors import UNREADABLE, Cause, cause_of
 from tieout.servicekit.flow import BatchFlow
-from tieout.servicekit.giving_up import Outcomes, Unreadable, about, bury_unreadable, give_up
+from tieout.servicekit.giving_up import Outcomes, Unreadable, about, bury_unreadable, give_up, place_of
 from tieout.servicekit.intake import Intake
 from tieout.servicekit.packs import Arrival, unpacked
 from tieout.servicekit.received import Reader, Received
 from tieout.servicekit.wire import acknowledge, delivery
 
 log = structlog.get_logger(__name__)
-
+parked_statements = sql.load_file(__file__, "parked.sql")
 
 ACK_WAIT_SECONDS = 6  # Extended while a batch runs; so long a killed process' messages wait for another one.
 LEAVES_MAX = 16
@@ -82,6 +83,7 @@ class FlowSubscriber(BatchPullStreamSubscriber):
         self.latencies: collections.deque[float] = collections.deque(maxlen=LATENCIES_KEPT)
         self.outcomes = Outcomes()
         self.stopped = False
+        self.stopped_why = ""
         self.one_at_a_time = asyncio.Lock()  # Parked messages run between batches, not beside them.
         self.idle = asyncio.Event()
         self.intake = Intake(
@@ -155,7 +157,7 @@ class FlowSubscriber(BatchPullStreamSubscriber):
         for message in messages:
             came = delivery(message.reply)
             bodies = unpacked(message.data)
-            arrival = Arrival(message.reply, len(bodies))
+            arrival = Arrival(message.reply, len(bodies), message.raw_headers)
             for ordinal, body in enumerate(bodies):
                 try:
                     received = read(
@@ -258,7 +260,7 @@ class FlowSubscriber(BatchPullStreamSubscriber):
                     raise
                 self.counts["paused"] = self.counts.get("paused", 0) + 1
                 log.warning("flow pauses", flow=self.flow.durable, seconds=pause, error=repr(error)[:300])
-            if await self._closes_within(pause):
+            if await self._closes_within(pause * random.uniform(0.75, 1.25)):
                 raise Stopping
             pause = min(pause * 2, PAUSE_SECONDS_MAX)
 
@@ -266,7 +268,9 @@ class FlowSubscriber(BatchPullStreamSubscriber):
 
     async def _give_up(self, failing: Sequence[tuple[Batch, Exception]]) -> None:
         await self._until_it_works(
-            lambda: give_up([(part.received[0], error) for part, error in failing], self.database)
+            lambda: give_up(
+                [(part.received[0], error) for part, error in failing], self.database, self.flow.retry_seconds
+            )
         )
         await self._acknowledge(part.received[0].arrival for part, _ in failing)
 
@@ -275,6 +279,7 @@ class FlowSubscriber(BatchPullStreamSubscriber):
     ) -> None:
         """Hold everything, try one message from time to time, go on when one works. Nothing is given up meanwhile."""
         self.stopped = True
+        self.stopped_why = place_of(error)
         self.counts["stopped"] = 1
         todo.extendleft(reversed(failed))
         log.error("flow stopped: most messages fail, so the code is wrong", flow=self.flow.durable, exc_info=error)
@@ -290,6 +295,7 @@ class FlowSubscriber(BatchPullStreamSubscriber):
                 raise
             except Exception as again:
                 todo.append(probe)
+                self.stopped_why = place_of(again)
                 log.error("flow still stopped", flow=self.flow.durable, error=repr(again)[:300])
                 continue
             await self._confirm(probe)
@@ -297,6 +303,7 @@ class FlowSubscriber(BatchPullStreamSubscriber):
         else:
             todo.clear()  # The process ends; the broker will deliver all of it again.
         self.stopped = False
+        self.stopped_why = ""
         self.counts["stopped"] = 0
         self.outcomes.clear()
 
@@ -325,6 +332,7 @@ class FlowSubscriber(BatchPullStreamSubscriber):
                             durable=self.flow.durable,
                         )
                     )
+                    readable[-1].headers, readable[-1].tries = row["headers"], tuple(row["tries"])
                 except UNREADABLE as error:  # A newer version reads more strictly than the one that parked it.
                     log.error(
                         "parked message is unreadable", flow=self.flow.durable, event=row["event_id"], error=str(error)
@@ -344,15 +352,28 @@ class FlowSubscriber(BatchPullStreamSubscriber):
                         continue
                     if cause_of(error) in (Cause.PASSING, Cause.AGAIN):
                         log.warning("parked messages wait on", flow=self.flow.durable, error=repr(error)[:300])
+                        await self._give_back(part)
                         continue  # They stay, and are due again.
                     if len(part) > 1:
                         middle = len(part) // 2
                         parts.extendleft((part[middle:], part[:middle]))
                         continue
-                    await give_up([(part[0], error)], database)
+                    await give_up([(part[0], error)], database, self.flow.retry_seconds)
                 else:
                     self.counts["done"] = self.counts.get("done", 0) + len(part)
                     self.counts["woken"] = self.counts.get("woken", 0) + len(part)
+
+    async def _give_back(self, part: Sequence[Received[Any]]) -> None:
+        """The claim counted an attempt; a database or broker that was away must not cost one."""
+        ids = [received.business_id for received in part]
+
+        async def give_back() -> None:
+            async with self.database.read() as connection:
+                seconds = random.uniform(1.0, 3.0)
+                await connection.execute(parked_statements.give_back, self.flow.durable, ids, seconds)
+
+        with contextlib.suppress(Stopping):
+            await self._until_it_works(give_back)
 
     async def look_at_lag(self) -> None:
         """Ask the broker: a flow that stands still gets no messages that would tell how many wait."""

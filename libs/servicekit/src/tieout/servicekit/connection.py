@@ -14,13 +14,14 @@ from tieout.servicekit.packs import events_in
 
 
 class Message(Struct):
-    """One message of a flow: a pack of events. Its headers are our own batch numbers, which nobody reads."""
+    """One message of a flow: a pack of events. Its headers stay as they came: only a dead letter reads them."""
 
     subject: str
     reply: str
     data: bytes
     events: int
     headers: None = None
+    raw_headers: bytes = b""
 
 
 class QuickClient(Client):
@@ -38,7 +39,7 @@ class QuickClient(Client):
         self.stats["in_msgs"] += 1
         self.stats["in_bytes"] += len(data)
         body = bytes(data)
-        deliver(Message(subject.decode(), reply.decode(), body, events_in(body)))
+        deliver(Message(subject.decode(), reply.decode(), body, events_in(body), None, bytes(headers or b"")))
 
 
 class QuickBroker(NatsBroker):

@@ -29,12 +29,15 @@ _WAKE = "UPDATE parked SET due_at = now() WHERE key = ANY($1::text[])"
 _TAKE = "DELETE FROM parked WHERE durable = $1 AND event_id = ANY($2::text[])"
 _PARK = """
 INSERT INTO parked
-  (durable, event_id, key, reason, subject, body, stream, stream_sequence, position, attempts, chain, order_no, due_at)
+  (durable, event_id, key, reason, subject, body, stream, stream_sequence, position, attempts, chain, order_no, headers,
+   tries, due_at)
 SELECT durable, event_id, key, reason, subject, body, stream, stream_sequence, position, attempts, chain, order_no,
-       now() + make_interval(secs => seconds)
+       headers, tries::timestamptz[], now() + make_interval(secs => seconds)
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[], $7::text[],
-            $8::bigint[], $9::bigint[], $10::integer[], $11::text[], $12::text[], $13::float8[])
+            $8::bigint[], $9::bigint[], $10::integer[], $11::text[], $12::text[], $13::bytea[], $14::text[],
+            $15::float8[])
   AS p (durable, event_id, key, reason, subject, body, stream, stream_sequence, position, attempts, chain, order_no,
+        headers, tries,
         seconds)
 ON CONFLICT (durable, event_id) DO UPDATE SET key = excluded.key, reason = excluded.reason, due_at = excluded.due_at
 """
@@ -150,6 +153,8 @@ class Transaction:
             order_no=received.envelope.orderno,
             company=received.envelope.company,
             position=received.position,
+            headers=received.original_headers,
+            tries=received.tries,
         )
 
     def bury_raw(self, *, durable: str, reason: str, **original: Any) -> None:
@@ -182,6 +187,8 @@ class Transaction:
                 received.attempts,
                 received.envelope.chainid,
                 received.envelope.orderno,
+                received.original_headers,
+                f"{{{','.join(map(datetime.isoformat, received.tries or (datetime.now(UTC),)))}}}",
                 float(seconds),
             )
         )

@@ -17,7 +17,13 @@ class BatchFlow:
     """What `batch_flow` makes of a function. Call it with a batch and a database: that is how tests run it."""
 
     def __init__(
-        self, hears: Hears, types: tuple[type[Any], ...], size: int, linger_seconds: float, function: Function
+        self,
+        hears: Hears,
+        types: tuple[type[Any], ...],
+        size: int,
+        linger_seconds: float,
+        function: Function,
+        retry_seconds: tuple[float, ...] = (),
     ) -> None:
         self.hears = hears
         self.durable = hears.durable
@@ -25,6 +31,7 @@ class BatchFlow:
         self.size = size
         self.linger_seconds = linger_seconds
         self.function = function
+        self.retry_seconds = retry_seconds
         self.__doc__ = function.__doc__
         self.__name__ = getattr(function, "__name__", hears.durable)
 
@@ -33,12 +40,18 @@ class BatchFlow:
 
 
 def batch_flow(
-    durable: str, *types: type[Any], size: int = 500, linger_seconds: float = LINGER_SECONDS
+    durable: str,
+    *types: type[Any],
+    size: int = 500,
+    linger_seconds: float = LINGER_SECONDS,
+    retry_seconds: tuple[float, ...] = (),
 ) -> Callable[[Function], BatchFlow]:
     """A flow of contracts.streams.FLOWS. One call handles one batch in exactly one `database.transaction()`.
 
     `types` are the events that it hears, one for each subject; a narrower Struct with the same SUBJECT decodes only its
-    own fields. A type without SUBJECT (Notice) is decoded from the bare body.
+    own fields. A type without SUBJECT (Notice) is decoded from the bare body. `retry_seconds`: the pauses before a
+    message that failed unforeseen is tried again, each spread by a quarter; after the last one it is given up. Empty:
+    as for all flows (giving_up.RETRY_SECONDS).
     """
     hears = FLOW.get(durable)
     if hears is None:
@@ -49,6 +62,6 @@ def batch_flow(
         raise Misconfigured(f"flow {durable!r} hears {sorted(hears.subjects)}, but its types have {sorted(told)}.")
 
     def decorate(function: Function) -> BatchFlow:
-        return BatchFlow(hears, types, size, linger_seconds, function)
+        return BatchFlow(hears, types, size, linger_seconds, function, retry_seconds)
 
     return decorate

@@ -1,6 +1,8 @@
 """Messages that a flow cannot handle, and when it is the flow that is wrong."""
 
 import collections
+import os
+import random
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,6 +23,7 @@ UNFORESEEN_MAX = 16  # So many of the LATEST outcomes were errors that nobody fo
 LATEST = 20
 REFUSED_MAX = 100  # So many refused messages, and more than were handled: wrong as well, here or at the producer.
 OUTCOMES_KEPT = 200
+_KIT = f"{os.sep}servicekit{os.sep}"
 
 
 class Outcome(Struct, frozen=True):
@@ -77,11 +80,15 @@ async def bury_unreadable(durable: str, broken: Sequence[Unreadable], database: 
                 reason="unreadable",
                 field=field_of(detail),
                 detail=detail,
+                headers=one.arrival.headers,
             )
 
 
-async def give_up(failing: Sequence[tuple[Received[Any], Exception]], database: Database) -> None:
+async def give_up(
+    failing: Sequence[tuple[Received[Any], Exception]], database: Database, retry_seconds: Sequence[float] = ()
+) -> None:
     """Bad messages become dead letters; what failed unforeseen is parked for another try, and buried after the last."""
+    pauses = retry_seconds or RETRY_SECONDS
     async with database.transaction() as tx:
         for received, error in failing:
             if isinstance(error, Unprocessable):
@@ -93,13 +100,27 @@ async def give_up(failing: Sequence[tuple[Received[Any], Exception]], database: 
                 column = str(getattr(error, "column_name", "") or "")
                 detail = f"{type(error).__name__}: {error}"
                 tx.bury(received, reason="refused_by_database", field=column, detail=detail)
-            elif received.attempts <= len(RETRY_SECONDS):
-                tx.park(received, key="", reason="retry", seconds=RETRY_SECONDS[received.attempts - 1])
+            elif received.attempts <= len(pauses):
+                seconds = pauses[received.attempts - 1] * random.uniform(0.75, 1.25)  # Not all of them at once.
+                tx.park(received, key="", reason="retry", seconds=seconds)
                 log.error("message fails, will be tried again", **about(received), exc_info=error)
             else:
-                detail = f"{type(error).__name__}; the service's log has the rest"
+                detail = f"{place_of(error)}; the service's log has the rest"
                 tx.bury(received, reason="internal_error", detail=detail)
                 log.error("message fails for good", **about(received), exc_info=error)
+
+
+def place_of(error: BaseException) -> str:
+    """AttributeError in decide_shipment (bill_shipments.py): what tells one bug from another, and holds no data."""
+    step = error.__traceback__
+    ours = None
+    while step is not None:
+        code = step.tb_frame.f_code
+        if f"{os.sep}tieout{os.sep}" in code.co_filename and (ours is None or _KIT not in code.co_filename):
+            ours = code
+        step = step.tb_next
+    where = f" in {ours.co_name} ({os.path.basename(ours.co_filename)})" if ours is not None else ""
+    return f"{type(error).__name__}{where}"
 
 
 def about(received: Received[Any]) -> dict[str, Any]:

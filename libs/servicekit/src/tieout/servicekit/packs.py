@@ -76,6 +76,7 @@ class Arrival(Struct):
 
     reply: str
     left: int
+    headers: bytes = b""
 
     def settled(self) -> bool:
         self.left -= 1

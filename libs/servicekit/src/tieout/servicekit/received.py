@@ -1,5 +1,6 @@
 """A message as a flow gets it: decoded, with its envelope and its place in the stream."""
 
+from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -24,11 +25,17 @@ class Received(Struct, Generic[T]):
     durable: str = ""
     trace: str = ""  # W3C trace context of this message's own span here; "" where its chain is not sampled.
     arrival: Arrival | None = None  # The message that carried it; None for one that was parked.
+    headers: bytes = b""  # Of a parked one, as they came; else the arrival has them.
+    tries: tuple[datetime, ...] = ()  # When this service tried a parked one, this time included.
 
     @property
     def business_id(self) -> str:
         """What makes a message the same one: the id of its event, or its place where it has none."""
         return self.envelope.id or f"{self.stream}-{self.stream_sequence}"
+
+    @property
+    def original_headers(self) -> bytes:
+        return self.arrival.headers if self.arrival is not None else self.headers
 
 
 class Reader:
