@@ -194,7 +194,10 @@ async def trio(_trio: Trio) -> AsyncIterator[Trio]:
     await _trio.by_hand("control", f"TRUNCATE {_HEARD}")
 
 
-_HEARD = "notice, heard, membership, latency, tally, dead_letter, disagreement, watermark, outbox"
+_HEARD = (
+    "notice, heard, membership, latency, tally, dead_letter, disagreement, watermark, outbox, ticket, ticket_order, "
+    "notification"
+)
 _FORGET = "DELETE FROM {table}; DELETE FROM digest; DELETE FROM digest_delta; DELETE FROM tamper; DELETE FROM parked"
 _ARM = "; ".join(
     f"ALTER TABLE {{table}} ENABLE ALWAYS TRIGGER {kind}_{event}"

@@ -4,11 +4,24 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from tieout.contracts.ticket import TicketOpened, TicketResolved
-from tieout.control import tickets
+from tieout.contracts.ticket import (
+    ChangeTicket,
+    DeadLetterRequest,
+    Money,
+    TicketChanged,
+    TicketOpened,
+    TicketRequest,
+    TicketResolved,
+    TicketsRequest,
+)
+from tieout.control import ticket_reads, tickets
+from tieout.control.flows.change_ticket import change_ticket
+from tieout.control.flows.collect_dead import collect_dead
 from tieout.control.tickets import Affected, Opening
 from tieout.devstack.testbed import Testbed
-from tieout.servicekit import Database
+from tieout.servicekit import ACTOR, Database, Letter, Received, Refused
+from tieout.servicekit.letters import write_letter
+from tieout.servicekit.received import Reader
 from tieout.servicekit.rehearsal import announced, open_database
 
 STALL = "stall:finance-bill-shipments"
@@ -98,3 +111,118 @@ async def test_the_history_of_a_ticket_cannot_be_changed(database: Database) -> 
     await opened(database)
     with pytest.raises(Exception, match="permission denied"):
         await rows(database, "UPDATE ticket_history SET note = 'x' RETURNING 1")
+
+
+def dead(number: int, **more: object) -> Received[Letter]:
+    """A letter of finance as control receives it."""
+    service, durable, subject = "finance", "finance-bill-shipments", "inventory.shipped.v1"
+    given = {
+        "body": b'{"data":{"currency":"CNY","net_minor":100}}',
+        "reason": "unknown_article",
+        "field": "lines[0].sku",
+        "detail": f"There is no article A-{number}.",
+        "order_no": str(number),
+        "company": "C1",
+    }
+    _, subject, content = write_letter(
+        service=service,
+        version="1",
+        durable=durable,
+        subject=subject,
+        stream="INVENTORY",
+        sequence=number,
+        attempts=1,
+        **{**given, **more},  # type: ignore[arg-type]
+    )
+    return Reader(collect_dead.types[0]).read(
+        content, subject=subject, attempts=1, stream="DEAD", stream_sequence=number, durable=collect_dead.durable
+    )
+
+
+async def change(database: Database, action: str, number: int = 1, **more: object) -> TicketChanged:
+    return await change_ticket(ChangeTicket(number, action, **{"reason": "why", **more}), database)  # type: ignore[arg-type]
+
+
+async def test_letters_of_one_cause_are_one_ticket_with_its_orders_and_their_money(database: Database) -> None:
+    letters = [dead(number) for number in range(1, 31)]
+    await collect_dead(letters, database)
+    await collect_dead(letters[:10], database)  # The relay published them twice.
+    await collect_dead([dead(31, order_no="30")], database)  # The same order once more.
+    (ticket,) = (await ticket_reads.list_tickets(TicketsRequest(), database)).tickets
+    assert (ticket.count, ticket.orders, ticket.money) == (31, 30, (Money("CNY", 3000),))
+    assert ticket.title_en == "Billing shipments: an article that is not set up (field lines[0].sku)"
+    story = await ticket_reads.show_ticket(TicketRequest(ticket.number), database)
+    assert [letter.number for letter in story.letters] == sorted((one.number for one in story.letters), reverse=True)
+    assert len(story.letters) == 20
+    told = await ticket_reads.show_dead_letter(DeadLetterRequest(story.letters[-1].number), database)
+    assert (told.ticket, told.subject) == (ticket.number, "inventory.shipped.v1")
+    assert "net_minor" in told.body
+    found = await ticket_reads.list_tickets(TicketsRequest(order_no="7", owner="@finance"), database)
+    assert [one.number for one in found.tickets] == [ticket.number]
+
+
+async def test_a_flow_that_finds_a_new_cause_for_each_message_does_not_flood_people_with_tickets(
+    database: Database,
+) -> None:
+    words = ["".join(chr(97 + (n // 26**k) % 26) for k in range(3)) for n in range(60)]
+    await collect_dead([dead(n, detail=word) for n, word in enumerate(words[:40], 1)], database)
+    await collect_dead([dead(n, detail=word) for n, word in enumerate(words[40:], 50)], database)
+    found = await rows(database, "SELECT count, fingerprint FROM ticket ORDER BY count DESC")
+    assert len(found) == 21
+    assert found[0] == (40, "dead_letter:finance-bill-shipments:other")
+
+
+async def test_a_letter_about_a_nul_character_is_kept_and_names_its_order(database: Database) -> None:
+    await collect_dead([dead(1, order_no="10\00001", detail="\0", field="a\0b")], database)
+    assert await rows(database, "SELECT order_no FROM ticket_order") == [("10\u240001",)]
+
+
+async def test_people_take_tickets_and_the_history_says_who_and_why(database: Database) -> None:
+    ACTOR.set("Li Lei")
+    await opened(database)
+    assert (await change(database, "acknowledge", reason="")).ticket.assignee == "Li Lei"
+    assert (await change(database, "acknowledge")).repeated
+    assert (await change(database, "wait", reason="the vendor mends it")).ticket.state == "waiting"
+    await change(database, "comment", reason="called them")
+    assert (await change(database, "resolve", reason="mended")).ticket.state == "resolved"
+    assert (await change(database, "reopen", reason="it was not")).ticket.times == 2
+    story = await ticket_reads.show_ticket(TicketRequest(1), database)
+    assert [(step.what, step.note) for step in story.history[1:]] == [
+        ("acknowledged", ""),
+        ("waiting", "the vendor mends it"),
+        ("commented", "called them"),
+        ("resolved", "mended"),
+        ("reopened", "it was not"),
+    ]
+    assert {step.actor for step in story.history} == {"Li Lei"}
+    ACTOR.set("")
+
+
+async def test_a_resolved_ticket_is_not_listed_among_those_that_stand(database: Database) -> None:
+    await opened(database)
+    await opened(database, "stall:x", priority=3)
+    await change(database, "resolve")
+    told = await ticket_reads.list_tickets(TicketsRequest(), database)
+    assert ([one.number for one in told.tickets], told.standing) == ([2], 1)
+    everything = await ticket_reads.list_tickets(TicketsRequest("all", limit=1), database)
+    rest = await ticket_reads.list_tickets(TicketsRequest("all", after=everything.next_after), database)
+    assert [one.number for one in (*everything.tickets, *rest.tickets)] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("action", "more", "field"),
+    [
+        ("mute", {"until": "tomorrow"}, "until"),
+        ("mute", {"until": "2026-11-30T08:00:00"}, "until"),
+        ("resolve", {"reason": ""}, "reason"),
+        ("assign", {}, "to"),
+        ("acknowledge", {"number": 99}, "number"),
+    ],
+)
+async def test_a_change_that_cannot_be_is_refused_with_the_field(
+    database: Database, action: str, more: dict[str, object], field: str
+) -> None:
+    await opened(database)
+    with pytest.raises(Refused) as refused:
+        await change(database, action, **more)
+    assert refused.value.problem.field == field

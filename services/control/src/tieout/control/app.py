@@ -17,9 +17,16 @@ from tieout.contracts.control import (
     StatusRequest,
 )
 from tieout.contracts.control import Settings as SettingsLog
-from tieout.control import reads
+from tieout.contracts.ticket import (
+    CHANGE_TICKET,
+    LIST_TICKETS,
+    SHOW_DEAD_LETTER,
+    SHOW_TICKET,
+)
+from tieout.control import reads, ticket_reads
 from tieout.control.colleagues import Colleagues
 from tieout.control.flows import follow_notices
+from tieout.control.flows.change_ticket import change_ticket
 from tieout.control.flows.collect_dead import collect_dead
 from tieout.control.proof import Prover
 from tieout.control.settings import Settings
@@ -52,6 +59,13 @@ def build(settings: Settings) -> Service:
     async def list_settings(request: SettingsRequest, database: Database) -> SettingsLog:
         return await reads.list_settings(request, colleagues)
 
+    ticketing = (
+        operation(LIST_TICKETS)(ticket_reads.list_tickets),
+        operation(SHOW_TICKET)(ticket_reads.show_ticket),
+        operation(CHANGE_TICKET)(change_ticket),
+        operation(SHOW_DEAD_LETTER)(ticket_reads.show_dead_letter),
+    )
+
     async def keep_watch(service: Service) -> None:
         await watch.run(service.database)
 
@@ -60,7 +74,7 @@ def build(settings: Settings) -> Service:
         settings,
         migrations=sql.folder(__file__, "migrations"),
         flows=(*follow_notices.flows(), collect_dead),
-        operations=(show_journey, prove_agreement, show_status, list_dead_letters, list_settings),
+        operations=(show_journey, prove_agreement, show_status, list_dead_letters, list_settings, *ticketing),
         tasks=(keep_watch,),
     )
     return service

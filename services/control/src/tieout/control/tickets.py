@@ -9,9 +9,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from msgspec import Struct
 from tieout.contracts.event import event_id
 from tieout.contracts.ticket import Kind, TicketOpened, TicketResolved
+from tieout.control.domain.letters import clean
+from tieout.control.domain.opening import Affected as Affected  # For those who open tickets.
+from tieout.control.domain.opening import Opening as Opening
 from tieout.servicekit import ACTOR, Transaction, sql
 
 statements = sql.load(__file__)
@@ -41,35 +43,6 @@ RUNBOOKS: dict[Kind, str] = {
     "stall": "ConsumerStalled",
     "disagreement": "BooksDiffer",
 }
-
-
-class Affected(Struct, frozen=True):
-    """An order that a ticket is about, and its money where that is known."""
-
-    company: str
-    order_no: str
-    currency: str = ""
-    amount_minor: int = 0  # Minor units of `currency`.
-
-
-class Opening(Struct, frozen=True, kw_only=True):
-    """One cause, as it was noticed. `count` is how often since it was noticed last."""
-
-    kind: Kind
-    fingerprint: str  # <kind>:<what makes it the same cause>
-    title_en: str
-    title_zh: str
-    service: str = ""  # Whose team owns it; control's where there is none.
-    flow: str = ""
-    reason: str = ""
-    field: str = ""
-    detail: str = ""  # Of the latest occurrence, for the one who mends it. No personal data, no secrets.
-    runbook: str = ""
-    priority: int = 0  # 0: as usual for its kind.
-    count: int = 1
-    orders: Sequence[Affected] = ()
-    first_at: datetime | None = None  # None: now.
-    last_at: datetime | None = None
 
 
 async def open_ticket(tx: Transaction, kind: Kind, fingerprint: str, title_en: str, title_zh: str, **more: Any) -> int:
@@ -111,9 +84,9 @@ def _columns(opening: Opening, now: datetime) -> tuple[Any, ...]:
         opening.flow,
         opening.reason,
         opening.field,
-        opening.title_en[:TITLE_CHARACTERS_MAX],
-        opening.title_zh[:TITLE_CHARACTERS_MAX],
-        opening.detail[:DETAIL_CHARACTERS_MAX].replace("\0", "\ufffd"),
+        clean(opening.title_en[:TITLE_CHARACTERS_MAX]),
+        clean(opening.title_zh[:TITLE_CHARACTERS_MAX]),
+        clean(opening.detail[:DETAIL_CHARACTERS_MAX]),
         opening.runbook or RUNBOOKS.get(opening.kind, ""),
         opening.priority or PRIORITIES[opening.kind],
         opening.count,
@@ -165,8 +138,8 @@ async def settle_ticket(tx: Transaction, fingerprint: str, why: str, *, actor: s
 
 async def told_resolved(tx: Transaction, row: Any, why: str, actor: str) -> None:
     """History, notification and event of a ticket that has just been resolved."""
-    await tx.execute(statements.note_history, [row["number"]], ["resolved"], [actor], [why])
-    await tx.execute(statements.tell, [row["number"]], ["resolved"], [why])
+    await tx.execute(statements.note_history, [row["number"]], ["resolved"], [actor], [clean(why)])
+    await tx.execute(statements.tell, [row["number"]], ["resolved"], [clean(why)])
     (position,) = await tx.positions(1)
     tx.announce(
         TicketResolved(

@@ -45,7 +45,7 @@ CREATE TABLE ticket (
     times           integer     NOT NULL DEFAULT 1   -- Opened and opened again.
 );
 CREATE INDEX ticket_standing ON ticket (priority, number) WHERE state <> 'resolved';
-CREATE INDEX ticket_latest ON ticket (last_at);
+CREATE INDEX ticket_of_flow ON ticket (kind, flow);
 CALL state_table('ticket');
 
 -- Whom it hurts: each order once, with its money where that is known.

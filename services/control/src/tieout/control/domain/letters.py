@@ -1,0 +1,176 @@
+"""What a dead letter means for people: the cause it belongs to, in English and Chinese, and whom it hurts. Pure."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Raw, Struct
+from tieout.control.domain.opening import Affected, Opening
+
+MINOR_MAX = 10**17  # What came is not to be trusted: sums of it must fit into a bigint.
+
+# What each flow does, as a noun that a sentence can begin with.
+FLOWS = {
+    "order-place-orders": ("Accepting orders", "订单受理"),
+    "order-request-cancellations": ("Accepting cancellations", "取消申请受理"),
+    "order-accept-credits": ("Accepting credit notes", "红字单据受理"),
+    "order-note-inventory": ("Noting stock events on orders", "订单记录库存事件"),
+    "order-note-settlements": ("Noting payments on orders", "订单记录结算"),
+    "inventory-reserve-stock": ("Reserving stock", "库存预留"),
+    "inventory-decide-cancellations": ("Deciding cancellations", "取消处理"),
+    "inventory-take-back": ("Taking goods back", "退货入库"),
+    "inventory-receive-goods": ("Receiving goods", "收货入库"),
+    "inventory-adjust-stock": ("Adjusting stock", "库存调整"),
+    "inventory-confirm-shipments": ("Confirming shipments", "发货确认"),
+    "inventory-confirm-deliveries": ("Confirming deliveries", "签收确认"),
+    "inventory-note-calendar": ("Following the posting periods", "会计期间同步"),
+    "finance-note-orders": ("Noting orders in the books", "财务登记订单"),
+    "finance-bill-shipments": ("Billing shipments", "发货开票记账"),
+    "finance-release-deposits": ("Releasing deposits", "释放预收款"),
+    "finance-credit-returns": ("Booking credit notes", "红冲记账"),
+    "finance-post-stock": ("Posting stock movements", "存货记账"),
+    "finance-apply-payments": ("Booking payments", "收款记账"),
+    "finance-pay-refunds": ("Booking refunds", "退款记账"),
+    "gateway-note-articles": ("Following the articles", "商品资料同步"),
+    "gateway-note-companies": ("Following the companies", "公司资料同步"),
+    "control-collect-dead": ("Collecting dead letters", "死信收集"),
+}
+REASONS = {
+    "unreadable": ("messages that are not what the contract says", "消息不符合约定格式"),
+    "nul_character": ("texts with a NUL character, which no database keeps", "文本含有 NUL 字符，数据库无法保存"),
+    "refused_by_database": ("the database refuses the values", "数据库拒绝写入"),
+    "internal_error": ("an error that nobody foresaw", "程序出现未预见的错误"),
+    "too_large": ("documents that are too large", "单据过大"),
+    "unknown_line": ("a line that the order does not have", "订单中没有该行"),
+    "above_shipped": ("more than was shipped", "超过已发数量"),
+    "above_range": ("a number outside of what can be kept", "数值超出范围"),
+    "broken_order": ("an order whose lines cannot be", "订单明细有误"),
+    "unknown_company": ("a company that is not set up", "公司未建立"),
+    "unknown_article": ("an article that is not set up", "商品未建立"),
+    "unknown_warehouse": ("a warehouse that is not set up", "仓库未建立"),
+}
+
+
+class Letter(Struct, frozen=True):
+    """What a ticket needs of a dead letter; servicekit's Letter has all of it."""
+
+    id: str
+    at: str
+    service: str
+    flow: str
+    reason: str
+    detail: str
+    subject: str
+    attempts: int
+    cause: str = ""  # Fingerprint of why; empty in letters of older versions.
+    field: str = ""
+    body: str = ""
+    chain_id: str = ""
+    order_no: str = ""
+    company: str = ""
+    position: int = 0
+
+
+class _Line(Struct, frozen=True):
+    """The few fields that money is computed from, wherever a contract has them."""
+
+    net_minor: Annotated[int, Meta(ge=-(10**15), le=10**15)] = 0
+    tax_minor: Annotated[int, Meta(ge=-(10**15), le=10**15)] = 0
+    from_micro: Annotated[int, Meta(ge=0, le=10**15)] = 0
+    to_micro: Annotated[int, Meta(ge=0, le=10**15)] = 0
+    ordered_micro: Annotated[int, Meta(ge=0, le=10**15)] = 0
+
+    @property
+    def minor(self) -> int:
+        whole = self.net_minor + self.tax_minor
+        if not self.ordered_micro:
+            return whole
+        return (2 * whole * (self.to_micro - self.from_micro) + self.ordered_micro) // (2 * self.ordered_micro)
+
+
+class _Document(_Line, frozen=True):
+    currency: str = ""
+    amount_minor: Annotated[int, Meta(ge=-(10**15), le=10**15)] = 0
+    company: str = ""
+    order_no: str = ""
+    number: str = ""
+    lines: tuple[_Line, ...] = ()
+
+
+class _Event(Struct, frozen=True):
+    data: Raw = Raw(b"{}")
+
+
+_event = msgspec.json.Decoder(_Event).decode
+_document = msgspec.json.Decoder(_Document).decode
+
+
+def affected(letter: Letter) -> Affected | None:
+    """The order of a letter, with its money as far as the message tells. None where it names no order."""
+    try:
+        document = _document(_event(letter.body).data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        document = _Document()
+    order_no = letter.order_no or document.order_no or document.number
+    if not order_no:
+        return None
+    minor = document.amount_minor or document.net_minor + document.tax_minor
+    minor = minor or sum(line.minor for line in document.lines)
+    minor = max(-MINOR_MAX, min(MINOR_MAX, minor))
+    currency = document.currency if minor else ""
+    return Affected(clean(letter.company or document.company), clean(order_no)[:100], clean(currency)[:3], minor)
+
+
+def fingerprint(letter: Letter) -> str:
+    return clean(f"dead_letter:{letter.flow}:{letter.cause or f'{letter.reason}:{letter.field}'}")
+
+
+def other(flow: str) -> str:
+    """Where a flow finds a new cause for each message, all further ones share one ticket."""
+    return f"dead_letter:{flow}:other"
+
+
+def openings(letters: Iterable[tuple[str, Letter]]) -> list[Opening]:
+    """One per fingerprint; the newest letter speaks for all."""
+    groups: dict[str, list[Letter]] = {}
+    for name, letter in letters:
+        groups.setdefault(name, []).append(letter)
+    return [_opening(name, group) for name, group in groups.items()]
+
+
+def _opening(name: str, group: Sequence[Letter]) -> Opening:
+    newest = max(group, key=lambda letter: letter.at)
+    title_en, title_zh = title(newest, several=name == other(newest.flow))
+    times = [datetime.fromisoformat(letter.at) for letter in group]
+    return Opening(
+        kind="dead_letter",
+        fingerprint=name,
+        title_en=title_en,
+        title_zh=title_zh,
+        service=clean(newest.service),
+        flow=clean(newest.flow),
+        reason=clean(newest.reason),
+        field=clean(newest.field),
+        detail=clean(newest.detail),
+        count=len(group),
+        orders=[order for letter in group if (order := affected(letter)) is not None],
+        first_at=min(times),
+        last_at=max(times),
+    )
+
+
+def title(letter: Letter, *, several: bool = False) -> tuple[str, str]:
+    """Billing shipments: a company that is not set up (field company)"""
+    flow_en, flow_zh = FLOWS.get(letter.flow, (letter.flow, letter.flow))
+    if several:
+        return f"{flow_en}: messages fail for many different reasons", f"{flow_zh}：消息因多种原因失败"
+    spoken = letter.reason.replace("_", " ")
+    reason_en, reason_zh = REASONS.get(letter.reason, (spoken, spoken))
+    field_en, field_zh = (f" (field {letter.field})", f"（字段 {letter.field}）") if letter.field else ("", "")
+    return clean(f"{flow_en}: {reason_en}{field_en}"), clean(f"{flow_zh}：{reason_zh}{field_zh}")
+
+
+def clean(text: str) -> str:
+    """Postgres keeps no NUL in text, and the letter about one names it."""
+    return text.replace("\0", "\u2400")

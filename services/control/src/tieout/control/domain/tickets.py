@@ -1,0 +1,128 @@
+"""What a person may do with a ticket, and what its clock says then. Pure: the instant is an argument."""
+
+from datetime import datetime, timedelta
+
+from msgspec import Struct
+from msgspec.structs import replace
+from tieout.contracts.ticket import Action
+
+MUTED_DAYS_MAX = 90
+NEEDS_NO_REASON = ("acknowledge", "assign")
+
+
+class Refusal(Exception):
+    """No, with the field that is wrong and what to do instead."""
+
+    def __init__(self, code: str, field: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.field = field
+        self.detail = detail
+
+
+class Standing(Struct, frozen=True):
+    """The part of a ticket that people change."""
+
+    state: str
+    priority: int
+    owner: str
+    assignee: str
+    opened_at: datetime
+    due_at: datetime
+    waiting_since: datetime | None = None
+    muted_until: datetime | None = None
+    acknowledged_at: datetime | None = None
+    resolved_at: datetime | None = None
+
+
+class Wish(Struct, frozen=True):
+    action: Action
+    actor: str
+    reason: str = ""
+    until: datetime | None = None
+    to: str = ""
+    priority: int = 0
+    due_minutes: int = 0  # Of the wished priority; of the present one where a ticket is opened again.
+
+
+def change(before: Standing, wish: Wish, now: datetime) -> Standing:
+    """How the ticket stands after the wish; equal to `before` where it stood so already. Raises Refusal."""
+    if wish.action not in NEEDS_NO_REASON and not wish.reason.strip():
+        raise Refusal("invalid", "reason", f"Say why: {wish.action} needs a reason, which stays in the history.")
+    match wish.action:
+        case "comment":
+            return before
+        case "acknowledge":
+            return _acknowledge(before, wish, now)
+        case "wait":
+            _must_stand(before, wish)
+            if before.state == "waiting":
+                return before
+            return replace(before, state="waiting", waiting_since=now, muted_until=None)
+        case "resolve":
+            if before.state == "resolved":
+                return before
+            return replace(_resumed(before, now), state="resolved", resolved_at=now)
+        case "reopen":
+            return _reopen(before, wish, now)
+        case "mute":
+            return _mute(before, wish, now)
+        case "assign":
+            return _assign(before, wish)
+        case "prioritise":
+            return _prioritise(before, wish)
+
+
+def _acknowledge(before: Standing, wish: Wish, now: datetime) -> Standing:
+    _must_stand(before, wish)
+    if before.state == "acknowledged":
+        return before
+    resumed = _resumed(before, now)
+    return replace(resumed, state="acknowledged", acknowledged_at=now, assignee=before.assignee or wish.actor)
+
+
+def _reopen(before: Standing, wish: Wish, now: datetime) -> Standing:
+    if before.state == "open":
+        return before
+    if before.state != "resolved":
+        return replace(_resumed(before, now), state="open")
+    due_at = now + timedelta(minutes=wish.due_minutes)
+    return replace(before, state="open", resolved_at=None, acknowledged_at=None, opened_at=now, due_at=due_at)
+
+
+def _mute(before: Standing, wish: Wish, now: datetime) -> Standing:
+    _must_stand(before, wish)
+    if wish.until is None or not now < wish.until <= now + timedelta(days=MUTED_DAYS_MAX):
+        detail = f"Give an instant that is ahead, by {MUTED_DAYS_MAX} days at most, as 2026-11-30T08:00:00Z."
+        raise Refusal("invalid", "until", detail)
+    return replace(_resumed(before, now), state="muted", muted_until=wish.until)
+
+
+def _assign(before: Standing, wish: Wish) -> Standing:
+    to = wish.to.strip()
+    if not to or to == "@":
+        raise Refusal("invalid", "to", "Say to whom: @finance is a team, everything else a person.")
+    if to.startswith("@"):
+        # A team takes it over as a whole: who had it in the old team has it no more.
+        return before if before.owner == to[1:] else replace(before, owner=to[1:], assignee="")
+    return replace(before, assignee=to)
+
+
+def _prioritise(before: Standing, wish: Wish) -> Standing:
+    if not wish.priority:
+        raise Refusal("invalid", "priority", "Give 1 (at once), 2 (today), 3 (this week) or 4 (when there is time).")
+    if wish.priority == before.priority:
+        return before
+    return replace(before, priority=wish.priority, due_at=before.opened_at + timedelta(minutes=wish.due_minutes))
+
+
+def _must_stand(before: Standing, wish: Wish) -> None:
+    if before.state == "resolved":
+        detail = f"The ticket is resolved; there is nothing to {wish.action}. Open it again first: reopen."
+        raise Refusal("conflict", "action", detail)
+
+
+def _resumed(before: Standing, now: datetime) -> Standing:
+    """Out of waiting or muted: the time that it waited does not count."""
+    waited = now - before.waiting_since if before.waiting_since is not None else timedelta()
+    return replace(before, due_at=before.due_at + waited, waiting_since=None, muted_until=None)
