@@ -125,6 +125,8 @@ def toy_billing(gate: asyncio.Event, partners: set[str]) -> BatchFlow:
         for received in batch:
             if received.data.order_no.startswith("poison"):
                 raise Unprocessable("toy_poison", "order_no", "This toy cannot bill poison.")
+            if received.data.order_no.startswith("bug") and "mended" not in partners:
+                raise AttributeError("no such attribute")
         async with database.transaction() as tx:
             rows = []
             for received in batch:
@@ -163,7 +165,9 @@ async def _trio(testbed: Testbed) -> AsyncIterator[Trio]:
     inventory = await toy("inventory", ())
     finance = await toy("finance", (toy_billing(gate, partners),))
     database = await database_of("control", migrated=True)
-    control = build(Settings.from_environment({**database.environment, "TIEOUT_WATCH_SECONDS": "0"}))
+    control = build(
+        Settings.from_environment({**database.environment, "TIEOUT_WATCH_SECONDS": "0", "TIEOUT_DESK_SECONDS": "0.2"})
+    )
     services = (inventory, finance, control)
     for service in services:
         await service.start()

@@ -1,5 +1,6 @@
 """What control hears: journeys, latencies, dead letters and status, from real notices."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -14,7 +15,8 @@ from tieout.contracts.control import (
     StatusRequest,
 )
 from tieout.contracts.event import Notice, order_id
-from tieout.servicekit import Refused, ask
+from tieout.contracts.ticket import Tickets, TicketsRequest
+from tieout.servicekit import Refused, ask, batches
 from tieout.servicekit.received import Reader
 
 Found = TypeVar("Found")
@@ -94,9 +96,33 @@ async def test_status_tells_health_lag_and_what_stands_still(trio: Any) -> None:
     assert flows["order-place-orders"].missing
 
 
+async def test_a_flow_that_stops_opens_a_ticket_which_is_resolved_when_its_code_is_mended(
+    trio: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "PROBE_SECONDS", 0.2)
+
+    async def tickets_that(state: str) -> Tickets:
+        request = TicketsRequest("all", kind="flow_stopped")
+        return await _until(
+            lambda: ask(trio.control.nats, "rpc.control.tickets", request, Tickets),
+            lambda found: [ticket.state for ticket in found.tickets] == [state],
+        )
+
+    await trio.ship(*(f"bug-{number}" for number in range(40)))
+    (ticket,) = (await tickets_that("open")).tickets
+    assert (ticket.flow, ticket.priority, ticket.owner) == ("finance-bill-shipments", 1, "finance")
+    assert ticket.detail.startswith("AttributeError")
+    trio.partners.add("mended")
+    await tickets_that("resolved")
+    await trio.settled()
+    dead = await ask(trio.control.nats, "rpc.control.dead_letters", DeadLettersRequest(), DeadLetters)
+    assert not dead.letters  # Nothing was poured into DEAD.
+
+
 async def _until(ask_again: Callable[[], Awaitable[Found]], satisfied: Callable[[Found], bool]) -> Found:
-    for _ in range(200):
+    for _ in range(400):
         found = await ask_again()
         if satisfied(found):
             return found
+        await asyncio.sleep(0.02)
     raise AssertionError(f"never came: {found}")

@@ -2,8 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 import pytest
+from tieout.contracts.inventory import CancelDecided, StoppedLine
+from tieout.contracts.operation import Health
+from tieout.contracts.order import SubmissionConflicted
 from tieout.contracts.ticket import (
     ChangeTicket,
     DeadLetterRequest,
@@ -15,6 +20,9 @@ from tieout.contracts.ticket import (
     TicketsRequest,
 )
 from tieout.control import ticket_reads, tickets
+from tieout.control.colleagues import Colleagues
+from tieout.control.desk import Desk
+from tieout.control.flows import report_facts
 from tieout.control.flows.change_ticket import change_ticket
 from tieout.control.flows.collect_dead import collect_dead
 from tieout.control.tickets import Affected, Opening
@@ -22,7 +30,7 @@ from tieout.devstack.testbed import Testbed
 from tieout.servicekit import ACTOR, Database, Letter, Received, Refused
 from tieout.servicekit.letters import write_letter
 from tieout.servicekit.received import Reader
-from tieout.servicekit.rehearsal import announced, open_database
+from tieout.servicekit.rehearsal import announced, open_database, received
 
 STALL = "stall:finance-bill-shipments"
 
@@ -226,3 +234,85 @@ async def test_a_change_that_cannot_be_is_refused_with_the_field(
     with pytest.raises(Refused) as refused:
         await change(database, action, **more)
     assert refused.value.problem.field == field
+
+
+def health(*, stopped: str = "", done: int = 0, waited: float = 0.0) -> Health:
+    durable = "finance-bill-shipments"
+    return Health(
+        service="finance",
+        version="1",
+        pid=1,
+        ready=True,
+        memory_bytes=1,
+        started_at="",
+        stopped={durable: stopped} if stopped else {},
+        parked_oldest_seconds=waited,
+        flows={durable: {"done": done}},
+    )
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk(Colleagues(lambda: None), 0, parked_hours_max=24)  # type: ignore[arg-type, return-value]
+
+
+async def test_a_flow_that_stopped_has_one_ticket_until_it_has_handled_something(
+    database: Database, desk: Desk
+) -> None:
+    for told in (health(stopped="KeyError in bill"), health(stopped="KeyError in bill"), health()):
+        await desk.look(database, [told])  # The last one: its process has been started again, and proves nothing yet.
+    found = await rows(database, "SELECT kind, count, state, priority, owner FROM ticket")
+    assert found == [("flow_stopped", 1, "open", 1, "finance")]
+    await desk.look(database, [health(done=1)])
+    assert await rows(database, "SELECT state FROM ticket") == [("resolved",)]
+    await desk.look(database, [health(stopped="KeyError in bill")])
+    assert await rows(database, "SELECT state, times FROM ticket") == [("open", 2)]
+
+
+async def test_a_message_that_waits_too_long_for_its_partner_has_a_ticket(database: Database, desk: Desk) -> None:
+    await desk.look(database, [health(waited=23 * 3600)])
+    assert await rows(database, "SELECT kind FROM ticket") == []
+    await desk.look(database, [health(waited=25 * 3600)])
+    assert await rows(database, "SELECT kind, state FROM ticket") == [("deadline", "open")]
+    await desk.look(database, [health(waited=60)])
+    assert await rows(database, "SELECT kind, state FROM ticket") == [("deadline", "resolved")]
+
+
+async def test_a_ticket_that_is_overdue_is_more_urgent_and_told_once(database: Database, desk: Desk) -> None:
+    await opened(database, priority=2)
+    async with database.transaction() as tx:
+        await tx.execute("UPDATE ticket SET due_at = now() - interval '1 second'")
+    await desk.look(database, [])
+    await desk.look(database, [])
+    assert await rows(database, "SELECT priority FROM ticket") == [(1,)]
+    assert await rows(database, "SELECT what FROM notification ORDER BY number") == [("opened",), ("overdue",)]
+
+
+async def test_a_mute_ends_by_itself_and_is_told_only_if_it_struck_meanwhile(database: Database, desk: Desk) -> None:
+    for fingerprint in ("stall:quiet", "stall:loud"):
+        await opened(database, fingerprint)
+    ahead = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    await change(database, "mute", 1, until=ahead)
+    await change(database, "mute", 2, until=ahead)
+    await opened(database, "stall:loud")
+    async with database.transaction() as tx:
+        await tx.execute("UPDATE ticket SET muted_until = now()")
+    await desk.look(database, [])
+    assert await rows(database, "SELECT state FROM ticket") == [("open",), ("open",)]
+    assert await rows(database, "SELECT ticket FROM notification WHERE what = 'reopened'") == [(2,)]
+
+
+async def test_goods_that_left_although_cancelled_and_conflicts_are_tickets_counted_once(database: Database) -> None:
+    late = CancelDecided(uuid4(), uuid4(), "C1", "1001", (StoppedLine(1, too_late_micro=5),))
+    in_time = CancelDecided(uuid4(), uuid4(), "C1", "1002", (StoppedLine(1, reserved_micro=5),))
+    conflict = SubmissionConflicted(uuid4(), uuid4(), "C1", "shop", "1003", "order", "other_content")
+    by_durable = {flow.durable: flow for flow in report_facts.flows()}
+    cancels = [received(event, position=n) for n, event in enumerate((late, in_time), 1)]
+    for _ in range(2):
+        await by_durable["control-report-inventory"](cancels, database)
+        await by_durable["control-report-order"]([received(conflict)] * 2, database)
+    assert await rows(database, "SELECT kind, count, owner FROM ticket ORDER BY kind") == [
+        ("cancelled_but_shipped", 1, "inventory"),
+        ("conflict", 1, "order"),
+    ]
+    assert await rows(database, "SELECT order_no FROM ticket_order ORDER BY 1") == [("1001",), ("1003",)]

@@ -115,6 +115,9 @@ FLOWS = (
     Hears("gateway-note-articles", ("inventory.articles_listed.v1",)),
     Hears("gateway-note-companies", ("finance.company_opened.v1",)),
     *(Hears(f"control-follow-{producer}", (notice_subject(producer),)) for producer in CORE_SERVICES[:4]),
+    Hears("control-report-order", ("order.conflicted.v1",)),
+    Hears("control-report-inventory", ("inventory.cancel_decided.v1", "inventory.document_settled.v1")),
+    Hears("control-report-finance", ("finance.document_settled.v1",)),
     Hears("control-collect-dead", (DEAD_SUBJECT,)),  # The one flow that hears every service; no envelopes in there.
 )
 FLOW: dict[str, Hears] = {flow.durable: flow for flow in FLOWS}

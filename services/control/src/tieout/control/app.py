@@ -25,9 +25,12 @@ from tieout.contracts.ticket import (
 )
 from tieout.control import reads, ticket_reads
 from tieout.control.colleagues import Colleagues
-from tieout.control.flows import follow_notices
+from tieout.control.desk import Desk
+from tieout.control.flows import follow_notices, report_facts
 from tieout.control.flows.change_ticket import change_ticket
 from tieout.control.flows.collect_dead import collect_dead
+from tieout.control.notify import channels
+from tieout.control.notify.sender import Sender
 from tieout.control.proof import Prover
 from tieout.control.settings import Settings
 from tieout.control.watch import Watch
@@ -66,6 +69,15 @@ def build(settings: Settings) -> Service:
         operation(SHOW_DEAD_LETTER)(ticket_reads.show_dead_letter),
     )
 
+    desk = Desk(colleagues, settings.desk_seconds, settings.parked_hours_max)
+    sender = Sender(channels.read(settings.notify_file), settings.notify_seconds)
+
+    async def keep_desk(service: Service) -> None:
+        await desk.run(service.database)
+
+    async def keep_telling(service: Service) -> None:
+        await sender.run(service.database)
+
     async def keep_watch(service: Service) -> None:
         await watch.run(service.database)
 
@@ -73,8 +85,8 @@ def build(settings: Settings) -> Service:
         "control",
         settings,
         migrations=sql.folder(__file__, "migrations"),
-        flows=(*follow_notices.flows(), collect_dead),
+        flows=(*follow_notices.flows(), *report_facts.flows(), collect_dead),
         operations=(show_journey, prove_agreement, show_status, list_dead_letters, list_settings, *ticketing),
-        tasks=(keep_watch,),
+        tasks=(keep_watch, keep_desk, keep_telling),
     )
     return service

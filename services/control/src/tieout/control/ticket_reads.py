@@ -91,6 +91,11 @@ async def one(connection: "Connection[Any]", number: int) -> Ticket:
     return ticket
 
 
+async def several(connection: "Connection[Any]", numbers: Iterable[int]) -> dict[int, Ticket]:
+    rows = await connection.fetch(statements.several, list(numbers))
+    return {ticket.number: ticket for ticket in await _told(connection, rows)}
+
+
 def not_found(number: int) -> Refused:
     detail = f"There is no ticket {number}. See: ./tieout tickets list"
     return Refused("not_found", detail, field="number", status=404)

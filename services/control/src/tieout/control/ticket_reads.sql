@@ -11,6 +11,9 @@ ORDER BY place LIMIT $7;
 -- name: one
 SELECT * FROM ticket WHERE number = $1;
 
+-- name: several
+SELECT * FROM ticket WHERE number = ANY($1::bigint[]);
+
 -- name: counts
 SELECT count(*) AS standing, count(*) FILTER (WHERE due_at < now() AND state IN ('open', 'acknowledged')) AS overdue
 FROM ticket WHERE state <> 'resolved';

@@ -127,6 +127,14 @@ async def _tell_opened(tx: Transaction, rows: Sequence[Any]) -> None:
         )
 
 
+async def open_once(tx: Transaction, opening: Opening) -> int | None:
+    """Open the ticket of a lasting cause, unless it stands already: for whoever looks again and again. Its number
+    where it was opened."""
+    if await tx.fetchval(statements.stands, opening.fingerprint):
+        return None
+    return (await open_tickets(tx, [opening]))[opening.fingerprint]
+
+
 async def settle_ticket(tx: Transaction, fingerprint: str, why: str, *, actor: str = "") -> bool:
     """The cause is gone: resolve its ticket, if one stands. True where it did."""
     row = await tx.fetchrow(statements.settle, fingerprint)

@@ -2,6 +2,9 @@
 -- Sorted, so that whoever opens several queues instead of deadlocking. What they were before says what becomes of them.
 SELECT fingerprint, state FROM ticket WHERE fingerprint = ANY($1::text[]) ORDER BY fingerprint FOR UPDATE;
 
+-- name: stands
+SELECT EXISTS (SELECT FROM ticket WHERE fingerprint = $1 AND state <> 'resolved');
+
 -- name: open
 -- A cause that has its ticket is counted there. One that was resolved is open again, with a clock that starts anew.
 INSERT INTO ticket AS t (fingerprint, kind, service, flow, reason, field, title_en, title_zh, detail, runbook, priority,

@@ -34,6 +34,9 @@ FLOWS = {
     "finance-pay-refunds": ("Booking refunds", "退款记账"),
     "gateway-note-articles": ("Following the articles", "商品资料同步"),
     "gateway-note-companies": ("Following the companies", "公司资料同步"),
+    "control-report-order": ("Reporting conflicts of orders", "订单冲突上报"),
+    "control-report-inventory": ("Reporting conflicts of stock documents", "库存单据冲突上报"),
+    "control-report-finance": ("Reporting conflicts of payments", "收付款冲突上报"),
     "control-collect-dead": ("Collecting dead letters", "死信收集"),
 }
 REASONS = {

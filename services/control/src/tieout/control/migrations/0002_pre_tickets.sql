@@ -84,6 +84,34 @@ CREATE TABLE notification (
 CREATE INDEX notification_fresh ON notification (number) WHERE NOT spread;
 CALL state_table('notification');
 
+-- One row per channel that wants it, until the channel has it.
+CREATE TABLE delivery (
+    notification bigint      NOT NULL,
+    channel      text        NOT NULL,
+    sent_at      timestamptz,
+    PRIMARY KEY (notification, channel)
+);
+CREATE INDEX delivery_waiting ON delivery (channel, notification) WHERE sent_at IS NULL;
+CALL state_table('delivery');
+
+-- How a channel does; also the lock under which one process sends to it. In the database, because the vendor counts a
+-- robot's messages across our restarts and replicas.
+CREATE TABLE notify_channel (
+    channel      text        PRIMARY KEY,
+    attempted_at timestamptz NOT NULL DEFAULT '-infinity',
+    busy_until   timestamptz NOT NULL DEFAULT '-infinity',  -- Somebody sends; should he die, another one may then.
+    retry_at     timestamptz NOT NULL DEFAULT '-infinity',
+    failures     integer     NOT NULL DEFAULT 0,            -- In a row.
+    error        text        NOT NULL DEFAULT ''
+);
+CALL state_table('notify_channel');
+
+-- Facts of other services that a ticket has counted: their events may come twice.
+CREATE TABLE ticketed (
+    event_id uuid PRIMARY KEY
+);
+CALL state_table('ticketed');
+
 -- A letter belongs to the ticket of its cause.
 ALTER TABLE dead_letter
     ADD fingerprint text   NOT NULL DEFAULT '',

@@ -1,0 +1,80 @@
+"""Facts that need a person although nothing failed: conflicts, and goods that left although cancelled. Pure."""
+
+from collections.abc import Sequence
+
+from tieout.contracts.finance import DocumentSettled as FinanceSettled
+from tieout.contracts.inventory import CancelDecided
+from tieout.contracts.inventory import DocumentSettled as InventorySettled
+from tieout.contracts.order import SubmissionConflicted
+from tieout.control.domain.opening import Affected, Opening
+
+Fact = SubmissionConflicted | CancelDecided | InventorySettled | FinanceSettled
+
+KINDS = {
+    "order": ("orders", "订单"),
+    "cancel": ("cancellations", "取消单"),
+    "credit": ("credit notes", "红字单据"),
+    "receipt": ("receipts", "收货单"),
+    "adjustment": ("stock counts", "盘点单"),
+    "confirmation": ("shipping confirmations", "发货确认"),
+    "delivery": ("delivery confirmations", "签收确认"),
+    "payment": ("payments", "收款单"),
+    "refund": ("refunds", "退款单"),
+}
+
+
+def needs_somebody(fact: Fact) -> bool:
+    if isinstance(fact, CancelDecided):
+        return any(line.too_late_micro > 0 for line in fact.lines)
+    return isinstance(fact, SubmissionConflicted) or fact.outcome == "conflict"
+
+
+def openings(facts: Sequence[tuple[str, Fact]]) -> list[Opening]:
+    """(service, fact) -> one opening per cause: a satellite's conflicts of one kind, a company's late cancellations."""
+    groups: dict[str, list[tuple[str, Fact]]] = {}
+    for service, fact in facts:
+        groups.setdefault(_fingerprint(service, fact), []).append((service, fact))
+    return [_opening(fingerprint, group) for fingerprint, group in groups.items()]
+
+
+def _fingerprint(service: str, fact: Fact) -> str:
+    if isinstance(fact, CancelDecided):
+        return f"cancelled_but_shipped:{fact.company}"
+    return f"conflict:{service}:{fact.company}:{fact.source}:{fact.kind}:{fact.reason}"
+
+
+def _opening(fingerprint: str, group: Sequence[tuple[str, Fact]]) -> Opening:
+    service, last = group[-1]
+    orders = [_affected(fact) for _, fact in group]
+    if isinstance(last, CancelDecided):
+        return Opening(
+            kind="cancelled_but_shipped",
+            fingerprint=fingerprint,
+            title_en=f"Goods left although their orders were cancelled, company {last.company}",
+            title_zh=f"订单已取消但货物已发出（公司 {last.company}）",
+            service=service,
+            reason="too_late",
+            detail="They are booked as shipped. Ask the customers to send them back, or to keep and pay them.",
+            count=len(group),
+            orders=orders,
+        )
+    english, chinese = KINDS[last.kind]
+    other_content = last.reason in ("", "other_content")
+    why_en = "the same number with other contents" if other_content else last.reason.replace("_", " ")
+    why_zh = "同号不同内容" if other_content else last.reason
+    return Opening(
+        kind="conflict",
+        fingerprint=fingerprint,
+        title_en=f"{last.source} sends {english} in conflict: {why_en}",
+        title_zh=f"{last.source} 发送的{chinese}有冲突：{why_zh}",
+        service=service,
+        reason=last.reason,
+        detail=f"{last.number}: {last.detail or 'nothing was changed; what came first stands.'}",
+        count=len(group),
+        orders=orders,
+    )
+
+
+def _affected(fact: Fact) -> Affected:
+    """Conflicts name their document; it stands for the order in the list of whom it hurts."""
+    return Affected(fact.company, fact.order_no if isinstance(fact, CancelDecided) else fact.number)
