@@ -169,6 +169,17 @@ async def test_letters_of_one_cause_are_one_ticket_with_its_orders_and_their_mon
     assert [one.number for one in found.tickets] == [ticket.number]
 
 
+async def test_a_message_that_is_given_up_once_more_opens_its_ticket_again(database: Database) -> None:
+    first = dead(1)
+    await collect_dead([first], database)
+    await change(database, "resolve")
+    await collect_dead([first], database)  # Published twice: nothing new.
+    assert await rows(database, "SELECT state FROM ticket") == [("resolved",)]
+    await collect_dead([dead(1)], database)  # Its replay failed.
+    assert await rows(database, "SELECT state, count, times FROM ticket") == [("open", 2, 2)]
+    assert await rows(database, "SELECT count(*) FROM dead_letter") == [(1,)]
+
+
 async def test_a_flow_that_finds_a_new_cause_for_each_message_does_not_flood_people_with_tickets(
     database: Database,
 ) -> None:
