@@ -107,6 +107,13 @@ def test_a_letter_is_shown_with_its_attempts_headers_and_its_original():
         assert word in told
 
 
+def test_a_letter_whose_message_nobody_can_parse_is_shown_as_it_came():
+    letter = DeadLetterStory(
+        3, 7, "id", AT, "finance", "1", "f", "s", "INVENTORY", 9, "unreadable", 1, "abc", "def", body="[" * 100_000
+    )
+    assert "[[[[" in shown(tickets.render_letter, letter)
+
+
 def test_without_an_action_the_tickets_are_listed():
     assert (parsed().action, parsed().all) == ("list", False)
     assert parsed("mute", "7", "--for", "8h", "--reason", "known").span == timedelta(hours=8)

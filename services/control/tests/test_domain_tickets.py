@@ -133,6 +133,8 @@ def test_the_money_of_a_letter_is_what_its_message_tells_and_nothing_where_it_ca
 def test_an_order_number_is_found_in_the_message_where_its_envelope_could_not_be_read() -> None:
     found = affected(letter(order_no="", company="", body=body(order_no="77\0", company="C2")))
     assert found == Affected("C2", "77\u2400")
+    wrong = json.dumps({"orderno": "78", "company": "C2", "data": {"lines": 1}})
+    assert affected(letter(order_no="", company="", body=wrong)) == Affected("C2", "78")
 
 
 def test_letters_of_one_cause_are_one_opening_and_the_newest_speaks() -> None:

@@ -173,6 +173,8 @@ def render(told: Tickets, console: Console) -> None:
     for ticket in told.tickets:
         console.print(heading(ticket), soft_wrap=True)
         console.print(Padding(Text(ticket.title_zh), (0, 0, 0, 4)))
+        if ticket.detail:
+            console.print(Padding(Text(ticket.detail), (0, 0, 0, 4)))
         console.print(Padding(Text(_whom(ticket), style="dim"), (0, 0, 0, 4)))
     if told.next_after:
         console.print("There are more. Narrow it down with --kind, --service, --owner or --order.", style="dim")
@@ -259,7 +261,7 @@ def render_letter(letter: DeadLetterStory, console: Console) -> None:
     content = letter.body or letter.body_base64
     if not content:
         console.print(f"The body is too large for a letter; it stands in {letter.stream} {letter.sequence}.")
-    with contextlib.suppress(msgspec.MsgspecError):
+    with contextlib.suppress(msgspec.MsgspecError, RecursionError):  # It was given up for a reason.
         content = msgspec.json.format(content, indent=2)
     console.print(Text(content))
     if letter.body_cut:

@@ -1,5 +1,6 @@
 """What a dead letter means for people: the cause it belongs to, in English and Chinese, and whom it hurts. Pure."""
 
+import contextlib
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Annotated
@@ -102,6 +103,8 @@ class _Document(_Line, frozen=True):
 
 
 class _Event(Struct, frozen=True):
+    orderno: str = ""
+    company: str = ""
     data: Raw = Raw(b"{}")
 
 
@@ -111,18 +114,20 @@ _document = msgspec.json.Decoder(_Document).decode
 
 def affected(letter: Letter) -> Affected | None:
     """The order of a letter, with its money as far as the message tells. None where it names no order."""
-    try:
-        document = _document(_event(letter.body).data)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        document = _Document()
-    order_no = letter.order_no or document.order_no or document.number
+    envelope, document = _Event(), _Document()
+    with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        envelope = _event(letter.body)
+        document = _document(envelope.data)
+    order_no = letter.order_no or envelope.orderno or document.order_no or document.number
     if not order_no:
         return None
     minor = document.amount_minor or document.net_minor + document.tax_minor
     minor = minor or sum(line.minor for line in document.lines)
     minor = max(-MINOR_MAX, min(MINOR_MAX, minor))
     currency = document.currency if minor else ""
-    return Affected(clean(letter.company or document.company), clean(order_no)[:100], clean(currency)[:3], minor)
+    return Affected(
+        clean(letter.company or envelope.company or document.company), clean(order_no)[:100], clean(currency)[:3], minor
+    )
 
 
 def fingerprint(letter: Letter) -> str:
