@@ -1,6 +1,5 @@
 """What a dead letter means for people: the cause it belongs to, in English and Chinese, and whom it hurts. Pure."""
 
-import contextlib
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Annotated
@@ -114,10 +113,7 @@ _document = msgspec.json.Decoder(_Document).decode
 
 def affected(letter: Letter) -> Affected | None:
     """The order of a letter, with its money as far as the message tells. None where it names no order."""
-    envelope, document = _Event(), _Document()
-    with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        envelope = _event(letter.body)
-        document = _document(envelope.data)
+    envelope, document = _read(letter.body)
     order_no = letter.order_no or envelope.orderno or document.order_no or document.number
     if not order_no:
         return None
@@ -128,6 +124,17 @@ def affected(letter: Letter) -> Affected | None:
     return Affected(
         clean(letter.company or envelope.company or document.company), clean(order_no)[:100], clean(currency)[:3], minor
     )
+
+
+def _read(body: str) -> tuple[_Event, _Document]:
+    """As much as can be read of what was perhaps given up because it cannot."""
+    envelope, document = _Event(), _Document()
+    try:
+        envelope = _event(body)
+        document = _document(envelope.data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return envelope, document
+    return envelope, document
 
 
 def fingerprint(letter: Letter) -> str:
