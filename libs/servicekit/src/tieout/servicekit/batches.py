@@ -82,6 +82,7 @@ class FlowSubscriber(BatchPullStreamSubscriber):
         self.latencies: collections.deque[float] = collections.deque(maxlen=LATENCIES_KEPT)
         self.outcomes = Outcomes()
         self.stopped = False
+        self.trouble = ""  # What the last attempt failed with.
         self.one_at_a_time = asyncio.Lock()  # Parked messages run between batches, not beside them.
         self.idle = asyncio.Event()
         self.intake = Intake(
@@ -245,8 +246,10 @@ class FlowSubscriber(BatchPullStreamSubscriber):
         while True:
             try:
                 await attempt()
+                self.trouble = ""
                 return
             except Exception as error:
+                self.trouble = repr(error)[:300]
                 cause = cause_of(error)
                 if cause is Cause.AGAIN and races < RACES_MAX:
                     races += 1
