@@ -4,7 +4,7 @@ One stream per producer. A stream with one writer can be audited against that wr
 """
 
 from msgspec import Struct
-from tieout.contracts import control, finance, inventory, order
+from tieout.contracts import control, finance, inventory, order, ticket
 from tieout.contracts.event import Event
 
 CORE_SERVICES = ("gateway", "order", "inventory", "finance", "control")
@@ -12,7 +12,7 @@ CORE_SERVICES = ("gateway", "order", "inventory", "finance", "control")
 
 def _events() -> dict[str, type[Event]]:
     found: dict[str, type[Event]] = {}
-    for module in (order, inventory, finance, control):
+    for module in (order, inventory, finance, control, ticket):
         for thing in vars(module).values():
             if isinstance(thing, type) and issubclass(thing, Event) and hasattr(thing, "SUBJECT"):
                 found[thing.SUBJECT] = thing

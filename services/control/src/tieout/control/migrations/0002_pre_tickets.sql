@@ -1,0 +1,91 @@
+-- Who looks after what a service says; as in CODEOWNERS. A service without a row belongs to control's team.
+CREATE TABLE team (
+    service text PRIMARY KEY,
+    team    text NOT NULL
+);
+INSERT INTO team (service, team)
+VALUES ('order', 'order'), ('inventory', 'inventory'), ('finance', 'finance'), ('gateway', 'gateway'), ('control', 'control');
+CALL settings_table('team');
+
+-- How long a ticket may stay open. Minutes by the clock: working hours need a calendar of the company.
+CREATE TABLE ticket_priority (
+    priority    smallint PRIMARY KEY CHECK (priority BETWEEN 1 AND 4),
+    due_minutes integer  NOT NULL CHECK (due_minutes > 0)
+);
+INSERT INTO ticket_priority (priority, due_minutes) VALUES (1, 60), (2, 480), (3, 2880), (4, 10080);
+CALL settings_table('ticket_priority');
+
+-- One row per cause, however often it strikes and however often it comes back.
+CREATE TABLE ticket (
+    number          bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    fingerprint     text        NOT NULL UNIQUE,
+    kind            text        NOT NULL,
+    service         text        NOT NULL,
+    flow            text        NOT NULL,
+    reason          text        NOT NULL,
+    field           text        NOT NULL,
+    title_en        text        NOT NULL,
+    title_zh        text        NOT NULL,
+    detail          text        NOT NULL,  -- Of the latest occurrence.
+    runbook         text        NOT NULL,
+    state           text        NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'acknowledged', 'waiting', 'resolved', 'muted')),
+    priority        smallint    NOT NULL CHECK (priority BETWEEN 1 AND 4),
+    owner           text        NOT NULL,  -- A team,
+    assignee        text        NOT NULL DEFAULT '',  -- and who of it has taken it.
+    count           bigint      NOT NULL,
+    first_at        timestamptz NOT NULL,
+    last_at         timestamptz NOT NULL,
+    opened_at       timestamptz NOT NULL DEFAULT now(),  -- The last time it was; the clock runs from here.
+    due_at          timestamptz NOT NULL,  -- Moves on by the time spent waiting.
+    waiting_since   timestamptz,
+    muted_until     timestamptz,
+    acknowledged_at timestamptz,
+    resolved_at     timestamptz,
+    overdue_told    boolean     NOT NULL DEFAULT false,
+    times           integer     NOT NULL DEFAULT 1   -- Opened and opened again.
+);
+CREATE INDEX ticket_standing ON ticket (priority, number) WHERE state <> 'resolved';
+CREATE INDEX ticket_latest ON ticket (last_at);
+CALL state_table('ticket');
+
+-- Whom it hurts: each order once, with its money where that is known.
+CREATE TABLE ticket_order (
+    ticket       bigint NOT NULL,
+    company      text   NOT NULL,
+    order_no     text   NOT NULL,
+    currency     text   NOT NULL,
+    amount_minor bigint NOT NULL,
+    PRIMARY KEY (ticket, company, order_no)
+);
+CREATE INDEX ticket_order_number ON ticket_order (order_no);
+CALL state_table('ticket_order');
+
+-- What became of a ticket, who did it and why. Nothing in here is ever changed.
+CREATE TABLE ticket_history (
+    number bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    ticket bigint      NOT NULL,
+    at     timestamptz NOT NULL DEFAULT clock_timestamp(),
+    what   text        NOT NULL,  -- opened, reopened, acknowledged, waiting, resolved, muted, commented, assigned …
+    actor  text        NOT NULL,
+    note   text        NOT NULL
+);
+CREATE INDEX ticket_history_of ON ticket_history (ticket, number);
+CALL fact_table('ticket_history');
+
+-- What has to be told outside: written with the change of the ticket, sent after its commit (notify/).
+CREATE TABLE notification (
+    number bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    ticket bigint      NOT NULL,
+    what   text        NOT NULL,  -- opened, reopened, overdue, resolved
+    note   text        NOT NULL,
+    at     timestamptz NOT NULL DEFAULT clock_timestamp(),
+    spread boolean     NOT NULL DEFAULT false  -- It stands in `delivery` for each channel that wants it.
+);
+CREATE INDEX notification_fresh ON notification (number) WHERE NOT spread;
+CALL state_table('notification');
+
+-- A letter belongs to the ticket of its cause.
+ALTER TABLE dead_letter
+    ADD fingerprint text   NOT NULL DEFAULT '',
+    ADD ticket      bigint NOT NULL DEFAULT 0;
+CREATE INDEX dead_letter_of_ticket ON dead_letter (ticket, number);
