@@ -163,7 +163,9 @@ async def _trio(testbed: Testbed) -> AsyncIterator[Trio]:
     inventory = await toy("inventory", ())
     finance = await toy("finance", (toy_billing(gate, partners),))
     database = await database_of("control", migrated=True)
-    control = build(Settings.from_environment({**database.environment, "TIEOUT_WATCH_SECONDS": "0"}))
+    control = build(
+        Settings.from_environment({**database.environment, "TIEOUT_WATCH_SECONDS": "0", "TIEOUT_LOOKOUT_SECONDS": "0"})
+    )
     services = (inventory, finance, control)
     for service in services:
         await service.start()
@@ -194,7 +196,7 @@ async def trio(_trio: Trio) -> AsyncIterator[Trio]:
     await _trio.by_hand("control", f"TRUNCATE {_HEARD}")
 
 
-_HEARD = "notice, heard, membership, latency, tally, dead_letter, disagreement, watermark, outbox"
+_HEARD = "notice, heard, membership, latency, tally, dead_letter, disagreement, watermark, alarm, outbox"
 _FORGET = "DELETE FROM {table}; DELETE FROM digest; DELETE FROM digest_delta; DELETE FROM tamper; DELETE FROM parked"
 _ARM = "; ".join(
     f"ALTER TABLE {{table}} ENABLE ALWAYS TRIGGER {kind}_{event}"

@@ -17,7 +17,9 @@ from tieout.contracts.control import (
     StatusRequest,
 )
 from tieout.contracts.control import Settings as SettingsLog
-from tieout.control import reads
+from tieout.contracts.watch import CHECKUP, LIST_ALARMS, Alarms, AlarmsRequest, Checkup, CheckupRequest
+from tieout.control import alarms, checkup, reads
+from tieout.control.alarms import Lookout
 from tieout.control.colleagues import Colleagues
 from tieout.control.flows import follow_notices
 from tieout.control.flows.collect_dead import collect_dead
@@ -31,6 +33,8 @@ def build(settings: Settings) -> Service:
     colleagues = Colleagues(lambda: service.nats, settings.answer_seconds_max)
     prover = Prover(colleagues)
     watch = Watch(colleagues, prover, settings.watch_seconds)
+
+    lookout = Lookout(colleagues, watch, settings.lookout_seconds, settings.stall_seconds)
 
     @operation(SHOW_JOURNEY)
     async def show_journey(request: JourneyRequest, database: Database) -> Journeys:
@@ -52,6 +56,17 @@ def build(settings: Settings) -> Service:
     async def list_settings(request: SettingsRequest, database: Database) -> SettingsLog:
         return await reads.list_settings(request, colleagues)
 
+    @operation(LIST_ALARMS)
+    async def list_alarms(request: AlarmsRequest, database: Database) -> Alarms:
+        return await alarms.list_alarms(request, database)
+
+    @operation(CHECKUP)
+    async def check_up(request: CheckupRequest, database: Database) -> Checkup:
+        return await checkup.check_up(request, database, colleagues, watch, prover)
+
+    async def look_out(service: Service) -> None:
+        await lookout.run(service.database)
+
     async def keep_watch(service: Service) -> None:
         await watch.run(service.database)
 
@@ -60,7 +75,15 @@ def build(settings: Settings) -> Service:
         settings,
         migrations=sql.folder(__file__, "migrations"),
         flows=(*follow_notices.flows(), collect_dead),
-        operations=(show_journey, prove_agreement, show_status, list_dead_letters, list_settings),
-        tasks=(keep_watch,),
+        operations=(
+            show_journey,
+            prove_agreement,
+            show_status,
+            list_dead_letters,
+            list_settings,
+            list_alarms,
+            check_up,
+        ),
+        tasks=(keep_watch, look_out),
     )
     return service
