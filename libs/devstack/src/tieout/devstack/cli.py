@@ -63,6 +63,7 @@ COMMANDS = (
     Command("up", "tieout.devstack.up", "Start the whole stack: Postgres, NATS, a leaf site, and every service."),
     Command("down", "tieout.devstack.down", "Stop the stack of this folder."),
     Command("status", "tieout.devstack.status", "What runs, how far each service is, and what waits."),
+    Command("doctor", "tieout.devstack.doctor", "Run all checks: what is wrong, why it matters, the next step."),
     Command("logs", "tieout.devstack.logs", "Show what a service or server has logged."),
     Command("demo", "tieout.devstack.demo", "Watch a trading day flow from two satellites to posted vouchers."),
     Command("feed", "tieout.devstack.feed", "Send files through intake and chain, and account for every document."),

@@ -48,6 +48,7 @@ from tieout.servicekit.metrics import Metrics
 from tieout.servicekit.outbox import SWEEP_ROWS, Outbox
 from tieout.servicekit.outbox import statements as outbox_statements
 from tieout.servicekit.parked import Waker
+from tieout.servicekit.retention import Retention
 from tieout.servicekit.rpc import Answers, Endpoints
 from tieout.servicekit.scrub import Scrub
 from tieout.servicekit.settings import Settings, secret
@@ -279,9 +280,9 @@ class Service:
                 if now - audited > AUDIT_SECONDS and self.nats.is_connected:
                     audited = now
                     self._audit_soon()
-                if now - pruned > PRUNE_SECONDS and self.nats.is_connected and self._audit is not None:
+                if now - pruned > PRUNE_SECONDS and self.nats.is_connected:
                     pruned = now
-                    await self._audit.prune()
+                    await Retention(self.jetstream, self.database.outbox, self._pools[1], self.settings).run()
             except Exception as error:
                 if cause_of(error) is Cause.CODE:
                     log.exception("housekeeping failed")

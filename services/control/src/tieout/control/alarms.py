@@ -23,7 +23,7 @@ from tieout.servicekit import Database, sql
 statements = sql.load(__file__)
 log = structlog.get_logger(__name__)
 
-ANSWER_SECONDS_MAX = 2.0
+ANSWER_SECONDS_MAX = 1.5
 REMEMBER_SECONDS = 60.0  # Between two looks at the vitals of those with whom all is well.
 RUNBOOKS: Mapping[AlarmKind, str] = {"stall": "ConsumerStalled", "silence": "SatelliteSilent"}
 WHOLE_SERVICE = {"process_gone", "out_of_memory", "keeps_dying", "hangs", "database_away", "blocked_by_lock"}

@@ -23,6 +23,7 @@ from tieout.control.alarms import Lookout
 from tieout.control.colleagues import Colleagues
 from tieout.control.flows import follow_notices
 from tieout.control.flows.collect_dead import collect_dead
+from tieout.control.forgetting import forget
 from tieout.control.proof import Prover
 from tieout.control.settings import Settings
 from tieout.control.watch import Watch
@@ -67,6 +68,9 @@ def build(settings: Settings) -> Service:
     async def look_out(service: Service) -> None:
         await lookout.run(service.database)
 
+    async def forget_old(service: Service) -> None:
+        await forget(service.database, settings)
+
     async def keep_watch(service: Service) -> None:
         await watch.run(service.database)
 
@@ -84,6 +88,6 @@ def build(settings: Settings) -> Service:
             list_alarms,
             check_up,
         ),
-        tasks=(keep_watch, look_out),
+        tasks=(keep_watch, look_out, forget_old),
     )
     return service

@@ -6,5 +6,11 @@ from tieout import servicekit
 class Settings(servicekit.Settings, frozen=True, kw_only=True):
     watch_seconds: float = 10.0  # Between two looks at all consumers, and two proofs without violations. 0: never.
     answer_seconds_max: float = 5.0  # How long a service may take to answer control.
-    lookout_seconds: float = 4.0  # Between two looks for what stands still. 0: never.
-    stall_seconds: float = 8.0  # Without movement are an alarm. With the look and the questions: within 15 s.
+    lookout_seconds: float = 2.5  # Between two looks for what stands still. 0: never.
+    stall_seconds: float = 6.0  # Without movement are an alarm. With the look and the questions: within 15 s.
+    journey_days: int = (
+        400  # How long the steps of an order are kept. 0: for ever; the services' own books stay anyway.
+    )
+    counts_days: int = 2  # Latencies and rates.
+    letters_days: int = 400  # Dead letters whose ticket is resolved; others stay.
+    alarms_days: int = 400  # Alarms that are over.

@@ -13,12 +13,9 @@ from tieout.control.colleagues import Colleagues, Unanswered
 from tieout.control.domain.agreement import Floor
 from tieout.control.domain.pace import Pace, Track
 from tieout.control.proof import Prover
-from tieout.servicekit import Database, sql
+from tieout.servicekit import Database
 
-statements = sql.load(__file__)
 log = structlog.get_logger(__name__)
-
-FORGET_EVERY_SECONDS = 3600.0
 
 
 class Watch:
@@ -73,7 +70,6 @@ class Watch:
         """Until cancelled. What fails here is logged and tried again at the next turn: nobody waits for it."""
         if self._seconds <= 0:
             await asyncio.Event().wait()
-        forgotten = 0.0
         told: set[str] = set()
         while True:
             await asyncio.sleep(self._seconds)
@@ -87,11 +83,6 @@ class Watch:
                 answer = await self._prover.prove(request, database, rows_above_max=0, currencies=False)
                 if answer.verdict == "differ":
                     log.error("books differ", sentence=answer.sentence, runbook="BooksDiffer")
-                if time.monotonic() - forgotten > FORGET_EVERY_SECONDS:
-                    forgotten = time.monotonic()
-                    async with database.transaction() as tx:
-                        await tx.execute(statements.forget_counts)
-                        await tx.execute(statements.forget_tallies)
             except Unanswered as error:
                 log.warning("the watch could not ask", service=error.service, why=error.why)
             except Exception:

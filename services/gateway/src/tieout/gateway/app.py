@@ -5,6 +5,7 @@ from datetime import timedelta
 from tieout.gateway import reads
 from tieout.gateway.flows.decide_quarantined import correct_document, dismiss_document, resubmit_document, resubmit_many
 from tieout.gateway.flows.forget_deliveries import forget_deliveries
+from tieout.gateway.flows.forget_documents import forget_documents
 from tieout.gateway.flows.map_documents import Mapper
 from tieout.gateway.flows.note_articles import note_articles
 from tieout.gateway.flows.note_companies import note_companies
@@ -97,7 +98,10 @@ def build(settings: Settings) -> Service:
     async def forget(service: Service) -> None:
         await forget_deliveries(service.database, settings.delivery_days)
 
-    tasks = [keep_documents, map_documents, take_in_sites, forget]
+    async def forget_raw(service: Service) -> None:
+        await forget_documents(service.database, settings.raw_days, settings.raw_bytes_max)
+
+    tasks = [keep_documents, map_documents, take_in_sites, forget, forget_raw]
     if settings.http_port:
         tasks.append(serve_http)
     return Service(
