@@ -12,7 +12,8 @@ async def test_a_week_goes_once_its_documents_are_settled_and_their_commands_sta
     assert (good["state"], bad["state"]) == ("mapped", "quarantined")
     assert await forget_once(house.service.database, 0, 0) == []
     assert "raw_document_first" not in await forget_once(house.service.database, FAR, 0), "one is in quarantine"
-    await house.post(f"/v1/documents/{bad['intake_id']}/dismiss", note="not ours")
+    dismissed = await house.post(f"/v1/quarantine/{bad['intake_id']}/dismiss", note="not ours")
+    assert dismissed.status_code == 200
     before = await house.get("/v1/gateway-outcomes")
     assert await forget_once(house.service.database, FAR, 0) == ["raw_document_first"]
     assert await house.pool.fetchval("SELECT count(*) FROM raw_document") == 0

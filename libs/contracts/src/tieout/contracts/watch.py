@@ -3,6 +3,7 @@
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
+from tieout.contracts.event import Number
 from tieout.contracts.operation import Operation
 
 # ------------------------------------------------------------------ what a service says of itself
@@ -142,6 +143,77 @@ class Checkup(Struct, frozen=True):
     took_ms: float
 
 
+# ------------------------------------------------------------------ the source census
+
+
+class Listed(Struct, frozen=True, omit_defaults=True):
+    """One order as its source lists it. What the source does not tell is not compared."""
+
+    number: Number
+    amount_minor: int | None = None  # With tax, in minor units of `currency`.
+    currency: str = ""
+    date: str = ""  # ISO 8601, the source's business day.
+
+
+class CensusRequest(Struct, frozen=True):
+    """A part of a satellite's own list. Nothing is changed by asking."""
+
+    satellite: str
+    orders: Annotated[tuple[Listed, ...], Meta(max_length=5_000)]
+
+
+class Counted(Struct, frozen=True, omit_defaults=True):
+    """An order that is not here as its source has it. Those that are, are only counted."""
+
+    number: str
+    state: Literal["missing", "quarantined", "dismissed", "differs"]
+    amount_minor: int = 0  # Ours.
+    currency: str = ""
+    date: str = ""
+    fields: tuple[str, ...] = ()  # That differ.
+    intake_id: str = ""
+    reason: str = ""  # Why it is in quarantine.
+
+
+class CensusPart(Struct, frozen=True):
+    agree: int
+    found: tuple[Counted, ...]
+
+
+class OursRequest(Struct, frozen=True):
+    """Which orders of a satellite we have by business day, for those that its list does not have."""
+
+    satellite: str
+    first_day: str  # ISO 8601, both included.
+    last_day: str
+    after: int = 0
+    limit: Annotated[int, Meta(ge=1, le=5_000)] = 5_000
+
+
+class Ours(Struct, frozen=True, omit_defaults=True):
+    numbers: tuple[str, ...]
+    next: int = 0  # 0: that was all.
+
+
+class SatelliteRhythm(Struct, frozen=True, omit_defaults=True):
+    """How long a satellite has been silent, and how likely that is by its own rhythm."""
+
+    satellite: str
+    last_at: str  # RFC 3339 UTC; empty: nothing in the days that count.
+    silent_seconds: float
+    expected: float  # Minutes with documents that its own rhythm would have had in this silence.
+    alarming: bool
+    held: bool = False
+
+
+class RhythmsRequest(Struct, frozen=True):
+    satellite: str = ""
+
+
+class Rhythms(Struct, frozen=True):
+    satellites: tuple[SatelliteRhythm, ...]
+
+
 LIST_ALARMS = Operation(
     "control.alarms",
     "GET",
@@ -158,4 +230,28 @@ CHECKUP = Operation(
     Checkup,
     "All checks of the suite's health: what is wrong, why it matters, the next step.",
 )
-OPERATIONS = (LIST_ALARMS, CHECKUP)
+CENSUS = Operation(
+    "gateway.census",
+    "POST",
+    "/v1/satellites/{satellite}/census",
+    CensusRequest,
+    CensusPart,
+    "Compare a part of a satellite's own list of orders with what has arrived; only differences are told.",
+)
+CENSUS_OURS = Operation(
+    "gateway.census_ours",
+    "GET",
+    "/v1/satellites/{satellite}/census",
+    OursRequest,
+    Ours,
+    "Numbers of the orders that we have of a satellite, by business day.",
+)
+RHYTHMS = Operation(
+    "gateway.rhythms",
+    "GET",
+    "/v1/rhythms",
+    RhythmsRequest,
+    Rhythms,
+    "Since when each satellite has been silent, and whether that is unusual for it.",
+)
+OPERATIONS = (LIST_ALARMS, CHECKUP, CENSUS, CENSUS_OURS, RHYTHMS)

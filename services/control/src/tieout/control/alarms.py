@@ -13,9 +13,18 @@ import structlog
 from msgspec import Struct
 from tieout.contracts.control import FlowState
 from tieout.contracts.streams import CORE_SERVICES
-from tieout.contracts.watch import Alarm, AlarmKind, Alarms, AlarmsRequest, Vitals, VitalsRequest
+from tieout.contracts.watch import (
+    Alarm,
+    AlarmKind,
+    Alarms,
+    AlarmsRequest,
+    Rhythms,
+    RhythmsRequest,
+    Vitals,
+    VitalsRequest,
+)
 from tieout.control.colleagues import BROKER, Colleagues, Unanswered
-from tieout.control.domain.stalls import LONG_SECONDS, Verdict, why_it_stands
+from tieout.control.domain.stalls import LONG_SECONDS, Verdict, silent, why_it_stands
 from tieout.control.tickets import open_ticket, settle_ticket
 from tieout.control.watch import Watch
 from tieout.servicekit import Database, sql
@@ -24,6 +33,7 @@ statements = sql.load(__file__)
 log = structlog.get_logger(__name__)
 
 ANSWER_SECONDS_MAX = 1.5
+LISTEN_SECONDS = 20.0
 REMEMBER_SECONDS = 60.0  # Between two looks at the vitals of those with whom all is well.
 RUNBOOKS: Mapping[AlarmKind, str] = {"stall": "ConsumerStalled", "silence": "SatelliteSilent"}
 WHOLE_SERVICE = {"process_gone", "out_of_memory", "keeps_dying", "hangs", "database_away", "blocked_by_lock"}
@@ -55,6 +65,8 @@ class Lookout:
         self._before: dict[str, Vitals] = {}
         self._remembered = 0.0
         self._broker_silent = 0.0
+        self._listened = float("-inf")
+        self._silent: tuple[Standing, ...] = ()
         self._began = time.monotonic()
         self.standing: tuple[Standing, ...] = ()
         self._kept: frozenset[tuple[str, str, str]] | None = None  # What our table holds; None: not known.
@@ -72,7 +84,7 @@ class Lookout:
 
     async def look(self, database: Database) -> tuple[Standing, ...]:
         """One look at everything. What cannot be kept because our own database is away is logged, and kept later."""
-        found = await self._stalls()
+        found = [*await self._stalls(), *await self._silences()]
         now = {(one.kind, one.about, one.verdict.cause) for one in found}
         self.standing = tuple(found)
         if self._kept is None and not found and time.monotonic() - self._began < 3 * self._stall_seconds:
@@ -106,6 +118,23 @@ class Lookout:
             found.append(Standing("stall", flow.durable, verdict, _ago(flow.stalled_seconds), _behind(flow)))
         self._before.update(vitals)
         return found
+
+    async def _silences(self) -> Sequence[Standing]:
+        """Satellites that are silent against their own rhythm. Where the gateway does not answer, what was so stays."""
+        now = time.monotonic()
+        if now - self._listened < LISTEN_SECONDS:
+            return self._silent
+        self._listened = now
+        try:
+            view = await self._colleagues.ask("gateway", "rhythms", RhythmsRequest(), Rhythms)
+        except Unanswered:
+            return self._silent
+        self._silent = tuple(
+            Standing("silence", one.satellite, silent(one), _ago(one.silent_seconds))
+            for one in view.satellites
+            if one.alarming
+        )
+        return self._silent
 
     def _broker_stands(self, error: Unanswered) -> list[Standing]:
         now = time.monotonic()

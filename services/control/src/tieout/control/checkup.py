@@ -17,6 +17,8 @@ from tieout.servicekit import Database, sql
 
 statements = sql.load(__file__)
 
+PROOF_SECONDS_MAX = 4.0  # A service that hangs must not keep the other checks from being told.
+
 
 async def check_up(
     request: CheckupRequest, database: Database, colleagues: Colleagues, watch: Watch, prover: Prover
@@ -100,9 +102,12 @@ def _broker(flows: tuple[FlowState, ...] | None) -> Check:
 async def _agreement(prover: Prover, database: Database) -> tuple[Agreement | None, str]:
     try:
         request = AgreementRequest(wait_seconds=0.5, violations=False, limit=1)
-        return await prover.prove(request, database, rows_above_max=0), ""
+        async with asyncio.timeout(PROOF_SECONDS_MAX):
+            return await prover.prove(request, database, rows_above_max=0), ""
     except Unanswered as error:
         return None, str(error)
+    except TimeoutError:
+        return None, f"a service did not answer within {PROOF_SECONDS_MAX:g} s"
 
 
 async def _waiting_in_quarantine(colleagues: Colleagues) -> int | None:

@@ -6,7 +6,7 @@ that waits for a lock looks as if its batch were merely long.
 
 from msgspec import Struct
 from tieout.contracts.control import FlowState
-from tieout.contracts.watch import Blocked, Cause, FlowVitals, Vitals
+from tieout.contracts.watch import Blocked, Cause, FlowVitals, SatelliteRhythm, Vitals
 
 LONG_SECONDS = 30.0  # A batch that works so long is told, too; shorter ones are no alarm.
 DEATHS_IN_A_ROW = 2  # Within the last hour, as the service itself tells.
@@ -140,4 +140,16 @@ def _inside(flow: FlowState, own: FlowVitals, service: str) -> Verdict:
         f"{own.durable} has {flow.waiting + flow.unacked} messages and moves none; its process answers",
         f"{own.durable} 有 {flow.waiting + flow.unacked} 条消息但没有进展;进程有响应",
         f"Restart {service}; nothing is booked twice. Keep its log.",
+    )
+
+
+def silent(satellite: SatelliteRhythm) -> Verdict:
+    minutes = satellite.silent_seconds / 60
+    return Verdict(
+        "silent",
+        f"Nothing has come from {satellite.satellite} for {minutes:.0f} minutes; by its own rhythm about "
+        f"{satellite.expected:.0f} of them would have had documents",
+        f"{satellite.satellite} 已 {minutes:.0f} 分钟没有任何单据;"
+        f"按其自身节奏应有约 {satellite.expected:.0f} 分钟有单据",
+        f"Ask whoever runs it. Then `./tieout census {satellite.satellite} FILE` finds what did not arrive.",
     )

@@ -116,3 +116,11 @@ BEGIN
         EXECUTE format('GRANT EXECUTE ON FUNCTION prepare_document_weeks, forget_document_weeks TO %I', app_role);
     END IF;
 END $$;
+
+-- Each satellite's own rhythm: the minutes of the last two weeks in which something came from it.
+CREATE TABLE rhythm (
+    satellite text COLLATE "C" NOT NULL,
+    minute    timestamptz NOT NULL,
+    PRIMARY KEY (satellite, minute)
+);
+CALL state_table('rhythm');
