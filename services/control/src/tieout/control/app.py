@@ -63,7 +63,7 @@ def build(settings: Settings) -> Service:
 
     @operation(CHECKUP)
     async def check_up(request: CheckupRequest, database: Database) -> Checkup:
-        return await checkup.check_up(request, database, colleagues, watch, prover)
+        return await checkup.check_up(request, database, colleagues, watch, prover, settings.stream_bytes_max)
 
     async def look_out(service: Service) -> None:
         await lookout.run(service.database)

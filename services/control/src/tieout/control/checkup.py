@@ -21,7 +21,12 @@ PROOF_SECONDS_MAX = 4.0  # A service that hangs must not keep the other checks f
 
 
 async def check_up(
-    request: CheckupRequest, database: Database, colleagues: Colleagues, watch: Watch, prover: Prover
+    request: CheckupRequest,
+    database: Database,
+    colleagues: Colleagues,
+    watch: Watch,
+    prover: Prover,
+    stream_bytes_max: int,
 ) -> Checkup:
     began = time.monotonic()
     healths, vitals, flows, proved, intake, streams = await asyncio.gather(
@@ -59,7 +64,7 @@ async def check_up(
         _quarantine(intake),
         checks.memory(vitals),
         checks.endings(vitals),
-        checks.streams(streams),
+        checks.streams(streams, stream_bytes_max),
     ]
     if request.tables:
         told.append(checks.tables(vitals))
@@ -124,7 +129,7 @@ def _quarantine(waiting: int | None) -> Check:
     )
 
 
-async def _streams(colleagues: Colleagues) -> dict[str, tuple[int, int]]:
+async def _streams(colleagues: Colleagues) -> dict[str, int]:
     found = {}
     for name in (*map(stream_of, CORE_SERVICES), DEAD_STREAM):
         try:

@@ -53,13 +53,8 @@ class _StreamState(Struct):
     bytes: int = 0
 
 
-class _StreamConfig(Struct):
-    max_bytes: int = -1
-
-
 class _StreamInfo(_Info):
     state: _StreamState = msgspec.field(default_factory=_StreamState)
-    config: _StreamConfig = msgspec.field(default_factory=_StreamConfig)
 
 
 Told = TypeVar("Told", bound=_Info)
@@ -104,10 +99,9 @@ class Colleagues:
         info = await self._api(f"STREAM.INFO.{stream}", _read_stream)
         return info.state.last_seq
 
-    async def stream_bytes(self, stream: str) -> tuple[int, int]:
-        """What a stream holds, and the most that it may hold (0: no limit). Raises Unanswered."""
-        info = await self._api(f"STREAM.INFO.{stream}", _read_stream)
-        return info.state.bytes, max(0, info.config.max_bytes)
+    async def stream_bytes(self, stream: str) -> int:
+        """What a stream holds. Raises Unanswered."""
+        return (await self._api(f"STREAM.INFO.{stream}", _read_stream)).state.bytes
 
     async def floors(self, durables: Iterable[str]) -> dict[str, Floor]:
         """How far each durable consumer has confirmed; those that the broker does not know are left out.

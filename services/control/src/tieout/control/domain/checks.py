@@ -206,19 +206,14 @@ def quarantine(waiting: int) -> Check:
     return Check("quarantine", "look", f"{waiting} documents wait.", why, "./tieout quarantine list", "Quarantine")
 
 
-def streams(found: Mapping[str, tuple[int, int]]) -> Check:
-    """Stream -> bytes and the most that it may hold (0: no limit)."""
-    full = [
-        f"{name} {used >> 20} of {most >> 20} MB"
-        for name, (used, most) in found.items()
-        if most > 0 and used > most * STREAM_SHARE
-    ]
+def streams(found: Mapping[str, int], bytes_max: int) -> Check:
+    """Bytes of each stream; above `bytes_max` (0: no limit) its producer lets go of what all have confirmed."""
+    full = [f"{name} {used >> 20} MB" for name, used in found.items() if bytes_max and used > bytes_max * STREAM_SHARE]
     if full:
-        why = "A full stream takes nothing more: outboxes fill until its old messages are let go."
-        return Check(
-            "streams", "wrong", f"Nearly full: {', '.join(full)}.", why, "Raise TIEOUT_STREAM_MAX_BYTES.", "StreamFull"
-        )
-    total = sum(used for used, _ in found.values())
+        why = "It should have let go of its oldest messages; a consumer holds it, or nothing is a day old."
+        told = f"Near or above {bytes_max >> 20} MB: {', '.join(full)}."
+        return Check("streams", "look", told, why, "Find the consumer that is far behind.", "StreamFull")
+    total = sum(found.values())
     return Check("streams", "ok", f"{len(found)} streams hold {total >> 20} MB.")
 
 
