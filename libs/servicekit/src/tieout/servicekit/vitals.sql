@@ -13,6 +13,10 @@ UPDATE process_run SET memory_bytes = $2, oom_kills = $3, seen_at = clock_timest
 -- name: forget_runs
 DELETE FROM process_run WHERE started_at < clock_timestamp() - interval '30 days' AND ended <> '';
 
+-- name: wait_little
+-- A look must not stand in the queue that it looks for.
+SET LOCAL lock_timeout = '300ms';
+
 -- name: endings
 SELECT to_char(ended_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'), ended, pid, memory_bytes, memory_limit_bytes
 FROM process_run WHERE ended IN ('killed', 'out_of_memory') AND ended_at > clock_timestamp() - interval '1 hour'
