@@ -3,10 +3,12 @@
 import asyncio
 
 import pytest
+from msgspec.structs import replace
 from tieout.contracts.agreement import Mark
 from tieout.contracts.inventory import OrderRefused
 from tieout.contracts.operation import Nothing
 from tieout.servicekit import ask
+from tieout.servicekit.retention import Retention
 
 
 async def announce(service, toy, *order_nos):
@@ -137,12 +139,41 @@ async def test_old_rows_are_pruned_only_below_what_every_consumer_confirmed(
     await js.add_consumer("INVENTORY", ConsumerConfig(durable_name="slow", ack_policy=AckPolicy.EXPLICIT))
     subscription = await js.pull_subscribe_bind("slow", "INVENTORY")
     await owner.execute("UPDATE outbox SET written_at = now() - interval '30 days'")
-    await service._audit.prune()
+    retention = retention_of(service)
+    await retention.run()
     assert await owner.fetchval("SELECT count(*) FROM outbox") == 2
     for message in await subscription.fetch(2):
         await message.ack_sync()
-    await service._audit.prune()
+    await retention.run()
     assert await owner.fetchval("SELECT count(*) FROM outbox") == 1
+
+
+def retention_of(service, **changes):
+    return Retention(
+        service.jetstream, service.database.outbox, service.database.pool, replace(service.settings, **changes)
+    )
+
+
+async def test_a_stream_above_its_bytes_lets_go_of_what_all_confirmed_and_the_audit_misses_nothing(
+    start_service, toy, operator, owner
+) -> None:
+    service = await start_service()
+    for number in range(40):
+        await announce(service, toy, str(number))
+    await toy.until(everything_sent(service))
+    js = operator.jetstream()
+    before = (await js.stream_info("INVENTORY")).state
+    assert await retention_of(service, stream_bytes_max=before.bytes // 2).run() == 0, "nothing is a day old yet"
+    await owner.execute("UPDATE outbox SET written_at = now() - interval '25 hours'")
+    forgotten = await retention_of(service, stream_bytes_max=before.bytes // 2).run()
+    after = (await js.stream_info("INVENTORY")).state
+    assert 10 <= forgotten <= 25
+    assert after.bytes < before.bytes * 0.7
+    assert await owner.fetchval("SELECT min(first_seq) FROM outbox") == after.first_seq
+    assert await service._audit.run() == 0
+    await owner.execute("UPDATE outbox SET written_at = now() - interval '30 days'")
+    await retention_of(service).run()
+    assert await owner.fetchval("SELECT max(last_seq) FROM outbox") == after.last_seq, "where a new stream would begin"
 
 
 async def test_a_slow_transaction_holds_the_mark_back_and_a_rolled_back_one_does_not(

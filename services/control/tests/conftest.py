@@ -166,7 +166,14 @@ async def _trio(testbed: Testbed) -> AsyncIterator[Trio]:
     finance = await toy("finance", (toy_billing(gate, partners),))
     database = await database_of("control", migrated=True)
     control = build(
-        Settings.from_environment({**database.environment, "TIEOUT_WATCH_SECONDS": "0", "TIEOUT_DESK_SECONDS": "0.2"})
+        Settings.from_environment(
+            {
+                **database.environment,
+                "TIEOUT_WATCH_SECONDS": "0",
+                "TIEOUT_DESK_SECONDS": "0.2",
+                "TIEOUT_LOOKOUT_SECONDS": "0",
+            }
+        )
     )
     services = (inventory, finance, control)
     for service in services:
@@ -199,8 +206,8 @@ async def trio(_trio: Trio) -> AsyncIterator[Trio]:
 
 
 _HEARD = (
-    "notice, heard, membership, latency, tally, dead_letter, disagreement, watermark, outbox, ticket, ticket_order, "
-    "notification"
+    "notice, heard, membership, latency, tally, dead_letter, disagreement, watermark, alarm, outbox, "
+    "ticket, ticket_order, notification"
 )
 _FORGET = "DELETE FROM {table}; DELETE FROM digest; DELETE FROM digest_delta; DELETE FROM tamper; DELETE FROM parked"
 _ARM = "; ".join(

@@ -153,6 +153,9 @@ class FlowState(Struct, frozen=True, omit_defaults=True):
     floor: int  # Stream sequence up to which all is confirmed.
     stalled_seconds: float = 0.0  # Since it last moved, while something waits.
     missing: bool = False  # The broker knows no such consumer: its service has not started yet.
+    drained_per_second: float = 0.0  # Messages, lately.
+    arriving_per_second: float = 0.0
+    done_in_seconds: float = 0.0  # Until nothing waits, at the present pace; -1: the backlog does not shrink.
 
 
 class Agreement(Struct, frozen=True, omit_defaults=True):

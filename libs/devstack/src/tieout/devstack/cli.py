@@ -63,11 +63,13 @@ COMMANDS = (
     Command("up", "tieout.devstack.up", "Start the whole stack: Postgres, NATS, a leaf site, and every service."),
     Command("down", "tieout.devstack.down", "Stop the stack of this folder."),
     Command("status", "tieout.devstack.status", "What runs, how far each service is, and what waits."),
+    Command("doctor", "tieout.devstack.doctor", "Run all checks: what is wrong, why it matters, the next step."),
     Command("logs", "tieout.devstack.logs", "Show what a service or server has logged."),
     Command("demo", "tieout.devstack.demo", "Watch a trading day flow from two satellites to posted vouchers."),
     Command("feed", "tieout.devstack.feed", "Send files through intake and chain, and account for every document."),
     Command("journey", "tieout.devstack.journey", "Follow one order through all services."),
     Command("agreement", "tieout.devstack.agreement", "Prove that orders, stock and books agree, or show where not."),
+    Command("census", "tieout.devstack.census", "Compare a satellite's own list of orders with what has arrived."),
     Command("settings", "tieout.devstack.settings", "Who changed which setting, and what was changed by hand."),
     Command(
         "quarantine", "tieout.devstack.quarantine", "List, show, correct and resubmit documents that were refused."

@@ -38,6 +38,9 @@ async def prepare(postgres: Postgres, secrets: Secrets, services: tuple[str, ...
                 verb = "ALTER" if name in roles else "CREATE"
                 password = secrets.of(secret_of(service, role))  # Letters and digits only, see secrets.py.
                 await connection.execute(f"{verb} ROLE {name} LOGIN NOINHERIT PASSWORD '{password}'")
+            # To say who holds the lock that a flow waits for; statements carry no values, as ours are all prepared.
+            app = role_of(service, "app")
+            await connection.execute(f"GRANT pg_read_all_stats TO {app} WITH INHERIT TRUE")
     finally:
         await connection.close()
     missing = [service for service in services if database_of(service) not in databases]

@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     where = endpoints.of_stack(arguments.dir)
-    facts = _processes(arguments.dir)
+    facts = processes(arguments.dir)
     status, failure = _ask(where)
     up = all(fact["up"] for fact in facts) and status is not None and all(s.up for s in status.services)
     if arguments.json:
@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0 if up else 1
 
 
-def _processes(folder: Path) -> list[dict[str, Any]]:
+def processes(folder: Path) -> list[dict[str, Any]]:
     try:
         noted = msgspec.json.decode((folder / "run" / "processes.json").read_bytes(), type=list[ProcessFacts])
     except (OSError, msgspec.MsgspecError) as error:
@@ -107,6 +107,11 @@ def _show(where: endpoints.Endpoints, facts: list[dict[str, Any]], status: Statu
     for flow in status.flows:
         if flow.stalled_seconds > 0:
             console.print(f"[red]{flow.durable} has not moved for {flow.stalled_seconds:.0f} s, {flow.waiting} wait[/]")
+        elif flow.done_in_seconds > 0:
+            done = f"done in about {flow.done_in_seconds:.0f} s at {flow.drained_per_second:g} messages/s"
+            console.print(f"{flow.durable}: {flow.waiting + flow.unacked} wait, {done}", highlight=False)
+        elif flow.done_in_seconds < 0:
+            console.print(f"[yellow]{flow.durable}: {flow.waiting + flow.unacked} wait, and it becomes more[/]")
     if status.latencies:
         console.print("step latency, ms")
         table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))

@@ -9,9 +9,7 @@ import contextlib
 import gc
 import importlib.metadata
 import os
-import resource
 import signal
-import sys
 import time
 import typing
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -37,6 +35,7 @@ from tieout.contracts.agreement import (
     Violations,
 )
 from tieout.contracts.operation import Health, Nothing, Operation, Trail, TrailRequest
+from tieout.contracts.watch import Vitals, VitalsRequest
 from tieout.servicekit import parked, sql
 from tieout.servicekit.agreement import Evidence
 from tieout.servicekit.agreement import statements as agreement_statements
@@ -49,11 +48,13 @@ from tieout.servicekit.metrics import Metrics
 from tieout.servicekit.outbox import SWEEP_ROWS, Outbox
 from tieout.servicekit.outbox import statements as outbox_statements
 from tieout.servicekit.parked import Waker
+from tieout.servicekit.retention import Retention
 from tieout.servicekit.rpc import Answers, Endpoints
 from tieout.servicekit.scrub import Scrub
 from tieout.servicekit.settings import Settings, secret
 from tieout.servicekit.streams import Audit, dead_stream, ensure_stream, own_stream
 from tieout.servicekit.telemetry import Tracing
+from tieout.servicekit.vitals import RunLog, Witness, memory_bytes
 
 log = structlog.get_logger(__name__)
 
@@ -141,6 +142,9 @@ class Service:
         self.database = Database(pool, service=self.name, version=self.version, outbox=outbox, tracing=self.tracing)
         self.evidence = Evidence(self.database, self.violations)
         await self.evidence.start()
+        self._runs = RunLog(self.database, self.version)
+        await _patiently("database", self._runs.begin)
+        self._witness = Witness(marks, self.version, self._started_at, lambda: self._subscribers)
 
         self.broker = self._make_broker()
         await _patiently("broker", self.broker.connect)
@@ -161,6 +165,7 @@ class Service:
             self._spawn(outbox.relay(), "relay"),
             self._spawn(waker.run(), "parked messages"),
             self._spawn(self._housekeeping(), "housekeeping"),
+            self._spawn(self._runs.run(), "run log"),
             self._spawn(Scrub(self.evidence, self.database, settings.scrub_seconds).run(), "scrub"),
         ]
         self._running = [self._spawn(task(self), getattr(task, "__name__", "task")) for task in self.tasks]
@@ -275,9 +280,9 @@ class Service:
                 if now - audited > AUDIT_SECONDS and self.nats.is_connected:
                     audited = now
                     self._audit_soon()
-                if now - pruned > PRUNE_SECONDS and self.nats.is_connected and self._audit is not None:
+                if now - pruned > PRUNE_SECONDS and self.nats.is_connected:
                     pruned = now
-                    await self._audit.prune()
+                    await Retention(self.jetstream, self.database.outbox, self._pools[1], self.settings).run()
             except Exception as error:
                 if cause_of(error) is Cause.CODE:
                     log.exception("housekeeping failed")
@@ -309,6 +314,7 @@ class Service:
             answers("findings", Nothing, Violations, self.evidence.findings),
             answers("settings_changes", SettingsChangesRequest, SettingsChanges, self.evidence.settings_changes),
             answers("trail", TrailRequest, Trail, self._whole_trail),
+            answers("vitals", VitalsRequest, Vitals, self._witness.vitals),
         ]
         taken = {answer.operation.name for answer in self.operations}
         return [answer for answer in found if answer.operation.name not in taken]
@@ -329,7 +335,7 @@ class Service:
             version=self.version,
             pid=os.getpid(),
             ready=self.ready and database.outbox.open.is_set(),
-            memory_bytes=_memory_bytes(),
+            memory_bytes=memory_bytes(),
             started_at=self._started_at,
             outbox_waiting=waiting["batches"],
             outbox_oldest_seconds=round(waiting["seconds"], 3),
@@ -368,6 +374,7 @@ class Service:
                 await self.nats.flush()
                 await self.nats.close()
         await asyncio.gather(asyncio.to_thread(self.tracing.close), asyncio.to_thread(self._metrics.close))
+        await self._runs.end()
         for pool in self._pools:
             with contextlib.suppress(Exception):
                 async with asyncio.timeout(1.0):
@@ -442,12 +449,3 @@ def _version(name: str) -> str:
         return importlib.metadata.version(f"tieout-{name}")
     except importlib.metadata.PackageNotFoundError:
         return "0.0.0"
-
-
-def _memory_bytes() -> int:
-    try:
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-        return pages * resource.getpagesize()
-    except (OSError, ValueError, IndexError):  # Not Linux: the highest it ever was, in KiB or bytes.
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak if sys.platform == "darwin" else peak * 1024

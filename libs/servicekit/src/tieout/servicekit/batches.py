@@ -84,6 +84,7 @@ class FlowSubscriber(BatchPullStreamSubscriber):
         self.outcomes = Outcomes()
         self.stopped = False
         self.stopped_why = ""
+        self.trouble = ""  # What the last attempt failed with.
         self.one_at_a_time = asyncio.Lock()  # Parked messages run between batches, not beside them.
         self.idle = asyncio.Event()
         self.intake = Intake(
@@ -247,8 +248,10 @@ class FlowSubscriber(BatchPullStreamSubscriber):
         while True:
             try:
                 await attempt()
+                self.trouble = ""
                 return
             except Exception as error:
+                self.trouble = repr(error)[:300]
                 cause = cause_of(error)
                 if cause is Cause.AGAIN and races < RACES_MAX:
                     races += 1

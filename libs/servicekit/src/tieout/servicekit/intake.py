@@ -16,7 +16,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.js.errors import NotFoundError
 from tieout.servicekit.connection import Message, QuickClient
-from tieout.servicekit.wire import acknowledge
+from tieout.servicekit.wire import acknowledge, delivery
 
 log = structlog.get_logger(__name__)
 
@@ -163,6 +163,13 @@ class Intake:
 
     def settled(self) -> None:
         self._in_hand = []
+
+    def in_hand(self) -> tuple[float, int]:
+        """Seconds since the batch in hand was taken, and how often its most delivered message came."""
+        if not self._in_hand:
+            return 0.0, 0
+        attempts = max(delivery(message.reply).attempts for message in self._in_hand)
+        return time.monotonic() - self._taken, attempts
 
     @property
     def waiting(self) -> int:

@@ -46,11 +46,3 @@ SELECT FROM outbox WHERE batch = $1 FOR UPDATE;
 
 -- name: restate_mark
 SELECT restate_mark();
-
--- name: prune
--- Published, older than the retention, and below what every consumer has confirmed.
-DELETE FROM outbox WHERE stream = $1 AND last_seq <= $2 AND written_at < now() - make_interval(hours => $3);
-
--- name: prune_letters
--- Other services' letters lie in the same stream, so its consumers say nothing about ours: only age counts.
-DELETE FROM outbox WHERE stream = 'DEAD' AND first_seq IS NOT NULL AND written_at < now() - make_interval(hours => $1);

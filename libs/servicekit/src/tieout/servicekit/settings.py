@@ -27,6 +27,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     stream_replicas: int = 1
     stream_max_age_days: int = 14
     outbox_retention_hours: int = 168  # Below the streams' age: what the outbox still has can be published again.
+    stream_bytes_max: int = 50 << 30  # Of the own stream; above it what all have confirmed goes first. 0: no limit.
     scrub_seconds: float = 8.0  # Between two looks for what hands did to the books. 0: only when somebody asks.
     log: str = "json"  # json | text
     log_level: str = "info"

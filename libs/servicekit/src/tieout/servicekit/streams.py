@@ -157,14 +157,5 @@ class Audit:
             await self._outbox.mark_sent(connection, batch, self._outbox.stream, sequences)
         return len(missing)
 
-    async def prune(self) -> None:
-        """Forget what is older than the retention and confirmed by every consumer."""
-        consumers = await self._js.consumers_info(self._config.name or "")
-        floors = [consumer.ack_floor.stream_seq for consumer in consumers if consumer.ack_floor]
-        info = await self._js.stream_info(self._config.name or "")
-        floor = min(floors, default=info.state.last_seq)
-        await self._pool.execute(statements.prune, self._outbox.stream, floor, self._retention_hours)
-        await self._pool.execute(statements.prune_letters, self._retention_hours)
-
 
 __all__ = ["MESSAGE_BYTES_MAX", "Audit", "dead_stream", "ensure_stream", "own_stream"]

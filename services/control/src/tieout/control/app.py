@@ -23,12 +23,15 @@ from tieout.contracts.ticket import (
     SHOW_DEAD_LETTER,
     SHOW_TICKET,
 )
-from tieout.control import reads, ticket_reads
+from tieout.contracts.watch import CHECKUP, LIST_ALARMS, Alarms, AlarmsRequest, Checkup, CheckupRequest
+from tieout.control import alarms, checkup, reads, ticket_reads
+from tieout.control.alarms import Lookout
 from tieout.control.colleagues import Colleagues
 from tieout.control.desk import Desk
 from tieout.control.flows import follow_notices, report_facts
 from tieout.control.flows.change_ticket import change_ticket
 from tieout.control.flows.collect_dead import collect_dead
+from tieout.control.forgetting import forget
 from tieout.control.notify import channels
 from tieout.control.notify.sender import Sender
 from tieout.control.proof import Prover
@@ -41,6 +44,8 @@ def build(settings: Settings) -> Service:
     colleagues = Colleagues(lambda: service.nats, settings.answer_seconds_max)
     prover = Prover(colleagues)
     watch = Watch(colleagues, prover, settings.watch_seconds)
+
+    lookout = Lookout(colleagues, watch, settings.lookout_seconds, settings.stall_seconds)
 
     @operation(SHOW_JOURNEY)
     async def show_journey(request: JourneyRequest, database: Database) -> Journeys:
@@ -78,6 +83,20 @@ def build(settings: Settings) -> Service:
     async def keep_telling(service: Service) -> None:
         await sender.run(service.database)
 
+    @operation(LIST_ALARMS)
+    async def list_alarms(request: AlarmsRequest, database: Database) -> Alarms:
+        return await alarms.list_alarms(request, database)
+
+    @operation(CHECKUP)
+    async def check_up(request: CheckupRequest, database: Database) -> Checkup:
+        return await checkup.check_up(request, database, colleagues, watch, prover, settings.stream_bytes_max)
+
+    async def look_out(service: Service) -> None:
+        await lookout.run(service.database)
+
+    async def forget_old(service: Service) -> None:
+        await forget(service.database, settings)
+
     async def keep_watch(service: Service) -> None:
         await watch.run(service.database)
 
@@ -86,7 +105,16 @@ def build(settings: Settings) -> Service:
         settings,
         migrations=sql.folder(__file__, "migrations"),
         flows=(*follow_notices.flows(), *report_facts.flows(), collect_dead),
-        operations=(show_journey, prove_agreement, show_status, list_dead_letters, list_settings, *ticketing),
-        tasks=(keep_watch, keep_desk, keep_telling),
+        operations=(
+            show_journey,
+            prove_agreement,
+            show_status,
+            list_dead_letters,
+            list_settings,
+            list_alarms,
+            check_up,
+            *ticketing,
+        ),
+        tasks=(keep_watch, look_out, forget_old, keep_desk, keep_telling),
     )
     return service

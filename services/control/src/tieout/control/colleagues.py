@@ -19,14 +19,16 @@ Answer = TypeVar("Answer")
 class Unanswered(Exception):
     """A service is away, too slow, or refused the question; says which and why."""
 
-    def __init__(self, service: str, why: str) -> None:
+    def __init__(self, service: str, why: str, *, gone: bool = False) -> None:
         super().__init__(f"{service}: {why}")
         self.service = service
         self.why = why
+        self.gone = gone  # Nobody is there at all, so there was nothing to wait for.
 
 
 class _AckFloor(Struct):
     stream_seq: int = 0
+    consumer_seq: int = 0
 
 
 class _ApiError(Struct):
@@ -48,6 +50,7 @@ class _ConsumerInfo(_Info):
 
 class _StreamState(Struct):
     last_seq: int = 0
+    bytes: int = 0
 
 
 class _StreamInfo(_Info):
@@ -76,7 +79,7 @@ class Colleagues:
         try:
             return await ask(self._connection(), subject, request, answer, timeout=seconds or self._seconds_max)
         except nats.errors.NoRespondersError:
-            raise Unanswered(service, "nobody is there") from None
+            raise Unanswered(service, "nobody is there", gone=True) from None
         except (TimeoutError, nats.errors.Error, OSError) as error:
             raise Unanswered(service, f"{subject}: {type(error).__name__}") from None
         except Refused as refusal:
@@ -96,6 +99,10 @@ class Colleagues:
         info = await self._api(f"STREAM.INFO.{stream}", _read_stream)
         return info.state.last_seq
 
+    async def stream_bytes(self, stream: str) -> int:
+        """What a stream holds. Raises Unanswered."""
+        return (await self._api(f"STREAM.INFO.{stream}", _read_stream)).state.bytes
+
     async def floors(self, durables: Iterable[str]) -> dict[str, Floor]:
         """How far each durable consumer has confirmed; those that the broker does not know are left out.
 
@@ -109,7 +116,8 @@ class Colleagues:
         info = await self._api(f"CONSUMER.INFO.{FLOW[durable].stream}.{durable}", _read_consumer)
         if info.error is not None:
             return None
-        return Floor.of(info.ack_floor.stream_seq, info.num_pending, info.num_ack_pending)
+        floor = info.ack_floor
+        return Floor.of(floor.stream_seq, info.num_pending, info.num_ack_pending, floor.consumer_seq)
 
     async def _api(self, call: str, read: Callable[[bytes], Told]) -> Told:
         """One question to JetStream. An answer that says "not found" is given back, other errors are Unanswered."""

@@ -10,3 +10,11 @@ class Settings(servicekit.Settings, frozen=True, kw_only=True):
     notify_file: str = ""  # TOML: which channels are told of tickets. Empty: nobody.
     notify_seconds: float = 1.0  # Between two looks for what has to be told. 0: never.
     answer_seconds_max: float = 5.0  # How long a service may take to answer control.
+    lookout_seconds: float = 2.5  # Between two looks for what stands still. 0: never.
+    stall_seconds: float = 6.0  # Without movement are an alarm. With the look and the questions: within 15 s.
+    journey_days: int = (
+        400  # How long the steps of an order are kept. 0: for ever; the services' own books stay anyway.
+    )
+    counts_days: int = 2  # Latencies and rates.
+    letters_days: int = 400  # Dead letters whose ticket is resolved; others stay.
+    alarms_days: int = 400  # Alarms that are over.

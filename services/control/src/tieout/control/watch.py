@@ -11,13 +11,11 @@ from tieout.contracts.control import AgreementRequest, FlowState
 from tieout.contracts.streams import FLOWS
 from tieout.control.colleagues import Colleagues, Unanswered
 from tieout.control.domain.agreement import Floor
+from tieout.control.domain.pace import Pace, Track
 from tieout.control.proof import Prover
-from tieout.servicekit import Database, sql
+from tieout.servicekit import Database
 
-statements = sql.load(__file__)
 log = structlog.get_logger(__name__)
-
-FORGET_EVERY_SECONDS = 3600.0
 
 
 class Watch:
@@ -28,11 +26,14 @@ class Watch:
         self._prover = prover
         self._seconds = seconds
         self._moved: dict[str, tuple[tuple[int, int], float]] = {}  # durable -> (floor, waiting) and when they changed
+        self._tracks: dict[str, Track] = {}
 
     async def flows(self) -> tuple[FlowState, ...]:
         """All durables of the contracts, as the broker sees them now. Raises Unanswered where it does not answer."""
         floors = await self._colleagues.floors(flow.durable for flow in FLOWS)
         now = time.monotonic()
+        paces = {durable: self._pace(durable, floor, now) for durable, floor in floors.items()}
+        idle = Pace()
         return tuple(
             FlowState(
                 durable=flow.durable,
@@ -42,10 +43,17 @@ class Watch:
                 floor=floor.confirmed if floor else 0,
                 stalled_seconds=self._stalled(flow.durable, floor, now) if floor else 0.0,
                 missing=floor is None,
+                drained_per_second=pace.drained_per_second,
+                arriving_per_second=pace.arriving_per_second,
+                done_in_seconds=pace.done_in_seconds,
             )
             for flow in FLOWS
-            for floor in (floors.get(flow.durable),)
+            for floor, pace in ((floors.get(flow.durable), paces.get(flow.durable, idle)),)
         )
+
+    def _pace(self, durable: str, floor: Floor, now: float) -> Pace:
+        track = self._tracks.setdefault(durable, Track())
+        return track.look(now, floor.handled, floor.waiting + floor.unacked)
 
     def _stalled(self, durable: str, floor: Floor, now: float) -> float:
         """Seconds since the floor last moved while something waits. More waiting alone is no movement."""
@@ -62,7 +70,6 @@ class Watch:
         """Until cancelled. What fails here is logged and tried again at the next turn: nobody waits for it."""
         if self._seconds <= 0:
             await asyncio.Event().wait()
-        forgotten = 0.0
         told: set[str] = set()
         while True:
             await asyncio.sleep(self._seconds)
@@ -76,11 +83,6 @@ class Watch:
                 answer = await self._prover.prove(request, database, rows_above_max=0, currencies=False)
                 if answer.verdict == "differ":
                     log.error("books differ", sentence=answer.sentence, runbook="BooksDiffer")
-                if time.monotonic() - forgotten > FORGET_EVERY_SECONDS:
-                    forgotten = time.monotonic()
-                    async with database.transaction() as tx:
-                        await tx.execute(statements.forget_counts)
-                        await tx.execute(statements.forget_tallies)
             except Unanswered as error:
                 log.warning("the watch could not ask", service=error.service, why=error.why)
             except Exception:

@@ -2,12 +2,14 @@
 
 from datetime import timedelta
 
-from tieout.gateway import reads
+from tieout.gateway import census, reads
 from tieout.gateway.flows.decide_quarantined import correct_document, dismiss_document, resubmit_document, resubmit_many
 from tieout.gateway.flows.forget_deliveries import forget_deliveries
+from tieout.gateway.flows.forget_documents import forget_documents
 from tieout.gateway.flows.map_documents import Mapper
 from tieout.gateway.flows.note_articles import note_articles
 from tieout.gateway.flows.note_companies import note_companies
+from tieout.gateway.flows.note_rhythm import rhythms
 from tieout.gateway.flows.put_rates import put_rates
 from tieout.gateway.flows.put_satellite import hold_satellite, put_satellite
 from tieout.gateway.flows.put_tokens import create_token, list_tokens, revoke_token, rotate_token
@@ -41,6 +43,9 @@ OPERATIONS = (
     revoke_token,
     list_tokens,
     put_rates,
+    census.census,
+    census.census_ours,
+    rhythms,
 )
 
 
@@ -97,7 +102,13 @@ def build(settings: Settings) -> Service:
     async def forget(service: Service) -> None:
         await forget_deliveries(service.database, settings.delivery_days)
 
-    tasks = [keep_documents, map_documents, take_in_sites, forget]
+    async def note_rhythm(service: Service) -> None:
+        await gateway(service).keeper.rhythm.run(service.database)
+
+    async def forget_raw(service: Service) -> None:
+        await forget_documents(service.database, settings.raw_days, settings.raw_bytes_max)
+
+    tasks = [keep_documents, map_documents, take_in_sites, forget, forget_raw, note_rhythm]
     if settings.http_port:
         tasks.append(serve_http)
     return Service(

@@ -55,10 +55,10 @@ AND NOT EXISTS (SELECT FROM decision d WHERE d.entry = f.entry);
 
 -- name: outcomes
 -- A corrected or resubmitted document is counted where it ended, not here.
-SELECT f.company, f.satellite, to_char(coalesce(f.business_date, (r.received_at AT TIME ZONE 'UTC')::date), 'YYYY-MM') AS month, f.kind,
+SELECT f.company, f.satellite, to_char(coalesce(f.business_date, (coalesce(r.received_at, f.at) AT TIME ZONE 'UTC')::date), 'YYYY-MM') AS month, f.kind,
        CASE WHEN d.entry IS NULL THEN 'quarantined' ELSE 'dismissed' END AS outcome, f.reason,
        count(*)::bigint, sum(f.lines)::bigint, sum(f.quantity_micro), sum(f.amount_minor)
-FROM refusal f JOIN raw_document r ON r.id = f.id LEFT JOIN decision d ON d.entry = f.entry
+FROM refusal f LEFT JOIN raw_document r ON r.id = f.id LEFT JOIN decision d ON d.entry = f.entry
 WHERE (d.decision IS NULL OR d.decision = 'dismissed') AND ($1 = '' OR f.company = $1) AND ($2 = '' OR f.satellite = $2)
 GROUP BY 1, 2, 3, 4, 5, 6
 UNION ALL
@@ -115,9 +115,9 @@ ORDER BY satellite;
 SELECT satellite, kind, count(*) FROM command WHERE $1 = '' OR satellite = $1 GROUP BY satellite, kind;
 
 -- name: trail_commands
--- A command without an order number belongs to several orders or to none: found by its own chain.
-SELECT c.kind, c.number, c.id, c.quantity_micro, c.amount_minor, c.at, r.received_at, r.satellite, r.channel
-FROM command c JOIN raw_document r
+-- The document itself may have been let go. A command without an order number belongs to several orders or to none: found by its own chain.
+SELECT c.kind, c.number, c.id, c.quantity_micro, c.amount_minor, c.at, coalesce(r.received_at, c.at) AS received_at, c.satellite, coalesce(r.channel, '') AS channel
+FROM command c LEFT JOIN raw_document r
   ON r.id = (overlay(c.id::text placing '0' from 36 for 1))::uuid
 WHERE (c.order_no = $2 AND c.order_no <> '' AND c.chain_id = $1) OR (c.order_no = '' AND c.chain_id = $1)
 ORDER BY c.position LIMIT 200;

@@ -18,5 +18,9 @@ class Settings(servicekit.Settings, frozen=True, kw_only=True):
     head_seconds_max: float = 10.0  # And its request line and headers.
     connections_max: int = 2000
     delivery_days: int = 30  # How long a delivery's name is remembered.
+    raw_days: int = (
+        3653  # How long raw documents are kept, by whole weeks; the law asks for up to ten years. 0: for ever.
+    )
+    raw_bytes_max: int = 0  # Above it the oldest weeks go earlier, never younger than a month. 0: no limit.
     rate_days_max: int = 7  # An exchange rate that is older than this on a document's business date is not taken.
     waiting_minutes_max: int = 1440  # How long a document waits for the order that it names.

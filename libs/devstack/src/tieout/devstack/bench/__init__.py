@@ -3,6 +3,7 @@
   chain     a backlog of raw documents until every voucher is posted and the books agree
   http      requests and documents per second that the gateway acknowledges as committed
   latency   placed-to-voucher percentiles at a steady rate
+  soak      a steady rate for long: memory, latency and dead rows stay flat, and the books agree at the end
 
 A stack of its own is started in D/bench and removed afterwards. Everything is durable: fsync on, every message synced.
 """
@@ -26,7 +27,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     latency = what.add_parser("latency", help="placed-to-voucher percentiles in open loop")
     latency.add_argument("--rate", type=_above_zero, default=500, metavar="R", help="orders/s; default: 500")
     latency.add_argument("--seconds", type=_above_zero, default=20, metavar="S", help="default: 20")
-    for one in (chain, http, latency):
+    soak = what.add_parser("soak", help="a steady rate for long: nothing may grow")
+    soak.add_argument("--minutes", type=_minutes, default=30.0, metavar="M", help="default: 30")
+    soak.add_argument("--rate", type=_above_zero, default=500, metavar="R", help="orders/s; default: 500")
+    for one in (chain, http, latency, soak):
         one.add_argument("--json", action="store_true", help="one JSON object instead of a table")
 
 
@@ -42,6 +46,11 @@ def run(arguments: argparse.Namespace) -> int:
 
         taken = asyncio.run(intake.measure(folder, arguments.requests, arguments.documents))
         report, shown = taken, intake.table(taken)  # type: ignore[assignment]
+    elif arguments.what == "soak":
+        from tieout.devstack.bench import soak
+
+        endured = asyncio.run(soak.measure(folder, arguments.minutes, arguments.rate))
+        report, shown = endured, soak.table(endured)  # type: ignore[assignment]
     else:
         from tieout.devstack.bench import latency
 
@@ -53,7 +62,17 @@ def run(arguments: argparse.Namespace) -> int:
         from tieout.devstack.terminal import Screen
 
         Screen().print(shown)
-    return 0
+    return 0 if getattr(report, "flat", True) else 1
+
+
+def _minutes(text: str) -> float:
+    try:
+        minutes = float(text)
+    except ValueError:
+        minutes = 0.0
+    if not 1 <= minutes <= 10_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of minutes from 1 on")
+    return minutes
 
 
 def _above_zero(text: str) -> int:

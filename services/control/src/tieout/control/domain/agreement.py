@@ -29,10 +29,11 @@ class Floor(Struct, frozen=True):
     waiting: int = 0
     unacked: int = 0
     confirmed: int = 0  # The broker's own figure.
+    handled: int = 0  # The consumer's own count of what it confirmed; other subjects of the stream are not in it.
 
     @classmethod
-    def of(cls, ack_floor: int, waiting: int, unacked: int) -> "Floor":
-        return cls(ack_floor if waiting or unacked else NEVER, waiting, unacked, ack_floor)
+    def of(cls, ack_floor: int, waiting: int, unacked: int, handled: int = 0) -> "Floor":
+        return cls(ack_floor if waiting or unacked else NEVER, waiting, unacked, ack_floor, handled)
 
 
 Rows = Mapping[int, Mapping[int, Row]]  # position -> line -> row

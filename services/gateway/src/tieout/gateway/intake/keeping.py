@@ -13,6 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from msgspec import Struct
+from tieout.gateway.flows.note_rhythm import Rhythm
 from tieout.gateway.identifiers import first_of_request, nth
 from tieout.servicekit import Database, Refused, sql
 
@@ -119,6 +120,7 @@ class Keeper:
         self._arrived = asyncio.Event()
         self._taken = 0.0
         self.kept = asyncio.Event()  # Something is to be mapped.
+        self.rhythm = Rhythm()
 
     async def keep(self, delivery: Delivery) -> Kept:
         """Raises KeyReused; Refused (503) where too much waits; else what the database says."""
@@ -165,6 +167,7 @@ class Keeper:
                     else:
                         future.set_exception(answer)
                 self.kept.set()
+                self.rhythm.hear({delivery.satellite for delivery, _ in group})
 
     def _take(self) -> list[tuple[Delivery, asyncio.Future[Kept]]]:
         group: list[tuple[Delivery, asyncio.Future[Kept]]] = []

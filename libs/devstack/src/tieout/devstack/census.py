@@ -1,0 +1,279 @@
+"""Compare a satellite's own list of orders with what has arrived: what never came, is kept back, or differs.
+
+    tieout census SHOP orders.csv                       number,amount,currency,date with a header line
+    tieout census SHOP https://shop.example/orders.json a JSON array, or an object that holds one, or one object a line
+    tieout census SHOP FILE --number order_number --amount total_price --date created_at
+    tieout census SHOP FILE --missing missing.txt       write the numbers that never came, one a line
+    tieout census SHOP FILE --fetch 'https://shop.example/orders/{number}.json' --channel shopify-orders
+                            --secret-file F [--topic orders/create]     fetch those and hand them in as the satellite
+    tieout census SHOP FILE --request https://shop.example/resend       ask the source (POST, JSON) to send them again
+
+Amounts are decimal, with tax, in the currency beside them. What the list does not tell is not compared. Nothing is
+booked by comparing; what is fetched goes through intake like everything else, so nothing is ever booked twice.
+
+Exit code 0 when the list and we agree, 1 where they differ.
+"""
+
+import argparse
+import asyncio
+import csv
+import io
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from datetime import date
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+from msgspec import Struct
+from rich.table import Table
+from tieout.contracts.currency import EXPONENTS
+from tieout.contracts.gateway import PROGRESS, SATELLITES, ListSatellites, ProgressRequest, ProgressView, Satellites
+from tieout.contracts.watch import CENSUS, CENSUS_OURS, CensusPart, CensusRequest, Counted, Listed, Ours, OursRequest
+from tieout.devstack import endpoints
+from tieout.devstack.calling import call
+from tieout.devstack.failures import CommandFailed
+from tieout.devstack.satellites import Door, key_headers, shopify_headers
+from tieout.devstack.terminal import Screen
+
+PART = 2_000  # Orders in one question.
+LISTED_MAX = 50  # On the screen; --json tells all.
+SOURCE_SECONDS = 30.0
+
+
+class Report(Struct):
+    """What the comparison found."""
+
+    satellite: str
+    listed: int
+    agree: int
+    found: list[Counted]
+    only_ours: list[str]  # In the days of the list; the source does not list them.
+    still_waiting: int = 0  # Documents of the satellite that are not mapped yet: some of the missing may be among them.
+    fetched: int = 0
+    requested: int = 0
+
+    @property
+    def missing(self) -> list[str]:
+        return [one.number for one in self.found if one.state == "missing"]
+
+    @property
+    def holds(self) -> bool:
+        return not self.found and not self.only_ours
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("satellite", help="whose orders these are")
+    parser.add_argument("source", help="file or URL with the satellite's own list; - is standard input")
+    parser.add_argument("--number", default="number", metavar="FIELD", help="field of the order number")
+    parser.add_argument("--amount", default="amount", metavar="FIELD", help="field of the amount with tax")
+    parser.add_argument("--currency", default="currency", metavar="FIELD")
+    parser.add_argument("--date", default="date", metavar="FIELD", help="field of the business day or instant")
+    parser.add_argument("--missing", metavar="FILE", help="write the numbers that never came, one a line")
+    parser.add_argument("--request", metavar="URL", help="tell the source which orders to send again")
+    parser.add_argument("--fetch", metavar="URL", help="where one order can be fetched; {number} stands for its number")
+    parser.add_argument("--channel", default="tieout", metavar="C", help="through which fetched orders are handed in")
+    parser.add_argument("--topic", default="orders/create", metavar="T", help="of a Shopify webhook")
+    parser.add_argument("--secret-file", metavar="F", help="the satellite's key or secret, to hand in what is fetched")
+    parser.add_argument("--json", action="store_true", help="the report as one JSON document")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    if arguments.fetch and ("{number}" not in arguments.fetch or not arguments.secret_file):
+        raise CommandFailed("--fetch needs {number} in its URL, and --secret-file to hand in what it fetches")
+    listed = read(_content(arguments.source), arguments)
+    report = asyncio.run(take(arguments, listed))
+    if arguments.missing:
+        Path(arguments.missing).write_text("".join(f"{number}\n" for number in report.missing), encoding="utf-8")
+    if arguments.json:
+        sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
+    else:
+        _show(report)
+    return 0 if report.holds else 1
+
+
+async def take(arguments: argparse.Namespace, listed: Sequence[Listed]) -> Report:
+    async with endpoints.of_stack(arguments.dir).async_client(timeout=60) as client:
+        report = await compare(client, arguments.satellite, listed)
+        if report.missing and arguments.request:
+            await _request(arguments.request, report)
+        if report.missing and arguments.fetch:
+            await _fetch(client, arguments, report)
+        return report
+
+
+async def compare(client: httpx.AsyncClient, satellite: str, listed: Sequence[Listed]) -> Report:
+    """Part by part, so a list may be of any length."""
+    agree = 0
+    found: list[Counted] = []
+    for start in range(0, len(listed), PART):
+        request = CensusRequest(satellite, tuple(listed[start : start + PART]))
+        part: CensusPart = await call(client, CENSUS, request)
+        agree += part.agree
+        found += part.found
+    report = Report(satellite, len(listed), agree, found, await _only_ours(client, satellite, listed))
+    progress: ProgressView = await call(client, PROGRESS, ProgressRequest(satellite))
+    report.still_waiting = sum(one.pending + one.waiting for one in progress.satellites)
+    return report
+
+
+async def _only_ours(client: httpx.AsyncClient, satellite: str, listed: Sequence[Listed]) -> list[str]:
+    """Only inside the days that the list covers; the outermost may be cut off, so they do not count."""
+    days = sorted({one.date[:10] for one in listed if one.date})
+    if len(days) < 3:
+        return []
+    theirs = {one.number for one in listed}
+    found: list[str] = []
+    after = 0
+    while True:
+        page: Ours = await call(client, CENSUS_OURS, OursRequest(satellite, days[1], days[-2], after))
+        found += [number for number in page.numbers if number not in theirs]
+        if not (after := page.next):
+            return sorted(set(found))
+
+
+async def _request(url: str, report: Report) -> None:
+    async with httpx.AsyncClient(timeout=SOURCE_SECONDS) as source:
+        answer = await source.post(url, json={"satellite": report.satellite, "numbers": report.missing})
+    if answer.is_error:
+        raise CommandFailed(
+            f"{url} answered HTTP {answer.status_code}. Nothing was asked for; see the source's own log"
+        )
+    report.requested = len(report.missing)
+
+
+async def _fetch(client: httpx.AsyncClient, arguments: argparse.Namespace, report: Report) -> None:
+    """One after the other: the source is somebody else's machine."""
+    secret = Path(arguments.secret_file).read_text(encoding="utf-8").strip()
+    known: Satellites = await call(client, SATELLITES, ListSatellites())
+    signed = next(one.authentication for one in known.satellites if one.satellite == report.satellite) == "shopify"
+    door = Door(str(client.base_url))
+    try:
+        async with httpx.AsyncClient(timeout=SOURCE_SECONDS) as source:
+            for number in report.missing:
+                answer = await source.get(arguments.fetch.replace("{number}", number))
+                if answer.is_error:
+                    print(f"{number}: the source answered HTTP {answer.status_code}", file=sys.stderr)
+                    continue
+                body, delivery = answer.content, f"census-{number}"
+                headers = (
+                    shopify_headers(secret, arguments.topic, delivery, body)
+                    if signed
+                    else key_headers(secret, delivery)
+                )
+                taken = await door.send(report.satellite, arguments.channel, body, headers)
+                if taken.taken:
+                    report.fetched += 1
+                else:
+                    print(f"{number}: the gateway answered HTTP {taken.status} {taken.body[:200]!r}", file=sys.stderr)
+    finally:
+        await door.close()
+
+
+# ------------------------------------------------------------------ the source's list
+
+
+def _content(source: str) -> str:
+    if source == "-":
+        return sys.stdin.read()
+    if source.startswith(("http://", "https://")):
+        try:
+            answer = httpx.get(source, timeout=SOURCE_SECONDS, follow_redirects=True)
+            answer.raise_for_status()
+        except httpx.HTTPError as error:
+            raise CommandFailed(f"{source} cannot be read: {error}. Fetch it another way, and give the file") from None
+        return answer.text
+    return Path(source).read_text(encoding="utf-8-sig")
+
+
+def read(content: str, arguments: argparse.Namespace) -> list[Listed]:
+    """CSV with a header line, a JSON array (also inside an object), or one JSON object a line."""
+    found = []
+    for line, row in enumerate(_rows(content), 1):
+        number = str(row.get(arguments.number) or "").strip()
+        if not number:
+            told = f"entry {line} has no {arguments.number!r}; it has {', '.join(map(str, row))[:200]}"
+            raise CommandFailed(f"{told}. Name the field with --number")
+        currency = str(row.get(arguments.currency) or "").strip()
+        day = str(row.get(arguments.date) or "").strip()
+        found.append(Listed(number, _minor(row.get(arguments.amount), currency, line), currency, _day(day, line)))
+    return found
+
+
+def _rows(content: str) -> Iterator[dict[str, Any]]:
+    text = content.strip()
+    if not text.startswith(("[", "{")):
+        yield from csv.DictReader(io.StringIO(text))
+        return
+    try:
+        whole = json.loads(text, parse_float=Decimal)
+    except json.JSONDecodeError:
+        try:
+            yield from (json.loads(line, parse_float=Decimal) for line in text.splitlines() if line.strip())
+        except json.JSONDecodeError as error:
+            raise CommandFailed(f"neither JSON nor CSV: {error}. Give a header line, or valid JSON") from None
+        return
+    if isinstance(whole, dict):
+        whole = next((value for value in whole.values() if isinstance(value, list)), [whole])
+    yield from whole
+
+
+def _minor(amount: Any, currency: str, line: int) -> int | None:
+    """Minor units; None where the list tells no amount."""
+    if amount in (None, ""):
+        return None
+    if currency not in EXPONENTS:
+        told = f"entry {line} has an amount in {currency!r}, which is no currency"
+        raise CommandFailed(f"{told}. Name the field with --currency, or leave the amounts out: --amount none")
+    try:
+        scaled = Decimal(str(amount)).scaleb(EXPONENTS[currency])
+        if scaled != int(scaled):
+            raise InvalidOperation
+    except (InvalidOperation, ValueError, OverflowError):
+        raise CommandFailed(f"entry {line}: {amount!r} is no amount in {currency}") from None
+    return int(scaled)
+
+
+def _day(text: str, line: int) -> str:
+    if not text:
+        return ""
+    try:
+        return date.fromisoformat(text[:10]).isoformat()
+    except ValueError:
+        raise CommandFailed(f"entry {line}: {text!r} does not begin with a day like 2026-11-23") from None
+
+
+# ------------------------------------------------------------------ for people
+
+
+def _show(report: Report) -> None:
+    console = Screen()
+    console.print(
+        f"{report.satellite}: {report.listed} orders listed, {report.agree} are here as listed", highlight=False
+    )
+    if report.found:
+        table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+        for heading in ("order", "", "what differs, or why", "ours"):
+            table.add_column(heading)
+        for one in report.found[:LISTED_MAX]:
+            ours = f"{one.amount_minor} {one.currency} {one.date}" if one.state == "differs" else one.intake_id
+            table.add_row(one.number, one.state, ", ".join(one.fields) or one.reason, ours)
+        console.print(table)
+        if len(report.found) > LISTED_MAX:
+            console.print(f"… and {len(report.found) - LISTED_MAX} more: --json tells all", highlight=False)
+    if report.only_ours:
+        told = ", ".join(report.only_ours[:LISTED_MAX])
+        console.print(
+            f"[yellow]{len(report.only_ours)} orders are here and not in the list[/]: {told}", highlight=False
+        )
+    if report.missing and report.still_waiting:
+        told = f"{report.still_waiting} documents of it are not mapped yet; missing orders may be among them"
+        console.print(f"[yellow]{told}[/]", highlight=False)
+    for count, word in ((report.requested, "asked for at the source"), (report.fetched, "fetched and handed in")):
+        if count:
+            console.print(f"{count} orders {word}; run the census again to see them", highlight=False)
+    if report.holds:
+        console.print("[green]The list and we agree.[/]")

@@ -1,0 +1,115 @@
+"""Run all checks: what is wrong, why it matters, and the next step.
+
+Looks at the stack's processes and disk from outside, then asks `control` for its own checks of services, databases,
+locks, flows, lag, outboxes, dead letters, agreement, satellites, memory, streams and tables.
+
+Exit code 0 when all is well or only worth a look, 1 when something is wrong.
+"""
+
+import argparse
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+from rich.markup import escape
+from tieout.contracts.watch import Check, Checkup
+from tieout.devstack import endpoints, hints, status
+from tieout.devstack.endpoints import Endpoints
+from tieout.devstack.failures import CommandFailed
+from tieout.devstack.terminal import Screen
+
+_DISK_BYTES_MIN = 2 << 30
+_DISK_BYTES_FEW = 10 << 30
+_RESTARTS_MANY = 3
+_SIGNS = {"ok": "[green]✓[/]", "look": "[yellow]![/]", "wrong": "[bold red]✗[/]", "unknown": "[yellow]?[/]"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="the same as one JSON document")
+    parser.add_argument("--all", action="store_true", help="tell also what is well, check by check")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    found = examine(arguments.dir)
+    if arguments.json:
+        print(json.dumps([msgspec.to_builtins(check) for check in found], indent=2, ensure_ascii=False))
+    else:
+        _show(found, everything=arguments.all)
+    return 1 if any(check.state == "wrong" for check in found) else 0
+
+
+def examine(folder: Path) -> list[Check]:
+    """All checks, those that need nothing but this machine first."""
+    found = [_disk(folder)]
+    try:
+        where = endpoints.of_stack(folder)
+        facts = status.processes(folder)
+    except CommandFailed as failure:
+        up = hints.command("up", folder)
+        return [*found, Check("stack", "wrong", str(failure), "Without a stack there is nothing to examine.", up)]
+    found.append(_processes(facts))
+    return [*found, *_asked(where)]
+
+
+def _disk(folder: Path) -> Check:
+    place = next(one for one in (folder, *folder.parents) if one.exists())
+    free = shutil.disk_usage(place).free
+    told = f"{free / 2**30:.1f} GB are free where {folder} lies."
+    if free >= _DISK_BYTES_FEW:
+        return Check("disk", "ok", told)
+    why = "A full disk stops Postgres and NATS: documents are refused at the door, and nothing is booked."
+    step = "Make room, or lower the retention: docs/retention.md"
+    return Check("disk", "wrong" if free < _DISK_BYTES_MIN else "look", told, why, step, "DiskFull")
+
+
+def _processes(facts: Sequence[dict[str, Any]]) -> Check:
+    down = [fact["name"] for fact in facts if not fact["up"]]
+    if down:
+        step = hints.command(f"logs {down[0]}")
+        why = "What it does is not done until it runs again; the launcher starts services anew by itself."
+        return Check("processes", "wrong", f"Not running: {', '.join(down)}.", why, step, "ServiceAway")
+    restless = [f"{fact['name']} {fact['restarts']} times" for fact in facts if fact["restarts"] >= _RESTARTS_MANY]
+    if restless:
+        step = hints.command(f"logs {restless[0].partition(' ')[0]}")
+        why = "Nothing is lost by a restart, but whoever dies repeatedly gets little done."
+        return Check("processes", "look", f"Started again: {', '.join(restless)}.", why, step, "ServiceAway")
+    return Check("processes", "ok", f"All {len(facts)} processes run.")
+
+
+def _asked(where: Endpoints) -> list[Check]:
+    """control's own checks, or why there are none."""
+    try:
+        with where.client(timeout=15) as client:
+            answer = client.get("/v1/checkup")
+    except httpx.HTTPError as error:
+        why = "Satellites cannot hand in documents over HTTP, and nobody can ask anything."
+        step = hints.command("logs gateway")
+        return [Check("gateway", "wrong", f"{where.gateway} does not answer: {error}", why, step, "ServiceAway")]
+    gateway = Check("gateway", "ok", f"{where.gateway} answers.")
+    if answer.is_error:
+        why = "The other checks are control's, and it did not answer."
+        told = f"/v1/checkup: HTTP {answer.status_code} {answer.text[:200]}"
+        return [gateway, Check("control", "wrong", told, why, hints.command("logs control"), "ServiceAway")]
+    return [gateway, *msgspec.json.decode(answer.content, type=Checkup).checks]
+
+
+def _show(found: Sequence[Check], *, everything: bool) -> None:
+    console = Screen()
+    for check in found:
+        if check.state == "ok" and not everything:
+            continue
+        console.print(f"{_SIGNS[check.state]} [bold]{check.name}[/]  {escape(check.found)}", highlight=False)
+        if check.why:
+            console.print(f"    why it matters  {escape(check.why)}", highlight=False)
+        if check.next_step:
+            console.print(f"    next step       {escape(hints.fitted(check.next_step))}", highlight=False)
+        if check.runbook:
+            console.print(f"    runbook         docs/runbooks/{check.runbook}.md", highlight=False)
+    well = sum(check.state == "ok" for check in found)
+    wrong = sum(check.state == "wrong" for check in found)
+    told = f"{len(found)} checks: {well} well, {len(found) - well - wrong} worth a look, {wrong} wrong."
+    console.print(f"[{'red' if wrong else 'green'}]{told}[/]", highlight=False)

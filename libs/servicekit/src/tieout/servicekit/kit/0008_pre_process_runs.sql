@@ -1,0 +1,15 @@
+-- The processes of this service. One that is gone without having said so was killed: the next one finds its row.
+CREATE TABLE process_run (
+    run                bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    host               text        NOT NULL,
+    pid                integer     NOT NULL,
+    version            text        NOT NULL,
+    started_at         timestamptz NOT NULL DEFAULT clock_timestamp(),
+    seen_at            timestamptz NOT NULL DEFAULT clock_timestamp(),
+    memory_bytes       bigint      NOT NULL,  -- What it last noted; only while it works, an idle one writes nothing.
+    memory_limit_bytes bigint      NOT NULL,  -- 0: none.
+    oom_kills          bigint      NOT NULL,  -- The machine's own count for this group of processes, where it has one.
+    ended              text        NOT NULL DEFAULT '' CHECK (ended IN ('', 'stopped', 'killed', 'out_of_memory')),
+    ended_at           timestamptz
+) WITH (fillfactor = 50);
+CALL state_table('process_run');

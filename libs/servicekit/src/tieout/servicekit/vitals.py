@@ -1,0 +1,212 @@
+"""What a service says of itself when something stands still, and what its earlier processes died of.
+
+Answered without the database where that is away: then this is the news. A process that is gone cannot say why; so each
+one notes its memory while it works, and the next one reads what the last one left.
+"""
+
+import asyncio
+import contextlib
+import os
+import resource
+import socket
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import asyncpg
+import structlog
+from msgspec import Struct
+from tieout.contracts.watch import Blocked, Ending, FlowVitals, TableSize, Vitals, VitalsRequest
+from tieout.servicekit import sql
+from tieout.servicekit.batches import FlowSubscriber
+from tieout.servicekit.database import Database
+from tieout.servicekit.errors import Cause, cause_of
+
+statements = sql.load(__file__)
+log = structlog.get_logger(__name__)
+
+NOTE_SECONDS = 5.0  # Between two notes of a working process' memory.
+DATABASE_SECONDS_MAX = 1.0  # Whoever asks wants to know now whether it answers.
+NEARLY = 0.85  # Of the limit: a process that was killed there was killed for it.
+TABLES_TOLD = 12
+
+
+class RunLog:
+    """This process' row among the service's runs."""
+
+    def __init__(self, database: Database, version: str) -> None:
+        self._database = database
+        self._version = version
+        self._host = socket.gethostname()
+        self._run = 0
+        self._noted_transactions = -1
+
+    async def begin(self) -> None:
+        """Find out what became of those before us on this host, then sign in."""
+        limit, kills = memory_limit(), _oom_kills()
+        async with self._database.pool.acquire() as connection, connection.transaction():
+            for row in await connection.fetch(statements.open_runs, self._host):
+                if row["pid"] != os.getpid() and _alive(row["pid"]):
+                    continue  # A replica beside us.
+                how = _how(row["memory_bytes"], row["memory_limit_bytes"], kills > row["oom_kills"])
+                await connection.execute(statements.end_run, row["run"], how)
+                log.warning("the last process was killed", pid=row["pid"], how=how, memory_bytes=row["memory_bytes"])
+            self._run = await connection.fetchval(
+                statements.begin_run, self._host, os.getpid(), self._version, memory_bytes(), limit, kills
+            )
+            await connection.execute(statements.forget_runs)
+
+    async def run(self) -> None:
+        """Until cancelled: note how much memory it has, while it works."""
+        while True:
+            await asyncio.sleep(NOTE_SECONDS)
+            if self._database.transactions == self._noted_transactions:
+                continue
+            self._noted_transactions = self._database.transactions
+            try:
+                async with self._database.pool.acquire() as connection:
+                    await connection.execute(statements.note_run, self._run, memory_bytes(), _oom_kills())
+            except Exception as error:
+                if cause_of(error) is Cause.CODE:
+                    raise
+                log.warning("noting the memory waits", error=repr(error)[:300])
+
+    async def end(self) -> None:
+        """It stopped as it should. Where the database is away, the next process takes us for killed."""
+        with contextlib.suppress(Exception):
+            async with asyncio.timeout(1.0), self._database.pool.acquire() as connection:
+                await connection.execute(statements.end_run, self._run, "stopped")
+
+
+class Witness:
+    """Answers `rpc.<service>.vitals`.
+
+    `pool` is not that of transactions: all of those may be waiting for the very lock that we look for.
+    """
+
+    def __init__(
+        self,
+        pool: "asyncpg.Pool[asyncpg.Record]",
+        version: str,
+        started_at: str,
+        flows: Callable[[], Sequence[FlowSubscriber]],
+    ) -> None:
+        self._pool = pool
+        self._version = version
+        self._started_at = started_at
+        self._flows = flows
+        self._look: asyncio.Task[_Seen] | None = None
+
+    async def vitals(self, request: VitalsRequest, database: Database) -> Vitals:
+        seen, away = _Seen(), ""
+        if self._look is None or self._look.done():
+            self._look = asyncio.create_task(self._look_at_database(request.tables))
+        # Not cancelled when it takes too long: the end of a cancelled statement is waited for at the same server.
+        done, _ = await asyncio.wait({self._look}, timeout=DATABASE_SECONDS_MAX)
+        if not done:
+            away = f"no answer within {DATABASE_SECONDS_MAX:g} s"
+        elif (error := self._look.exception()) is None:
+            seen = self._look.result()
+        elif cause_of(error) is Cause.CODE:
+            raise error
+        else:
+            away = (str(error) or repr(error))[:300]
+        return Vitals(
+            service=database.service,
+            version=self._version,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            started_at=self._started_at,
+            memory_bytes=memory_bytes(),
+            memory_limit_bytes=memory_limit(),
+            database=away,
+            database_ms=round(seen.seconds * 1000, 1),
+            flows=tuple(flow_vitals(flow) for flow in self._flows()),
+            blocked=seen.blocked,
+            endings=seen.endings,
+            parked_oldest_seconds=round(seen.parked, 1),
+            tables=seen.tables,
+        )
+
+    async def _look_at_database(self, tables: bool) -> "_Seen":
+        async with self._pool.acquire() as connection:
+            began = time.monotonic()
+            await connection.execute("SELECT 1")
+            took = time.monotonic() - began
+            seen = _Seen(took, tuple(Blocked(*row) for row in await connection.fetch(statements.blocked)))
+            try:
+                async with connection.transaction():
+                    await connection.execute(statements.wait_little)
+                    seen.endings = tuple(Ending(*row) for row in await connection.fetch(statements.endings))
+                    seen.parked = await connection.fetchval(statements.parked_oldest)
+                    if tables:
+                        found = await connection.fetch(statements.tables, TABLES_TOLD)
+                        seen.tables = tuple(TableSize(*row) for row in found)
+            except asyncpg.LockNotAvailableError:  # Somebody holds our own tables; who waits for him has been seen.
+                log.warning("vitals are told in part: a table of the kit is locked")
+            return seen
+
+
+class _Seen(Struct):
+    seconds: float = 0.0
+    blocked: tuple[Blocked, ...] = ()
+    endings: tuple[Ending, ...] = ()
+    parked: float = 0.0
+    tables: tuple[TableSize, ...] = ()
+
+
+def flow_vitals(flow: FlowSubscriber) -> FlowVitals:
+    if not hasattr(flow, "intake"):
+        return FlowVitals(flow.flow.durable)
+    seconds, attempts = flow.intake.in_hand()
+    return FlowVitals(
+        flow.flow.durable,
+        waiting=flow.intake.waiting,
+        in_hand_seconds=round(seconds, 1),
+        attempts=attempts,
+        stopped=flow.stopped,
+        trouble=flow.trouble,
+    )
+
+
+def memory_bytes() -> int:
+    """Of this process, as the machine counts it."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+        return pages * resource.getpagesize()
+    except (OSError, ValueError, IndexError):  # Not Linux: the highest it ever was, in KiB or bytes.
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else peak * 1024
+
+
+def memory_limit() -> int:
+    """The container's; 0 where there is none."""
+    for name in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        with contextlib.suppress(OSError, ValueError):
+            limit = int(Path(name).read_text(encoding="ascii"))
+            return limit if limit < 1 << 60 else 0
+    return 0
+
+
+def _oom_kills() -> int:
+    with contextlib.suppress(OSError, ValueError):
+        for line in Path("/sys/fs/cgroup/memory.events").read_text(encoding="ascii").splitlines():
+            name, _, count = line.partition(" ")
+            if name == "oom_kill":
+                return int(count)
+    return 0
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _how(memory: int, limit: int, counted: bool) -> str:
+    return "out_of_memory" if counted or (limit and memory > limit * NEARLY) else "killed"

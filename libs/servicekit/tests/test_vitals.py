@@ -1,0 +1,73 @@
+"""A service says what it is doing, and what its earlier processes died of."""
+
+import asyncio
+import os
+import signal
+import sys
+
+from tieout.contracts.watch import Vitals, VitalsRequest
+from tieout.servicekit import ask
+from tieout.servicekit.vitals import _how
+
+MB = 1 << 20
+
+
+async def test_a_process_that_was_killed_is_found_by_the_next_one_and_one_that_stopped_is_not(
+    start_service, owner, operator
+) -> None:
+    service = await start_service()
+    await service.stop()
+    assert await owner.fetchval("SELECT ended FROM process_run") == "stopped"
+    ended = await asyncio.create_subprocess_exec(sys.executable, "-c", "")
+    await ended.wait()
+    add = (
+        "INSERT INTO process_run (host, pid, version, memory_bytes, memory_limit_bytes, oom_kills) "
+        "SELECT host, $1, version, $2, $3, 0 FROM process_run LIMIT 1"
+    )
+    await owner.execute(add, ended.pid, 60 * MB, 256 * MB)
+    await owner.execute(add, ended.pid, 250 * MB, 256 * MB)
+    await owner.execute(add, os.getppid(), 60 * MB, 0)  # A replica beside us.
+    await start_service()
+    told = await ask(operator, "rpc.inventory.vitals", VitalsRequest(tables=True), Vitals)
+    assert sorted(ending.how for ending in told.endings) == ["killed", "out_of_memory"]
+    assert (told.pid, told.database) == (os.getpid(), "")
+    assert told.tables
+    assert await owner.fetchval("SELECT count(*) FROM process_run WHERE ended = ''") == 2
+
+
+async def vitals(operator) -> Vitals:
+    return await ask(operator, "rpc.inventory.vitals", VitalsRequest(), Vitals)
+
+
+async def test_vitals_come_although_the_database_hangs(start_service, owner, operator) -> None:
+    service = await start_service()
+    sessions = await owner.fetch(
+        "SELECT pid FROM pg_stat_activity WHERE usename = 'inventory_app' AND datname = current_database()"
+    )
+    try:
+        for session in sessions:
+            os.kill(session["pid"], signal.SIGSTOP)
+        told = await vitals(operator)
+        assert "no answer within" in told.database
+        assert [flow.durable for flow in told.flows] == [flow.durable for flow in service.flows]
+    finally:
+        for session in sessions:
+            os.kill(session["pid"], signal.SIGCONT)
+    assert (await vitals(operator)).database == ""
+
+
+async def test_a_lock_on_the_kits_own_tables_is_no_database_that_is_away(start_service, owner, operator) -> None:
+    await start_service()
+    held = owner.transaction()
+    await held.start()
+    await owner.execute("LOCK TABLE parked, process_run")
+    told = await vitals(operator)
+    assert (told.database, told.endings) == ("", ())
+    await held.rollback()
+
+
+def test_a_process_was_killed_for_its_memory_where_the_kernel_says_so_or_its_limit_was_near() -> None:
+    assert _how(10 * MB, 0, counted=True) == "out_of_memory"
+    assert _how(250 * MB, 256 * MB, counted=False) == "out_of_memory"
+    assert _how(100 * MB, 256 * MB, counted=False) == "killed"
+    assert _how(900 * MB, 0, counted=False) == "killed"

@@ -1,0 +1,90 @@
+"""A consumer that stands still becomes an alarm and a ticket with its cause, and both end when it moves again."""
+
+import asyncio
+from typing import Any
+
+import asyncpg
+from tieout.contracts.watch import Alarms, AlarmsRequest, Checkup, CheckupRequest, Vitals, VitalsRequest
+from tieout.control.alarms import Lookout
+from tieout.control.colleagues import Colleagues
+from tieout.control.watch import Watch
+from tieout.servicekit import ask
+
+DURABLE = "finance-bill-shipments"
+
+
+def lookout(trio: Any, stall_seconds: float = 0.3) -> Lookout:
+    colleagues = Colleagues(lambda: trio.control.nats, 2.0)
+    return Lookout(colleagues, Watch(colleagues, trio.prover, 0), 0, stall_seconds)
+
+
+async def alarms(trio: Any) -> list[tuple[str, str]]:
+    found = await ask(trio.control.nats, "rpc.control.alarms", AlarmsRequest(), Alarms)
+    return [(alarm.about, alarm.cause) for alarm in found.alarms]
+
+
+async def until_it_stands(look: Lookout, database: Any) -> Any:
+    async with asyncio.timeout(10):
+        while not (found := await look.look(database)):  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+    return found[0]
+
+
+async def tickets(trio: Any) -> list[tuple[str, str]]:
+    async with trio.control.database.read() as connection:
+        return [tuple(row) for row in await connection.fetch("SELECT fingerprint, state FROM ticket ORDER BY number")]
+
+
+async def test_a_lock_is_named_with_its_holder_and_the_alarm_ends_with_it(trio: Any) -> None:
+    look = lookout(trio)
+    psql = await asyncpg.connect(trio.owners["finance"], server_settings={"application_name": "psql"})
+    try:
+        held = psql.transaction()
+        await held.start()
+        await psql.execute("LOCK TABLE billed_line")
+        pid = psql.get_server_pid()
+        await trio.ship("locked")
+        standing = await until_it_stands(look, trio.control.database)
+        assert (standing.about, standing.verdict.cause) == (DURABLE, "blocked_by_lock")
+        assert f"pid {pid}, role finance_owner" in standing.verdict.told
+        assert await alarms(trio) == [(DURABLE, "blocked_by_lock")]
+        assert ("stall:finance:blocked_by_lock", "open") in await tickets(trio)
+        await held.rollback()
+    finally:
+        await psql.close()
+    await trio.settled()
+    assert await look.look(trio.control.database) == ()
+    assert await alarms(trio) == []
+    assert ("stall:finance:blocked_by_lock", "resolved") in await tickets(trio)
+
+
+async def test_a_batch_that_works_for_seconds_is_no_alarm(trio: Any) -> None:
+    look = lookout(trio)
+    trio.gate.clear()
+    await trio.ship("long")
+    await asyncio.sleep(0.6)
+    await look.look(trio.control.database)
+    await asyncio.sleep(0.6)
+    assert await look.look(trio.control.database) == ()
+    vitals = await ask(trio.control.nats, "rpc.finance.vitals", VitalsRequest(tables=True), Vitals)
+    (flow,) = vitals.flows
+    assert flow.in_hand_seconds > 0.5
+    assert (vitals.database, vitals.blocked) == ("", ())
+    assert "billed_line" in {table.table for table in vitals.tables}
+    trio.gate.set()
+    await trio.settled()
+
+
+async def test_a_checkup_answers_every_check_although_services_are_away(trio: Any) -> None:
+    await trio.ship("poison-1")
+    await trio.settled()
+    answer = await ask(trio.control.nats, "rpc.control.checkup", CheckupRequest(), Checkup, timeout=10)
+    found = {check.name: check for check in answer.checks}
+    assert len(found) == len(answer.checks) >= 18
+    assert found["services"].state == "wrong"
+    assert "gateway" in found["services"].found
+    assert (found["dead letters"].state, found["dead letters"].runbook) == ("wrong", "DeadLetters")
+    assert found["agreement"].state == "unknown"
+    assert found["locks"].state == "ok"
+    for check in answer.checks:
+        assert check.state in {"ok", "unknown"} or (check.why and check.next_step), check

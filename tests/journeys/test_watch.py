@@ -1,0 +1,49 @@
+"""What stands still is known within fifteen seconds, with its probable cause; and the doctor says what to do."""
+
+import asyncio
+import time
+
+from tieout.contracts.watch import LIST_ALARMS, Alarms, AlarmsRequest
+from tieout.devstack import doctor
+from tieout.devstack.calling import call
+from tieout.devstack.trading_day import shopify
+from tieout.devstack.trading_day.catalogue import AMPLE
+
+KNOWN_SECONDS_MAX = 15.0
+
+
+async def alarms(trade) -> dict[str, str]:
+    found: Alarms = await call(trade.client, LIST_ALARMS, AlarmsRequest())
+    return {alarm.about: alarm.cause for alarm in found.alarms}
+
+
+async def test_a_service_that_hangs_and_one_that_is_gone_are_told_apart_within_fifteen_seconds(trade):
+    finance = trade.stack.running_processes()["finance"]
+    finance.suspend()
+    await trade.stack.stop_service("inventory")
+    try:
+        sale = trade.sale(AMPLE[0])
+        began = time.monotonic()
+        await trade.shop("orders/create", shopify.order(sale))
+        wanted = {"inventory-reserve-stock": "process_gone", "finance-note-orders": "hangs"}
+        await trade.until(lambda: alarms(trade), lambda found: wanted.items() <= found.items(), 25)
+        assert time.monotonic() - began < KNOWN_SECONDS_MAX
+        told = {check.name: check for check in await asyncio.to_thread(doctor.examine, trade.stack.folder)}
+        assert (told["flows"].state, told["services"].state) == ("wrong", "wrong")
+        assert "inventory-reserve-stock" in told["flows"].found
+    finally:
+        finance.resume()
+        trade.stack.start_service("inventory")
+    await trade.until(lambda: trade.vouchers(sale), bool)
+    await trade.until(lambda: alarms(trade), lambda found: not found)
+    assert (await trade.agreement()).verdict == "agree"
+
+
+async def test_a_service_that_is_killed_again_and_again_is_named_although_it_comes_back(trade):
+    for _ in range(2):
+        trade.stack.kill_service("order")
+        await asyncio.sleep(0.3)
+        await trade.until(lambda: trade.agreement(), lambda found: found.verdict == "agree")
+    told = {check.name: check for check in await asyncio.to_thread(doctor.examine, trade.stack.folder)}
+    assert told["restarts"].state == "wrong"
+    assert "order 2" in told["restarts"].found
