@@ -37,6 +37,7 @@ from tieout.contracts.agreement import (
     Violations,
 )
 from tieout.contracts.operation import Health, Nothing, Operation, Trail, TrailRequest
+from tieout.contracts.replay import Kept, KeptRequest, PlayedBatch, PlayRequest
 from tieout.servicekit import parked, sql
 from tieout.servicekit.agreement import Evidence
 from tieout.servicekit.agreement import statements as agreement_statements
@@ -49,6 +50,7 @@ from tieout.servicekit.metrics import Metrics
 from tieout.servicekit.outbox import SWEEP_ROWS, Outbox
 from tieout.servicekit.outbox import statements as outbox_statements
 from tieout.servicekit.parked import Waker
+from tieout.servicekit.replay import Player
 from tieout.servicekit.rpc import Answers, Endpoints
 from tieout.servicekit.scrub import Scrub
 from tieout.servicekit.settings import Settings, secret
@@ -152,6 +154,7 @@ class Service:
 
         self._subscribers = [subscribe(self.broker, flow, self.database) for flow in self.flows]
         await self.broker.start()
+        self._player = Player(self.database, self._subscribers)
         self.endpoints = Endpoints(self.nats, self.database)
         await self.endpoints.start([*self.operations, *self._own_operations()])
 
@@ -308,6 +311,9 @@ class Service:
             answers("violations", Nothing, Violations, self.evidence.violations),
             answers("findings", Nothing, Violations, self.evidence.findings),
             answers("settings_changes", SettingsChangesRequest, SettingsChanges, self.evidence.settings_changes),
+            answers("replay", PlayRequest, PlayedBatch, self._player.replay),
+            answers("rehearse", PlayRequest, PlayedBatch, self._player.rehearse),
+            answers("kept", KeptRequest, Kept, self._player.kept),
             answers("trail", TrailRequest, Trail, self._whole_trail),
         ]
         taken = {answer.operation.name for answer in self.operations}
