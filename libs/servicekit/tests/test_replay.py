@@ -84,7 +84,8 @@ async def test_what_a_flow_parks_waits_and_what_was_parked_is_taken(start_servic
 
     async def handle(batch: Any, database: Any) -> None:
         if not early:
-            return await toy.note_demand(batch, database)
+            await toy.note_demand(batch, database)
+            return
         async with database.transaction() as tx:
             for one in batch:
                 tx.park(one, key="k", reason="waits for its order")

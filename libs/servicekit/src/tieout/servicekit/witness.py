@@ -79,7 +79,8 @@ def _sums_of(book: Any, service: str) -> str:
     return f"""SELECT '{name}'::text AS book, ({book["position"]})::bigint AS position, {currency} AS currency,
             count(*) AS n, sum({book["a"]})::bigint AS a, sum({book["b"]})::bigint AS b
         FROM {book["tab"]} WHERE ({book["position"]}) = ANY({mine}::bigint[]) AND ({book["condition"]})
-          AND $1::bigint[] IS NOT NULL AND $2::bigint[] IS NOT NULL AND xmin = pg_current_xact_id()::xid GROUP BY 2, 3"""  # noqa: S608
+          AND $1::bigint[] IS NOT NULL AND $2::bigint[] IS NOT NULL
+          AND xmin = pg_current_xact_id()::xid GROUP BY 2, 3"""  # noqa: S608
 
 
 class Look:

@@ -1,5 +1,8 @@
 """All that control does, on one page."""
 
+from collections.abc import Sequence
+
+from tieout.contracts.agreement import MEASURES, Measure
 from tieout.contracts.control import (
     LIST_DEAD_LETTERS,
     LIST_SETTINGS,
@@ -32,14 +35,18 @@ from tieout.control.flows.collect_dead import collect_dead
 from tieout.control.notify import channels
 from tieout.control.notify.sender import Sender
 from tieout.control.proof import Prover
+from tieout.control.replay.asking import Asking
+from tieout.control.replay.running import Runner
 from tieout.control.settings import Settings
 from tieout.control.watch import Watch
 from tieout.servicekit import Database, Service, operation, sql
 
 
-def build(settings: Settings) -> Service:
+def build(settings: Settings, measures: Sequence[Measure] = MEASURES) -> Service:
     colleagues = Colleagues(lambda: service.nats, settings.answer_seconds_max)
-    prover = Prover(colleagues)
+    prover = Prover(colleagues, measures)
+    runner = Runner(colleagues, prover)
+    replays = Asking(colleagues, runner)
     watch = Watch(colleagues, prover, settings.watch_seconds)
 
     @operation(SHOW_JOURNEY)
@@ -81,12 +88,15 @@ def build(settings: Settings) -> Service:
     async def keep_watch(service: Service) -> None:
         await watch.run(service.database)
 
+    async def run_replays(service: Service) -> None:
+        await runner.run(service.database)
+
     service = Service(
         "control",
         settings,
         migrations=sql.folder(__file__, "migrations"),
         flows=(*follow_notices.flows(), *report_facts.flows(), collect_dead),
-        operations=(show_journey, prove_agreement, show_status, list_dead_letters, list_settings, *ticketing),
-        tasks=(keep_watch, keep_desk, keep_telling),
+        operations=(show_journey, prove_agreement, show_status, list_dead_letters, list_settings, *ticketing, *replays.operations()),
+        tasks=(keep_watch, keep_desk, keep_telling, run_replays),
     )
     return service

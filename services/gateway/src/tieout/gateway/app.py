@@ -25,6 +25,7 @@ OPERATIONS = (
     put_satellite,
     hold_satellite,
     reads.list_satellites,
+    reads.satellite_commands,
     reads.show_document,
     reads.list_documents,
     reads.list_quarantine,
