@@ -217,7 +217,7 @@ class ShowItem(Struct, frozen=True):
 class ItemBody(Struct, frozen=True, omit_defaults=True):
     item: ItemView
     original: Raw
-    edited: Raw = Raw(b"")
+    edited: Raw | None = None
 
 
 class EditItem(Struct, frozen=True):

@@ -114,10 +114,15 @@ class Look:
                 self._changed.add(cause)
             if self._rehearsal and kind in _POSTS:
                 self._note_voucher(body)
-        if await tx.fetchval(statements.moved) > self._before:
+        if (self._rehearsal or self._silent()) and await tx.fetchval(statements.moved) > self._before:
             await self._look_at_books(tx, announced)
         if self._rehearsal:
             raise Rehearsed
+
+    def _silent(self) -> list[Received[Any]]:
+        """Events of which nothing is known yet."""
+        known = self._changed | self._said.keys()
+        return [one for one in self._received if one.business_id not in known]
 
     def _settle(self, cause: str, kind: str, body: bytes) -> None:
         told = _read_told(_read_envelope(body).data)
@@ -135,7 +140,7 @@ class Look:
         ledger = self._ledger
         places = {(one.stream, one.position): one.business_id for one in self._received}
         if ledger.books:
-            positions = [one.position for one in self._received]
+            positions = [one.position for one in (self._received if self._rehearsal else self._silent())]
             for row in await tx.fetch(ledger.books, positions, announced):
                 measure = ledger.measures[row["book"]]
                 stream = stream_of(_PRODUCERS.get(measure, ""))
@@ -143,7 +148,7 @@ class Look:
                     self._changed.add(event)
                 if self._rehearsal:
                     self._add((row["book"], _VALUES[measure], row["currency"]), (row["n"], row["a"], row["b"]))
-        silent = [one for one in self._received if one.business_id not in self._changed | self._said.keys()]
+        silent = self._silent()
         if silent and ledger.of_orders:
             rows = await tx.fetch(ledger.of_orders, [i for one in silent if (i := _order_id(one)) is not None])
             orders = {row[0] for row in rows}

@@ -1,8 +1,5 @@
 """All that control does, on one page."""
 
-from collections.abc import Sequence
-
-from tieout.contracts.agreement import MEASURES, Measure
 from tieout.contracts.control import (
     LIST_DEAD_LETTERS,
     LIST_SETTINGS,
@@ -42,9 +39,9 @@ from tieout.control.watch import Watch
 from tieout.servicekit import Database, Service, operation, sql
 
 
-def build(settings: Settings, measures: Sequence[Measure] = MEASURES) -> Service:
+def build(settings: Settings) -> Service:
     colleagues = Colleagues(lambda: service.nats, settings.answer_seconds_max)
-    prover = Prover(colleagues, measures)
+    prover = Prover(colleagues)
     runner = Runner(colleagues, prover)
     replays = Asking(colleagues, runner)
     watch = Watch(colleagues, prover, settings.watch_seconds)

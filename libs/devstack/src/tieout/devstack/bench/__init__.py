@@ -3,6 +3,7 @@
   chain     a backlog of raw documents until every voucher is posted and the books agree
   http      requests and documents per second that the gateway acknowledges as committed
   latency   placed-to-voucher percentiles at a steady rate
+  replay    orders that the ledger never got, replayed until the books agree again
 
 A stack of its own is started in D/bench and removed afterwards. Everything is durable: fsync on, every message synced.
 """
@@ -26,7 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     latency = what.add_parser("latency", help="placed-to-voucher percentiles in open loop")
     latency.add_argument("--rate", type=_above_zero, default=500, metavar="R", help="orders/s; default: 500")
     latency.add_argument("--seconds", type=_above_zero, default=20, metavar="S", help="default: 20")
-    for one in (chain, http, latency):
+    replay = what.add_parser("replay", help="replay a backlog until the agreement is proved")
+    replay.add_argument("--orders", type=_above_zero, default=12_000, metavar="N", help="default: 12000")
+    for one in (chain, http, latency, replay):
         one.add_argument("--json", action="store_true", help="one JSON object instead of a table")
 
 
@@ -42,6 +45,11 @@ def run(arguments: argparse.Namespace) -> int:
 
         taken = asyncio.run(intake.measure(folder, arguments.requests, arguments.documents))
         report, shown = taken, intake.table(taken)  # type: ignore[assignment]
+    elif arguments.what == "replay":
+        from tieout.devstack.bench import replay
+
+        replayed = asyncio.run(replay.measure(folder, arguments.orders))
+        report, shown = replayed, replay.table(replayed)  # type: ignore[assignment]
     else:
         from tieout.devstack.bench import latency
 

@@ -151,8 +151,7 @@ class Asking:
     async def show_item(self, request: ShowItem, database: Database) -> ItemBody:
         row = await _item(request.replay, request.item, database)
         original = await self._original(row, database)
-        edited = {} if row["edited"] is None else {"edited": Raw(row["edited"])}
-        return ItemBody(_item_view(row), Raw(original), **edited)
+        return ItemBody(_item_view(row), Raw(original), Raw(row["edited"]) if row["edited"] is not None else None)
 
     async def edit(self, request: EditItem, database: Database) -> ItemView:
         """Only before it was run, and only what its contract can read."""
