@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 
 import asyncpg
+from tieout.contracts.inventory import Article as ListedArticle
 from tieout.contracts.replay import (
     FREEZE_REPLAY,
     REHEARSE_REPLAY,
@@ -15,9 +16,10 @@ from tieout.contracts.replay import (
     Selection,
     ShowReplay,
 )
+from tieout.devstack import establish
 from tieout.devstack.calling import call
 from tieout.devstack.trading_day import shopify
-from tieout.devstack.trading_day.catalogue import AMPLE, WEB, WEB_CONFIRMED
+from tieout.devstack.trading_day.catalogue import AMPLE, WEB, WEB_CONFIRMED, Article
 
 CREATED, CANCELLED, REFUNDED, PAID = "orders/create", "orders/cancelled", "refunds/create", "order_transactions/create"
 WHY = "to see that it changes nothing"
@@ -86,3 +88,28 @@ async def test_what_a_satellite_sent_is_found_by_its_name(trade):
     )
     assert (view.documents, view.items >= 4) == (1, True)  # Submitted, placed, shipped, to each who hears it.
     assert view.frozen_by == "admin"
+
+
+async def test_a_refused_document_is_mapped_again_as_the_first_step_of_all(trade):
+    unknown = Article(f"NEW-{trade.sale().number}", "Not listed yet", 1000, 400)
+    sale = trade.sale(unknown)
+    await trade.shop(CREATED, shopify.order(sale))
+
+    async def refused():
+        view = await call(trade.client, FREEZE_REPLAY, FreezeReplay(intake, WHY))
+        await call(trade.client, REHEARSE_REPLAY, RehearseReplay(view.replay))
+        shown = ShowReplay(view.replay)
+        return await trade.until(
+            lambda: call(trade.client, SHOW_REPLAY, shown), lambda found: found.state == "rehearsed"
+        )
+
+    intake = Selection(order_nos=(sale.number,), step="intake")
+    view = await trade.until(refused, lambda found: [one.outcome for one in found.rehearsed] == ["failed"])
+    assert [(one.flow, one.reason) for one in view.rehearsed] == [("intake", "unknown_sku")]
+    await establish.list_articles(trade.client, sale.company.code, [ListedArticle(sku=unknown.sku, name=unknown.name)])
+    await establish.wait_until_learned(trade.client)
+    rehearsed, ended = await replayed(trade, intake)
+    assert [one.outcome for one in rehearsed.rehearsed] == ["booked"]
+    assert ([one.outcome for one in ended.outcomes], ended.state) == (["booked"], "succeeded"), ended
+    _, again = await replayed(trade, intake)
+    assert [one.outcome for one in again.outcomes] == ["already_there"]

@@ -4,7 +4,9 @@ The first half is between control and the services (`rpc.<service>.replay | rehe
 second half is what people ask of control.
 """
 
+from datetime import datetime
 from typing import Annotated, Literal
+from uuid import UUID
 
 from msgspec import Meta, Raw, Struct
 from tieout.contracts.event import Number
@@ -86,6 +88,47 @@ class Kept(Struct, frozen=True):
     events: tuple[KeptEvent, ...]  # Ascending. What the outbox no longer keeps is missing.
     more: bool = False
 
+
+class ChooseDocuments(Struct, frozen=True):
+    """`rpc.gateway.choose_documents`: raw documents, oldest first."""
+
+    satellite: str = ""
+    since: datetime | None = None  # When they were received.
+    until: datetime | None = None
+    order_nos: tuple[str, ...] = ()  # Of their commands or refusals.
+    after: UUID | None = None
+
+
+class ChosenDocument(Struct, frozen=True, array_like=True):
+    intake_id: UUID
+    received_at: datetime
+    number: str  # Of a refused one, as far as it could be read.
+    company: str
+
+
+class ChosenDocuments(Struct, frozen=True):
+    documents: tuple[ChosenDocument, ...]
+    more: bool = False
+
+
+class MapAgain(Struct, frozen=True):
+    """`rpc.gateway.map_again`: documents in quarantine are mapped anew. All others are left as they are."""
+
+    documents: tuple[UUID, ...]
+    rehearsal: bool
+    reason: str = ""
+
+
+class MappedAgain(Struct, frozen=True):
+    played: tuple[Played, ...]  # `waits` also while it is being mapped.
+    chains: tuple[str, ...]  # What a document's first command belongs to; "" without one.
+
+
+# Between services only, so not among OPERATIONS.
+CHOOSE_DOCUMENTS = Operation(
+    "gateway.choose_documents", "POST", "", ChooseDocuments, ChosenDocuments, "Raw documents of a replay"
+)
+MAP_AGAIN = Operation("gateway.map_again", "POST", "", MapAgain, MappedAgain, "Map raw documents again", "write")
 
 # ---------------------------------------------------------------------------------------------- for people
 

@@ -90,13 +90,13 @@ class Look:
         self._ledger = ledger
         self._received = received
         self._rehearsal = rehearsal
-        self._before = 0
+        self._before = (0, 0)
         self._changed: set[str] = set()  # Ids of events.
         self._said: dict[str, Played] = {}
         self.effects: dict[tuple[str, tuple[str, str], str], list[int]] = {}
 
     async def begin(self, tx: Transaction) -> None:
-        self._before = await tx.fetchval(statements.moved)
+        self._before = await _moved(tx)
 
     async def look(self, tx: Transaction) -> None:
         """Raises Rehearsed where nothing of it shall stay."""
@@ -114,8 +114,13 @@ class Look:
                 self._changed.add(cause)
             if self._rehearsal and kind in _POSTS:
                 self._note_voucher(body)
-        if (self._rehearsal or self._silent()) and await tx.fetchval(statements.moved) > self._before:
-            await self._look_at_books(tx, announced)
+        if self._rehearsal or self._silent():
+            rows, facts = await _moved(tx)
+            if facts > self._before[1]:
+                await self._look_at_books(tx, announced)
+            if rows > self._before[0] and not self._changed and len(self._silent()) == len(self._received):
+                # Something moved, and no fact says for which event: state that a flow keeps beside the books.
+                self._changed |= {one.business_id for one in self._received}
         if self._rehearsal:
             raise Rehearsed
 
@@ -153,9 +158,6 @@ class Look:
             rows = await tx.fetch(ledger.of_orders, [i for one in silent if (i := _order_id(one)) is not None])
             orders = {row[0] for row in rows}
             self._changed |= {one.business_id for one in silent if one.envelope.chainid in orders}
-        if not self._changed and len(silent) == len(self._received):
-            # Something moved, and no fact says for which event: state that a flow keeps beside the books.
-            self._changed |= {one.business_id for one in silent}
 
     def _add(self, key: tuple[str, tuple[str, str], str], sums: tuple[int, int, int]) -> None:
         found = self.effects.setdefault(key, [0, 0, 0])
@@ -173,6 +175,13 @@ class Look:
         if event in self._changed:
             return Played("booked")
         return said or Played("already_there")
+
+
+async def _moved(tx: Transaction) -> tuple[int, int]:
+    """Rows inserted or removed so far, and those of facts among them."""
+    row = await tx.fetchrow(statements.moved)
+    assert row is not None
+    return row["rows"], row["facts"]
 
 
 def _order_id(received: Received[Any]) -> UUID | None:

@@ -12,7 +12,11 @@ ORDER BY 1;
 -- name: moved
 -- Rows that this connection has inserted or removed, of all but the kit's own tables. The server may still count earlier
 -- transactions in here, so it is asked twice. Updates do not count: anchors are locked by them.
-SELECT coalesce(sum(pg_stat_get_xact_tuples_inserted(c.oid) + pg_stat_get_xact_tuples_deleted(c.oid)), 0)::bigint
-FROM pg_class c
-WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r'
-  AND c.relname NOT IN ('outbox', 'parked', 'mark', 'digest', 'digest_delta', 'tamper');
+SELECT coalesce(sum(moved), 0)::bigint AS rows, coalesce(sum(moved) FILTER (WHERE fact), 0)::bigint AS facts
+FROM (
+    SELECT pg_stat_get_xact_tuples_inserted(c.oid) + pg_stat_get_xact_tuples_deleted(c.oid) AS moved,
+           c.relname IN (SELECT tab FROM fact_tables) OR c.relispartition AS fact
+    FROM pg_class c
+    WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r'
+      AND c.relname NOT IN ('outbox', 'parked', 'mark', 'digest', 'digest_delta', 'tamper')
+) t;

@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Raw
 from tieout.contracts import replay as contract
 from tieout.contracts.replay import (
+    INTAKE,
     EditItem,
     Effect,
     FreezeReplay,
@@ -156,6 +157,9 @@ class Asking:
     async def edit(self, request: EditItem, database: Database) -> ItemView:
         """Only before it was run, and only what its contract can read."""
         row = await _item(request.replay, request.item, database)
+        if row["flow"] == INTAKE:
+            detail = f"A raw document is corrected in the quarantine: ./tieout quarantine correct {row['event_id']}"
+            raise Refused("conflict", detail, field="item", status=409)
         original = await self._original(row, database)
         event = EVENTS.get(row["subject"])
         try:

@@ -11,7 +11,7 @@ from uuid import UUID
 import msgspec
 from tieout.contracts.event import Envelope, Notice
 from tieout.contracts.gateway import SatelliteCommands, SatelliteCommandsRequest
-from tieout.contracts.replay import INTAKE, Kept, KeptRequest, Selection
+from tieout.contracts.replay import INTAKE, ChooseDocuments, ChosenDocuments, Kept, KeptRequest, Selection
 from tieout.contracts.streams import CORE_SERVICES, EVENTS, FLOWS, stream_of
 from tieout.control.colleagues import Colleagues
 from tieout.control.domain.history import Happened
@@ -51,8 +51,10 @@ class Chooser:
 
     async def choose(self, selection: Selection, database: Database) -> list[Happened]:
         """Raises Refused where the selection says nothing, or too much."""
-        flows = _flows(selection.step)
         since, until = _moment(selection.since, "since", FIRST_DAY), _moment(selection.until, "until", LAST_DAY)
+        if selection.step == INTAKE:
+            return await self._documents(selection, since, until)
+        flows = _flows(selection.step)
         if selection.ticket:
             return await self._letters(selection, flows, since, until, database)
         wanted = await self._positions(selection)
@@ -79,6 +81,26 @@ class Chooser:
                     status=422,
                 )
         return found
+
+    async def _documents(self, selection: Selection, since: datetime, until: datetime) -> list[Happened]:
+        """Raw documents of the gateway; each is a chain of its own until it is known what it leads to."""
+        if not (selection.satellite or selection.order_nos or selection.since or selection.until):
+            raise Refused(
+                "invalid", f"With {INTAKE}, name a satellite, order numbers or times.", field="selection", status=422
+            )
+        found: list[Happened] = []
+        after: UUID | None = None
+        while True:
+            request = ChooseDocuments(selection.satellite, since, until, selection.order_nos, after)
+            page = await self._colleagues.ask("gateway", "choose_documents", request, ChosenDocuments)
+            for one in page.documents:
+                intake_id, at = str(one.intake_id), one.received_at.astimezone(UTC).isoformat()
+                found.append(
+                    Happened(INTAKE, "raw", "gateway", 0, 0, intake_id, intake_id, one.number, one.company, at)
+                )
+            if not page.more or len(found) > EVENTS_MAX:
+                return found[:EVENTS_MAX]
+            after = page.documents[-1].intake_id
 
     async def _letters(
         self, selection: Selection, flows: Set[str], since: datetime, until: datetime, database: Database

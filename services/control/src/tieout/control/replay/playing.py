@@ -1,11 +1,11 @@
 """One replay, wave by wave: fetch bodies, ask the flow's service, note what came of each item."""
 
 import asyncio
-import contextlib
 import itertools
 import time
 from collections.abc import Coroutine, Sequence
 from typing import Any
+from uuid import UUID
 
 import msgspec
 import structlog
@@ -13,7 +13,10 @@ from tieout.contracts.control import Difference
 from tieout.contracts.replay import (
     BYTES_MAX,
     EVENTS_MAX,
+    INTAKE,
     Effect,
+    MapAgain,
+    MappedAgain,
     Played,
     PlayedBatch,
     PlayedEvent,
@@ -32,10 +35,9 @@ LEASE_SECONDS = 60.0  # Longer than a service may take to answer.
 ANSWER_SECONDS = 29.0
 AGAIN_SECONDS = 1.0
 WAVE_ITEMS = 20_000  # Read at a time.
+PARTS_AT_ONCE = 3  # Of one flow: one is run, one waits in its service, one is fetched.
 WORKING = ("rehearsing", "running", "proving")
 SELF = "control"
-
-Fetched = tuple[list[Any], list[PlayedEvent | Played]]
 
 
 class Held(Exception):
@@ -70,25 +72,47 @@ class Playing:
                 await _all([self._play_flow(flow, list(items)) for flow, items in by_flow])
 
     async def _play_flow(self, flow: str, items: list[Any]) -> None:
-        """The next bodies are fetched while these are run."""
+        """Of one wave, so in parts that do not depend on each other: while a service runs one, the next is fetched and
+        decoded."""
+        if flow == INTAKE:
+            await self._map_again(items)
+            return
         size = EVENTS_MAX if not self._per_second else max(1, min(EVENTS_MAX, self._per_second // 4))
-        parts = [items[start : start + size] for start in range(0, len(items), size)]
-        ahead = asyncio.create_task(self._fetch(parts[0]))
-        try:
-            for index in range(len(parts)):
-                some, events = await ahead
-                if index + 1 < len(parts):
-                    ahead = asyncio.create_task(self._fetch(parts[index + 1]))
-                await self._play(flow, some, events)
-        finally:
-            ahead.cancel()
-            with contextlib.suppress(asyncio.CancelledError, Exception):
-                await ahead
+        gate = asyncio.Semaphore(1 if self._per_second else PARTS_AT_ONCE)
 
-    async def _fetch(self, items: list[Any]) -> Fetched:
+        async def play(some: list[Any]) -> None:
+            async with gate:
+                await self._play(flow, some, await self._fetch(some))
+
+        await _all([play(items[start : start + size]) for start in range(0, len(items), size)])
+
+    async def _map_again(self, items: list[Any]) -> None:
+        """Raw documents: the gateway has their bytes."""
+        size = EVENTS_MAX if not self._per_second else max(1, min(EVENTS_MAX, self._per_second // 4))
+        left = items
+        while left:
+            some = left[:size]
+            await self._keep_rate(len(some))
+            documents = tuple(UUID(item["event_id"]) for item in some)
+            request = MapAgain(documents, self.rehearsal, f"replay {self.replay}")
+            try:
+                answer = await self._colleagues.ask(
+                    "gateway", "map_again", request, MappedAgain, seconds=ANSWER_SECONDS
+                )
+            except Unanswered as error:
+                size = max(1, len(some) // 2)
+                await self._wait(error)
+                continue
+            numbers = [item["item"] for item in some]
+            await self._note(list(zip(numbers, answer.played, strict=True)), ())
+            async with self._database.transaction() as tx:
+                await tx.execute(statements.note_chains, self.replay, numbers, list(answer.chains))
+            left = left[len(some) :]
+
+    async def _fetch(self, items: list[Any]) -> list[PlayedEvent | Played]:
         while True:
             try:
-                return items, await bodies.fetch(items, self._database, self._colleagues)
+                return await bodies.fetch(items, self._database, self._colleagues)
             except Unanswered as error:
                 await self._wait(error)
 

@@ -1,9 +1,9 @@
 -- name: to_rehearse
-SELECT item, wave, flow, subject, producer, position, sequence, letter, edited FROM replay_item
+SELECT item, wave, flow, subject, producer, position, sequence, event_id, letter, edited FROM replay_item
 WHERE replay = $1 AND rehearsed = '' ORDER BY item LIMIT $2;
 
 -- name: to_run
-SELECT item, wave, flow, subject, producer, position, sequence, letter, edited FROM replay_item
+SELECT item, wave, flow, subject, producer, position, sequence, event_id, letter, edited FROM replay_item
 WHERE replay = $1 AND outcome = '' ORDER BY item LIMIT $2;
 
 -- name: note_rehearsed
@@ -24,6 +24,11 @@ SELECT $1, * FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::tex
 ORDER BY service, figure, currency
 ON CONFLICT (replay, service, figure, currency)
 DO UPDATE SET rows = e.rows + excluded.rows, a = e.a + excluded.a, b = e.b + excluded.b;
+
+-- name: note_chains
+-- What a raw document has led to, so that the proof at the end knows it.
+UPDATE replay_item i SET chain_id = n.chain_id FROM unnest($2::integer[], $3::text[]) AS n (item, chain_id)
+WHERE i.replay = $1 AND i.item = n.item AND n.chain_id <> '';
 
 -- name: keep
 -- One row, locked for moments: progress, the lease, and whether somebody wants it to hold.
