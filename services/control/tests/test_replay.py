@@ -148,8 +148,8 @@ async def test_a_run_keeps_its_rate_and_can_be_paused_gone_on_with_and_cancelled
 async def test_dead_letters_of_a_ticket_are_mended_with_the_original_beside_them(trio: Any) -> None:
     await trio.ship("poison-1", "1002")
     await trio.settled()
-    await trio.by_hand("control", "UPDATE dead_letter SET ticket = 77")
-    view = await rehearsed(trio, Selection(ticket=77))
+    ticket = await trio.control.database.pool.fetchval("SELECT ticket FROM dead_letter")
+    view = await rehearsed(trio, Selection(ticket=ticket))
     assert counted(view.rehearsed) == {"failed toy_poison": 1}
     (item,) = (await ask(trio, contract.LIST_ITEMS, ListItems(view.replay, "failed"))).items
     assert (item.field, item.order_no) == ("order_no", "poison-1")
@@ -168,6 +168,7 @@ async def test_dead_letters_of_a_ticket_are_mended_with_the_original_beside_them
     ended = await until(trio, view.replay, "succeeded", "unproved")
     assert counted(ended.outcomes) == {"booked": 1}
     assert await billed(trio) == ["1001", "1002"]
+    assert await trio.control.database.pool.fetchval("SELECT state FROM ticket WHERE number = $1", ticket) == "resolved"
     kept = await ask(trio, contract.SHOW_ITEM, ShowItem(view.replay, item.item))
     assert msgspec.json.decode(kept.original)["data"]["order_no"] == "poison-1"
     assert msgspec.json.decode(kept.edited)["data"]["order_no"] == "1001"

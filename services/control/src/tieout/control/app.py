@@ -93,7 +93,15 @@ def build(settings: Settings) -> Service:
         settings,
         migrations=sql.folder(__file__, "migrations"),
         flows=(*follow_notices.flows(), *report_facts.flows(), collect_dead),
-        operations=(show_journey, prove_agreement, show_status, list_dead_letters, list_settings, *ticketing, *replays.operations()),
+        operations=(
+            show_journey,
+            prove_agreement,
+            show_status,
+            list_dead_letters,
+            list_settings,
+            *ticketing,
+            *replays.operations(),
+        ),
         tasks=(keep_watch, keep_desk, keep_telling, run_replays),
     )
     return service
