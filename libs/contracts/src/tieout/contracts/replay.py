@@ -198,6 +198,7 @@ class ReplayView(Struct, frozen=True, omit_defaults=True):
     started_at: str = ""
     ended_at: str = ""
     seconds: float = 0.0  # Of the run with its proof; without pauses.
+    # The rest is not counted while it works.
     rehearsed: tuple[OutcomeCount, ...] = ()  # What would happen,
     outcomes: tuple[OutcomeCount, ...] = ()  # and what did.
     effects: tuple[Effect, ...] = ()  # Of the dry run.

@@ -33,6 +33,7 @@ from tieout.control.colleagues import Colleagues, Unanswered
 from tieout.control.domain.history import Happened, waves
 from tieout.control.replay import bodies
 from tieout.control.replay.choosing import Chooser, documents
+from tieout.control.replay.playing import WORKING
 from tieout.control.replay.running import Runner
 from tieout.servicekit import ACTOR, Answers, Database, Refused, Transaction, operation, sql
 from tieout.servicekit.errors import UNREADABLE, field_of
@@ -213,9 +214,13 @@ async def _view(number: int, database: Database) -> ReplayView:
         row = await connection.fetchrow(statements.show, number)
         if row is None:
             raise _unknown(number)
-        rehearsed = await connection.fetch(statements.rehearsed, number)
-        outcomes = await connection.fetch(statements.outcomes, number)
-        effects = await connection.fetch(statements.effects, number)
+        rehearsed: list[Any] = []
+        outcomes: list[Any] = []
+        effects: list[Any] = []
+        if row["state"] not in WORKING:  # Who watches the progress asks often, and counting reads every item.
+            rehearsed = await connection.fetch(statements.rehearsed, number)
+            outcomes = await connection.fetch(statements.outcomes, number)
+            effects = await connection.fetch(statements.effects, number)
         entries = await connection.fetch(statements.entries, number)
     return msgspec.structs.replace(
         _replay(row),
