@@ -129,8 +129,11 @@ def toy_billing(gate: asyncio.Event, partners: set[str]) -> BatchFlow:
                 raise AttributeError("no such attribute")
         async with database.transaction() as tx:
             rows = []
+            held = {row[0] for row in await tx.fetch("SELECT position FROM billed_line")}
             for received in batch:
                 event = received.data
+                if received.position in held:
+                    continue
                 if event.order_no.startswith("early") and str(event.order_id) not in partners:
                     tx.park(received, key=str(event.order_id), reason="waits for its order")
                     continue
@@ -206,8 +209,8 @@ async def trio(_trio: Trio) -> AsyncIterator[Trio]:
 
 
 _HEARD = (
-    "notice, heard, membership, latency, tally, dead_letter, disagreement, watermark, alarm, outbox, "
-    "ticket, ticket_order, notification"
+    "replay, replay_item, replay_effect, ticket, ticket_order, notification, "
+    "notice, heard, membership, latency, tally, dead_letter, disagreement, watermark, alarm, outbox"
 )
 _FORGET = "DELETE FROM {table}; DELETE FROM digest; DELETE FROM digest_delta; DELETE FROM tamper; DELETE FROM parked"
 _ARM = "; ".join(

@@ -161,6 +161,19 @@ class DocumentPage(Struct, frozen=True):
     next: UUID | None = None
 
 
+class SatelliteCommandsRequest(Struct, frozen=True):
+    """`rpc.gateway.satellite_commands`: which chains a satellite's documents led to, in the order of the outbox."""
+
+    satellite: Satellite
+    until: datetime | None = None  # When they were mapped.
+    after: Annotated[int, Meta(ge=0)] = 0
+
+
+class SatelliteCommands(Struct, frozen=True):
+    chains: tuple[UUID, ...]  # Each once on a page.
+    next_after: int = 0  # 0: that was all.
+
+
 class ListQuarantine(Struct, frozen=True):
     """Oldest first. `after` is the `next` of the page before."""
 
@@ -458,6 +471,14 @@ QUARANTINE = Operation(
     QuarantinePage,
     "Documents that no book may take as they stand, with the reason and the field",
 )
+SATELLITE_COMMANDS = Operation(
+    "gateway.satellite_commands",
+    "GET",
+    "/v1/satellites/{satellite}/commands",
+    SatelliteCommandsRequest,
+    SatelliteCommands,
+    "The chains that a satellite's documents began or belong to",
+)
 CORRECT = Operation(
     "gateway.correct",
     "POST",
@@ -560,6 +581,7 @@ AUDIT = Operation(
 OPERATIONS = (
     PUT_SATELLITE,
     SATELLITES,
+    SATELLITE_COMMANDS,
     HOLD_SATELLITE,
     SHOW_DOCUMENT,
     DOCUMENTS,

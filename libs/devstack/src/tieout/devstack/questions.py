@@ -31,6 +31,11 @@ def post(
     return _ask(folder, "POST", path, answer, seconds_max, json=dict(body))
 
 
+def put(folder: Path, path: str, answer: type[Answer], body: Mapping[str, Any], *, seconds_max: float = 30.0) -> Answer:
+    """The same for a change of something that is there."""
+    return _ask(folder, "PUT", path, answer, seconds_max, json=dict(body))
+
+
 def _ask(folder: Path, method: str, path: str, answer: type[Answer], seconds_max: float, **content: Any) -> Answer:
     where = endpoints.of_stack(folder)
     try:

@@ -35,6 +35,7 @@ from tieout.contracts.agreement import (
     Violations,
 )
 from tieout.contracts.operation import Health, Nothing, Operation, Trail, TrailRequest
+from tieout.contracts.replay import Kept, KeptRequest, PlayedBatch, PlayRequest
 from tieout.contracts.watch import Vitals, VitalsRequest
 from tieout.servicekit import parked, sql
 from tieout.servicekit.agreement import Evidence
@@ -48,6 +49,7 @@ from tieout.servicekit.metrics import Metrics
 from tieout.servicekit.outbox import SWEEP_ROWS, Outbox
 from tieout.servicekit.outbox import statements as outbox_statements
 from tieout.servicekit.parked import Waker
+from tieout.servicekit.replay import Player
 from tieout.servicekit.retention import Retention
 from tieout.servicekit.rpc import Answers, Endpoints
 from tieout.servicekit.scrub import Scrub
@@ -156,6 +158,7 @@ class Service:
 
         self._subscribers = [subscribe(self.broker, flow, self.database) for flow in self.flows]
         await self.broker.start()
+        self._player = Player(self.database, self._subscribers)
         self.endpoints = Endpoints(self.nats, self.database)
         await self.endpoints.start([*self.operations, *self._own_operations()])
 
@@ -313,6 +316,9 @@ class Service:
             answers("violations", Nothing, Violations, self.evidence.violations),
             answers("findings", Nothing, Violations, self.evidence.findings),
             answers("settings_changes", SettingsChangesRequest, SettingsChanges, self.evidence.settings_changes),
+            answers("replay", PlayRequest, PlayedBatch, self._player.replay),
+            answers("rehearse", PlayRequest, PlayedBatch, self._player.rehearse),
+            answers("kept", KeptRequest, Kept, self._player.kept),
             answers("trail", TrailRequest, Trail, self._whole_trail),
             answers("vitals", VitalsRequest, Vitals, self._witness.vitals),
         ]

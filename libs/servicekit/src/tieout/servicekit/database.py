@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 import asyncpg
 import structlog
@@ -43,6 +43,18 @@ ON CONFLICT (durable, event_id) DO UPDATE SET key = excluded.key, reason = exclu
 """
 
 
+class Rehearsed(Exception):
+    """Raised at the end of a transaction that was only to show what it would do: it is rolled back, and nothing of the
+    flow that stands behind it runs."""
+
+
+class Witness(Protocol):
+    """Sees a transaction at its begin and right before its commit. Raises Rehearsed there to have it rolled back."""
+
+    async def begin(self, tx: "Transaction") -> None: ...
+    async def look(self, tx: "Transaction") -> None: ...
+
+
 class Transaction:
     """One transaction of asyncpg, plus what leaves with its commit: events, dead letters, parked messages, wake-ups."""
 
@@ -58,7 +70,7 @@ class Transaction:
         self.letters: list[tuple[Any, str, bytes]] = []
         self.buried: list[dict[str, Any]] = []  # What to say about the letters, once they are committed.
         self.woken: list[str] = []
-        self._parked: list[tuple[Any, ...]] = []
+        self.parked: list[tuple[Any, ...]] = []
         self.tracing = database.tracing
         self._database = database
         self._source = f"/{database.service}"
@@ -173,7 +185,7 @@ class Transaction:
         """
         if seconds is None:
             seconds = min(60.0 * 2 ** min(received.attempts - 1, 10), PARKED_SECONDS_MAX)
-        self._parked.append(
+        self.parked.append(
             (
                 received.durable,
                 received.business_id,
@@ -203,8 +215,8 @@ class Transaction:
         if self._database._taking is not None:
             # Not at the begin: flows that wake hold their anchors before they touch parked rows; so must we.
             await self.connection.execute(_TAKE, *self._database._taking)
-        if self._parked:
-            once = {(row[0], row[1]): row for row in self._parked}  # The same message may stand in a batch twice.
+        if self.parked:
+            once = {(row[0], row[1]): row for row in self.parked}  # The same message may stand in a batch twice.
             await self.connection.execute(_PARK, *map(list, zip(*once.values(), strict=True)))
         if not self.woken:
             return False
@@ -233,6 +245,7 @@ class Database:
         self.on_woken: list[Any] = []  # Called after a commit that woke parked messages.
         self.begun = [0]  # Shared with the copies that `taking` makes.
         self._taking: tuple[str, list[str]] | None = None
+        self._witness: Witness | None = None
 
     def count(self, durable: str, what: str, number: float) -> None:
         mine = self.counts.setdefault(durable, {})
@@ -243,6 +256,14 @@ class Database:
         other = object.__new__(Database)
         other.__dict__.update(self.__dict__)
         other._taking = (durable, event_ids)
+        return other
+
+    def witnessed(self, durable: str, event_ids: list[str], witness: Witness, *, rehearsal: bool) -> "Database":
+        """The same as `taking`, with somebody who looks on. A rehearsal leaves neither counts nor traces."""
+        other = self.taking(durable, event_ids)
+        other._witness = witness
+        if rehearsal:
+            other.counts, other.tracing = {}, Tracing.off()
         return other
 
     @property
@@ -263,8 +284,12 @@ class Database:
                 tx = Transaction(connection, self)
                 if actor := ACTOR.get():
                     await connection.execute("SELECT set_config('tieout.actor', $1, true)", actor)
+                if self._witness is not None:
+                    await self._witness.begin(tx)
                 yield tx
                 woke = await tx.finish()
+                if self._witness is not None:
+                    await self._witness.look(tx)
                 if tx.announced or tx.letters:
                     parts = await outbox.write(connection, tx)
         except BaseException:

@@ -35,6 +35,8 @@ from tieout.control.forgetting import forget
 from tieout.control.notify import channels
 from tieout.control.notify.sender import Sender
 from tieout.control.proof import Prover
+from tieout.control.replay.asking import Asking
+from tieout.control.replay.running import Runner
 from tieout.control.settings import Settings
 from tieout.control.watch import Watch
 from tieout.servicekit import Database, Service, operation, sql
@@ -43,6 +45,8 @@ from tieout.servicekit import Database, Service, operation, sql
 def build(settings: Settings) -> Service:
     colleagues = Colleagues(lambda: service.nats, settings.answer_seconds_max)
     prover = Prover(colleagues)
+    runner = Runner(colleagues, prover)
+    replays = Asking(colleagues, runner)
     watch = Watch(colleagues, prover, settings.watch_seconds)
 
     lookout = Lookout(colleagues, watch, settings.lookout_seconds, settings.stall_seconds)
@@ -100,6 +104,9 @@ def build(settings: Settings) -> Service:
     async def keep_watch(service: Service) -> None:
         await watch.run(service.database)
 
+    async def run_replays(service: Service) -> None:
+        await runner.run(service.database)
+
     service = Service(
         "control",
         settings,
@@ -114,7 +121,8 @@ def build(settings: Settings) -> Service:
             list_alarms,
             check_up,
             *ticketing,
+            *replays.operations(),
         ),
-        tasks=(keep_watch, look_out, forget_old, keep_desk, keep_telling),
+        tasks=(keep_watch, look_out, forget_old, keep_desk, keep_telling, run_replays),
     )
     return service

@@ -1,11 +1,14 @@
 """The gateway as one page: what it takes in, what it hears, what it answers, what it proves."""
 
+from collections.abc import Sequence
 from datetime import timedelta
+from uuid import UUID
 
 from tieout.gateway import census, reads
 from tieout.gateway.flows.decide_quarantined import correct_document, dismiss_document, resubmit_document, resubmit_many
 from tieout.gateway.flows.forget_deliveries import forget_deliveries
 from tieout.gateway.flows.forget_documents import forget_documents
+from tieout.gateway.flows.map_again import choose_documents, mapping_again
 from tieout.gateway.flows.map_documents import Mapper
 from tieout.gateway.flows.note_articles import note_articles
 from tieout.gateway.flows.note_companies import note_companies
@@ -19,6 +22,7 @@ from tieout.gateway.http.intake import Intake
 from tieout.gateway.http.operations import Routes, application
 from tieout.gateway.http.server import front, serve
 from tieout.gateway.intake.keeping import Keeper
+from tieout.gateway.papers import Paper
 from tieout.gateway.satellites import Satellites
 from tieout.gateway.settings import Settings
 from tieout.servicekit import Service, secret, sql
@@ -27,6 +31,7 @@ OPERATIONS = (
     put_satellite,
     hold_satellite,
     reads.list_satellites,
+    reads.satellite_commands,
     reads.show_document,
     reads.list_documents,
     reads.list_quarantine,
@@ -84,10 +89,19 @@ def build(settings: Settings) -> Service:
     async def keep_documents(service: Service) -> None:
         await gateway(service).keeper.run()
 
-    async def map_documents(service: Service) -> None:
+    def mapper(service: Service) -> Mapper:
         own = gateway(service)
         waiting_max = timedelta(minutes=settings.waiting_minutes_max)
-        await Mapper(service.database, own.satellites, own.keeper.kept, waiting_max, settings.rate_days_max).run()
+        return Mapper(service.database, own.satellites, own.keeper.kept, waiting_max, settings.rate_days_max)
+
+    async def map_documents(service: Service) -> None:
+        await mapper(service).run()
+
+    async def rehearse_mapping(documents: Sequence[UUID]) -> list[Paper]:
+        return await mapper(service).rehearse(documents)
+
+    def queued() -> None:
+        gateway(service).keeper.kept.set()
 
     async def take_in_sites(service: Service) -> None:
         await Sites(service, gateway(service).keeper, settings).run()
@@ -111,13 +125,14 @@ def build(settings: Settings) -> Service:
     tasks = [keep_documents, map_documents, take_in_sites, forget, forget_raw, note_rhythm]
     if settings.http_port:
         tasks.append(serve_http)
-    return Service(
+    service = Service(
         "gateway",
         settings,
         migrations=sql.folder(__file__, "migrations"),
         flows=(note_articles, note_companies),
-        operations=OPERATIONS,
+        operations=(*OPERATIONS, choose_documents, mapping_again(rehearse_mapping, queued)),
         trail=reads.trail,
         violations=sql.load_file(__file__, "violations.sql"),
         tasks=tasks,
     )
+    return service

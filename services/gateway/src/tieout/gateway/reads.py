@@ -12,6 +12,7 @@ from tieout.contracts.gateway import (
     PROGRESS,
     QUARANTINE,
     RATES,
+    SATELLITE_COMMANDS,
     SATELLITES,
     SHOW_DOCUMENT,
     Asked,
@@ -36,6 +37,8 @@ from tieout.contracts.gateway import (
     RatePage,
     RateView,
     Refusal,
+    SatelliteCommands,
+    SatelliteCommandsRequest,
     Satellites,
     SatelliteView,
     ShowDocument,
@@ -52,6 +55,7 @@ statements = sql.load(__file__)
 CONTENT_BYTES_MAX = 700_000  # As base64 it still fits into one answer.
 LARGEST = 2**63 - 1
 REASONS: tuple[str, ...] = get_args(Reason)
+COMMANDS_PAGE = 15_000  # Of 39 bytes each.
 
 
 @operation(SATELLITES)
@@ -94,6 +98,17 @@ async def show_document(request: ShowDocument, database: Database) -> DocumentVi
         waits_for=raw["waits_for"] or "",
         ignored=raw["ignored"] or "",
     )
+
+
+@operation(SATELLITE_COMMANDS)
+async def satellite_commands(request: SatelliteCommandsRequest, database: Database) -> SatelliteCommands:
+    """For a replay of all that a satellite sent."""
+    async with database.read() as connection:
+        rows = await connection.fetch(
+            statements.satellite_commands, request.satellite, request.until, request.after, COMMANDS_PAGE
+        )
+    chains = dict.fromkeys(row["chain_id"] for row in rows)
+    return SatelliteCommands(tuple(chains), rows[-1]["position"] if len(rows) == COMMANDS_PAGE else 0)
 
 
 @operation(DOCUMENTS)

@@ -125,3 +125,8 @@ ORDER BY c.position LIMIT 200;
 -- name: trail_refusals
 SELECT f.at, f.number, f.reason, f.field, d.decision FROM refusal f LEFT JOIN decision d USING (entry)
 WHERE f.number = $1 ORDER BY f.entry LIMIT 50;
+
+-- name: satellite_commands
+-- By position, so that a page ends where the next begins.
+SELECT position, chain_id FROM command
+WHERE satellite = $1 AND ($2::timestamptz IS NULL OR at <= $2) AND position > $3 ORDER BY position LIMIT $4;

@@ -4,6 +4,7 @@
   http      requests and documents per second that the gateway acknowledges as committed
   latency   placed-to-voucher percentiles at a steady rate
   soak      a steady rate for long: memory, latency and dead rows stay flat, and the books agree at the end
+  replay    orders that the ledger never got, replayed until the books agree again
 
 A stack of its own is started in D/bench and removed afterwards. Everything is durable: fsync on, every message synced.
 """
@@ -30,7 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     soak = what.add_parser("soak", help="a steady rate for long: nothing may grow")
     soak.add_argument("--minutes", type=_minutes, default=30.0, metavar="M", help="default: 30")
     soak.add_argument("--rate", type=_above_zero, default=500, metavar="R", help="orders/s; default: 500")
-    for one in (chain, http, latency, soak):
+    replay = what.add_parser("replay", help="replay a backlog until the agreement is proved")
+    replay.add_argument("--orders", type=_above_zero, default=12_000, metavar="N", help="default: 12000")
+    for one in (chain, http, latency, soak, replay):
         one.add_argument("--json", action="store_true", help="one JSON object instead of a table")
 
 
@@ -51,6 +54,11 @@ def run(arguments: argparse.Namespace) -> int:
 
         endured = asyncio.run(soak.measure(folder, arguments.minutes, arguments.rate))
         report, shown = endured, soak.table(endured)  # type: ignore[assignment]
+    elif arguments.what == "replay":
+        from tieout.devstack.bench import replay
+
+        replayed = asyncio.run(replay.measure(folder, arguments.orders))
+        report, shown = replayed, replay.table(replayed)  # type: ignore[assignment]
     else:
         from tieout.devstack.bench import latency
 

@@ -151,6 +151,15 @@ class Mapper:
         self._measure(papers, time.monotonic() - started)
         return len(papers)
 
+    async def rehearse(self, documents: Sequence[UUID]) -> list[Paper]:
+        """What mapping these would lead to; nothing is written."""
+        members = await self._satellites.all()
+        async with self._database.transaction() as tx:
+            papers = [Paper(*row) for row in await tx.fetch(statements.read_documents, list(documents))]
+            await self._read_and_map(tx, papers, members)
+            await self._judge(tx, papers)
+        return papers
+
     def _measure(self, papers: Sequence[Paper], seconds: float) -> None:
         """For metrics, as a flow of the kit counts itself. Latency: from the receipt of the bytes to our commit."""
         counts, now = self._counts, datetime.now(UTC)

@@ -63,3 +63,7 @@ WITH woken AS (
 )
 INSERT INTO pending (satellite, documents, bytes, ids)
 SELECT satellite, count(*), count(*) * 4096, array_agg(id ORDER BY id) FROM woken GROUP BY satellite;
+
+-- name: read_documents
+-- For a rehearsal: as `take` gives them, and the queue stays as it is.
+SELECT id, satellite, channel, topic, body, received_at FROM raw_document WHERE id = ANY($1::uuid[]) ORDER BY id;

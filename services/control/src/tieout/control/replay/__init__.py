@@ -1,0 +1,1 @@
+"""Replay: choose, rehearse, run, prove. One file per step."""

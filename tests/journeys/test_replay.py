@@ -1,0 +1,115 @@
+"""Everything again from the first day changes nothing; what a service never got is booked, and the books agree."""
+
+import asyncio
+from pathlib import Path
+
+import asyncpg
+from tieout.contracts.inventory import Article as ListedArticle
+from tieout.contracts.replay import (
+    FREEZE_REPLAY,
+    REHEARSE_REPLAY,
+    RUN_REPLAY,
+    SHOW_REPLAY,
+    FreezeReplay,
+    RehearseReplay,
+    RunReplay,
+    Selection,
+    ShowReplay,
+)
+from tieout.devstack import establish
+from tieout.devstack.calling import call
+from tieout.devstack.trading_day import shopify
+from tieout.devstack.trading_day.catalogue import AMPLE, WEB, WEB_CONFIRMED, Article
+
+CREATED, CANCELLED, REFUNDED, PAID = "orders/create", "orders/cancelled", "refunds/create", "order_transactions/create"
+WHY = "to see that it changes nothing"
+# Kept balances and queues may be written again with the same content; what they hold counts, not where it lies.
+TABLES = "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' ORDER BY 1"
+CONTENT = "SELECT count(*) || ' rows, ' || coalesce(sum(hashtextextended(t::text, 0)), 0) FROM {table} t"
+# Not what was booked: marks, how far digests are folded, and what the front door notes of who asked for the replay.
+BESIDE_THE_BOOKS = {"mark", "digest", "digest_delta", "audit"}
+
+
+async def content(trade) -> dict[tuple[str, str], str]:
+    """What stands in the books of every service that books."""
+    found = {}
+    for service in ("gateway", "order", "inventory", "finance"):
+        where = trade.stack.endpoints().databases[service]
+        password = Path(where.owner_password_file).read_text().strip()
+        connection = await asyncpg.connect(where.owner_dsn, password=password)
+        for (table,) in await connection.fetch(TABLES):
+            if table not in BESIDE_THE_BOOKS:
+                found[service, table] = await connection.fetchval(CONTENT.format(table=table))
+        await connection.close()
+    return found
+
+
+async def replayed(trade, selection):
+    view = await call(trade.client, FREEZE_REPLAY, FreezeReplay(selection, WHY))
+    shown = ShowReplay(view.replay)
+    await call(trade.client, REHEARSE_REPLAY, RehearseReplay(view.replay))
+    rehearsed = await trade.until(
+        lambda: call(trade.client, SHOW_REPLAY, shown), lambda found: found.state == "rehearsed", 60
+    )
+    await call(trade.client, RUN_REPLAY, RunReplay(view.replay, WHY))
+    ended = await trade.until(
+        lambda: call(trade.client, SHOW_REPLAY, shown), lambda found: found.state in ("succeeded", "unproved"), 60
+    )
+    return rehearsed, ended
+
+
+async def test_everything_again_from_the_first_day_changes_nothing(trade):
+    paid, gone, back = trade.sale(), trade.sale(warehouse=WEB_CONFIRMED), trade.sale(AMPLE[5], pieces=3)
+    for sale in (paid, gone, back):
+        await trade.shop(CREATED, shopify.order(sale))
+    await trade.shop(PAID, shopify.transaction(paid, paid.serial, paid.at, paid.gross_minor))
+    await trade.shop(CANCELLED, shopify.cancelled(gone, gone.at))
+    await trade.shop(REFUNDED, shopify.refund(back, back.serial, back.at, [(back.lines[0], 1, "return")]))
+    await trade.until(lambda: trade.order(gone), lambda found: all(line.cancelled_micro for line in found.lines))
+    await trade.until(lambda: trade.vouchers(back), lambda found: len(found) >= 2)
+    assert (await trade.agreement()).verdict == "agree"
+    await asyncio.sleep(1.5)  # Control hears of things a moment later.
+    before = await content(trade)
+    rehearsed, ended = await replayed(trade, Selection(since="1970-01-01T00:00:00Z"))
+    assert {one.outcome for one in rehearsed.rehearsed} <= {"already_there", "conflict"}, rehearsed.rehearsed
+    assert {one.outcome for one in ended.outcomes} <= {"already_there", "conflict"}, ended.outcomes
+    assert ended.state == "succeeded", ended.sentence
+    assert await content(trade) == before
+    assert (await trade.agreement()).verdict == "agree"
+
+
+async def test_what_a_satellite_sent_is_found_by_its_name(trade):
+    sale = trade.sale(AMPLE[3])
+    await trade.shop(CREATED, shopify.order(sale))
+    await trade.until(lambda: trade.vouchers(sale), bool)
+    await asyncio.sleep(1.0)
+    view = await call(
+        trade.client, FREEZE_REPLAY, FreezeReplay(Selection(satellite=WEB, order_nos=(sale.number,)), WHY)
+    )
+    assert (view.documents, view.items >= 4) == (1, True)  # Submitted, placed, shipped, to each who hears it.
+    assert view.frozen_by == "admin"
+
+
+async def test_a_refused_document_is_mapped_again_as_the_first_step_of_all(trade):
+    unknown = Article(f"NEW-{trade.sale().number}", "Not listed yet", 1000, 400)
+    sale = trade.sale(unknown)
+    await trade.shop(CREATED, shopify.order(sale))
+
+    async def refused():
+        view = await call(trade.client, FREEZE_REPLAY, FreezeReplay(intake, WHY))
+        await call(trade.client, REHEARSE_REPLAY, RehearseReplay(view.replay))
+        shown = ShowReplay(view.replay)
+        return await trade.until(
+            lambda: call(trade.client, SHOW_REPLAY, shown), lambda found: found.state == "rehearsed"
+        )
+
+    intake = Selection(order_nos=(sale.number,), step="intake")
+    view = await trade.until(refused, lambda found: [one.outcome for one in found.rehearsed] == ["failed"])
+    assert [(one.flow, one.reason) for one in view.rehearsed] == [("intake", "unknown_sku")]
+    await establish.list_articles(trade.client, sale.company.code, [ListedArticle(sku=unknown.sku, name=unknown.name)])
+    await establish.wait_until_learned(trade.client)
+    rehearsed, ended = await replayed(trade, intake)
+    assert [one.outcome for one in rehearsed.rehearsed] == ["booked"]
+    assert ([one.outcome for one in ended.outcomes], ended.state) == (["booked"], "succeeded"), ended
+    _, again = await replayed(trade, intake)
+    assert [one.outcome for one in again.outcomes] == ["already_there"]
