@@ -76,7 +76,7 @@ def test_a_difference_shows_the_order_and_what_each_book_says() -> None:
         4,
         "shipped",
         ("quantity_micro", ""),
-        "differs",
+        "unknown",
         "1001",
         "chain",
         7,

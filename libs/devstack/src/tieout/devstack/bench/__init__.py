@@ -3,6 +3,7 @@
   chain     a backlog of raw documents until every voucher is posted and the books agree
   http      requests and documents per second that the gateway acknowledges as committed
   latency   placed-to-voucher percentiles at a steady rate
+  agreement what the proof costs with ten thousand to a million orders
 
 A stack of its own is started in D/bench and removed afterwards. Everything is durable: fsync on, every message synced.
 """
@@ -26,7 +27,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     latency = what.add_parser("latency", help="placed-to-voucher percentiles in open loop")
     latency.add_argument("--rate", type=_above_zero, default=500, metavar="R", help="orders/s; default: 500")
     latency.add_argument("--seconds", type=_above_zero, default=20, metavar="S", help="default: 20")
-    for one in (chain, http, latency):
+    agreement = what.add_parser("agreement", help="cost of the proof as the books grow")
+    agreement.add_argument(
+        "--orders", type=_above_zero, nargs="+", default=[10_000, 100_000], metavar="N", help="default: 10000 100000"
+    )
+    agreement.add_argument("--lines", type=_above_zero, default=2, metavar="L", help="per order; default: 2")
+    for one in (chain, http, latency, agreement):
         one.add_argument("--json", action="store_true", help="one JSON object instead of a table")
 
 
@@ -42,6 +48,11 @@ def run(arguments: argparse.Namespace) -> int:
 
         taken = asyncio.run(intake.measure(folder, arguments.requests, arguments.documents))
         report, shown = taken, intake.table(taken)  # type: ignore[assignment]
+    elif arguments.what == "agreement":
+        from tieout.devstack.bench import agreement
+
+        proofs = asyncio.run(agreement.measure(folder, arguments.orders, arguments.lines))
+        report, shown = proofs, agreement.table(proofs)  # type: ignore[assignment]
     else:
         from tieout.devstack.bench import latency
 
