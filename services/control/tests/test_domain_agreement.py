@@ -150,7 +150,7 @@ def test_every_contracted_measure_can_be_caught_up() -> None:
     st.dictionaries(st.integers(256, 767), st.integers(1, 3)), st.dictionaries(st.integers(256, 767), st.integers(1, 3))
 )
 def test_positions_differ_where_their_hashes_do(one: dict[int, int], other: dict[int, int]) -> None:
-    sides = [array("q", [held.get(position, 0) for position in range(256, 768)]).tobytes() for held in (one, other)]
+    sides = [array("q", [held.get(position, 0) for position in range(256, 768)]) for held in (one, other)]
     assert differing_positions((1, 2), sides) == [p for p in range(256, 768) if one.get(p) != other.get(p)]
 
 

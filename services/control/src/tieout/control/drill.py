@@ -5,6 +5,8 @@ only of events that differ. What would be too much to fetch is counted instead.
 """
 
 import asyncio
+import sys
+from array import array
 from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
@@ -154,7 +156,7 @@ class Drill:
                     for book in measure.books
                 )
             )
-            found += rules.differing_positions(some, [answer.hashes for answer in answers])
+            found += rules.differing_positions(some, [_hashes(answer.hashes) for answer in answers])
         return found
 
     async def _rows(self, measure: Measure, upto: int, positions: Sequence[int]) -> list[BookRows]:
@@ -212,6 +214,13 @@ class Drill:
 
 
 _WORST_FIRST: tuple[Excuse, ...] = ("differs", "dead", "parked", "in_flight")
+
+
+def _hashes(content: bytes) -> Sequence[int]:
+    found = array("q", content)
+    if sys.byteorder == "big":
+        found.byteswap()
+    return found
 
 
 def _side(book: Book, level: Level) -> BookSide:

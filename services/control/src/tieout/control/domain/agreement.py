@@ -5,8 +5,6 @@ a book that has none may be excused: its consumer has not confirmed the event ye
 has *other* rows than the rest is never excused.
 """
 
-import sys
-from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
@@ -95,16 +93,12 @@ def _content(entry: DigestEntry | None) -> tuple[int, int, int, str]:
     return (entry.rows, entry.a, entry.b, entry.hash)
 
 
-def differing_positions(leaves: Sequence[int], sides: Sequence[bytes]) -> list[int]:
-    """Positions whose hashes are not the same in all books; `sides` as the answers give them, for these leaves."""
-    arrays = [array("q", side) for side in sides]
-    if sys.byteorder == "big":
-        for one in arrays:
-            one.byteswap()
+def differing_positions(leaves: Sequence[int], sides: Sequence[Sequence[int]]) -> list[int]:
+    """Positions whose hashes are not the same in all books; `sides` hold 256 of them for each of these leaves."""
     size = 1 << LEAF_BITS
     found = []
     for index, leaf in enumerate(leaves):
-        parts = [one[index * size : (index + 1) * size] for one in arrays]
+        parts = [side[index * size : (index + 1) * size] for side in sides]
         if all(part == parts[0] for part in parts):
             continue
         found += [
