@@ -211,6 +211,14 @@ async def test_a_repair_does_only_what_was_previewed_and_its_reason_is_kept(trio
     assert await repair(trio) == [("edited_by_hand", "reverse_and_rebook", "proved")]
 
 
+async def test_a_repair_is_not_called_proved_while_a_rule_of_the_service_is_broken(trio: Any) -> None:
+    await trio.ship("1001")
+    await trio.by_hand("finance", "UPDATE billed_line SET quantity_micro = 7")
+    await trio.by_hand("finance", "ALTER TABLE billed_line DISABLE TRIGGER digest_update")
+    assert await repair(trio) == [("edited_by_hand", "reverse_and_rebook", "not_proved")]
+    assert await causes(trio) == []  # The books agree again; the trigger is still disabled.
+
+
 async def test_a_flow_that_stands_still_is_asked_anew(trio: Any) -> None:
     from tieout.contracts.agreement import RestartedFlow, RestartFlowRequest
     from tieout.servicekit import ask

@@ -6,6 +6,7 @@ is noted before it is done and closed after the proof that follows; a step that 
 
 import asyncio
 import hashlib
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from uuid import uuid4
@@ -20,8 +21,11 @@ from tieout.contracts.agreement import (
     RebookRequest,
     RestartedFlow,
     RestartFlowRequest,
+    Violation,
+    Violations,
 )
 from tieout.contracts.control import Agreement, AgreementRequest, Difference
+from tieout.contracts.operation import Nothing
 from tieout.contracts.repair import (
     RepairPreview,
     RepairPreviewRequest,
@@ -73,11 +77,14 @@ class Repairs:
         begun = [await self._begin(step, actor, request.reason, database) for step in preview.steps]
         told = [await self._do(step, one, request) for step, one in zip(preview.steps, begun, strict=True)]
         standing = await self._prove(preview.steps, database)
+        broken = {step.service: await self._broken_rules(step) for step in preview.steps if step.book}
         results = []
         for step, one, (done, text) in zip(preview.steps, begun, told, strict=True):
             left = sorted(set(step.positions) & standing[step.measure])
-            state = "failed" if not done else "not_proved" if left else "proved"
+            rules = broken.get(step.service, "") if step.book else ""
+            state = "failed" if not done else "not_proved" if left or rules else "proved"
             why = text if not left else f"{text}; {len(left)} of {step.events} events still differ"
+            why += f"; {rules}" if rules else ""
             async with database.transaction() as tx:
                 await tx.execute(statements.end, one.repair_id, state, why)
             results.append(msgspec.structs.replace(one, state=state, told=why))
@@ -154,6 +161,17 @@ class Repairs:
         except Unanswered as error:
             return False, str(error)
 
+    async def _broken_rules(self, step: RepairStep) -> str:
+        """Balance rules read the edited rows themselves: what they still find is told, and is no success."""
+        try:
+            found = await self._colleagues.ask(step.service, "violations", Nothing(), Violations, seconds=25)
+        except Unanswered as error:
+            return f"its balances could not be checked: {error}"
+        names = sorted({violation.rule for violation in found.violations if _concerns(violation, step)})
+        if not names:
+            return ""
+        return f"{step.service} still breaks {', '.join(names)}: its owner has to put the row back as `tamper` has it"
+
     async def _prove(self, steps: Sequence[RepairStep], database: Database) -> dict[str, set[int]]:
         """Positions per measure that still differ; asked again while some do, for what was sent needs a moment."""
         wanted = {(step.measure, position) for step in steps for position in step.positions}
@@ -172,6 +190,16 @@ class Repairs:
             if not any(position in standing[measure] for measure, position in wanted):
                 break
         return standing
+
+
+def _concerns(violation: Violation, step: RepairStep) -> bool:
+    """Broken rules name an order, or the position of an event; triggers and digests concern every repair."""
+    if violation.rule in ("triggers_armed", "digest_is_rows"):
+        return True
+    text = f"{violation.key} {violation.detail}"
+    orders = "|".join(map(re.escape, step.order_nos)) or "(?!)"
+    positions = "|".join(map(str, step.positions))
+    return re.search(rf'\b({orders})\b|position"?:? ({positions})\b', text) is not None
 
 
 def _wanted(difference: Difference, request: RepairPreviewRequest) -> bool:
