@@ -103,7 +103,15 @@ def build(settings: Settings) -> Service:
         settings,
         migrations=sql.folder(__file__, "migrations"),
         flows=(*follow_notices.flows(), *report_facts.flows(), collect_dead),
-        operations=(show_journey, prove_agreement, show_status, list_dead_letters, list_settings, *ticketing, *repairing),
+        operations=(
+            show_journey,
+            prove_agreement,
+            show_status,
+            list_dead_letters,
+            list_settings,
+            *ticketing,
+            *repairing,
+        ),
         tasks=(keep_watch, keep_proving, keep_desk, keep_telling),
     )
     return service
