@@ -76,7 +76,7 @@ def test_a_difference_shows_the_order_and_what_each_book_says() -> None:
         4,
         "shipped",
         ("quantity_micro", ""),
-        "differs",
+        "unknown",
         "1001",
         "chain",
         7,
@@ -190,7 +190,7 @@ def test_money_whose_currency_a_book_does_not_know_is_shown_and_not_left_out() -
 def test_a_difference_of_money_is_told_in_its_currency() -> None:
     sides = tuple(DifferenceSide(service, "book", True, 0, minor) for service, minor in (("order", 4321), ("x", 1)))
     values = ("quantity_micro", "amount_minor")
-    difference = Difference(2, "ordered", values, "differs", "1001", "chain", 7, 1, sides, currency="CNY")
+    difference = Difference(2, "ordered", values, "unknown", "1001", "chain", 7, 1, sides, currency="CNY")
     text = shown(agreement.render, answer("differ", "", differences=(difference,)))
     assert "order: quantity 0, amount 43.21 CNY" in text
 

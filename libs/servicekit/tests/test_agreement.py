@@ -58,7 +58,7 @@ async def test_the_digest_does_not_depend_on_arrival_order_or_folding(evidence, 
 
 async def test_the_begun_leaf_is_cut_exactly_at_the_watermark(evidence, database, toy) -> None:
     await fill(database, toy, list(range(1, 601)))
-    rows = (await evidence.rows(RowsRequest(2, "demand", 300, (0, 1)), database)).rows
+    rows = (await evidence.rows(RowsRequest(2, "demand", 300, tuple(range(512))), database)).rows
     cut = await total(evidence, database, 300)
     assert (cut.rows, cut.a, cut.b) == (len(rows), sum(row.a for row in rows), sum(row.b for row in rows))
     assert max(row.position for row in rows) == 300
@@ -68,7 +68,7 @@ async def test_a_book_holds_only_the_rows_of_its_condition(evidence, database, t
     await fill(database, toy, list(range(1, 101)))
     goods = await total(evidence, database, 255, "shipped_line", 4)
     assert goods.rows == 2 * 80
-    rows = (await evidence.rows(RowsRequest(4, "shipped_line", 255, (0,)), database)).rows
+    rows = (await evidence.rows(RowsRequest(4, "shipped_line", 255, tuple(range(256))), database)).rows
     assert all(row.position % 5 for row in rows)
 
 
@@ -128,7 +128,7 @@ async def test_other_versions_and_unknown_books_are_refused(evidence, database) 
 
 async def test_rows_say_when_there_are_more(evidence, database, toy) -> None:
     await fill(database, toy, list(range(1, 101)))
-    answer = await evidence.rows(RowsRequest(2, "demand", 255, (0,), limit=10), database)
+    answer = await evidence.rows(RowsRequest(2, "demand", 255, tuple(range(256)), limit=10), database)
     assert answer.truncated
     assert len(answer.rows) == 10
 
@@ -138,6 +138,8 @@ async def test_parked_positions_are_told_beside_the_rows(evidence, database, toy
 
     async with database.transaction() as tx:
         tx.park(received(toy.placed("7"), position=7, flow="inventory-reserve-stock"), key="7", reason="waits")
-    answer = await evidence.rows(RowsRequest(2, "demand", 255, (0,)), database)
-    assert answer.parked == (7,)
+    answer = await evidence.rows(RowsRequest(2, "demand", 255, tuple(range(256))), database)
+    assert [(w.position, w.flow, w.key, w.reason) for w in answer.waiting] == [
+        (7, "inventory-reserve-stock", "7", "waits")
+    ]
     assert Unprocessable("x").reason == "x"

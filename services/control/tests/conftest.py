@@ -71,6 +71,21 @@ class Trio(Struct):
                 raise LookupError
         return positions
 
+    async def announce_only(self, number: str, ordinal: int) -> int:
+        """A shipment that inventory announces and does not book, as a bug of it would; its position."""
+        async with self.inventory.database.transaction() as tx:
+            (position,) = await tx.positions(1)
+            event = replace(shipment(number), ordinal=ordinal)
+            tx.announce(
+                event,
+                position=position,
+                key=(event.order_id, ordinal),
+                chain=event.order_id,
+                order_no=number,
+                company="C1",
+            )
+        return position
+
     async def wake(self) -> None:
         """The partners of all early shipments have come: finance bills what it had parked."""
         async with self.finance.database.transaction() as tx:
@@ -173,6 +188,7 @@ async def _trio(testbed: Testbed) -> AsyncIterator[Trio]:
             {
                 **database.environment,
                 "TIEOUT_WATCH_SECONDS": "0",
+                "TIEOUT_PROOF_SECONDS": "0",
                 "TIEOUT_DESK_SECONDS": "0.2",
                 "TIEOUT_LOOKOUT_SECONDS": "0",
             }
@@ -212,7 +228,8 @@ _HEARD = (
     "replay, replay_item, replay_effect, ticket, ticket_order, notification, "
     "notice, heard, membership, latency, tally, dead_letter, disagreement, watermark, alarm, outbox"
 )
-_FORGET = "DELETE FROM {table}; DELETE FROM digest; DELETE FROM digest_delta; DELETE FROM tamper; DELETE FROM parked"
+_DIGESTS = ("digest", "digest_delta", "digest_branch", "tamper", "parked", "correction", "settled_tamper")
+_FORGET = "; ".join(f"DELETE FROM {name}" for name in ("{table}", *_DIGESTS, "tamper"))
 _ARM = "; ".join(
     f"ALTER TABLE {{table}} ENABLE ALWAYS TRIGGER {kind}_{event}"
     for kind in ("digest", "tamper")

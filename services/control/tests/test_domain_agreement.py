@@ -1,5 +1,7 @@
 """Which difference is what: in flight, parked, dead, or unexplained."""
 
+from array import array
+
 from hypothesis import given
 from hypothesis import strategies as st
 from tieout.contracts.agreement import MEASURES, Book, CurrencySum, DigestEntry, Measure, Row
@@ -8,12 +10,13 @@ from tieout.control.domain.agreement import (
     NEVER,
     BookRows,
     Context,
+    Explanation,
     Floor,
     by_position,
     caught_up,
     cause_of,
     differing_leaves,
-    leaf_portions,
+    differing_positions,
     line_differences,
     same_money,
     sentence,
@@ -104,7 +107,7 @@ def test_only_the_consumer_that_hears_the_type_can_excuse_an_absent_event() -> N
 
 def test_the_differing_lines_are_named_with_the_values_of_each_book() -> None:
     both = books(rows((7, 1, 5), (7, 2, 9)), rows((7, 1, 5), (7, 2, 6), (7, 3, 1)))
-    found = line_differences(SHIPPED, 7, "differs", both)
+    found = line_differences(SHIPPED, 7, Explanation("unknown", "replay", "", ""), both)
     assert [(d.line_no, d.order_no, [(s.present, s.a) for s in d.sides]) for d in found] == [
         (2, "1007", [(True, 6), (True, 9)]),
         (3, "1007", [(True, 1), (False, 0)]),
@@ -143,13 +146,12 @@ def test_every_contracted_measure_can_be_caught_up() -> None:
     assert all(caught_up(book, floors, 1) for measure in MEASURES for book in measure.books)
 
 
-@given(st.lists(st.integers(0, 50), unique=True), st.integers(1, 40), st.data())
-def test_portions_hold_each_leaf_once_and_stay_small(leaves: list[int], rows_max: int, data: st.DataObject) -> None:
-    per_leaf = {leaf: data.draw(st.integers(0, 60)) for leaf in leaves}
-    portions = leaf_portions(leaves, per_leaf, rows_max)
-    assert [leaf for portion in portions for leaf in portion] == leaves
-    for portion in portions:
-        assert len(portion) == 1 or sum(per_leaf[leaf] for leaf in portion) <= rows_max
+@given(
+    st.dictionaries(st.integers(256, 767), st.integers(1, 3)), st.dictionaries(st.integers(256, 767), st.integers(1, 3))
+)
+def test_positions_differ_where_their_hashes_do(one: dict[int, int], other: dict[int, int]) -> None:
+    sides = [array("q", [held.get(position, 0) for position in range(256, 768)]) for held in (one, other)]
+    assert differing_positions((1, 2), sides) == [p for p in range(256, 768) if one.get(p) != other.get(p)]
 
 
 EVENTS = st.dictionaries(st.integers(1, 20), st.integers(1, 9), min_size=1)

@@ -70,9 +70,9 @@ async def test_every_edit_by_hand_is_found_and_named_with_both_values(trio: Any)
     answer = await prove(trio)
     assert (answer.verdict, answer.measures[0].differing) == ("differ", 3)
     assert [(d.order_no, d.cause, tell(d)) for d in answer.differences] == [
-        ("1001", "differs", "line 1: inventory: quantity_micro 1000000; finance: quantity_micro 1000001"),
-        ("1002", "differs", "line 1: inventory: quantity_micro 1000000; finance: nothing"),
-        ("1003", "differs", "line 9: inventory: nothing; finance: quantity_micro 1"),
+        ("1001", "edited_by_hand", "line 1: inventory: quantity_micro 1000000; finance: quantity_micro 1000001"),
+        ("1002", "edited_by_hand", "line 1: inventory: quantity_micro 1000000; finance: nothing"),
+        ("1003", "edited_by_hand", "line 9: inventory: nothing; finance: quantity_micro 1"),
     ]
 
 
@@ -84,22 +84,26 @@ async def test_an_edit_is_found_although_newer_events_are_in_flight(trio: Any) -
     await trio.by_hand("inventory", "UPDATE shipped_line SET quantity_micro = 5 WHERE order_no = '1001'")
     answer = await prove(trio, HASTY)
     assert (answer.verdict, answer.measures[0].in_flight, answer.measures[0].differing) == ("differ", 1, 1)
-    assert [d.order_no for d in answer.differences] == ["1001"]
+    assert [(d.order_no, d.cause) for d in answer.differences] == [("1001", "edited_by_hand"), ("1003", "in_flight")]
 
 
 async def test_a_proof_in_the_middle_of_a_busy_hour_never_raises_a_false_alarm(trio: Any) -> None:
     random = Random(7)
     numbers = count(1)
     over = asyncio.get_running_loop().time() + 3
+    verdicts: list[Any] = []
+
+    def busy() -> bool:  # Longer on a busy machine: without some proofs nothing would be tested.
+        return asyncio.get_running_loop().time() < over or len(verdicts) < 6
 
     async def writer() -> None:
-        while asyncio.get_running_loop().time() < over:
+        while busy():
             orders = [f"{random.choice(('', '', '', 'early-'))}{next(numbers)}" for _ in range(random.randrange(1, 30))]
             with suppress(LookupError):
                 await trio.ship(*orders, lines=2, hold=random.random() / 5, fail=random.random() < 0.1)
 
     async def hesitant_finance() -> None:
-        while asyncio.get_running_loop().time() < over:
+        while busy():
             trio.gate.clear()
             await asyncio.sleep(random.random() / 4)
             trio.gate.set()
@@ -107,7 +111,6 @@ async def test_a_proof_in_the_middle_of_a_busy_hour_never_raises_a_false_alarm(t
             await trio.wake()
 
     writing = [asyncio.create_task(writer()) for _ in range(3)] + [asyncio.create_task(hesitant_finance())]
-    verdicts = []
     while not all(task.done() for task in writing):
         answer = await prove(trio, AgreementRequest(wait_seconds=random.random() / 5, violations=False))
         verdicts.append((answer.verdict, answer.differences and answer.measures[0].differing))
@@ -186,7 +189,7 @@ async def test_a_difference_is_found_among_more_lines_than_fit_into_one_answer(t
     await prove(trio)
     await trio.by_hand("finance", "DELETE FROM billed_line WHERE order_no = '1003' AND line_no = 3999")
     answer = await prove(trio)
-    assert [(d.order_no, d.line_no, d.cause) for d in answer.differences] == [("1003", 3999, "differs")]
+    assert [(d.order_no, d.line_no, d.cause) for d in answer.differences] == [("1003", 3999, "edited_by_hand")]
 
 
 async def test_a_service_that_is_away_leaves_the_question_open_and_is_named(trio: Any) -> None:

@@ -242,7 +242,15 @@ async def order_database(shared_database: ServiceDatabase) -> AsyncIterator[Serv
     yield shared_database
     connection = await asyncpg.connect(shared_database.owner_url)
     facts = [row["tab"] for row in await connection.fetch("SELECT tab FROM fact_tables")]
-    traces = ("anchor", "outbox", "parked", "digest", "digest_delta", "tamper")  # Of the deletions, too: last.
+    traces = (
+        "anchor",
+        "outbox",
+        "parked",
+        "digest",
+        "digest_delta",
+        "digest_branch",
+        "tamper",
+    )  # Of the deletions, too: last.
     await connection.execute(";".join(f"DELETE FROM {table}" for table in (*facts, *traces)))
     await connection.close()
 

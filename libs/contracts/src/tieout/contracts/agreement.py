@@ -7,7 +7,9 @@ all its books compare the same set: rows with `position <= watermark`. See docs/
 from msgspec import Struct
 
 LEAF_BITS = 8  # A leaf is a range of 256 positions.
-DIGEST_VERSION = 1  # Of weights and leaves; sides that differ in it must not be compared.
+BRANCH_BITS = 8  # A branch is 256 leaves.
+WAITS_FOR_APPROVAL = "waits for approval"  # Reason of a parked message that two people must look at first.
+DIGEST_VERSION = 2  # Of hashes and leaves; sides that differ in it must not be compared.
 
 
 class Book(Struct, frozen=True):
@@ -162,18 +164,33 @@ class Mark(Struct, frozen=True):
     oldest_writer: str = ""  # The transaction that holds M back, if one is older than a second.
 
 
+class BookUpto(Struct, frozen=True, array_like=True):
+    measure: int
+    book: str
+    upto: int  # Rows with position <= upto.
+
+
+class TotalsRequest(Struct, frozen=True):
+    """`rpc.<service>.totals`: of any of its books in one question. A million orders cost what a thousand do."""
+
+    books: tuple[BookUpto, ...]
+    version: int = DIGEST_VERSION
+
+
 class DigestRequest(Struct, frozen=True):
-    """`rpc.<service>.digest`"""
+    """`rpc.<service>.digest`: a total, or one level of the tree below it."""
 
     measure: int
     book: str
     upto: int  # Rows with position <= upto.
-    leaves: bool = False  # False: one total; True: one entry per leaf.
+    leaves: bool = False  # One entry per leaf.
     version: int = DIGEST_VERSION
+    by_branch: bool = False  # One entry per branch.
+    branches: tuple[int, ...] = ()  # Leaves of these branches only; none: of all.
 
 
 class DigestEntry(Struct, frozen=True, array_like=True):
-    leaf: int  # -1 for the total.
+    leaf: int  # Or branch; -1 for a total.
     rows: int
     a: int
     b: int
@@ -181,7 +198,26 @@ class DigestEntry(Struct, frozen=True, array_like=True):
 
 
 class Digest(Struct, frozen=True):
-    entries: tuple[DigestEntry, ...]
+    entries: tuple[DigestEntry, ...]  # Totals: in the order of the question.
+
+
+class PositionsRequest(Struct, frozen=True):
+    """`rpc.<service>.positions`: which positions of some leaves hold the same, without their rows."""
+
+    measure: int
+    book: str
+    upto: int
+    leaves: tuple[int, ...]  # At most LEAVES_PER_QUESTION.
+    version: int = DIGEST_VERSION
+
+
+LEAVES_PER_QUESTION = 256
+
+
+class Positions(Struct, frozen=True):
+    """256 hashes of 8 bytes (little endian) per leaf, in the order of the question; 0: no rows."""
+
+    hashes: bytes
 
 
 class SumsRequest(Struct, frozen=True):
@@ -204,12 +240,12 @@ class CurrencySums(Struct, frozen=True):
 
 
 class RowsRequest(Struct, frozen=True):
-    """`rpc.<service>.rows`: the rows of some leaves, at most `limit`."""
+    """`rpc.<service>.rows`: the rows of some positions, at most `limit`."""
 
     measure: int
     book: str
     upto: int
-    leaves: tuple[int, ...]
+    positions: tuple[int, ...]
     limit: int = 20_000
     version: int = DIGEST_VERSION
     after: int = -1  # Rows with position > after: the next page, where the last one was truncated.
@@ -225,9 +261,34 @@ class Row(Struct, frozen=True, array_like=True):
     currency: str = ""  # Of its money, where the book knows it.
 
 
+class Waiting(Struct, frozen=True, array_like=True):
+    """A parked message: it came, and waits for something."""
+
+    position: int
+    flow: str
+    key: str
+    reason: str
+    since: str  # RFC 3339 UTC.
+
+
+class Touch(Struct, frozen=True, omit_defaults=True):
+    """A row that somebody touched; `counted`, `a` and `b` are what it held in the book before."""
+
+    position: int
+    line_no: int
+    op: str  # Of the first touch: INSERT, UPDATE, DELETE.
+    who: str
+    at: str
+    counted: bool
+    a: int = 0
+    b: int = 0
+    settled: bool = False  # Corrected since.
+
+
 class Rows(Struct, frozen=True):
     rows: tuple[Row, ...]
-    parked: tuple[int, ...] = ()  # Positions that wait for a partner document, with reason in the service's health.
+    waiting: tuple[Waiting, ...] = ()  # What of the asked positions is parked here,
+    touches: tuple[Touch, ...] = ()  # and what of them a hand has touched.
     truncated: bool = False
 
 
@@ -235,10 +296,45 @@ class Sequences(Struct, frozen=True):
     """`rpc.<service>.sequences`: stream sequence per position of the producer's own outbox; 0 where unpublished."""
 
     sequences: dict[int, int]
+    lost: tuple[int, ...] = ()  # Positions whose message the stream does not hold as it was published.
 
 
 class SequencesRequest(Struct, frozen=True):
     positions: tuple[int, ...]
+    audit: bool = False  # Compare with the stream as well, at most AUDITED_MAX positions.
+
+
+AUDITED_MAX = 200
+
+
+class PublishAgainRequest(Struct, frozen=True):
+    """`rpc.<service>.publish_again`: what the broker lost of these positions, out of the service's own outbox."""
+
+    positions: tuple[int, ...]
+
+
+class PublishedAgain(Struct, frozen=True):
+    messages: int  # That were missing and stand in the stream again.
+    unknown: tuple[int, ...] = ()  # Positions that the outbox does not hold (any more).
+
+
+class RebookRequest(Struct, frozen=True):
+    """`rpc.<service>.rebook`: facts that reverse what hands did to these positions and book again what stood there.
+
+    Of every book that the touched table fills; nothing is edited. May come twice: what is right already is left.
+    """
+
+    measure: int
+    book: str
+    positions: tuple[int, ...]
+    repair_id: str
+    actor: str
+    reason: str
+
+
+class Rebooked(Struct, frozen=True):
+    rows: int  # Correcting facts that were booked.
+    books: tuple[str, ...] = ()
 
 
 class Violation(Struct, frozen=True, omit_defaults=True):
@@ -286,3 +382,16 @@ class SettingsChange(Struct, frozen=True):
 class SettingsChanges(Struct, frozen=True):
     changes: tuple[SettingsChange, ...]
     tables: tuple[str, ...] = ()  # All whose changes the service logs.
+
+
+class RestartFlowRequest(Struct, frozen=True):
+    """`rpc.<service>.restart_flow`: a flow that stands still shall ask for its messages anew."""
+
+    flow: str
+    actor: str
+    reason: str
+
+
+class RestartedFlow(Struct, frozen=True):
+    flow: str
+    stopped: bool = False  # Because most of its messages fail; it probes by itself.

@@ -69,13 +69,30 @@ class Journeys(Struct, frozen=True, omit_defaults=True):
 
 Verdict = Literal["agree", "open", "differ"]
 MeasureState = Literal["agree", "open", "differ", "unanswered"]
-Cause = Literal["in_flight", "parked", "dead", "differs"]
+Cause = Literal[
+    "in_flight",  # Its consumer has yet to handle it.
+    "stalled",  # The same, but that consumer stands still.
+    "parked",  # It waits for a partner document,
+    "waiting_approval",  # or for people who must approve it.
+    "goods_in_return",  # A credit note is booked, its goods are not back yet.
+    "period_deferred",  # Booked in a later period, as its own was closed.
+    "dead",  # Given up with a reason; it has a ticket.
+    "lost_by_broker",  # The producer's outbox knows it, the stream does not.
+    "missing_at_source",  # Books hold what their source does not.
+    "edited_by_hand",
+    "duplicate",  # Booked twice from one fact.
+    "unknown",  # None of these.
+]
+RepairKind = Literal[
+    "wait", "restart_flow", "replay", "publish_again", "resubmit", "reverse_and_rebook"
+]  # repair.py tells what each does.
 
 
 class AgreementRequest(Struct, frozen=True):
     wait_seconds: Annotated[float, Meta(ge=0, le=15)] = 2.0  # How long consumers may take to reach the newest mark.
     violations: bool = True  # Prove each kept balance anew; else what the services' own scrubs found last is told.
     limit: Annotated[int, Meta(ge=1, le=1000)] = 100  # Differences and violations to list; counts are always whole.
+    currencies: bool = True  # Also compare and tell the sums of each currency.
 
 
 class BookSide(Struct, frozen=True):
@@ -130,6 +147,23 @@ class Difference(Struct, frozen=True, omit_defaults=True):
     sides: tuple[DifferenceSide, ...]
     currency: str = ""  # Of its money, where a book knows it.
     company: str = ""  # As it was heard with the order's number; two companies may use the same one.
+    why: str = ""  # What proves the cause, for people.
+    why_zh: str = ""
+    flow: str = ""  # In flight, parked or dead: in which.
+    repair: RepairKind | Literal[""] = ""
+    service: str = ""  # Edited by hand or booked twice: in whose books.
+
+
+class CauseCount(Struct, frozen=True, omit_defaults=True):
+    """How many events of a measure have one cause."""
+
+    measure: int
+    cause: Cause
+    events: int
+    flow: str = ""
+    lag: int = 0  # Messages that this flow has yet to handle.
+    stalled_seconds: float = 0.0
+    repair: RepairKind | Literal[""] = ""
 
 
 class Watermark(Struct, frozen=True, omit_defaults=True):
@@ -165,12 +199,15 @@ class Agreement(Struct, frozen=True, omit_defaults=True):
     took_ms: float
     measures: tuple[MeasureResult, ...]
     watermarks: tuple[Watermark, ...]
-    differences: tuple[Difference, ...] = ()  # Parked, dead and unexplained ones; those in flight are only counted.
+    differences: tuple[Difference, ...] = ()  # The worst first; of what is in flight only a few.
     flows: tuple[FlowState, ...] = ()  # Those with something under way.
     rules_checked: int = 0
     violations_found: int = 0
     violations: tuple[tuple[str, Violation], ...] = ()  # With the service.
     unanswered: tuple[str, ...] = ()
+    causes: tuple[CauseCount, ...] = ()
+    requests: int = 0  # Questions to services that the comparison took, without those for balances and currencies.
+    answer_bytes: int = 0
 
 
 class SettingsRequest(Struct, frozen=True):
@@ -226,6 +263,7 @@ class Status(Struct, frozen=True, omit_defaults=True):
     dead_letters: int = 0
     findings: int = 0  # Of the services' own scrubs: what hands touched, and balances that are not their facts.
     disagreements: int = 0  # Found by the periodic proof and not gone yet.
+    proved_at: str = ""  # RFC 3339 UTC: up to this moment all books were proved to agree; empty: not yet.
 
 
 class DeadLettersRequest(Struct, frozen=True):

@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 from tieout.contracts.agreement import CurrencySum
 from tieout.contracts.control import Agreement, BookSide, Difference, MeasureResult
-from tieout.devstack import questions
+from tieout.devstack import hints, questions
 from tieout.devstack.journey import money, quantity
 from tieout.devstack.terminal import Screen
 
@@ -29,10 +29,26 @@ _SIGNS = {
     "unanswered": "[bold red]?[/]",
 }
 _CAUSES = {
-    "differs": "[red]differs[/]",
-    "dead": "[red]dead letter[/]",
-    "parked": "[yellow]waits for its partner[/]",
     "in_flight": "on its way",
+    "stalled": "[yellow]its consumer stands still[/]",
+    "parked": "[yellow]waits for its partner[/]",
+    "waiting_approval": "[yellow]waits for approval[/]",
+    "goods_in_return": "[yellow]goods in return[/]",
+    "period_deferred": "[yellow]in a later period[/]",
+    "dead": "[red]dead letter[/]",
+    "lost_by_broker": "[red]lost by the broker[/]",
+    "missing_at_source": "[red]missing at its source[/]",
+    "edited_by_hand": "[red]edited by hand[/]",
+    "duplicate": "[red]booked twice[/]",
+    "unknown": "[red]unknown[/]",
+}
+_REPAIRS = {
+    "wait": "wait",
+    "restart_flow": "ask the flow anew",
+    "replay": "replay",
+    "publish_again": "publish again",
+    "resubmit": "resubmit from the source",
+    "reverse_and_rebook": "reverse and rebook",
 }
 _LABELS = {
     "quantity_micro": "quantity",
@@ -49,6 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--wait", type=_seconds, default=2.0, metavar="S", help="seconds to wait for services, up to 15 (default 2)"
     )
     parser.add_argument("--limit", type=_many, default=100, metavar="N", help="differences to list (default 100)")
+    parser.add_argument("--explain", action="store_true", help="each cause with its evidence and what mends it")
     parser.add_argument(
         "--quick",
         action="store_true",
@@ -85,15 +102,17 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(answer), indent=2).decode() + "\n")
     else:
-        render(answer, Screen())
+        render(answer, Screen(), explain=arguments.explain)
     return exit_code(answer)
 
 
-def render(answer: Agreement, console: Console) -> None:
+def render(answer: Agreement, console: Console, *, explain: bool = False) -> None:
     """Measures, then differences and broken balances if there are any, and the verdict last, where the eye ends."""
     console.print(_measures(answer))
     if answer.differences:
-        console.print(_differences(answer))
+        console.print(_differences(answer, explain=explain))
+    if explain and answer.causes:
+        console.print(_causes(answer))
     if answer.violations:
         for told in _violations(answer):
             console.print(told, soft_wrap=True)
@@ -192,7 +211,23 @@ def _remark(measure: MeasureResult) -> str:
     return ", ".join(parts)
 
 
-def _differences(answer: Agreement) -> Table:
+def _causes(answer: Agreement) -> Table:
+    """How many events of each measure have which cause, and the one step that mends it."""
+    table = Table(title="Why", title_justify="left", title_style="bold", header_style="dim", box=None)
+    for column in ("measure", "cause", "events", "where", "what mends it"):
+        table.add_column(column, overflow="fold")
+    names = {measure.number: measure.name for measure in answer.measures}
+    for count in answer.causes:
+        lag = f"{count.flow}, {count.lag:,} messages to go" if count.lag else count.flow
+        still = f", has not moved for {count.stalled_seconds:.0f} s" if count.stalled_seconds else ""
+        mends = _REPAIRS.get(count.repair, "")
+        if count.repair not in ("", "wait"):
+            mends += f": {hints.command(f'repair preview --cause {count.cause}')}"
+        table.add_row(names.get(count.measure, ""), _CAUSES[count.cause], f"{count.events:,}", lag + still, mends)
+    return table
+
+
+def _differences(answer: Agreement, *, explain: bool = False) -> Table:
     table = Table(title="What does not agree", title_justify="left", title_style="bold", header_style="dim", box=None)
     for column in ("order", "measure", "line", "cause", "the books say"):
         table.add_column(column, overflow="fold")
@@ -202,10 +237,10 @@ def _differences(answer: Agreement) -> Table:
             difference.name,
             str(difference.line_no),
             _CAUSES[difference.cause],
-            _both(difference),
+            _both(difference) + (f"\n[dim]{escape(difference.why)}[/]" if explain and difference.why else ""),
         )
     told = len({(difference.measure, difference.position) for difference in answer.differences})
-    whole = sum(measure.differing + measure.dead + measure.parked for measure in answer.measures)
+    whole = sum(m.differing + m.dead + m.parked + m.in_flight for m in answer.measures)
     if whole > told:
         table.caption = f"{whole - told:,} more events are not listed; raise --limit."
     return table

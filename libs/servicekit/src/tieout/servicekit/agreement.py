@@ -5,6 +5,8 @@ the questions about them.
 """
 
 import asyncio
+import sys
+from array import array
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,13 +14,17 @@ import structlog
 from tieout.contracts.agreement import (
     DIGEST_VERSION,
     LEAF_BITS,
+    LEAVES_PER_QUESTION,
     MEASURES,
+    BookUpto,
     CurrencySum,
     CurrencySums,
     Digest,
     DigestEntry,
     DigestRequest,
     Mark,
+    Positions,
+    PositionsRequest,
     Row,
     Rows,
     RowsRequest,
@@ -28,12 +34,16 @@ from tieout.contracts.agreement import (
     SettingsChanges,
     SettingsChangesRequest,
     SumsRequest,
+    TotalsRequest,
+    Touch,
     Violation,
     Violations,
+    Waiting,
 )
 from tieout.contracts.operation import Nothing
 from tieout.contracts.streams import stream_of
 from tieout.servicekit import sql
+from tieout.servicekit.books import Book, Sums, totals
 from tieout.servicekit.database import Database
 from tieout.servicekit.errors import Misconfigured, Refused
 
@@ -46,51 +56,9 @@ SCRUB_LEAVES = 1_000  # At a time; also the slice of the background scrub.
 MARK_TRIES = 5
 CHANGES_MAX = 500
 TOLD_MAX = 10  # Findings that are logged one by one.
+NOTHING = DigestEntry(-1, 0, 0, 0, "0")
 HAND_RULES = ("touched_by_hand", "triggers_armed", "settings_by_hand")
 log = structlog.get_logger(__name__)
-
-
-Sums = dict[str, tuple[int, int, int]]  # Currency -> rows, a, b.
-
-
-class Book:
-    """One entry of digest_book with the statements that read it. The texts come from migrations, never from outside."""
-
-    def __init__(self, row: Any) -> None:
-        self.name: str = row["book"]
-        self.measure: int = row["measure"]
-        place, line, a, b, where = row["position"], row["line"], row["a"], row["b"], row["condition"]
-        tab = '"' + row["tab"].replace('"', '""') + '"'
-        weight = f"(hashint8extended(({place}) * 100003 + ({line}), 1) | 1)"
-        value = f"({a})::numeric * {weight}"
-        if b != "0":
-            value += f" + ({b})::numeric * (hashint8extended(({place}) * 100003 + ({line}), 2) | 1)"
-        leaf = f"($1::bigint >> {LEAF_BITS})"
-        # Whole leaves from the digest and its deltas, the begun one from the rows: one statement, one snapshot.
-        self.digest = f"""
-            SELECT CASE WHEN $2 THEN leaf ELSE -1 END AS leaf,
-                   sum(n)::bigint AS n, sum(a)::bigint AS a, sum(b)::bigint AS b, sum(h)::text AS h
-            FROM (SELECT leaf, n, a, b, h FROM digest WHERE book = $3 AND leaf < {leaf}
-                  UNION ALL
-                  SELECT leaf, n, a, b, h FROM digest_delta WHERE book = $3 AND leaf < {leaf}
-                  UNION ALL
-                  SELECT {leaf}, count(*), coalesce(sum({a}), 0), coalesce(sum({b}), 0), coalesce(sum({value}), 0)
-                  FROM {tab} WHERE {place} >= ({leaf} << {LEAF_BITS}) AND {place} <= $1 AND ({where})) x
-            GROUP BY 1 HAVING sum(n) <> 0 OR sum(h) <> 0 OR sum(a) <> 0 ORDER BY 1"""  # noqa: S608
-        currency: str = row["currency"]
-        self.rows = f"""
-            SELECT {place} AS position, ({line})::bigint AS line, coalesce(({row["chain"]})::text, '') AS chain,
-                   coalesce(({row["order_no"]})::text, '') AS order_no, ({a})::bigint AS a, ({b})::bigint AS b,
-                   coalesce(({currency or "''"})::text, '') AS currency
-            FROM unnest($1::bigint[]) l (leaf)
-            JOIN {tab} ON {place} >= l.leaf << {LEAF_BITS} AND {place} < (l.leaf + 1) << {LEAF_BITS}
-            WHERE {place} <= $2 AND {place} > $4 AND ({where}) ORDER BY 1, 2 LIMIT $3"""  # noqa: S608
-        self.sums = f"""
-            SELECT coalesce(({currency})::text, '') AS currency,
-                   count(*) AS n, sum({a})::bigint AS a, sum({b})::bigint AS b
-            FROM {tab} WHERE {place} > $1 AND {place} <= $2 AND ({where}) GROUP BY 1"""  # noqa: S608
-        self.knows_currency = bool(currency)
-        self.summed: tuple[int, Sums] = (0, {})  # Up to a position; facts stay as they are, so the rest is added.
 
 
 class Evidence:
@@ -100,6 +68,7 @@ class Evidence:
         self._database = database
         self._violations = violations
         self._books: dict[str, Book] = {}
+        self._totals = ""  # The statement that adds up any of them.
         self.found = Violations((), ())  # By the last scrub, the background's or somebody's who asked.
         self.found_at = ""
         self._marked = 0  # Published messages when the mark was last found closed.
@@ -114,8 +83,13 @@ class Evidence:
                     "Raise DIGEST_VERSION, and build the digests of all services afresh."
                 )
             self._books = {row["book"]: Book(row) for row in await connection.fetch(statements.books)}
+        self._totals = totals(list(self._books.values())) if self._books else ""
 
-    def _book(self, measure: int, name: str, version: int) -> Book:
+    @property
+    def books(self) -> dict[str, Book]:
+        return self._books
+
+    def book(self, measure: int, name: str, version: int) -> Book:
         if version != DIGEST_VERSION:
             raise Refused(
                 "other_version",
@@ -132,7 +106,7 @@ class Evidence:
 
     async def mark(self, request: Nothing, database: Database) -> Mark:
         """How far our positions are closed and published. Asks again briefly, as closing takes two looks."""
-        async with database.read() as connection:
+        async with database.quick() as connection:
             row = await connection.fetchrow(statements.take_mark)
             for _ in range(MARK_TRIES):
                 if row is None or row["closed"]:
@@ -149,25 +123,60 @@ class Evidence:
         published = self._database.outbox.published
         if self._marked == published:
             return
-        async with self._database.read() as connection:
+        async with self._database.quick() as connection:
             row = await connection.fetchrow(statements.take_mark)
         if row is not None and row["closed"]:
             self._marked = published
 
-    async def digest(self, request: DigestRequest, database: Database) -> Digest:
-        book = self._book(request.measure, request.book, request.version)
+    async def totals(self, request: TotalsRequest, database: Database) -> Digest:
+        """Of several books at one moment: a few branches, the begun branch's leaves, the begun leaf's rows."""
+        for asked in request.books:
+            self.book(asked.measure, asked.book, request.version)
+        if not request.books:
+            return Digest(())
         async with database.read() as connection:
-            rows = await connection.fetch(book.digest, request.upto, request.leaves, book.name)
+            rows = await connection.fetch(
+                self._totals, [asked.book for asked in request.books], [asked.upto for asked in request.books]
+            )
+        found = {row["book"]: DigestEntry(-1, row["n"], row["a"], row["b"], row["h"]) for row in rows}
+        return Digest(tuple(found.get(asked.book, NOTHING) for asked in request.books))
+
+    async def digest(self, request: DigestRequest, database: Database) -> Digest:
+        book = self.book(request.measure, request.book, request.version)
+        if not request.leaves and not request.by_branch:
+            asked = BookUpto(request.measure, request.book, request.upto)
+            (total,) = (await self.totals(TotalsRequest((asked,)), database)).entries
+            return Digest(() if total == NOTHING else (total,))
+        level = "leaves" if request.leaves else "branches"
+        async with database.read() as connection:
+            rows = await connection.fetch(book.levels, request.upto, level, list(request.branches), book.name)
         return Digest(tuple(DigestEntry(row["leaf"], row["n"], row["a"], row["b"], row["h"]) for row in rows))
+
+    async def positions(self, request: PositionsRequest, database: Database) -> Positions:
+        book = self.book(request.measure, request.book, request.version)
+        leaves = list(request.leaves)
+        if len(leaves) > LEAVES_PER_QUESTION:
+            raise Refused(
+                "too_large", f"Ask for at most {LEAVES_PER_QUESTION} leaves at a time.", field="leaves", status=413
+            )
+        places = {leaf: index << LEAF_BITS for index, leaf in enumerate(leaves)}
+        hashes = array("q", bytes(8 * len(leaves) << LEAF_BITS))
+        async with database.read() as connection:
+            rows = await connection.fetch(book.positions, leaves, request.upto)
+        for position, value in rows:
+            hashes[places[position >> LEAF_BITS] + (position & ((1 << LEAF_BITS) - 1))] = value or 1
+        if sys.byteorder == "big":
+            hashes.byteswap()
+        return Positions(hashes.tobytes())
 
     async def sums(self, request: SumsRequest, database: Database) -> CurrencySums:
         """The book's totals per currency. What was summed before is kept, as long as the digest says the same."""
-        book = self._book(request.measure, request.book, DIGEST_VERSION)
+        book = self.book(request.measure, request.book, DIGEST_VERSION)
         if not book.knows_currency:
             return CurrencySums(())
         async with database.read() as connection:
-            totals = await connection.fetch(book.digest, request.upto, False, book.name)
-            whole = (totals[0]["n"], totals[0]["a"], totals[0]["b"]) if totals else (0, 0, 0)
+            rows = await connection.fetch(self._totals, [book.name], [request.upto])
+            whole = (rows[0]["n"], rows[0]["a"], rows[0]["b"]) if rows else (0, 0, 0)
             known, sums = book.summed
             if known > request.upto:
                 known, sums = 0, {}
@@ -179,21 +188,46 @@ class Evidence:
         return CurrencySums(tuple(CurrencySum(currency, *found[currency]) for currency in sorted(found)))
 
     async def rows(self, request: RowsRequest, database: Database) -> Rows:
-        book = self._book(request.measure, request.book, request.version)
+        book = self.book(request.measure, request.book, request.version)
         limit = max(1, min(request.limit, ROWS_MAX))
         producer = PRODUCER[request.measure]
+        positions = list(request.positions)
         async with database.read() as connection:
             # Parked first: a message that is woken between the two looks is then seen as a row, never as nothing.
-            parked = await connection.fetch(
-                statements.parked_positions, stream_of(producer), request.upto, list(request.leaves)
-            )
-            found = await connection.fetch(book.rows, list(request.leaves), request.upto, limit + 1, request.after)
+            waiting = await connection.fetch(statements.parked_positions, stream_of(producer), positions)
+            found = await connection.fetch(book.rows, positions, request.upto, limit + 1, request.after)
+            touched = []
+            if positions and await connection.fetchval(statements.any_touched, book.table):
+                touched = await connection.fetch(book.touched, positions)
         return Rows(
             tuple(
                 Row(r["position"], r["line"], r["chain"], r["order_no"], r["a"], r["b"], r["currency"])
                 for r in found[:limit]
             ),
-            tuple(row["position"] for row in parked),
+            tuple(
+                Waiting(
+                    row["position"],
+                    row["durable"],
+                    row["key"],
+                    row["reason"],
+                    row["parked_at"].astimezone(UTC).isoformat().replace("+00:00", "Z"),
+                )
+                for row in waiting
+            ),
+            tuple(
+                Touch(
+                    row["position"],
+                    row["line"],
+                    row["op"],
+                    row["who"],
+                    row["at"],
+                    row["counts"],
+                    row["a"],
+                    row["b"],
+                    row["settled"],
+                )
+                for row in touched
+            ),
             len(found) > limit,
         )
 
@@ -228,6 +262,10 @@ class Evidence:
                     Violation("digest_is_rows", f"{row['book']}, leaf {row['leaf']}", row["kept"], row["facts"])
                     for row in wrong
                 )
+            found.extend(
+                Violation("digest_is_rows", f"{row['book']}, branch {row['branch']}", row["kept"], row["leaves"])
+                for row in await connection.fetch(statements.scrub_branches)
+            )
             for rule, statement in self._violations or ():
                 rules.append(rule)
                 found.extend(

@@ -20,7 +20,11 @@ FROM outbox o CROSS JOIN LATERAL unnest(o.pos, o.message) AS p (position, messag
 WHERE o.first_pos <= $2 AND o.last_pos >= $1 AND p.position = ANY($3::bigint[]);
 
 -- name: parked_positions
-SELECT position FROM parked WHERE stream = $1 AND position <= $2 AND position >> 8 = ANY($3::bigint[]) ORDER BY position;
+SELECT position, durable, key, reason, parked_at FROM parked WHERE stream = $1 AND position = ANY($2::bigint[]) ORDER BY position;
+
+-- name: any_touched
+-- Hardly ever: so nobody pays for looking closer.
+SELECT EXISTS (SELECT FROM tamper WHERE tab = $1);
 
 -- name: touched
 SELECT tab, key::text, before::text, now::text, op, who, at::text FROM touched_by_hand();
@@ -55,6 +59,10 @@ SELECT tab, missing FROM unarmed_tables();
 
 -- name: scrub
 SELECT book, leaf, kept, facts FROM scrub_digest($1, $2);
+
+-- name: scrub_branches
+-- Both are written by one statement, so they differ only by a hand.
+SELECT book, branch, kept, leaves FROM scrub_branches();
 
 -- name: last_leaf
 SELECT coalesce(max(leaf), 0) FROM (SELECT max(leaf) AS leaf FROM digest UNION ALL SELECT max(leaf) FROM digest_delta) x;

@@ -21,10 +21,19 @@ import structlog
 from faststream.security import SASLPlaintext
 from nats.js import JetStreamContext
 from tieout.contracts.agreement import (
+    AUDITED_MAX,
     CurrencySums,
     Digest,
     DigestRequest,
     Mark,
+    Positions,
+    PositionsRequest,
+    PublishAgainRequest,
+    PublishedAgain,
+    Rebooked,
+    RebookRequest,
+    RestartedFlow,
+    RestartFlowRequest,
     Rows,
     RowsRequest,
     Sequences,
@@ -32,6 +41,7 @@ from tieout.contracts.agreement import (
     SettingsChanges,
     SettingsChangesRequest,
     SumsRequest,
+    TotalsRequest,
     Violations,
 )
 from tieout.contracts.operation import Health, Nothing, Operation, Trail, TrailRequest
@@ -42,8 +52,9 @@ from tieout.servicekit.agreement import Evidence
 from tieout.servicekit.agreement import statements as agreement_statements
 from tieout.servicekit.batches import FlowSubscriber, subscribe
 from tieout.servicekit.connection import QuickBroker, QuickClient
+from tieout.servicekit.corrections import Corrections
 from tieout.servicekit.database import Database, open_pool
-from tieout.servicekit.errors import Cause, Misconfigured, cause_of
+from tieout.servicekit.errors import Cause, Misconfigured, Refused, cause_of
 from tieout.servicekit.flow import BatchFlow
 from tieout.servicekit.metrics import Metrics
 from tieout.servicekit.outbox import SWEEP_ROWS, Outbox
@@ -66,6 +77,7 @@ GARBAGE_SECONDS = 20.0
 GARBAGE_OBJECTS_MAX = 1_000_000  # More than this many new objects are looked through at once; about 100 MB.
 QUIET_FOLDS = 5  # After so many without a transaction of ours only each fifth: positions are closed, hands may edit.
 AUDIT_SECONDS = 60.0
+LOOK_SECONDS = 5.0  # Between two short looks at what the stream lacks.
 PRUNE_SECONDS = 600.0
 LAG_SECONDS = 5.0  # Asked for metrics only.
 COMPLAIN_SECONDS = 5.0
@@ -256,7 +268,7 @@ class Service:
             pause = min(pause * 2, 0.5)
 
     async def _housekeeping(self) -> None:
-        audited = pruned = looked = swept = time.monotonic()
+        audited = pruned = looked = swept = glanced = time.monotonic()
         seen = quiet = 0
         while True:
             await asyncio.sleep(FOLD_SECONDS)
@@ -267,6 +279,9 @@ class Service:
                     await self.evidence.fold()
                     await self.evidence.close_positions()
                 now = time.monotonic()
+                if now - glanced > LOOK_SECONDS and self.nats.is_connected and self._audit is not None:
+                    glanced = now
+                    await self._audit.look()
                 # Failures leave cycles behind: exceptions, their frames, and all that these hold. Often, so that a look
                 # finds little and takes milliseconds.
                 if not quiet:
@@ -309,10 +324,15 @@ class Service:
         found = [
             answers("health", Nothing, Health, self._health),
             answers("mark", Nothing, Mark, self.evidence.mark),
+            answers("totals", TotalsRequest, Digest, self.evidence.totals),
             answers("digest", DigestRequest, Digest, self.evidence.digest),
+            answers("positions", PositionsRequest, Positions, self.evidence.positions),
             answers("sums", SumsRequest, CurrencySums, self.evidence.sums),
             answers("rows", RowsRequest, Rows, self.evidence.rows),
-            answers("sequences", SequencesRequest, Sequences, self.evidence.sequences),
+            answers("sequences", SequencesRequest, Sequences, self._sequences),
+            answers("publish_again", PublishAgainRequest, PublishedAgain, self._publish_again),
+            answers("rebook", RebookRequest, Rebooked, Corrections(self.evidence).rebook),
+            answers("restart_flow", RestartFlowRequest, RestartedFlow, self._restart_flow),
             answers("violations", Nothing, Violations, self.evidence.violations),
             answers("findings", Nothing, Violations, self.evidence.findings),
             answers("settings_changes", SettingsChangesRequest, SettingsChanges, self.evidence.settings_changes),
@@ -353,6 +373,35 @@ class Service:
             parked_oldest_seconds=round(kept["parked_oldest_seconds"], 1),
             flows=self._numbers(),
         )
+
+    async def _sequences(self, request: SequencesRequest, database: Database) -> Sequences:
+        """Where events stand in our stream; and, on demand, which of them it does not hold as we published them."""
+        found = await self.evidence.sequences(request, database)
+        if not request.audit or self._audit is None:
+            return found
+        lost = await self._audit.lost_of(sorted(set(request.positions))[:AUDITED_MAX])
+        return Sequences(found.sequences, tuple(lost))
+
+    async def _publish_again(self, request: PublishAgainRequest, database: Database) -> PublishedAgain:
+        positions = sorted(set(request.positions))
+        if not 0 < len(positions) <= AUDITED_MAX:
+            raise Refused("invalid", f"Give 1 to {AUDITED_MAX} positions.", field="positions", status=422)
+        if self._audit is None or not database.outbox.open.is_set():
+            raise Refused("unavailable", "The broker is away; the audit runs by itself when it is back.", status=503)
+        messages, unknown = await self._audit.publish_again(positions)
+        return PublishedAgain(messages, tuple(unknown))
+
+    async def _restart_flow(self, request: RestartFlowRequest, database: Database) -> RestartedFlow:
+        """Make a flow ask anew: its durable is looked at, created where it is missing, and messages are asked for."""
+        subscriber = next((one for one in self._subscribers if one.flow.durable == request.flow), None)
+        if subscriber is None:
+            flows = ", ".join(one.flow.durable for one in self._subscribers) or "none"
+            raise Refused(
+                "not_found", f"{self.name} has no flow {request.flow!r}; it has: {flows}.", field="flow", status=404
+            )
+        subscriber.intake.again()
+        log.warning("flow restarted", flow=request.flow, actor=request.actor, reason=request.reason)
+        return RestartedFlow(request.flow, subscriber.stopped)
 
     def _numbers(self) -> dict[str, dict[str, float]]:
         return {subscriber.flow.durable: subscriber.numbers() for subscriber in self._subscribers}

@@ -28,6 +28,8 @@ GAUGES = (
     ("latency_p50_ms", "tieout.step.latency.p50", "ms", "From an event's time to the commit of what it led to"),
     ("latency_p95_ms", "tieout.step.latency.p95", "ms", "The same, 95th percentile"),
     ("latency_p99_ms", "tieout.step.latency.p99", "ms", "The same, 99th percentile"),
+    ("agreement_age", "tieout.agreement.age", "s", "Since the moment up to which all books were last proved to agree"),
+    ("disagreements", "tieout.agreement.disagreements", "{event}", "Events on which books differ, dead ones included"),
 )
 
 

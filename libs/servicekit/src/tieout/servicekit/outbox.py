@@ -74,6 +74,11 @@ class Outbox:
         self._publisher = Publisher(connection)
         self._pool = pool
 
+    @property
+    def pool(self) -> "asyncpg.Pool[asyncpg.Record] | None":
+        """Connections whose commits need not wait for the disk; none without `connect`."""
+        return self._pool
+
     async def write(self, connection: "Connection[asyncpg.Record]", tx: "Transaction") -> list[Part]:
         """The rows of a transaction, inside it."""
         parts = []

@@ -41,6 +41,22 @@ SELECT subjects, bodies, message,
        coalesce(seqs, (SELECT array_agg(first_seq + g - 1 ORDER BY g) FROM generate_series(1, (SELECT max(m) FROM unnest(message) m)) g)) AS seqs
 FROM outbox WHERE batch = $1;
 
+-- name: next_sent
+-- For the slow look through all that was ever sent and still lies here.
+SELECT batch FROM outbox WHERE stream = $1 AND batch > $2 AND first_seq IS NOT NULL ORDER BY batch LIMIT $3;
+
+-- name: batches_of
+-- Whose messages stood at these places of the stream.
+SELECT DISTINCT o.batch FROM outbox o JOIN unnest($2::bigint[]) AS lost (seq) ON o.first_seq <= lost.seq AND o.last_seq >= lost.seq
+WHERE o.stream = $1 AND (o.seqs IS NULL OR lost.seq = ANY (o.seqs)) ORDER BY o.batch;
+
+-- name: batches_at
+-- The rows that announced these positions.
+SELECT o.batch, o.pos, array_agg(p.position) AS asked
+FROM outbox o JOIN unnest($2::bigint[]) AS p (position) ON o.first_pos <= p.position AND o.last_pos >= p.position
+WHERE o.stream = $1 AND o.first_seq IS NOT NULL AND p.position = ANY (o.pos)
+GROUP BY o.batch, o.pos ORDER BY o.batch;
+
 -- name: hold
 SELECT FROM outbox WHERE batch = $1 FOR UPDATE;
 

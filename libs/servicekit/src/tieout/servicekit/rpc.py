@@ -156,10 +156,23 @@ def _semantic(version: str) -> str:
 
 
 async def ask(
-    connection: Client, subject: str, request: Any, kind: type[Answered], *, timeout: float = 5.0
+    connection: Client,
+    subject: str,
+    request: Any,
+    kind: type[Answered],
+    *,
+    timeout: float = 5.0,
+    actor: str = "",
+    heard: Callable[[int], None] | None = None,
 ) -> Answered:
-    """The other side: ask a service. Raises Refused with the Problem that came back."""
-    answer = await connection.request(subject, msgspec.json.encode(request), timeout=timeout)
+    """The other side: ask a service, on behalf of `actor`. Raises Refused with the Problem that came back.
+
+    `heard` is told the size of the answer.
+    """
+    headers = {ACTOR_HEADER: actor} if actor else None
+    answer = await connection.request(subject, msgspec.json.encode(request), timeout=timeout, headers=headers)
+    if heard is not None:
+        heard(len(answer.data))
     if answer.headers and "Nats-Service-Error-Code" in answer.headers:
         problem = msgspec.json.decode(answer.data, type=Problem)
         raise Refused(problem.code, problem.detail, field=problem.field, status=problem.status)

@@ -22,6 +22,7 @@ log = structlog.get_logger(__name__)
 
 NEWEST_AUDITED = 5  # Batches compared at the start, on every reconnect and each minute; all of them on a mismatch.
 AT_ONCE = 64
+BATCHES_PER_LOOK = 10
 
 
 def own_stream(service: str, *, replicas: int, max_age_days: int) -> StreamConfig:
@@ -86,6 +87,8 @@ class Audit:
         self._config = config
         self._retention_hours = retention_hours
         self.lost = 0
+        self._deleted = 0  # Messages that lacked in the middle of the stream at the last look.
+        self._cursor = 0  # The batch up to which the slow look has come.
         self._state = StreamState(messages=0, bytes=0, first_seq=0, last_seq=0, consumer_count=0)
 
     async def run(self) -> int:
@@ -101,7 +104,8 @@ class Audit:
         self._state = info.state
         if changed or not all([await self._is_there(row["batch"]) for row in newest]):
             for row in await self._pool.fetch(statements.all_sent, outbox.stream, self._retention_hours):
-                lost += await self._restore(row["batch"])
+                if not await self._is_there(row["batch"]):
+                    lost += await self._restore(row["batch"])
             await self._pool.execute(statements.restate_mark)
             log.warning(
                 "the broker had lost messages" if lost else "stream audited", stream=outbox.stream, published_again=lost
@@ -133,8 +137,7 @@ class Audit:
         return all([await self._stored(row["seqs"][end]) == messages[end][1] for end in (0, -1)])
 
     async def _restore(self, batch: int) -> int:
-        if await self._is_there(batch):
-            return 0
+        """Every message of a row that the stream does not hold, published again."""
         async with self._pool.acquire() as connection, connection.transaction():
             await connection.execute(statements.hold, batch)
             row = await connection.fetchrow(statements.stands, batch)
@@ -142,12 +145,7 @@ class Audit:
                 return 0
             sequences = list(row["seqs"])
             packs = packed(row["subjects"], row["bodies"], row["message"])
-            await self._look_up_to(max(sequences))
-            missing = []
-            for first in range(0, len(sequences), AT_ONCE):
-                some = range(first, min(first + AT_ONCE, len(sequences)))
-                found = await asyncio.gather(*[self._stored(sequences[index]) for index in some])
-                missing += [index for index, body in zip(some, found, strict=True) if body != packs[index][1]]
+            missing = await self._missing_of(sequences, packs)
             if not missing:
                 return 0
             messages = [packs[index] for index in missing]
@@ -156,6 +154,93 @@ class Audit:
                 sequences[index] = sequence
             await self._outbox.mark_sent(connection, batch, self._outbox.stream, sequences)
         return len(missing)
+
+    async def _missing_of(self, sequences: list[int], packs: list[tuple[str, bytes]]) -> list[int]:
+        """Which messages of a row do not stand where they were put, as they were sent."""
+        await self._look_up_to(max(sequences))
+        missing: list[int] = []
+        for first in range(0, len(sequences), AT_ONCE):
+            some = range(first, min(first + AT_ONCE, len(sequences)))
+            found = await asyncio.gather(*[self._stored(sequences[index]) for index in some])
+            missing += [index for index, body in zip(some, found, strict=True) if body != packs[index][1]]
+        return missing
+
+    async def _lacking(self, batch: int) -> bool:
+        """The same without a lock, for a look that nearly always finds everything."""
+        row = await self._pool.fetchrow(statements.stands, batch)
+        if row is None:
+            return False
+        return bool(await self._missing_of(list(row["seqs"]), packed(row["subjects"], row["bodies"], row["message"])))
+
+    async def look(self) -> int:
+        """The continuous part, each few seconds: number of messages published again.
+
+        One question tells whether anything lacks in the middle of the stream, and which; a few batches of the outbox
+        are compared byte by byte each time, so that in the course of a day all were.
+        """
+        outbox = self._outbox
+        if not outbox.open.is_set():
+            return 0
+        info = await self._js.stream_info(self._config.name or "")
+        self._state = info.state
+        lost = 0
+        deleted = info.state.num_deleted or 0
+        if deleted != self._deleted:
+            for batch in await self._batches_of(await self._missing()):
+                lost += await self._restore(batch)
+            self._deleted = deleted
+        rows = await self._pool.fetch(statements.next_sent, outbox.stream, self._cursor, BATCHES_PER_LOOK)
+        for row in rows:
+            if await self._lacking(row["batch"]):
+                lost += await self._restore(row["batch"])
+        self._cursor = rows[-1]["batch"] if len(rows) == BATCHES_PER_LOOK else 0
+        if lost:
+            self.lost += lost
+            await self._pool.execute(statements.restate_mark)
+            log.warning("the broker had lost messages", stream=outbox.stream, published_again=lost)
+        return lost
+
+    async def _missing(self) -> list[int]:
+        """Sequences that the stream once had and has no more, though later and earlier ones are there."""
+        answer = await self._js._api_request(
+            f"{self._js._prefix}.STREAM.INFO.{self._config.name}", json.dumps({"deleted_details": True}).encode()
+        )
+        return list(answer["state"].get("deleted") or ())
+
+    async def _batches_of(self, sequences: list[int]) -> list[int]:
+        if not sequences:
+            return []
+        rows = await self._pool.fetch(statements.batches_of, self._outbox.stream, sequences)
+        return [row["batch"] for row in rows]
+
+    async def lost_of(self, positions: list[int]) -> list[int]:
+        """Which of these events the stream does not hold as the outbox published them."""
+        self._state = (await self._js.stream_info(self._config.name or "")).state
+        lost: set[int] = set()
+        for row in await self._pool.fetch(statements.batches_at, self._outbox.stream, positions):
+            stands = await self._pool.fetchrow(statements.stands, row["batch"])
+            if stands is None:
+                continue
+            packs = packed(stands["subjects"], stands["bodies"], stands["message"])
+            missing = {index + 1 for index in await self._missing_of(list(stands["seqs"]), packs)}
+            lost |= {
+                position
+                for number, position in zip(stands["message"], row["pos"], strict=False)  # The notice has none.
+                if number in missing
+            }
+        return sorted(lost & set(positions))
+
+    async def publish_again(self, positions: list[int]) -> tuple[int, list[int]]:
+        """Messages of these events that the stream lacked and holds again; and positions that we know nothing of."""
+        self._state = (await self._js.stream_info(self._config.name or "")).state
+        rows = await self._pool.fetch(statements.batches_at, self._outbox.stream, positions)
+        known = {position for row in rows for position in row["asked"]}
+        lost = sum([await self._restore(row["batch"]) for row in rows])
+        if lost:
+            self.lost += lost
+            await self._pool.execute(statements.restate_mark)
+            log.warning("published again", stream=self._outbox.stream, messages=lost)
+        return lost, sorted(set(positions) - known)
 
 
 __all__ = ["MESSAGE_BYTES_MAX", "Audit", "dead_stream", "ensure_stream", "own_stream"]

@@ -1,5 +1,6 @@
 """All that control does, on one page."""
 
+from msgspec.structs import replace
 from tieout.contracts.control import (
     LIST_DEAD_LETTERS,
     LIST_SETTINGS,
@@ -17,6 +18,7 @@ from tieout.contracts.control import (
     StatusRequest,
 )
 from tieout.contracts.control import Settings as SettingsLog
+from tieout.contracts.repair import LIST_REPAIRS, PREVIEW_REPAIR, RUN_REPAIR
 from tieout.contracts.ticket import (
     CHANGE_TICKET,
     LIST_TICKETS,
@@ -27,6 +29,7 @@ from tieout.contracts.watch import CHECKUP, LIST_ALARMS, Alarms, AlarmsRequest, 
 from tieout.control import alarms, checkup, reads, ticket_reads
 from tieout.control.alarms import Lookout
 from tieout.control.colleagues import Colleagues
+from tieout.control.continuous import Continuous
 from tieout.control.desk import Desk
 from tieout.control.flows import follow_notices, report_facts
 from tieout.control.flows.change_ticket import change_ticket
@@ -35,6 +38,7 @@ from tieout.control.forgetting import forget
 from tieout.control.notify import channels
 from tieout.control.notify.sender import Sender
 from tieout.control.proof import Prover
+from tieout.control.repairs import Repairs
 from tieout.control.replay.asking import Asking
 from tieout.control.replay.running import Runner
 from tieout.control.settings import Settings
@@ -47,7 +51,9 @@ def build(settings: Settings) -> Service:
     prover = Prover(colleagues)
     runner = Runner(colleagues, prover)
     replays = Asking(colleagues, runner)
-    watch = Watch(colleagues, prover, settings.watch_seconds)
+    watch = Watch(colleagues, settings.watch_seconds)
+    prover.stalled = lambda: watch.stalled
+    continuous = Continuous(colleagues, prover, settings.proof_seconds)
 
     lookout = Lookout(colleagues, watch, settings.lookout_seconds, settings.stall_seconds)
 
@@ -61,7 +67,8 @@ def build(settings: Settings) -> Service:
 
     @operation(SHOW_STATUS)
     async def show_status(request: StatusRequest, database: Database) -> Status:
-        return await reads.show_status(request, database, colleagues, await watch.flows())
+        status = await reads.show_status(request, database, colleagues, await watch.flows())
+        return replace(status, proved_at=continuous.proved_at)
 
     @operation(LIST_DEAD_LETTERS)
     async def list_dead_letters(request: DeadLettersRequest, database: Database) -> DeadLetters:
@@ -76,6 +83,13 @@ def build(settings: Settings) -> Service:
         operation(SHOW_TICKET)(ticket_reads.show_ticket),
         operation(CHANGE_TICKET)(change_ticket),
         operation(SHOW_DEAD_LETTER)(ticket_reads.show_dead_letter),
+    )
+
+    repairs = Repairs(colleagues, prover)
+    repairing = (
+        operation(PREVIEW_REPAIR)(repairs.preview),
+        operation(RUN_REPAIR)(repairs.run),
+        operation(LIST_REPAIRS)(repairs.list),
     )
 
     desk = Desk(colleagues, settings.desk_seconds, settings.parked_hours_max)
@@ -107,6 +121,9 @@ def build(settings: Settings) -> Service:
     async def run_replays(service: Service) -> None:
         await runner.run(service.database)
 
+    async def keep_proving(service: Service) -> None:
+        await continuous.run(service.database)
+
     service = Service(
         "control",
         settings,
@@ -121,8 +138,9 @@ def build(settings: Settings) -> Service:
             list_alarms,
             check_up,
             *ticketing,
+            *repairing,
             *replays.operations(),
         ),
-        tasks=(keep_watch, look_out, forget_old, keep_desk, keep_telling, run_replays),
+        tasks=(keep_watch, keep_proving, look_out, forget_old, keep_desk, keep_telling, run_replays),
     )
     return service

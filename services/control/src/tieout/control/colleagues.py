@@ -70,14 +70,23 @@ class Colleagues:
     def __init__(self, connection: Callable[[], Client], seconds_max: float = 5.0) -> None:
         self._connection = connection
         self._seconds_max = seconds_max
+        self.requests = 0  # To services.
+        self.answer_bytes = 0
+
+    def counting(self) -> "Colleagues":
+        """The same ones, with counters of one's own."""
+        return Colleagues(self._connection, self._seconds_max)
 
     async def ask(
         self, service: str, verb: str, request: object, answer: type[Answer], *, seconds: float | None = None
     ) -> Answer:
         """`rpc.<service>.<verb>`. Raises Unanswered."""
         subject = f"rpc.{service}.{verb}"
+        self.requests += 1
         try:
-            return await ask(self._connection(), subject, request, answer, timeout=seconds or self._seconds_max)
+            return await ask(
+                self._connection(), subject, request, answer, timeout=seconds or self._seconds_max, heard=self._heard
+            )
         except nats.errors.NoRespondersError:
             raise Unanswered(service, "nobody is there", gone=True) from None
         except (TimeoutError, nats.errors.Error, OSError) as error:
@@ -86,6 +95,9 @@ class Colleagues:
             raise Unanswered(service, f"{subject}: {refusal.problem.detail}") from None
         except msgspec.MsgspecError as error:
             raise Unanswered(service, f"{subject} answered what this version cannot read: {error}") from None
+
+    def _heard(self, size: int) -> None:
+        self.answer_bytes += size
 
     async def health(self, service: str) -> list[Health]:
         """What is up of a service; empty where nobody answers."""

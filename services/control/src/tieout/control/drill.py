@@ -1,62 +1,65 @@
-"""Where the totals of a measure differ: leaves, then rows, then a cause for every event.
+"""Where the totals of a measure differ: branches, then leaves, then positions, then rows, and a cause for every event.
 
-About a dozen requests, whatever the number of differences; what would be too much to fetch is counted instead.
+A dozen requests, whatever the number of differences: each level asks only for what differed above it, and rows are read
+only of events that differ. What would be too much to fetch is counted instead.
 """
 
 import asyncio
-import time
-from collections.abc import Iterable, Mapping, Sequence
+import sys
+from array import array
+from collections.abc import Mapping, Sequence
 
-import msgspec
 from msgspec import Struct
 from tieout.contracts.agreement import (
     LEAF_BITS,
+    LEAVES_PER_QUESTION,
     Book,
     Digest,
     DigestEntry,
     DigestRequest,
     Measure,
+    Positions,
+    PositionsRequest,
     Row,
     Rows,
     RowsRequest,
-    Sequences,
-    SequencesRequest,
+    Touch,
+    Waiting,
 )
-from tieout.contracts.control import BookSide, Cause, Difference, MeasureResult, MeasureState
-from tieout.contracts.event import Notice
-from tieout.contracts.operation import Health, Nothing
-from tieout.contracts.streams import DEAD_STREAM, FLOW
+from tieout.contracts.control import BookSide, Cause, CauseCount, Difference, MeasureResult, MeasureState
+from tieout.control.causes import Causes, Judged
 from tieout.control.colleagues import Colleagues, Unanswered
 from tieout.control.domain import agreement as rules
-from tieout.control.domain.agreement import BookRows, Context, Floor
-from tieout.servicekit import Database, sql
-
-statements = sql.load(__file__)
-read_notice = msgspec.json.Decoder(Notice).decode
+from tieout.control.domain.agreement import BookRows, Excuse, Floor
+from tieout.control.domain.causes import REPAIRS
+from tieout.servicekit import Database
 
 ROWS_PER_ANSWER = 2_500  # 250 KB as a rule; a message may have 1 MiB.
 ROWS_PER_EVENT_MAX = 10_001  # Contracts allow 10,000 lines.
+POSITIONS_PER_QUESTION = 2_000
 ROWS_ABOVE_WATERMARK_MAX = 40_000  # Beyond that, a backlog above the watermark is counted and not explained one by one.
 ROWS_BELOW_WATERMARK_MAX = 200_000
-POLL_SECONDS = 0.05
-DEAD_COLLECTED_SECONDS_MAX = 3.0  # How long the proof waits for dead letters that are on their way to control.
-COLLECT_DEAD = "control-collect-dead"
+NAMED_MAX = 5_000  # Events below the watermark whose rows are read; more are only counted.
+ON_THE_WAY_TOLD_MAX = 20  # Of what is in flight, so many are told one by one.
+
+
+Level = Mapping[int, DigestEntry]  # By branch or leaf.
 
 
 class Finding(Struct, frozen=True):
     """What became of one measure."""
 
     result: MeasureResult
-    differences: tuple[Difference, ...] = ()  # Without those in flight.
+    differences: tuple[Difference, ...] = ()
+    causes: tuple[CauseCount, ...] = ()
     caught_up: bool = False
     compared_whole: bool = True
 
 
 class Leaves(Struct, frozen=True):
-    """The leaves that differ and shall be read, and what was left out because it would be too much."""
+    """The leaves that differ and shall be looked into, and what was left out because it would be too much."""
 
     chosen: tuple[int, ...]
-    rows: Mapping[int, int]
     left_in_flight: int = 0
     left_differing: int = 0
 
@@ -64,8 +67,9 @@ class Leaves(Struct, frozen=True):
 class Drill:
     """Explains one measure; `explain` may run for several at once."""
 
-    def __init__(self, colleagues: Colleagues) -> None:
+    def __init__(self, colleagues: Colleagues, stalled: Mapping[str, float] | None = None) -> None:
         self._colleagues = colleagues
+        self._causes = Causes(colleagues, stalled or {})
 
     async def explain(
         self,
@@ -78,69 +82,114 @@ class Drill:
         database: Database,
         rows_above_max: int = ROWS_ABOVE_WATERMARK_MAX,
     ) -> Finding:
-        """Totals differ: leaves, then rows, then a cause for every position."""
-        leaves = await self._leaves(measure, upto, below, rows_above_max)
-        read = await self._rows(measure, upto, leaves)
-        positions = rules.unequal_positions(read)
-        causes, books = await self._causes(measure, positions, read, floors, database)
-        counted = {cause: sum(found == cause for found in causes.values()) for cause in _CAUSES}
-        differing = counted["differs"] + leaves.left_differing
-        in_flight = counted["in_flight"] + leaves.left_in_flight
+        """Totals differed up to `upto`; `below` is the watermark. They are looked at again, one level below."""
+        branches = await self._level(measure, DigestRequest(measure.number, "", upto, by_branch=True))
+        differing_branches = rules.differing_leaves(branches)
+        if not differing_branches:  # What was on its way has arrived.
+            sides = tuple(_side(book, level) for book, level in zip(measure.books, branches, strict=True))
+            return Finding(result_of(measure, upto, upto, sides), caught_up=True)
+        leaves = await self._leaves(measure, upto, below, differing_branches, rows_above_max)
+        positions = await self._positions(measure, upto, leaves.chosen)
+        named = positions[:NAMED_MAX]
+        more = len(positions) - len(named)
+        read = await self._rows(measure, upto, named)
+        judged = await self._causes.judge(measure, rules.unequal_positions(read), read, floors, database)
+        hidden = await self._hidden(measure, below, leaves) if followed and not positions else 0
+        counted: dict[Excuse, int] = dict.fromkeys(_WORST_FIRST, 0)
+        for excuse in judged.excuses.values():
+            counted[excuse] += 1
+        above = more if named and named[-1] > below else 0
+        differing = counted["differs"] + leaves.left_differing + more - above + hidden
+        in_flight = counted["in_flight"] + leaves.left_in_flight + above
         state = rules.state_of(differing=differing, dead=counted["dead"], in_flight=in_flight, parked=counted["parked"])
         notes = []
-        if leaves.left_differing:
+        if leaves.left_differing or more > above:
             notes.append("too much differs to name it all; at least so many events")
         if leaves.left_in_flight:
             notes.append("a long backlog is counted in rows")
+        if hidden:
+            notes.append("digests differ although their rows are the same; the balance rules name the service")
         result = result_of(
             measure, upto if followed else below, upto, sides,
             state=state, in_flight=in_flight, parked=counted["parked"], dead=counted["dead"], differing=differing,
             note="; ".join(notes),
         )  # fmt: skip
-        told = [
-            difference
-            for position, cause in causes.items()
-            if cause != "in_flight"
-            for difference in rules.line_differences(measure, position, cause, books)
-        ]
-        told.sort(key=lambda difference: (_CAUSES.index(difference.cause), difference.position, difference.line_no))
-        return Finding(result, tuple(told), followed, not leaves.left_differing)
-
-    async def _leaves(self, measure: Measure, upto: int, below: int, rows_above_max: int) -> Leaves:
-        digests = await asyncio.gather(
-            *(
-                self._colleagues.ask(
-                    book.service,
-                    "digest",
-                    DigestRequest(measure=measure.number, book=book.name, upto=upto, leaves=True),
-                    Digest,
-                )
-                for book in measure.books
-            )
+        return Finding(
+            result,
+            tuple(_told(measure, judged)),
+            _count(measure, judged, floors, self._causes.stalled, left_in_flight=leaves.left_in_flight + above),
+            followed,
+            not (leaves.left_differing or more),
         )
-        sides = [{entry.leaf: entry for entry in digest.entries} for digest in digests]
-        return _choose(rules.differing_leaves(sides), sides, below, rows_above_max)
 
-    async def _rows(self, measure: Measure, upto: int, leaves: Leaves) -> list[BookRows]:
-        portions = rules.leaf_portions(leaves.chosen, leaves.rows, ROWS_PER_ANSWER)
-        books = []
-        for book in measure.books:
+    async def _leaves(
+        self, measure: Measure, upto: int, below: int, branches: Sequence[int], rows_above_max: int
+    ) -> Leaves:
+        asked = DigestRequest(measure.number, "", upto, leaves=True, branches=tuple(branches))
+        return _choose(await self._level(measure, asked), below, rows_above_max)
+
+    async def _level(self, measure: Measure, request: DigestRequest) -> list[Level]:
+        async def ask(book: Book) -> Level:
+            asked = DigestRequest(
+                request.measure,
+                book.name,
+                request.upto,
+                request.leaves,
+                by_branch=request.by_branch,
+                branches=request.branches,
+            )
+            digest = await self._colleagues.ask(book.service, "digest", asked, Digest)
+            return {entry.leaf: entry for entry in digest.entries}
+
+        return await asyncio.gather(*map(ask, measure.books))
+
+    async def _positions(self, measure: Measure, upto: int, leaves: Sequence[int]) -> list[int]:
+        """Those that do not hold the same in all books."""
+        found: list[int] = []
+        for start in range(0, len(leaves), LEAVES_PER_QUESTION):
+            some = tuple(leaves[start : start + LEAVES_PER_QUESTION])
+            answers = await asyncio.gather(
+                *(
+                    self._colleagues.ask(
+                        book.service, "positions", PositionsRequest(measure.number, book.name, upto, some), Positions
+                    )
+                    for book in measure.books
+                )
+            )
+            found += rules.differing_positions(some, [_hashes(answer.hashes) for answer in answers])
+        return found
+
+    async def _rows(self, measure: Measure, upto: int, positions: Sequence[int]) -> list[BookRows]:
+        async def read(book: Book) -> BookRows:
             rows: list[Row] = []
-            parked: set[int] = set()
-            for portion in portions:  # One after the other: a drill must not crowd out the service's own work.
-                await self._read(measure, book, upto, portion, rows, parked)
-            books.append(BookRows(book, rules.by_position(rows), frozenset(parked)))
-        return books
+            waiting: list[Waiting] = []
+            touches: list[Touch] = []
+            for start in range(0, len(positions), POSITIONS_PER_QUESTION):
+                some = tuple(positions[start : start + POSITIONS_PER_QUESTION])
+                await self._read(measure, book, upto, some, rows, waiting, touches)
+            parked = {one.position: one for one in waiting}
+            return BookRows(book, rules.by_position(rows), frozenset(parked), waiting=parked, touches=tuple(touches))
+
+        return await asyncio.gather(*map(read, measure.books))
 
     async def _read(
-        self, measure: Measure, book: Book, upto: int, leaves: tuple[int, ...], rows: list[Row], parked: set[int]
+        self,
+        measure: Measure,
+        book: Book,
+        upto: int,
+        positions: tuple[int, ...],
+        rows: list[Row],
+        parked: list[Waiting],
+        touches: list[Touch],
     ) -> None:
-        """All rows of some leaves, in pages that end with a whole event."""
+        """All rows of some positions, in pages that end with a whole event."""
         after, limit = -1, ROWS_PER_ANSWER
         while True:
-            request = RowsRequest(measure.number, book.name, upto, leaves, limit, after=after)
+            request = RowsRequest(measure.number, book.name, upto, positions, limit, after=after)
             answer = await self._colleagues.ask(book.service, "rows", request, Rows)
-            parked |= set(answer.parked)
+            if after < 0:
+                parked += answer.waiting
+                touches += answer.touches
             if not answer.truncated:
                 rows += answer.rows
                 return
@@ -154,106 +203,92 @@ class Drill:
             else:
                 raise Unanswered(book.service, f"position {last} has more than {limit} lines in book {book.name}")
 
-    async def _causes(
-        self,
-        measure: Measure,
-        positions: Sequence[int],
-        books: Sequence[BookRows],
-        floors: Mapping[str, Floor],
-        database: Database,
-    ) -> tuple[dict[int, Cause], Sequence[BookRows]]:
-        sequences: dict[int, int] = {}
-        for start in range(0, len(positions), 5_000):
-            asked = SequencesRequest(positions=tuple(positions[start : start + 5_000]))
-            sequences |= (await self._colleagues.ask(measure.producer, "sequences", asked, Sequences)).sequences
-        types = await self._types(measure, positions, database)
-        context = Context(floors, sequences, types, {durable: flow.subjects for durable, flow in FLOW.items()})
-        books = await self._with_dead(books, positions, database)
-        causes = {position: rules.cause_of(position, books, context) for position in positions}
-        absent = [p for p, cause in causes.items() if cause == "differs" and any(not b.rows.get(p) for b in books)]
-        if absent:
-            await self._await_dead_letters({book.book.service for book in books})
-            books = await self._with_dead(books, positions, database)
-            causes |= {position: rules.cause_of(position, books, context) for position in absent}
-        return causes, books
-
-    async def _types(self, measure: Measure, positions: Sequence[int], database: Database) -> dict[int, str]:
-        """Which events these were, where a book has several consumers and one of them may be behind."""
-        if not positions or all(len(book.durables) < 2 for book in measure.books):
-            return {}
-        async with database.read() as connection:
-            rows = await connection.fetch(statements.notices_between, measure.producer, min(positions), max(positions))
-        types: dict[int, str] = {}
-        for row in rows:
-            notice = read_notice(row["body"])
-            types.update(zip(notice.positions, notice.types, strict=True))
-        return types
-
-    async def _with_dead(
-        self, books: Sequence[BookRows], positions: Sequence[int], database: Database
-    ) -> Sequence[BookRows]:
-        durables = [durable for book in books for durable in book.book.durables]
-        async with database.read() as connection:
-            letters = await connection.fetch(statements.dead_positions, durables, positions)
-        return [
-            BookRows(
-                book.book,
-                book.rows,
-                book.parked,
-                frozenset(letter["position"] for letter in letters if letter["flow"] in book.book.durables),
-            )
-            for book in books
-        ]
-
-    async def _await_dead_letters(self, services: Iterable[str]) -> None:
-        """Waits until control has read every dead letter that these services had written by now, or the time is over.
-
-        A buried message is confirmed at once, but its letter travels: through the outbox, the stream, and our own
-        flow. Without this a fresh one would look like an edit.
-        """
-        deadline = time.monotonic() + DEAD_COLLECTED_SECONDS_MAX
-        unsent = set(services)
-        try:
-            while time.monotonic() < deadline:
-                for service in sorted(unsent):
-                    health = await self._colleagues.ask(service, "health", Nothing(), Health)
-                    if not health.outbox_waiting:
-                        unsent.discard(service)
-                if not unsent:
-                    goal = await self._colleagues.last_sequence(DEAD_STREAM)
-                    floors = await self._colleagues.floors([COLLECT_DEAD])
-                    if COLLECT_DEAD in floors and floors[COLLECT_DEAD].sequence >= goal:
-                        return
-                await asyncio.sleep(POLL_SECONDS)
-        except Unanswered:
-            return  # What we know must do; a service that is away is told in the answer.
+    async def _hidden(self, measure: Measure, below: int, leaves: Leaves) -> int:
+        """Leaves whose rows are the same and whose digests still differ at a second look: somebody edited a digest."""
+        if not leaves.chosen:
+            branches = await self._level(measure, DigestRequest(measure.number, "", below, by_branch=True))
+            return len(rules.differing_leaves(branches))
+        within = tuple({leaf >> LEAF_BITS for leaf in leaves.chosen})
+        again = await self._level(measure, DigestRequest(measure.number, "", below, leaves=True, branches=within))
+        return len(set(rules.differing_leaves(again)) & set(leaves.chosen))
 
 
-_CAUSES: tuple[Cause, ...] = ("differs", "dead", "parked", "in_flight")
+_WORST_FIRST: tuple[Excuse, ...] = ("differs", "dead", "parked", "in_flight")
 
 
-def _choose(
-    differing: Sequence[int], sides: Sequence[Mapping[int, DigestEntry]], below: int, rows_above_max: int
-) -> Leaves:
+def _hashes(content: bytes) -> Sequence[int]:
+    found = array("q", content)
+    if sys.byteorder == "big":
+        found.byteswap()
+    return found
+
+
+def _side(book: Book, level: Level) -> BookSide:
+    entries = level.values()
+    return BookSide(
+        book.service, book.name, sum(e.rows for e in entries), sum(e.a for e in entries), sum(e.b for e in entries)
+    )
+
+
+def _told(measure: Measure, judged: Judged) -> list[Difference]:
+    """The worst first; of what is on its way only the first few."""
+    told: list[Difference] = []
+    for excuse in _WORST_FIRST:
+        positions = [position for position, found in judged.excuses.items() if found == excuse]
+        for position in positions[: ON_THE_WAY_TOLD_MAX if excuse == "in_flight" else None]:
+            told += rules.line_differences(measure, position, judged.explanations[position], judged.books)
+    return told
+
+
+def _count(
+    measure: Measure,
+    judged: Judged,
+    floors: Mapping[str, Floor],
+    stalled: Mapping[str, float],
+    *,
+    left_in_flight: int,
+) -> tuple[CauseCount, ...]:
+    counted: dict[tuple[Cause, str], int] = {}
+    for told in judged.explanations.values():
+        counted[told.cause, told.flow] = counted.get((told.cause, told.flow), 0) + 1
+    if left_in_flight:
+        durables = [durable for book in measure.books for durable in book.durables if durable in floors]
+        slowest = min(durables, key=lambda durable: floors[durable].sequence, default="")
+        counted["in_flight", slowest] = counted.get(("in_flight", slowest), 0) + left_in_flight
+    return tuple(
+        CauseCount(
+            measure.number,
+            cause,
+            events,
+            flow,
+            floors[flow].waiting + floors[flow].unacked if flow in floors else 0,
+            stalled.get(flow, 0.0),
+            REPAIRS[cause],
+        )
+        for (cause, flow), events in counted.items()
+    )
+
+
+def _choose(sides: Sequence[Level], below: int, rows_above_max: int) -> Leaves:
     """What lies below the watermark comes first and is nearly always little; a backlog above it may be long."""
-    rows = {leaf: max(side[leaf].rows if leaf in side else 0 for side in sides) for leaf in differing}
-    spread = {leaf: rows[leaf] - min(side[leaf].rows if leaf in side else 0 for side in sides) for leaf in differing}
     room_below, room_above = ROWS_BELOW_WATERMARK_MAX, rows_above_max
     chosen: list[int] = []
     left_in_flight = left_differing = 0
-    for leaf in differing:
+    for leaf in rules.differing_leaves(sides):
+        held = [side[leaf].rows if leaf in side else 0 for side in sides]
+        rows = max(held)
         if leaf << LEAF_BITS <= below:
             if room_below > 0:
-                room_below -= rows[leaf]
+                room_below -= rows
                 chosen.append(leaf)
             else:
                 left_differing += 1
         elif room_above > 0:
-            room_above -= rows[leaf]
+            room_above -= rows
             chosen.append(leaf)
         else:
-            left_in_flight += max(spread[leaf], 1)
-    return Leaves(tuple(chosen), rows, left_in_flight, left_differing)
+            left_in_flight += max(rows - min(held), 1)
+    return Leaves(tuple(chosen), left_in_flight, left_differing)
 
 
 def result_of(

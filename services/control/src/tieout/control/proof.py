@@ -1,22 +1,19 @@
 """The proof: do the books agree, up to which point, and if not, which rows and why. docs/agreement.md tells the method.
 
-The order of the questions makes it exact: a producer's mark first, then how far the consumers are, then the digests,
-and only where they differ the rows. Nothing here trusts a clock.
+Each producer's mark first, then the totals up to it: where they are equal, that is the proof, in two small requests per
+service. Only where they are not, the order of the questions makes it exact: how far the consumers are, then the digests
+again, level by level. Nothing here trusts a clock.
 """
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 import msgspec
 from tieout.contracts.agreement import (
     MEASURES,
-    Book,
     CurrencySums,
-    Digest,
-    DigestEntry,
-    DigestRequest,
     Mark,
     Measure,
     SumsRequest,
@@ -39,6 +36,7 @@ from tieout.control.colleagues import Colleagues, Unanswered
 from tieout.control.domain import agreement as rules
 from tieout.control.domain.agreement import Floor
 from tieout.control.drill import ROWS_ABOVE_WATERMARK_MAX, Drill, Finding, result_of
+from tieout.control.totals import Totals, totals
 from tieout.servicekit import Database, sql
 
 statements = sql.load(__file__)
@@ -51,8 +49,8 @@ class Prover:
 
     def __init__(self, colleagues: Colleagues, measures: Sequence[Measure] = MEASURES) -> None:
         self._colleagues = colleagues
-        self._drill = Drill(colleagues)
         self._measures = measures
+        self.stalled: Callable[[], Mapping[str, float]] = dict  # Seconds by durable; the watch knows.
 
     async def prove(
         self,
@@ -68,27 +66,51 @@ class Prover:
         """
         started = time.perf_counter()
         at = datetime.now(UTC)
-        marks, away = await self._marks(request.wait_seconds)
-        try:
-            floors = await self._floors(marks, request.wait_seconds - (time.perf_counter() - started))
-        except Unanswered as error:
-            floors, away = {}, away | {error.service}
+        asking = self._colleagues.counting()
+        looking = asyncio.create_task(self._violations(anew=False)) if not request.violations else None
+        marks, away = await self._marks(asking, request.wait_seconds)
+        uptos = {
+            measure.number: marks[measure.producer].position for measure in self._measures if measure.producer in marks
+        }
+        found, silent = await totals(asking, self._measures, uptos)
+        unequal = [m for m in self._measures if m.number in found and not found[m.number].equal]
+        floors: dict[str, Floor] = {}
+        if unequal:  # Now it matters who has got how far; what is asked after the answer is exact.
+            try:
+                rest = request.wait_seconds - (time.perf_counter() - started)
+                floors = await self._floors(asking, unequal, marks, rest)
+            except Unanswered as error:
+                away |= {error.service}
         known = await self._watermarks(database)
+        silent |= {m.number: m.producer for m in self._measures if m.producer not in marks}
+        drill = Drill(asking, self.stalled())
         findings = await asyncio.gather(
             *(
-                self._compare(measure, marks, floors, known.get(measure.number, (0, at))[0], database, rows_above_max)
+                _unanswered(measure, known.get(measure.number, (0, at))[0], silent[measure.number])
+                if measure.number in silent
+                else self._compare(
+                    measure,
+                    found[measure.number],
+                    marks[measure.producer],
+                    floors,
+                    known.get(measure.number, (0, at))[0],
+                    drill,
+                    database,
+                    rows_above_max,
+                )
                 for measure in self._measures
             )
         )
+        requests, answer_bytes = asking.requests, asking.answer_bytes
         reached = await self._raise_watermarks(findings, marks, known, at, database)
         differences = [difference for finding in findings for difference in finding.differences]
-        whole = [finding.result.number for finding in findings if finding.compared_whole]
+        whole = {f.result.number: f.result.compared_upto for f in findings if f.compared_whole}
         await disagreements.note(differences, whole, database)
-        rules_checked, violations, silent = await self._violations(anew=request.violations)
+        rules_checked, violations, mute = await (looking or self._violations(anew=True))
         results = [finding.result for finding in findings]
-        if currencies:
+        if currencies and request.currencies:
             results = await asyncio.gather(*(self._with_currencies(result) for result in results))
-        unanswered = tuple(sorted(away | silent | {r.note for r in results if r.state == "unanswered"}))
+        unanswered = tuple(sorted(away | mute | {r.note for r in results if r.state == "unanswered"}))
         verdict = rules.verdict_of((result.state for result in results), len(violations), unanswered)
         return Agreement(
             verdict=verdict,
@@ -103,6 +125,9 @@ class Prover:
             violations_found=len(violations),
             violations=tuple(violations[: request.limit]),
             unanswered=unanswered,
+            causes=tuple(cause for finding in findings for cause in finding.causes),
+            requests=requests,
+            answer_bytes=answer_bytes,
         )
 
     async def _with_companies(self, differences: Sequence[Difference], database: Database) -> tuple[Difference, ...]:
@@ -116,85 +141,62 @@ class Prover:
             msgspec.structs.replace(one, company=known.get((one.chain_id, one.order_no), "")) for one in differences
         )
 
-    async def _marks(self, wait_seconds: float) -> tuple[dict[str, Mark], set[str]]:
+    async def _marks(self, asking: Colleagues, wait_seconds: float) -> tuple[dict[str, Mark], set[str]]:
         """Each producer's mark, once it covers what was given out when we first asked, or the wait is over.
 
         A number is closed by a later call than the one that saw it, so an idle service needs two.
         """
         producers = sorted({measure.producer for measure in self._measures})
-        answers = await asyncio.gather(*(self._mark(producer, wait_seconds) for producer in producers))
+        answers = await asyncio.gather(*(_mark(asking, producer, wait_seconds) for producer in producers))
         marks = {producer: mark for producer, mark in zip(producers, answers, strict=True) if mark is not None}
         return marks, set(producers) - set(marks)
 
-    async def _mark(self, producer: str, wait_seconds: float) -> Mark | None:
-        deadline = time.monotonic() + wait_seconds
-        try:
-            mark = await self._colleagues.ask(producer, "mark", Nothing(), Mark)
-            goal = mark.last_position
-            while mark.position < goal and time.monotonic() < deadline:
-                await asyncio.sleep(POLL_SECONDS)
-                mark = await self._colleagues.ask(producer, "mark", Nothing(), Mark)
-        except Unanswered:
-            return None
-        return mark
-
-    async def _floors(self, marks: Mapping[str, Mark], wait_seconds: float) -> dict[str, Floor]:
-        """How far each consumer of a book is, once all have reached their mark, or the wait is over."""
+    async def _floors(
+        self, asking: Colleagues, measures: Sequence[Measure], marks: Mapping[str, Mark], wait_seconds: float
+    ) -> dict[str, Floor]:
+        """How far each consumer of these books is, once all have reached their mark, or the wait is over."""
         deadline = time.monotonic() + wait_seconds
         goals = {
             durable: marks[measure.producer].sequences.get(stream_of(measure.producer), 0)
-            for measure in self._measures
-            if measure.producer in marks
+            for measure in measures
             for book in measure.books
             for durable in book.durables
         }
-        floors = await self._colleagues.floors(goals)
+        floors = await asking.floors(goals)
         behind = [durable for durable, goal in goals.items() if durable in floors and floors[durable].sequence < goal]
         while behind and time.monotonic() < deadline:
             await asyncio.sleep(POLL_SECONDS)
-            floors |= await self._colleagues.floors(behind)
-            behind = [durable for durable in behind if durable in floors and floors[durable].sequence < goals[durable]]
+            floors |= await asking.floors(behind)
+            behind = [durable for durable in behind if floors[durable].sequence < goals[durable]]
         return floors
 
     async def _watermarks(self, database: Database) -> dict[int, tuple[int, datetime]]:
         async with database.read() as connection:
-            return {
-                row["measure"]: (row["position"], row["at"]) for row in await connection.fetch(statements.watermarks)
-            }
+            rows = await connection.fetch(statements.watermarks)
+        return {row["measure"]: (row["position"], row["at"]) for row in rows}
 
     async def _compare(
         self,
         measure: Measure,
-        marks: Mapping[str, Mark],
+        found: Totals,
+        mark: Mark,
         floors: Mapping[str, Floor],
         watermark: int,
+        drill: Drill,
         database: Database,
         rows_above_max: int,
     ) -> Finding:
-        mark = marks.get(measure.producer)
-        if mark is None:
-            return _unanswered(measure, watermark, measure.producer)
+        if found.equal:
+            return Finding(result_of(measure, mark.position, mark.position, found.sides), caught_up=True)
         sequence = mark.sequences.get(stream_of(measure.producer), 0)
         followed = all(rules.caught_up(book, floors, sequence) for book in measure.books)
+        below = mark.position if followed else min(watermark, mark.position)
         try:
-            totals = await asyncio.gather(*(self._total(measure, book, mark.position) for book in measure.books))
-            sides = tuple(
-                BookSide(book.service, book.name, total.rows, total.a, total.b)
-                for book, total in zip(measure.books, totals, strict=True)
-            )
-            if rules.totals_equal(totals):
-                return Finding(result_of(measure, mark.position, mark.position, sides), caught_up=True)
-            below = mark.position if followed else min(watermark, mark.position)
-            return await self._drill.explain(
-                measure, mark.position, below, floors, sides, followed, database, rows_above_max
+            return await drill.explain(
+                measure, mark.position, below, floors, found.sides, followed, database, rows_above_max
             )
         except Unanswered as error:
-            return _unanswered(measure, watermark, error.service)
-
-    async def _total(self, measure: Measure, book: Book, upto: int) -> DigestEntry:
-        request = DigestRequest(measure=measure.number, book=book.name, upto=upto)
-        digest = await self._colleagues.ask(book.service, "digest", request, Digest)
-        return digest.entries[0] if digest.entries else DigestEntry(-1, 0, 0, 0, "0")
+            return await _unanswered(measure, watermark, error.service)
 
     async def _raise_watermarks(
         self,
@@ -278,7 +280,20 @@ class Prover:
         return checked, found, silent
 
 
-def _unanswered(measure: Measure, watermark: int, service: str) -> Finding:
+async def _mark(asking: Colleagues, producer: str, wait_seconds: float) -> Mark | None:
+    deadline = time.monotonic() + wait_seconds
+    try:
+        mark = await asking.ask(producer, "mark", Nothing(), Mark)
+        goal = mark.last_position
+        while mark.position < goal and time.monotonic() < deadline:
+            await asyncio.sleep(POLL_SECONDS)
+            mark = await asking.ask(producer, "mark", Nothing(), Mark)
+    except Unanswered:
+        return None
+    return mark
+
+
+async def _unanswered(measure: Measure, watermark: int, service: str) -> Finding:
     result = result_of(measure, watermark, watermark, (), state="unanswered", note=service)
     return Finding(result, compared_whole=False)
 

@@ -1,18 +1,14 @@
-"""The background look: how far every consumer is, which of them stand still, and a proof from time to time.
-
-So a disagreement is found and announced without anybody asking, and `status` can say since when something stalls.
-"""
+"""The background look: how far every consumer is, and which of them stand still since when; continuous.py proves."""
 
 import asyncio
 import time
 
 import structlog
-from tieout.contracts.control import AgreementRequest, FlowState
+from tieout.contracts.control import FlowState
 from tieout.contracts.streams import FLOWS
 from tieout.control.colleagues import Colleagues, Unanswered
 from tieout.control.domain.agreement import Floor
 from tieout.control.domain.pace import Pace, Track
-from tieout.control.proof import Prover
 from tieout.servicekit import Database
 
 log = structlog.get_logger(__name__)
@@ -21,10 +17,10 @@ log = structlog.get_logger(__name__)
 class Watch:
     """What this process saw last of every consumer."""
 
-    def __init__(self, colleagues: Colleagues, prover: Prover, seconds: float) -> None:
+    def __init__(self, colleagues: Colleagues, seconds: float) -> None:
         self._colleagues = colleagues
-        self._prover = prover
         self._seconds = seconds
+        self.stalled: dict[str, float] = {}  # Seconds by durable, at the last look.
         self._moved: dict[str, tuple[tuple[int, int], float]] = {}  # durable -> (floor, waiting) and when they changed
         self._tracks: dict[str, Track] = {}
 
@@ -74,15 +70,12 @@ class Watch:
         while True:
             await asyncio.sleep(self._seconds)
             try:
-                stalled = {flow.durable for flow in await self.flows() if flow.stalled_seconds > 2 * self._seconds}
+                flows = await self.flows()
+                self.stalled = {flow.durable: flow.stalled_seconds for flow in flows if flow.stalled_seconds}
+                stalled = {flow.durable for flow in flows if flow.stalled_seconds > 2 * self._seconds}
                 for durable in stalled - told:
                     log.warning("consumer stalled", flow=durable, runbook="ConsumerStalled")
                 told = stalled
-                # Cheap also in a backlog: what is in flight is counted, and explained once it has arrived.
-                request = AgreementRequest(wait_seconds=0.3, violations=False, limit=10)
-                answer = await self._prover.prove(request, database, rows_above_max=0, currencies=False)
-                if answer.verdict == "differ":
-                    log.error("books differ", sentence=answer.sentence, runbook="BooksDiffer")
             except Unanswered as error:
                 log.warning("the watch could not ask", service=error.service, why=error.why)
             except Exception:

@@ -5,6 +5,7 @@
   latency   placed-to-voucher percentiles at a steady rate
   soak      a steady rate for long: memory, latency and dead rows stay flat, and the books agree at the end
   replay    orders that the ledger never got, replayed until the books agree again
+  agreement what the proof costs with ten thousand to a million orders
 
 A stack of its own is started in D/bench and removed afterwards. Everything is durable: fsync on, every message synced.
 """
@@ -33,7 +34,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     soak.add_argument("--rate", type=_above_zero, default=500, metavar="R", help="orders/s; default: 500")
     replay = what.add_parser("replay", help="replay a backlog until the agreement is proved")
     replay.add_argument("--orders", type=_above_zero, default=12_000, metavar="N", help="default: 12000")
-    for one in (chain, http, latency, soak, replay):
+    agreement = what.add_parser("agreement", help="cost of the proof as the books grow")
+    agreement.add_argument(
+        "--orders", type=_above_zero, nargs="+", default=[10_000, 100_000], metavar="N", help="default: 10000 100000"
+    )
+    agreement.add_argument("--lines", type=_above_zero, default=2, metavar="L", help="per order; default: 2")
+    for one in (chain, http, latency, soak, replay, agreement):
         one.add_argument("--json", action="store_true", help="one JSON object instead of a table")
 
 
@@ -59,6 +65,11 @@ def run(arguments: argparse.Namespace) -> int:
 
         replayed = asyncio.run(replay.measure(folder, arguments.orders))
         report, shown = replayed, replay.table(replayed)  # type: ignore[assignment]
+    elif arguments.what == "agreement":
+        from tieout.devstack.bench import agreement
+
+        proofs = asyncio.run(agreement.measure(folder, arguments.orders, arguments.lines))
+        report, shown = proofs, agreement.table(proofs)  # type: ignore[assignment]
     else:
         from tieout.devstack.bench import latency
 

@@ -79,12 +79,14 @@ class Bench(Struct):
 
 
 @contextlib.asynccontextmanager
-async def ready(folder: Path, postgres_settings: Mapping[str, str] = {}) -> AsyncIterator[Bench]:
+async def ready(
+    folder: Path, postgres_settings: Mapping[str, str] = {}, environment: Mapping[str, str] = {}
+) -> AsyncIterator[Bench]:
     """Everything from scratch in `folder`, which must not hold a stack that somebody wants to keep."""
     if (folder / "endpoints.json").exists():
         raise CommandFailed(f"a stack runs in {folder}. Stop it with: {hints.command('down', folder)}")
     shutil.rmtree(folder, ignore_errors=True)
-    stack = Stack(folder, postgres_settings=postgres_settings)
+    stack = Stack(folder, postgres_settings=postgres_settings, environment=environment)
     async with stack.running():
         where = stack.endpoints()
         door = Door(where.gateway)

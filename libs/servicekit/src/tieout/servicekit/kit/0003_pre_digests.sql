@@ -1,5 +1,5 @@
--- Digests: per book and leaf (256 positions) count, two sums, and a linear hash, sum of value x weight(key), so that
--- reversals cancel and an edit is new minus old. Triggers append deltas (an upsert would make writers queue); a folder
+-- Digests: per book and leaf (256 positions) count, two sums, and the sum of a hash of each row (its place and its values),
+-- so that the order does not matter and an edit is new minus old. Triggers append deltas (an upsert would make writers queue); a folder
 -- merges them each second; a scrub recomputes leaves from the rows and so finds what no trigger can see.
 
 CREATE TABLE digest_book (
@@ -29,16 +29,18 @@ CALL kit_grant('SELECT', 'digest_book');
 CALL kit_grant('SELECT', 'digest');
 CALL kit_grant('SELECT', 'digest_delta');
 
+-- One row's part of a digest: 64 bits of its place and its values. Sums of it are exact, as numeric.
+CREATE FUNCTION row_hash(place bigint, line bigint, a bigint, b bigint) RETURNS bigint LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN hashint8extended(b, hashint8extended(a, hashint8extended(place * 100003 + line, 1)));
+
 -- One SELECT over `source` (a transition table or the table itself) for one book.
 CREATE FUNCTION digest_select(book digest_book, source text, sign text, extra text DEFAULT 'true') RETURNS text LANGUAGE sql STABLE AS $$
     SELECT format(
-        'SELECT %L::text, (%s) >> 8, %scount(*), %scoalesce(sum(%s), 0)::numeric, %s, %scoalesce(sum((%s)::numeric * (hashint8extended((%s) * 100003 + (%s), 1) | 1)%s), 0)
+        'SELECT %L::text, (%s) >> 8, %scount(*), %scoalesce(sum(%s), 0)::numeric, %s, %ssum(row_hash((%s)::bigint, (%s)::bigint, (%s)::bigint, (%s)::bigint))
          FROM %s WHERE (%s) AND (%s) GROUP BY (%s) >> 8',
         book.book, book.position, sign, sign, book.a,
         CASE WHEN book.b = '0' THEN '0::numeric' ELSE format('%scoalesce(sum(%s), 0)::numeric', sign, book.b) END,
-        sign, book.a, book.position, book.line,
-        CASE WHEN book.b = '0' THEN '' ELSE format(' + (%s)::numeric * (hashint8extended((%s) * 100003 + (%s), 2) | 1)', book.b, book.position, book.line) END,
-        source, book.condition, extra, book.position);
+        sign, book.position, book.line, book.a, book.b, source, book.condition, extra, book.position);
 $$;
 
 -- CALL digest_attach('shipped_line', '[{"measure": 4, "book": "shipped_line", "a": "to_micro - from_micro", "b": "0", "where": "kind = ''goods''", "currency": "''EUR''"}, …]')

@@ -6,9 +6,10 @@ has *other* rows than the rest is never excused.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
 
 from msgspec import Struct
-from tieout.contracts.agreement import Book, DigestEntry, Measure, Row
+from tieout.contracts.agreement import LEAF_BITS, Book, DigestEntry, Measure, Row, Touch, Waiting
 from tieout.contracts.control import (
     BookSide,
     Cause,
@@ -16,9 +17,11 @@ from tieout.contracts.control import (
     DifferenceSide,
     MeasureResult,
     MeasureState,
+    RepairKind,
     Verdict,
 )
 
+Excuse = Literal["in_flight", "parked", "dead", "differs"]  # causes.py tells what is behind the last one.
 NEVER = 1 << 62  # A floor above every sequence: the consumer has nothing left to do.
 
 
@@ -46,6 +49,8 @@ class BookRows(Struct, frozen=True):
     rows: Rows
     parked: frozenset[int] = frozenset()
     dead: frozenset[int] = frozenset()
+    waiting: Mapping[int, Waiting] = {}  # What is known of those parked.
+    touches: tuple[Touch, ...] = ()  # What hands did to these rows.
 
 
 class Context(Struct, frozen=True):
@@ -55,6 +60,17 @@ class Context(Struct, frozen=True):
     sequences: Mapping[int, int]  # Stream sequence per position. 0: no such event, as all below a mark are published.
     types: Mapping[int, str] = {}  # Event type per position, as far as control heard its notice.
     subjects: Mapping[str, tuple[str, ...]] = {}  # What each durable hears.
+
+
+class Explanation(Struct, frozen=True):
+    """Why the books differ at a position, and what mends it."""
+
+    cause: Cause
+    repair: RepairKind
+    why: str
+    why_zh: str
+    flow: str = ""
+    service: str = ""  # Whose book is wrong, where that is known.
 
 
 def caught_up(book: Book, floors: Mapping[str, Floor], sequence: int) -> bool:
@@ -78,19 +94,18 @@ def _content(entry: DigestEntry | None) -> tuple[int, int, int, str]:
     return (entry.rows, entry.a, entry.b, entry.hash)
 
 
-def leaf_portions(leaves: Sequence[int], rows_per_leaf: Mapping[int, int], rows_max: int) -> list[tuple[int, ...]]:
-    """Leaves grouped so that an answer stays below a message's size; a leaf is never split."""
-    portions: list[tuple[int, ...]] = []
-    current: list[int] = []
-    rows = 0
-    for leaf in leaves:
-        more = rows_per_leaf.get(leaf, 0)
-        if current and rows + more > rows_max:
-            portions.append(tuple(current))
-            current, rows = [], 0
-        current.append(leaf)
-        rows += more
-    return [*portions, tuple(current)] if current else portions
+def differing_positions(leaves: Sequence[int], sides: Sequence[Sequence[int]]) -> list[int]:
+    """Positions whose hashes are not the same in all books; `sides` hold 256 of them for each of these leaves."""
+    size = 1 << LEAF_BITS
+    found = []
+    for index, leaf in enumerate(leaves):
+        parts = [side[index * size : (index + 1) * size] for side in sides]
+        if all(part == parts[0] for part in parts):
+            continue
+        found += [
+            (leaf << LEAF_BITS) + place for place, held in enumerate(zip(*parts, strict=True)) if len({*held}) > 1
+        ]
+    return found
 
 
 def by_position(rows: Iterable[Row]) -> dict[int, dict[int, Row]]:
@@ -109,9 +124,9 @@ def _lines(rows: Mapping[int, Row] | None) -> frozenset[tuple[int, int, int]]:
     return frozenset((row.line_no, row.a, row.b) for row in rows.values()) if rows else frozenset()
 
 
-def cause_of(position: int, books: Sequence[BookRows], context: Context) -> Cause:
+def cause_of(position: int, books: Sequence[BookRows], context: Context) -> Excuse:
     """Why the books differ at a position; `differs` when nothing explains it."""
-    excuses: set[Cause] = set()
+    excuses: set[Excuse] = set()
     remaining = set()
     for book in books:
         rows = book.rows.get(position)
@@ -122,11 +137,11 @@ def cause_of(position: int, books: Sequence[BookRows], context: Context) -> Caus
             excuses.add(excuse)
     if len(remaining) > 1 or not excuses:
         return "differs"
-    worst_first: tuple[Cause, ...] = ("dead", "parked", "in_flight")
+    worst_first: tuple[Excuse, ...] = ("dead", "parked", "in_flight")
     return next(cause for cause in worst_first if cause in excuses)
 
 
-def _excuse(position: int, book: BookRows, context: Context) -> Cause | None:
+def _excuse(position: int, book: BookRows, context: Context) -> Excuse | None:
     if position in book.dead:
         return "dead"
     if position in book.parked:
@@ -134,17 +149,23 @@ def _excuse(position: int, book: BookRows, context: Context) -> Cause | None:
     sequence = context.sequences.get(position, 0)
     if not book.book.durables or not sequence:
         return None  # The producer's own rows, or an event that never was: nobody is on the way.
+    return "in_flight" if behind(position, book.book, context) else None
+
+
+def behind(position: int, book: Book, context: Context) -> list[str]:
+    """The book's consumers that have yet to handle an event; those the broker does not know are the furthest behind."""
     event_type = context.types.get(position)
     hearing = [
         durable
-        for durable in book.book.durables
+        for durable in book.durables
         if event_type is None or event_type in context.subjects.get(durable, (event_type,))
     ]
-    floor = min((context.floors[durable].sequence for durable in hearing if durable in context.floors), default=0)
-    return "in_flight" if sequence > floor else None
+    sequence = context.sequences.get(position, 0)
+    floors = {durable: context.floors[durable].sequence if durable in context.floors else 0 for durable in hearing}
+    return sorted((durable for durable, floor in floors.items() if floor < sequence), key=floors.__getitem__)
 
 
-def line_differences(measure: Measure, position: int, cause: Cause, books: Sequence[BookRows]) -> list[Difference]:
+def line_differences(measure: Measure, position: int, told: Explanation, books: Sequence[BookRows]) -> list[Difference]:
     """The lines of one event that differ, each with what every book holds."""
     rows = [book.rows.get(position, {}) for book in books]
     found = []
@@ -158,7 +179,7 @@ def line_differences(measure: Measure, position: int, cause: Cause, books: Seque
                 measure=measure.number,
                 name=measure.name,
                 values=measure.values,
-                cause=cause,
+                cause=told.cause,
                 order_no=known.order_no,
                 chain_id=known.chain_id,
                 position=position,
@@ -170,6 +191,11 @@ def line_differences(measure: Measure, position: int, cause: Cause, books: Seque
                     for book, row in zip(books, held, strict=True)
                 ),
                 currency=next((row.currency for row in held if row and row.currency), ""),
+                why=told.why,
+                why_zh=told.why_zh,
+                flow=told.flow,
+                repair=told.repair,
+                service=told.service,
             )
         )
     return found

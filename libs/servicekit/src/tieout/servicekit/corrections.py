@@ -1,0 +1,78 @@
+"""Edits by hand, reversed and booked again: new facts beside the edited row, which stays as the hand left it.
+
+The row counts in its books as it stood before the first touch. Nothing else of the service is changed: a balance that
+somebody kept wrong as well, or a voucher that was posted from the wrong row, has its own rule and its own document.
+"""
+
+import asyncpg
+from tieout.contracts.agreement import DIGEST_VERSION, Rebooked, RebookRequest
+from tieout.servicekit import sql
+from tieout.servicekit.agreement import Evidence
+from tieout.servicekit.books import Book, by_table
+from tieout.servicekit.database import Database, Transaction
+from tieout.servicekit.errors import Refused
+
+statements = sql.load(__file__)
+
+POSITIONS_MAX = 1_000
+EVER = (1 << 62) - 1
+COLUMNS = ("book", "position", "line_no", "n", "a", "b", "chain", "order_no", "currency", "repair_id")
+
+
+class Corrections:
+    def __init__(self, evidence: Evidence) -> None:
+        self._evidence = evidence
+
+    async def rebook(self, request: RebookRequest, database: Database) -> Rebooked:
+        """Idempotent: what counts as it did before the hand came is left alone. Raises Refused."""
+        if not request.reason.strip():
+            raise Refused("invalid", "Say why: a correction is read by auditors.", field="reason", status=422)
+        if not 0 < len(request.positions) <= POSITIONS_MAX:
+            raise Refused("invalid", f"Give 1 to {POSITIONS_MAX} positions.", field="positions", status=422)
+        asked = self._evidence.book(request.measure, request.book, DIGEST_VERSION)
+        positions = sorted(set(request.positions))
+        async with database.transaction() as tx:
+            await tx.execute(statements.one_at_a_time)
+            touched = await tx.fetch(asked.touched, positions)
+            keys = {row["key"]: row["last_id"] for row in touched if not row["settled"]}
+            if not keys:
+                return Rebooked(0)
+            books = by_table(self._evidence.books, asked.table)
+            records = [record for book in books for record in await _of_book(tx, book, positions, request)]
+            await tx.copy("correction", columns=COLUMNS, records=records)
+            await tx.execute(
+                statements.settle,
+                asked.table,
+                list(keys),
+                list(keys.values()),
+                request.repair_id,
+                request.actor,
+                request.reason,
+            )
+        return Rebooked(len(records), tuple(dict.fromkeys(str(record[0]) for record in records)))
+
+
+async def _of_book(
+    tx: Transaction, book: Book, positions: list[int], request: RebookRequest
+) -> list[tuple[object, ...]]:
+    """Takes out what counts now and puts in what counted before, for each touched place where they differ."""
+    before = {(row["position"], row["line"]): row for row in await tx.fetch(book.touched, positions)}
+    now = {(row["position"], row["line"]): row for row in await tx.fetch(book.rows, positions, EVER, None, -1)}
+    records = []
+    for (position, line), was in sorted(before.items(), key=lambda item: item[0]):
+        held: asyncpg.Record | None = now.get((position, line))
+        wanted = (was["a"], was["b"]) if was["counts"] else None
+        if (None if held is None else (held["a"], held["b"])) == wanted:
+            continue
+        named = held if held is not None else _neighbour(now, position)
+        names = (named["chain"], named["order_no"], named["currency"]) if named is not None else ("", "", "")
+        if held is not None:
+            records.append((book.name, position, line, -1, held["a"], held["b"], *names, request.repair_id))
+        if wanted is not None:
+            records.append((book.name, position, line, 1, *wanted, *names, request.repair_id))
+    return records
+
+
+def _neighbour(rows: dict[tuple[int, int], asyncpg.Record], position: int) -> asyncpg.Record | None:
+    """A deleted row says no more whose it was; its neighbours of the same event do."""
+    return next((row for (place, _), row in rows.items() if place == position), None)

@@ -1,0 +1,126 @@
+-- The tree of digests: 256 leaves make a branch, so the total of a book of any size is a few branches, the leaves of the
+-- begun branch, and the rows of the begun leaf. And corrections: what undoes an edit by hand without another edit.
+
+CREATE TABLE digest_branch (
+    book text NOT NULL, branch bigint NOT NULL,
+    n bigint NOT NULL, a numeric NOT NULL, b numeric NOT NULL, h numeric NOT NULL,
+    PRIMARY KEY (book, branch)
+) WITH (fillfactor = 70);
+INSERT INTO digest_branch SELECT book, leaf >> 8, sum(n)::bigint, sum(a), sum(b), sum(h) FROM digest GROUP BY 1, 2;
+CALL kit_grant('SELECT', 'digest_branch');
+
+-- As before, and the same deltas are added to the branches. One statement, so whoever reads sees both or neither.
+CREATE OR REPLACE FUNCTION fold_digest() RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    WITH taken AS (
+        DELETE FROM digest_delta WHERE id IN (SELECT id FROM digest_delta ORDER BY id LIMIT 5000 FOR UPDATE SKIP LOCKED)
+        RETURNING book, leaf, n, a, b, h
+    ), leaves AS (
+        INSERT INTO digest AS d (book, leaf, n, a, b, h)
+        SELECT book, leaf, sum(n)::bigint, sum(a), sum(b), sum(h) FROM taken GROUP BY book, leaf ORDER BY book, leaf
+        ON CONFLICT (book, leaf) DO UPDATE SET n = d.n + excluded.n, a = d.a + excluded.a, b = d.b + excluded.b, h = d.h + excluded.h
+    )
+    INSERT INTO digest_branch AS d (book, branch, n, a, b, h)
+    SELECT book, leaf >> 8, sum(n)::bigint, sum(a), sum(b), sum(h) FROM taken GROUP BY 1, 2 ORDER BY 1, 2
+    ON CONFLICT (book, branch) DO UPDATE SET n = d.n + excluded.n, a = d.a + excluded.a, b = d.b + excluded.b, h = d.h + excluded.h;
+$$;
+
+-- Facts: an edit by hand, reversed and booked again as it was. Rows of a book that came from no event: what stands in the
+-- table is taken out (n = -1) and what stood there before is put in (n = 1), under the same position and line, so that
+-- the digests add up to the original. The edited row stays as the hand left it, for whoever looks into it.
+CREATE TABLE correction (
+    number    bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    book      text NOT NULL,
+    position  bigint NOT NULL,
+    line_no   bigint NOT NULL,
+    n         integer NOT NULL CHECK (n IN (-1, 1)),
+    a         bigint NOT NULL,  -- Of the row that is taken out or put in.
+    b         bigint NOT NULL,
+    chain     text NOT NULL,
+    order_no  text NOT NULL,
+    currency  text NOT NULL,
+    repair_id uuid NOT NULL,
+    booked_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX correction_place ON correction (book, position);
+CALL fact_table('correction');
+
+-- Which touched rows a correction has settled: up to this entry of `tamper`. A later edit of the same row is found again.
+CREATE TABLE settled_tamper (
+    tab       text NOT NULL,
+    key       jsonb NOT NULL,
+    tamper_id bigint NOT NULL,
+    repair_id uuid NOT NULL,
+    actor     text NOT NULL,
+    reason    text NOT NULL,
+    at        timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (tab, key, tamper_id)
+);
+CALL fact_table('settled_tamper');
+
+CREATE FUNCTION digest_correction() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    INSERT INTO digest_delta (book, leaf, n, a, b, h)
+    SELECT book, position >> 8, sum(n), sum(n * a), sum(n * b), sum(n * row_hash(position, line_no, a, b)::numeric)
+    FROM new_rows GROUP BY 1, 2;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER digest_insert AFTER INSERT ON correction REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION digest_correction();
+ALTER TABLE correction ENABLE ALWAYS TRIGGER digest_insert;
+
+-- Rows that were touched by hand, are not as they were before, and were not corrected since.
+CREATE OR REPLACE FUNCTION touched_by_hand() RETURNS TABLE (tab text, key jsonb, before jsonb, now jsonb, op text, who text, at timestamptz)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+    touched record;
+BEGIN
+    FOR touched IN
+        SELECT f.tab, string_agg(format('r.%1$I = k.%1$I', name), ' AND ') AS same
+        FROM fact_tables f, unnest(f.key_columns) name
+        WHERE f.tab IN (SELECT DISTINCT t.tab FROM tamper t) GROUP BY f.tab
+    LOOP
+        RETURN QUERY EXECUTE format(
+            'SELECT t.tab, t.key, t.before, to_jsonb(r), t.op, t.who, t.at
+             FROM (SELECT DISTINCT ON (key) *, max(id) OVER (PARTITION BY key) AS last_id FROM tamper WHERE tab = %1$L ORDER BY key, id) t
+             CROSS JOIN LATERAL jsonb_populate_record(NULL::%1$I, t.key) k
+             LEFT JOIN %1$I r ON %2$s
+             WHERE t.before IS DISTINCT FROM to_jsonb(r) AND (t.before IS NOT NULL OR r IS NOT NULL)
+               AND NOT EXISTS (SELECT FROM settled_tamper s WHERE s.tab = t.tab AND s.key = t.key AND s.tamper_id >= t.last_id)', touched.tab, touched.same);
+    END LOOP;
+END $$;
+
+-- Leaves whose digest is not what the rows and corrections give, and branches that are not the sum of their leaves.
+CREATE OR REPLACE FUNCTION scrub_digest(first_leaf bigint, last_leaf bigint) RETURNS TABLE (book text, leaf bigint, kept text, facts text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+    one digest_book;
+BEGIN
+    FOR one IN SELECT * FROM digest_book ORDER BY digest_book.book LOOP
+        RETURN QUERY EXECUTE format(
+            'SELECT %1$L::text, coalesce(d.leaf, r.leaf), format(''%%s rows, a=%%s, b=%%s'', coalesce(d.n, 0), coalesce(d.a, 0), coalesce(d.b, 0)),
+                    format(''%%s rows, a=%%s, b=%%s'', coalesce(r.n, 0), coalesce(r.a, 0), coalesce(r.b, 0))
+             FROM (SELECT leaf, sum(n) AS n, sum(a) AS a, sum(b) AS b, sum(h) AS h
+                   FROM (SELECT leaf, n, a, b, h FROM digest WHERE book = %1$L AND leaf BETWEEN $1 AND $2
+                         UNION ALL SELECT leaf, n, a, b, h FROM digest_delta WHERE book = %1$L AND leaf BETWEEN $1 AND $2
+                         UNION ALL SELECT position >> 8, -n, -n * a, -n * b, -n * row_hash(position, line_no, a, b)::numeric
+                         FROM correction WHERE book = %1$L AND position >= $1 << 8 AND position < ($2 + 1) << 8) x GROUP BY leaf) d
+             FULL JOIN (%2$s) r (book, leaf, n, a, b, h) ON r.leaf = d.leaf
+             WHERE (coalesce(d.n, 0), coalesce(d.a, 0), coalesce(d.b, 0), coalesce(d.h, 0))
+                IS DISTINCT FROM (coalesce(r.n, 0), coalesce(r.a, 0), coalesce(r.b, 0), coalesce(r.h, 0))',
+            one.book, digest_select(one, quote_ident(one.tab), '', format('(%s) >= $1 << 8 AND (%s) < ($2 + 1) << 8', one.position, one.position)))
+        USING first_leaf, last_leaf;
+    END LOOP;
+END $$;
+
+CREATE FUNCTION scrub_branches() RETURNS TABLE (book text, branch bigint, kept text, leaves text) LANGUAGE sql STABLE AS $$
+    SELECT coalesce(d.book, s.book), coalesce(d.branch, s.branch),
+           format('%s rows, a=%s, b=%s', coalesce(d.n, 0), coalesce(d.a, 0), coalesce(d.b, 0)),
+           format('%s rows, a=%s, b=%s', coalesce(s.n, 0), coalesce(s.a, 0), coalesce(s.b, 0))
+    FROM digest_branch d
+    FULL JOIN (SELECT g.book, g.leaf >> 8 AS branch, sum(g.n) AS n, sum(g.a) AS a, sum(g.b) AS b, sum(g.h) AS h FROM digest g GROUP BY 1, 2) s
+        ON s.book = d.book AND s.branch = d.branch
+    WHERE (coalesce(d.n, 0), coalesce(d.a, 0), coalesce(d.b, 0), coalesce(d.h, 0))
+       IS DISTINCT FROM (coalesce(s.n, 0), coalesce(s.a, 0), coalesce(s.b, 0), coalesce(s.h, 0));
+$$;
+
+-- The mark looks for what was published since the last one.
+CREATE INDEX outbox_last_pos ON outbox (last_pos);

@@ -1,0 +1,86 @@
+"""Which repair fits which difference. Pure: differences in, steps out."""
+
+from collections.abc import Mapping, Sequence
+
+from tieout.contracts.agreement import Measure
+from tieout.contracts.control import Cause, Difference, RepairKind
+from tieout.contracts.repair import RepairStep
+from tieout.contracts.streams import FLOW
+
+SHOWN = 5  # Differences of a step that a preview shows with both values.
+ORDERS_IN_WORDS = 20
+
+Group = tuple[str, Cause, str, str, str]  # measure, cause, flow, service, book
+
+
+def plan(differences: Sequence[Difference], measures: Mapping[str, Measure], events_max: int) -> tuple[RepairStep, ...]:
+    """One step per measure, cause and place; each event once, at most `events_max` of them per step."""
+    groups: dict[Group, list[Difference]] = {}
+    for difference in differences:
+        service, book = _place(difference, measures[difference.name])
+        groups.setdefault((difference.name, difference.cause, difference.flow, service, book), []).append(difference)
+    return tuple(_step(group, found, events_max) for group, found in groups.items())
+
+
+def _place(difference: Difference, measure: Measure) -> tuple[str, str]:
+    """Whose books or outbox a repair works on. Of an edit by hand: the service that its evidence names."""
+    if difference.service:
+        return difference.service, next((b.name for b in measure.books if b.service == difference.service), "")
+    if difference.flow in FLOW:
+        return FLOW[difference.flow].service, ""
+    return measure.producer, ""
+
+
+def _step(group: Group, found: Sequence[Difference], events_max: int) -> RepairStep:
+    measure, cause, flow, service, book = group
+    positions = sorted({difference.position for difference in found})[:events_max]
+    told = [difference for difference in found if difference.position in set(positions)]
+    orders = tuple(sorted({difference.order_no for difference in told} - {""}))
+    repair: RepairKind = told[0].repair or "replay"
+    runs, title, title_zh, words = _words(cause, repair, flow, service, orders, len(positions))
+    return RepairStep(
+        measure=measure,
+        cause=cause,
+        repair=repair,
+        events=len(positions),
+        positions=tuple(positions),
+        order_nos=orders,
+        runs=runs,
+        title=title,
+        title_zh=title_zh,
+        words=words,
+        flow=flow,
+        service=service,
+        book=book,
+        why=told[0].why,
+        differences=tuple(told[:SHOWN]),
+    )
+
+
+def _words(
+    cause: Cause, repair: RepairKind, flow: str, service: str, orders: Sequence[str], events: int
+) -> tuple[bool, str, str, str]:
+    """Whether `repair run` does it, its title in two languages, and what a person has to type or to do."""
+    numbers = " ".join(orders[:ORDERS_IN_WORDS])
+    if repair == "wait":
+        return True, f"wait for {flow or 'what is on its way'}", f"等待 {flow or '在途消息'}", ""
+    if repair == "restart_flow":
+        words = f"if {service} is not running at all, start its process: tieout status"
+        return True, f"let {flow} ask for its messages anew", f"让 {flow} 重新取消息", words
+    if repair == "publish_again":
+        return True, f"publish {events} events again out of {service}'s outbox", f"从 {service} 发件箱重新发布", ""
+    if repair == "replay":
+        words = f"tieout replay --orders {numbers}" if numbers else f"tieout replay --step {flow}"
+        return False, "run the events again through their flow", "重放事件", words
+    if repair == "resubmit":
+        words = f"send the documents of {numbers or 'these orders'} again from their source"
+        return False, f"{service} has to get these documents again from their source", "从来源重新提交单据", words
+    if cause == "edited_by_hand":
+        return (
+            True,
+            f"reverse the edit in {service} and book again what stood there",
+            f"冲回 {service} 的手工修改并重记",
+            "",
+        )
+    words = f"reverse what stands twice with a document of its own (a credit note, a return) for {numbers}"
+    return False, "reverse the second booking", "冲回重复入账", words

@@ -1,0 +1,229 @@
+"""Preview, do, prove: what mends the differences that a proof finds, and who asked for it.
+
+A preview is a proof with a plan; its token is a hash of what it shows, so that only what was shown is done. Each step
+is noted before it is done and closed after the proof that follows; a step that ends without proof says so.
+"""
+
+import asyncio
+import hashlib
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from uuid import uuid4
+
+import msgspec
+from tieout.contracts.agreement import (
+    MEASURES,
+    Measure,
+    PublishAgainRequest,
+    PublishedAgain,
+    Rebooked,
+    RebookRequest,
+    RestartedFlow,
+    RestartFlowRequest,
+    Violation,
+    Violations,
+)
+from tieout.contracts.control import Agreement, AgreementRequest, Difference
+from tieout.contracts.operation import Nothing
+from tieout.contracts.repair import (
+    RepairPreview,
+    RepairPreviewRequest,
+    RepairRequest,
+    RepairResult,
+    RepairResults,
+    RepairsRequest,
+    RepairStep,
+)
+from tieout.control.colleagues import Colleagues, Unanswered
+from tieout.control.domain.repairs import plan
+from tieout.control.proof import Prover
+from tieout.servicekit import ACTOR, Database, Refused, sql
+
+statements = sql.load(__file__)
+
+LOOKED_AT = AgreementRequest(wait_seconds=2.0, violations=False, limit=1000, currencies=False)
+PROVED_SECONDS = (0.3, 1.0, 3.0)  # Consumers need a moment to handle what was published or asked for again.
+
+
+class Repairs:
+    def __init__(self, colleagues: Colleagues, prover: Prover, measures: Sequence[Measure] = MEASURES) -> None:
+        self._colleagues = colleagues
+        self._prover = prover
+        self._measures = {measure.name: measure for measure in measures}
+
+    async def preview(self, request: RepairPreviewRequest, database: Database) -> RepairPreview:
+        """Raises Refused for an unknown measure."""
+        if request.measure and request.measure not in self._measures:
+            known = ", ".join(self._measures)
+            raise Refused("invalid", f"There is no measure {request.measure!r}; there are: {known}.", field="measure")
+        answer = await self._prover.prove(LOOKED_AT, database)
+        chosen = [difference for difference in answer.differences if _wanted(difference, request)]
+        steps = plan(chosen, self._measures, request.limit)
+        return RepairPreview(steps, _sentence(answer, steps), _token(steps) if steps else "")
+
+    async def run(self, request: RepairRequest, database: Database) -> RepairResults:
+        """Raises Refused where the differences are no longer those that were previewed."""
+        asked = RepairPreviewRequest(request.order_no, request.cause, request.measure, request.limit)
+        preview = await self.preview(asked, database)
+        if preview.token != request.token:
+            raise Refused(
+                "conflict",
+                "The differences are not those that were previewed any more. Look at a new preview.",
+                field="token",
+                status=409,
+            )
+        actor = ACTOR.get() or "control"
+        begun = [await self._begin(step, actor, request.reason, database) for step in preview.steps]
+        told = [await self._do(step, one, request) for step, one in zip(preview.steps, begun, strict=True)]
+        standing = await self._prove(preview.steps, database)
+        broken = {step.service: await self._broken_rules(step) for step in preview.steps if step.book}
+        results = []
+        for step, one, (done, text) in zip(preview.steps, begun, told, strict=True):
+            left = sorted(set(step.positions) & standing[step.measure])
+            rules = broken.get(step.service, "") if step.book else ""
+            state = "failed" if not done else "not_proved" if left or rules else "proved"
+            why = text if not left else f"{text}; {len(left)} of {step.events} events still differ"
+            why += f"; {rules}" if rules else ""
+            async with database.transaction() as tx:
+                await tx.execute(statements.end, one.repair_id, state, why)
+            results.append(msgspec.structs.replace(one, state=state, told=why))
+        proved = sum(result.state == "proved" for result in results)
+        return RepairResults(tuple(results), f"{proved} of {len(results)} repairs are proved.")
+
+    async def list(self, request: RepairsRequest, database: Database) -> RepairResults:
+        async with database.read() as connection:
+            rows = await connection.fetch(statements.newest, request.order_no, request.limit)
+        names = {measure.number: measure.name for measure in self._measures.values()}
+        return RepairResults(
+            tuple(
+                RepairResult(
+                    repair_id=str(row["repair_id"]),
+                    at=_text(row["at"]),
+                    measure=names.get(row["measure"], str(row["measure"])),
+                    cause=msgspec.json.decode(row["preview"], type=RepairStep).cause,
+                    repair=row["kind"],
+                    order_nos=tuple(row["order_nos"]),
+                    actor=row["actor"],
+                    reason=row["reason"],
+                    state=row["state"],
+                    told=row["told"],
+                )
+                for row in rows
+            )
+        )
+
+    async def _begin(self, step: RepairStep, actor: str, reason: str, database: Database) -> RepairResult:
+        """Noted before anything is done: a process that dies in between leaves a repair that is still `running`."""
+        identity = uuid4()
+        async with database.transaction() as tx:
+            at = await tx.fetchval(
+                statements.begin,
+                identity,
+                step.repair,
+                self._measures[step.measure].number,
+                list(step.positions),
+                list(step.order_nos),
+                actor,
+                reason,
+                msgspec.json.encode(step),
+            )
+        return RepairResult(
+            str(identity), _text(at), step.measure, step.cause, step.repair, step.order_nos, actor, reason, "running"
+        )
+
+    async def _do(self, step: RepairStep, begun: RepairResult, request: RepairRequest) -> tuple[bool, str]:
+        """Whether it was done, and what there is to say. Waiting is always done; words for people never are."""
+        measure = self._measures[step.measure]
+        ask = self._colleagues.ask
+        try:
+            if step.repair == "wait":
+                return True, "waited"
+            if not step.runs:
+                return False, f"not done here: {step.words}"
+            if step.repair == "restart_flow":
+                asked = RestartFlowRequest(step.flow, begun.actor, request.reason)
+                flow = await ask(step.service, "restart_flow", asked, RestartedFlow)
+                return True, f"{flow.flow} asks for its messages anew" + (
+                    ", but its code fails" if flow.stopped else ""
+                )
+            if step.repair == "publish_again":
+                again = await ask(
+                    measure.producer, "publish_again", PublishAgainRequest(step.positions), PublishedAgain, seconds=20
+                )
+                lost = f"; {len(again.unknown)} are no longer in the outbox" if again.unknown else ""
+                return not again.unknown, f"{again.messages} messages published again{lost}"
+            rebook = RebookRequest(
+                measure.number, step.book, step.positions, begun.repair_id, begun.actor, request.reason
+            )
+            rebooked = await ask(step.service, "rebook", rebook, Rebooked, seconds=20)
+            return True, f"{rebooked.rows} correcting facts in {', '.join(rebooked.books) or 'no book'}"
+        except Unanswered as error:
+            return False, str(error)
+
+    async def _broken_rules(self, step: RepairStep) -> str:
+        """Balance rules read the edited rows themselves: what they still find is told, and is no success."""
+        try:
+            found = await self._colleagues.ask(step.service, "violations", Nothing(), Violations, seconds=25)
+        except Unanswered as error:
+            return f"its balances could not be checked: {error}"
+        names = sorted({violation.rule for violation in found.violations if _concerns(violation, step)})
+        if not names:
+            return ""
+        return f"{step.service} still breaks {', '.join(names)}: its owner has to put the row back as `tamper` has it"
+
+    async def _prove(self, steps: Sequence[RepairStep], database: Database) -> dict[str, set[int]]:
+        """Positions per measure that still differ; asked again while some do, for what was sent needs a moment."""
+        wanted = {(step.measure, position) for step in steps for position in step.positions}
+        standing: dict[str, set[int]] = {}
+        for pause in PROVED_SECONDS:
+            await asyncio.sleep(pause)
+            answer = await self._prover.prove(LOOKED_AT, database)
+            unsaid = {result.name for result in answer.measures if result.state == "unanswered"}
+            standing = {step.measure: set() for step in steps}
+            for difference in answer.differences:
+                if difference.name in standing:
+                    standing[difference.name].add(difference.position)
+            for step in steps:
+                if step.measure in unsaid:
+                    standing[step.measure].update(step.positions)
+            if not any(position in standing[measure] for measure, position in wanted):
+                break
+        return standing
+
+
+def _concerns(violation: Violation, step: RepairStep) -> bool:
+    """Broken rules name an order, or the position of an event; triggers and digests concern every repair."""
+    if violation.rule in ("triggers_armed", "digest_is_rows"):
+        return True
+    text = f"{violation.key} {violation.detail}"
+    orders = "|".join(map(re.escape, step.order_nos)) or "(?!)"
+    positions = "|".join(map(str, step.positions))
+    return re.search(rf'\b({orders})\b|position"?:? ({positions})\b', text) is not None
+
+
+def _wanted(difference: Difference, request: RepairPreviewRequest) -> bool:
+    return (
+        request.order_no in ("", difference.order_no)
+        and request.cause in ("", difference.cause)
+        and request.measure in ("", difference.name)
+    )
+
+
+def _token(steps: Sequence[RepairStep]) -> str:
+    """Without what moves by itself: how long something waits does not make it another repair."""
+    content = [(step.measure, step.cause, step.repair, step.positions) for step in steps]
+    return hashlib.sha256(msgspec.json.encode(content)).hexdigest()[:32]
+
+
+def _sentence(answer: Agreement, steps: Sequence[RepairStep]) -> str:
+    if not steps:
+        return answer.sentence if answer.verdict == "agree" else "Nothing of what was asked for differs."
+    events = sum(step.events for step in steps)
+    by_hand = sum(not step.runs for step in steps)
+    rest = f", {by_hand} of them by a person" if by_hand else ""
+    return f"{events} events to mend in {len(steps)} steps{rest}."
+
+
+def _text(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")

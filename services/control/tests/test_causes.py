@@ -1,0 +1,272 @@
+"""Each cause is planted and named; each repair is previewed, done, noted, and proved."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+from tieout.contracts.agreement import MEASURES, WAITS_FOR_APPROVAL, Row, Waiting
+from tieout.contracts.control import Agreement, AgreementRequest
+from tieout.contracts.repair import RepairPreviewRequest, RepairRequest, RepairsRequest
+from tieout.control.colleagues import Colleagues
+from tieout.control.continuous import Continuous
+from tieout.control.domain.agreement import NEVER, BookRows, Context, Floor
+from tieout.control.domain.causes import Evidence, explain
+from tieout.control.repairs import Repairs
+from tieout.servicekit import Refused
+
+SHIPPED = replace(MEASURES[3], books=tuple(book for book in MEASURES[3].books if book.service != "order"))
+PATIENT = AgreementRequest(wait_seconds=5, violations=False)
+
+
+async def prove(trio: Any, request: AgreementRequest = PATIENT) -> Agreement:
+    answer: Agreement = await trio.prover.prove(request, trio.control.database)
+    return answer
+
+
+async def causes(trio: Any) -> list[tuple[str, str]]:
+    return [(d.order_no, d.cause) for d in (await prove(trio)).differences]
+
+
+async def repair(trio: Any, **asked: Any) -> list[tuple[str, str, str]]:
+    repairs = Repairs(Colleagues(lambda: trio.control.nats), trio.prover, (SHIPPED,))
+    preview = await repairs.preview(RepairPreviewRequest(**asked), trio.control.database)
+    request = RepairRequest(token=preview.token, reason="a test", **asked)
+    done = await repairs.run(request, trio.control.database)
+    return [(result.cause, result.repair, result.state) for result in done.results]
+
+
+async def lose(trio: Any, monkeypatch: pytest.MonkeyPatch, number: str) -> None:
+    """The broker acknowledged a message, lost its tail, and gave the sequence to another one."""
+    outbox, audit = trio.inventory.database.outbox, trio.inventory._audit
+
+    async def no_look() -> int:
+        return 0
+
+    monkeypatch.setattr(audit, "look", no_look)  # It would mend this by itself within seconds.
+    outbox.open.clear()
+    (position,) = await trio.ship(number)
+    outbox._left.clear()
+    taken = "SELECT first_seq FROM outbox WHERE first_seq IS NOT NULL ORDER BY batch LIMIT 1"
+    await trio.by_hand(
+        "inventory",
+        f"UPDATE outbox SET first_seq = ({taken}), last_seq = ({taken}) + 1 WHERE {position} = ANY (pos)",
+    )
+    outbox.open.set()
+
+
+# Planted in real books
+
+
+async def test_an_edit_by_hand_is_named_with_who_and_reversed_by_facts_of_its_own(trio: Any) -> None:
+    await trio.ship("1001", "1002", "1003")
+    await prove(trio)
+    await trio.by_hand("finance", "UPDATE billed_line SET quantity_micro = 7 WHERE order_no = '1001'")
+    await trio.by_hand("finance", "DELETE FROM billed_line WHERE order_no = '1002'")
+    await trio.by_hand("finance", "INSERT INTO billed_line SELECT position, 9, order_id, order_no, 1 FROM billed_line "
+                       "WHERE order_no = '1003'")  # fmt: skip
+    answer = await prove(trio)
+    assert [(d.order_no, d.cause, d.service) for d in answer.differences] == [
+        ("1001", "edited_by_hand", "finance"),
+        ("1002", "edited_by_hand", "finance"),
+        ("1003", "edited_by_hand", "finance"),
+    ]
+    assert answer.differences[0].why.startswith("UPDATE in finance by finance_owner at 20")
+    assert await repair(trio) == [("edited_by_hand", "reverse_and_rebook", "proved")]
+    whole = await prove(trio, AgreementRequest(wait_seconds=5))
+    assert (whole.verdict, whole.violations) == (
+        "agree",
+        (),
+    )  # The touched rows are settled, and the digests their sum.
+    async with trio.finance.database.read() as connection:
+        assert await connection.fetchval("SELECT quantity_micro FROM billed_line WHERE order_no = '1001'") == 7
+    await trio.by_hand("finance", "UPDATE billed_line SET quantity_micro = 8 WHERE order_no = '1001'")
+    assert await causes(trio) == [("1001", "edited_by_hand")]  # A later touch is found again,
+    assert await repair(trio) == [("edited_by_hand", "reverse_and_rebook", "proved")]  # and mended again.
+
+
+async def test_what_the_broker_lost_is_named_and_published_again(trio: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    await trio.ship("1001")
+    await lose(trio, monkeypatch, "1002")
+    await trio.ship("1003")
+    answer = await prove(trio)
+    assert [(d.order_no, d.cause, d.repair) for d in answer.differences] == [
+        ("1002", "lost_by_broker", "publish_again")
+    ]
+    assert await repair(trio) == [("lost_by_broker", "publish_again", "proved")]
+
+
+async def test_the_continuous_audit_publishes_again_without_anybody_asking(
+    trio: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await trio.ship("1001")
+    look = trio.inventory._audit.look
+    await lose(trio, monkeypatch, "1002")
+    assert await causes(trio) == [("1002", "lost_by_broker")]
+    async with asyncio.timeout(5):
+        while not await look():
+            pass
+    await trio.settled()
+    assert (await prove(trio)).verdict == "agree"
+
+
+async def test_a_consumer_that_wrote_nothing_is_unknown_and_its_words_are_a_replay(
+    trio: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await trio.ship("1001")
+    await trio.settled()
+    # As a flow with a bug leaves it: confirmed, and no row. No hand, so no trigger sees it.
+    await trio.by_hand(
+        "finance",
+        "ALTER TABLE billed_line DISABLE TRIGGER tamper_delete; DELETE FROM billed_line WHERE order_no = '1001'; "
+        "ALTER TABLE billed_line ENABLE ALWAYS TRIGGER tamper_delete",
+    )
+    assert await causes(trio) == [("1001", "unknown")]
+    repairs = Repairs(Colleagues(lambda: trio.control.nats), trio.prover, (SHIPPED,))
+    (step,) = (await repairs.preview(RepairPreviewRequest(), trio.control.database)).steps
+    assert (step.repair, step.runs, step.words) == ("replay", False, "tieout replay --orders 1001")
+    assert await repair(trio) == [("unknown", "replay", "failed")]  # It says so, instead of claiming what it cannot do.
+
+
+async def test_what_the_source_does_not_have_is_missing_there_and_a_second_booking_is_a_duplicate(trio: Any) -> None:
+    await trio.ship("1001")
+    announced_only = await trio.announce_only("1002", ordinal=1)
+    again = await trio.announce_only("1001", ordinal=2)
+    await trio.settled()
+    answer = await prove(trio)
+    assert [(d.position, d.cause, d.repair) for d in answer.differences] == [
+        (announced_only, "missing_at_source", "resubmit"),
+        (again, "duplicate", "reverse_and_rebook"),
+    ]
+
+
+async def test_what_waits_is_told_with_its_reason_and_what_is_dead_with_its_letter(trio: Any) -> None:
+    await trio.ship("early-1", "poison-1")
+    answer = await prove(trio)
+    told = {d.order_no: d for d in answer.differences}
+    assert (told["early-1"].cause, told["early-1"].repair) == ("parked", "wait")
+    assert "waits for its order" in told["early-1"].why
+    assert (told["poison-1"].cause, told["poison-1"].repair) == ("dead", "replay")
+    assert "toy_poison (field order_no)" in told["poison-1"].why
+    assert {(count.cause, count.events) for count in answer.causes} == {("parked", 1), ("dead", 1)}
+
+
+async def test_a_backlog_is_in_flight_with_its_lag_and_stalled_once_its_consumer_stands_still(trio: Any) -> None:
+    await trio.ship("1000")
+    await prove(trio)
+    trio.gate.clear()
+    await trio.ship("1001")
+    hasty = AgreementRequest(wait_seconds=0.2, violations=False)
+    answer = await prove(trio, hasty)
+    assert [(c.cause, c.flow, c.lag, c.repair) for c in answer.causes] == [
+        ("in_flight", "finance-bill-shipments", 1, "wait")
+    ]
+    trio.prover.stalled = lambda: {"finance-bill-shipments": 20.0}
+    try:
+        answer = await prove(trio, hasty)
+    finally:
+        trio.prover.stalled = dict
+    (stalled,) = answer.differences
+    assert (answer.verdict, stalled.cause, stalled.repair) == ("open", "stalled", "restart_flow")
+    assert stalled.why == "finance-bill-shipments has stood still for 20 s with 1 messages to go"
+    trio.gate.set()
+    await trio.settled()
+
+
+# What no toy can plant, from its evidence
+
+
+def waits(measure: int, reason: str) -> str:
+    held = {7: {1: Row(7, 1, "chain", "1007", 5, 0)}}
+    waiting = Waiting(7, "inventory-take-back", "key", reason, "2026-11-23T08:00:00Z")
+    source, other = MEASURES[measure - 1].books[:2]
+    books = [BookRows(source, held), BookRows(other, {}, frozenset({7}), waiting={7: waiting})]
+    context = Context({"inventory-take-back": Floor(NEVER)}, {7: 1})
+    return explain(MEASURES[measure - 1], 7, "parked", books, context, Evidence(waiting={7: waiting})).cause
+
+
+def test_goods_in_return_and_what_must_be_approved_have_names_of_their_own() -> None:
+    assert waits(8, "waits for its sale") == "goods_in_return"
+    assert waits(8, WAITS_FOR_APPROVAL) == "waiting_approval"
+    assert waits(4, "waits for its order") == "parked"
+
+
+# Repairs
+
+
+async def test_a_repair_does_only_what_was_previewed_and_its_reason_is_kept(trio: Any) -> None:
+    await trio.ship("1001", "1002")
+    await trio.by_hand("finance", "UPDATE billed_line SET quantity_micro = 7 WHERE order_no = '1001'")
+    repairs = Repairs(Colleagues(lambda: trio.control.nats), trio.prover, (SHIPPED,))
+    preview = await repairs.preview(RepairPreviewRequest(), trio.control.database)
+    await trio.by_hand("finance", "UPDATE billed_line SET quantity_micro = 7 WHERE order_no = '1002'")
+    with pytest.raises(Refused, match="not those that were previewed"):
+        await repairs.run(RepairRequest(token=preview.token, reason="why not"), trio.control.database)
+    noted = (await repairs.list(RepairsRequest(), trio.control.database)).results
+    assert await repair(trio, order_no="1001") == [("edited_by_hand", "reverse_and_rebook", "proved")]
+    assert await causes(trio) == [("1002", "edited_by_hand")]  # Nobody asked for that one.
+    newest, *older = (await repairs.list(RepairsRequest(), trio.control.database)).results
+    assert tuple(older) == noted  # A repair that was refused is none.
+    assert (newest.order_nos, newest.reason, newest.actor, newest.state) == (("1001",), "a test", "control", "proved")
+    assert await repair(trio) == [("edited_by_hand", "reverse_and_rebook", "proved")]
+
+
+async def test_a_repair_is_not_called_proved_while_a_rule_of_the_service_is_broken(trio: Any) -> None:
+    await trio.ship("1001")
+    await trio.by_hand("finance", "UPDATE billed_line SET quantity_micro = 7")
+    await trio.by_hand("finance", "ALTER TABLE billed_line DISABLE TRIGGER digest_update")
+    assert await repair(trio) == [("edited_by_hand", "reverse_and_rebook", "not_proved")]
+    assert await causes(trio) == []  # The books agree again; the trigger is still disabled.
+
+
+async def test_a_flow_that_stands_still_is_asked_anew(trio: Any) -> None:
+    from tieout.contracts.agreement import RestartedFlow, RestartFlowRequest
+    from tieout.servicekit import ask
+
+    request = RestartFlowRequest("finance-bill-shipments", "anna", "it stands still")
+    done = await ask(trio.control.nats, "rpc.finance.restart_flow", request, RestartedFlow)
+    assert done == RestartedFlow("finance-bill-shipments", stopped=False)
+    with pytest.raises(Refused, match="has no flow 'finance-x'"):
+        await ask(trio.control.nats, "rpc.finance.restart_flow", replace(request, flow="finance-x"), RestartedFlow)
+
+
+# Without anybody asking
+
+
+async def test_the_continuous_proof_finds_an_edit_below_a_backlog_and_opens_one_ticket(trio: Any) -> None:
+    database = trio.control.database
+    continuous = Continuous(Colleagues(lambda: trio.control.nats), trio.prover, 0, (SHIPPED,))
+    assert continuous.proved_at == ""
+    _, counted = await ticket(trio)
+    await trio.ship("1001", "1002")
+    await trio.settled()
+    while not continuous.proved_at:
+        await continuous.look(database)
+    trio.gate.clear()
+    await trio.ship("1003")  # A backlog: the newest mark is out of reach.
+    assert [finding.result.state for finding in await continuous.look(database)] == []
+    await trio.by_hand("finance", "UPDATE billed_line SET quantity_micro = quantity_micro + 1")
+    for _ in range(2):
+        (finding,) = await continuous.look(database)
+        assert [(d.order_no, d.cause) for d in finding.differences] == [
+            ("1001", "edited_by_hand"),
+            ("1002", "edited_by_hand"),
+        ]
+    assert await ticket(trio) == ("open", counted + 2)
+    before = continuous.age_seconds
+    await asyncio.sleep(0.05)
+    assert continuous.age_seconds > before
+    await trio.by_hand("finance", "UPDATE billed_line SET quantity_micro = quantity_micro - 1 WHERE order_no < '1003'")
+    trio.gate.set()
+    await trio.settled()
+    await continuous.look(database)
+    assert continuous.age_seconds < 1
+    assert await ticket(trio) == ("resolved", counted + 2)
+
+
+async def ticket(trio: Any) -> tuple[str, int]:
+    async with trio.control.database.read() as connection:
+        row = await connection.fetchrow(
+            "SELECT state, count FROM ticket WHERE fingerprint = 'disagreement:shipped:edited_by_hand'"
+        )
+    return (row["state"], row["count"]) if row else ("", 0)
