@@ -15,7 +15,7 @@ DURABLE = "finance-bill-shipments"
 
 def lookout(trio: Any, stall_seconds: float = 0.3) -> Lookout:
     colleagues = Colleagues(lambda: trio.control.nats, 2.0)
-    return Lookout(colleagues, Watch(colleagues, trio.prover, 0), 0, stall_seconds)
+    return Lookout(colleagues, Watch(colleagues, 0), 0, stall_seconds)
 
 
 async def alarms(trio: Any) -> list[tuple[str, str]]:

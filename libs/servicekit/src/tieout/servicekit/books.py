@@ -1,6 +1,6 @@
 """The statements that read a book: totals, branches, leaves, positions, rows. Texts come from migrations only.
 
-A book is a tree: 256 positions are a leaf, 256 leaves a branch (kit/0003_pre_digests.sql, 0008_pre_digest_tree.sql).
+A book is a tree: 256 positions are a leaf, 256 leaves a branch (kit/0003_pre_digests.sql, 0006_pre_digest_tree.sql).
 So the total up to any position costs a few branches, the leaves of the begun branch and the rows of the begun leaf,
 however large the book is; and each level down asks only for what differed above it.
 """
