@@ -75,6 +75,7 @@ COMMANDS = (
     Command("tickets", "tieout.devstack.tickets", "What needs a person: list, show, take and resolve tickets."),
     Command("token", "tieout.devstack.tokens", "Make, list, rotate and revoke tokens of people and services."),
     Command("bench", "tieout.devstack.bench", "Measure throughput and latency on this machine."),
+    Command("chaos", "tieout.devstack.chaos", "Break things on purpose, and prove that nothing is lost or doubled."),
     Command("test", "tieout.devstack.test", "Run the project's tests (arguments go to pytest).", on_a_stack=False),
 )
 

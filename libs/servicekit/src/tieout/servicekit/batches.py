@@ -27,7 +27,7 @@ from faststream.nats.subscriber.usecases import BatchPullStreamSubscriber
 from nats.js.api import AckPolicy as Acks
 from nats.js.api import ConsumerConfig
 from nats.js.errors import NotFoundError
-from tieout.servicekit import sql
+from tieout.servicekit import failpoints, sql
 from tieout.servicekit.connection import Message, QuickBroker, QuickClient
 from tieout.servicekit.database import Database
 from tieout.servicekit.errors import UNREADABLE, Cause, cause_of
@@ -216,6 +216,8 @@ class FlowSubscriber(BatchPullStreamSubscriber):
         started = time.monotonic()
         with self._told_apart(part.received), self.database.tracing.batch(self.flow.durable, part.received):
             await self.process_message(cast("Any", part))
+            if failpoints.ARMED is not None:
+                await failpoints.ARMED.reach("handled", self.flow.durable)
         self.counts["batch_seconds"] = time.monotonic() - started
 
     def _told_apart(self, received: Sequence[Received[Any]]) -> contextlib.AbstractContextManager[Any]:
