@@ -9,6 +9,7 @@ run again. The folder of a run that broke a rule is kept. Exit code 0 only if ev
     tieout chaos --minutes 30           # as many as fit, from the first seed that was not run yet
     tieout chaos --seed 17 --again      # that one once more
     tieout chaos --only lose-streams    # this fault, alone or several separated by commas
+    tieout chaos --permutations 20000   # instead: that many orders of delivery, in one process on a real Postgres
 """
 
 import argparse
@@ -21,13 +22,15 @@ from pathlib import Path
 
 import msgspec
 from rich.console import Console
-from tieout.devstack.chaos import faults
+from tieout.devstack.chaos import faults, permutations
 from tieout.devstack.chaos import run as single
+from tieout.devstack.chaos.permutations import Outcome
 from tieout.devstack.chaos.run import Result
 from tieout.devstack.failures import CommandFailed
 from tieout.devstack.terminal import Screen
 
 RESULTS = "results.ndjson"
+PLAYED = "permutations.ndjson"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--only", default="", metavar="F", help="these faults: " + ", ".join(sorted(faults.CATALOGUE)))
     parser.add_argument("--orders", type=int, default=single.ORDERS, metavar="N", help="orders of each run")
     parser.add_argument("--seconds", type=float, default=single.SECONDS, metavar="T", help="how long each run feeds")
+    parser.add_argument("--permutations", type=int, default=0, metavar="N", help="orders of delivery, in one process")
     parser.add_argument("--summary", action="store_true", help="run nothing, tell what all runs so far have found")
     parser.add_argument("--json", action="store_true", help="one JSON document at the end")
 
@@ -49,6 +53,8 @@ def run(arguments: argparse.Namespace) -> int:
     folder: Path = arguments.dir / "chaos"
     folder.mkdir(parents=True, exist_ok=True)
     console = Screen(stderr=arguments.json)
+    if arguments.permutations:
+        return _permute(arguments, folder, console)
     if arguments.summary:
         results = list(read_results(folder / RESULTS))
     else:
@@ -58,6 +64,35 @@ def run(arguments: argparse.Namespace) -> int:
         document = {"summary": summary(results), "runs": results}
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n")
     return 0 if results and all(result.good for result in results) else 1
+
+
+def _permute(arguments: argparse.Namespace, folder: Path, console: Console) -> int:
+    """Seeds that have been played before count, unless they are to be played again."""
+    path = folder / PLAYED
+    played = {} if arguments.again else {one.seed: one for one in permutations.read_outcomes(path)}
+
+    def tell(outcome: Outcome) -> None:
+        with path.open("ab") as kept:
+            kept.write(msgspec.json.encode(outcome) + b"\n")
+        for finding in outcome.findings:
+            console.print(f"  ! seed {outcome.seed}: {finding}", style="red", markup=False, soft_wrap=True)
+
+    wanted = list(permutations.seeds(arguments.seed, arguments.permutations))
+    rest = [seed for seed in wanted if seed not in played]
+    if rest and not arguments.summary:
+        for outcome in asyncio.run(permutations.play_all(rest, tell, arguments.minutes)):
+            played[outcome.seed] = outcome
+    told = permutations.summary([played[seed] for seed in wanted if seed in played])
+    console.print(
+        f"{told['permutations']} permutations, {told['good']} of {told['runs']} runs good: {told['commands']} "
+        f"documents, {told['deliveries']} deliveries, {told['repeated']} acknowledgements lost, {told['failures']} "
+        f"awaits failed at {told['places']} kinds of places",
+        highlight=False,
+        soft_wrap=True,
+    )
+    if arguments.json:
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(told), indent=2).decode() + "\n")
+    return 0 if told["runs"] and told["good"] == told["runs"] else 1
 
 
 def read_results(path: Path) -> Iterable[Result]:

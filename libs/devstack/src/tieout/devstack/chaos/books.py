@@ -32,7 +32,7 @@ QUESTIONS: dict[str, dict[str, str]] = {
             "SELECT position, line_no, order_position, from_micro, to_micro, net_minor, tax_minor, leaves, passes "
             "FROM shipped_line"
         ),
-        "stop": "SELECT position, line_no, order_position, quantity_micro FROM stop",
+        "stop": "SELECT position, line_no, order_position, quantity_micro, of_issued_micro FROM stop",
         "credit": "SELECT position, line_no, net_minor, tax_minor, restock, quantity_micro FROM credit_line",
         "taken_back": "SELECT credit_position, line_no, sum(quantity_micro)::bigint FROM taken_back GROUP BY 1, 2",
         "settlement": "SELECT position, line_no, amount_minor FROM settlement",
@@ -41,7 +41,7 @@ QUESTIONS: dict[str, dict[str, str]] = {
         "submission": "SELECT intake_id::text, kind, source, company, number, outcome FROM submission",
         "placed": "SELECT position, order_id::text FROM sales_order WHERE placed",
         "demand": "SELECT position, line_no, quantity_micro, net_minor, tax_minor FROM demand",
-        "stop": "SELECT position, line_no, order_position, quantity_micro FROM stop",
+        "stop": "SELECT position, line_no, order_position, quantity_micro, issued_micro FROM stop",
         "open": "SELECT order_position, line_no, reserved_micro, back_ordered_micro FROM open_line",
         "move": (
             "SELECT m.position, m.line_no, m.kind, m.stock_id, m.seq, m.quantity_micro, m.value_minor, "

@@ -241,8 +241,8 @@ def _lines(books: Books, lines: list[Row], shipped: list[Row]) -> Iterator[Findi
         if leaves:
             rest[order, line_no] -= end - start
             parts[order, line_no].append((start, end))
-    for _, line_no, order, quantity in books.of("inventory", "stop"):
-        rest[order, line_no] -= quantity
+    for _, line_no, order, quantity, on_its_way in books.of("inventory", "stop"):
+        rest[order, line_no] -= quantity - on_its_way  # What was stopped on its way has left, and come back.
     for order, line_no, reserved, back in books.of("inventory", "open"):
         rest[order, line_no] -= reserved + back
     yield broken("order lines with a remainder", [f"{key} {left}" for key, left in rest.items() if left], doubled=False)
@@ -317,16 +317,19 @@ def _letters(poison: list[Poison], books: Books, streams_lost: bool) -> Iterator
     planted = {fingerprint for one in poison for fingerprint in one.fingerprints}
     given_up: set[tuple[str, str]] = set()
     innocent, untold = [], []
+    contents: dict[str, set[str]] = defaultdict(set)
     for service in books.rows:
         for _, body in books.of(service, "letters"):
             letter = json.loads(body)
             given_up.add((letter["flow"], letter["fingerprint"]))
+            contents[letter["id"]].add(letter["fingerprint"])
             if letter["fingerprint"] not in planted:
                 innocent.append(f"{letter['flow']} {letter['reason']} {letter.get('detail', '')[:120]}")
             if "control" in books.rows and letter["id"] not in known:
                 untold.append(f"{letter['flow']} {letter['reason']}")
     yield broken("given up though nothing was wrong with it", innocent, lost=True)
     yield broken("dead letters that control does not know", untold)
+    yield broken("several dead letters under one id", [key for key, some in contents.items() if len(some) > 1])
     if not streams_lost:
         missing = [
             f"{durable}: {one.kind}"

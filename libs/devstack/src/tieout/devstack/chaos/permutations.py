@@ -10,10 +10,12 @@ import importlib
 import random
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import asyncpg
+import msgspec
 from msgspec import Struct
 from tieout.contracts.event import Event
 from tieout.contracts.finance import PUT_COMPANY, PutCompany
@@ -84,7 +86,7 @@ def _fragile(name: str) -> Any:
     return call
 
 
-class FragileConnection(asyncpg.Connection):  # type: ignore[type-arg]
+class FragileConnection(asyncpg.Connection):
     fetch = _fragile("fetch")
     fetchrow = _fragile("fetchrow")
     fetchval = _fragile("fetchval")
@@ -161,7 +163,7 @@ class Stage:
             worlds = [World(company, chance) for company in self.companies]
             try:
                 await play.start(worlds)
-                TROUBLE.chance, TROUBLE.rate = chance, chance.choice((0.0, 0.01, 0.03, 0.06))
+                TROUBLE.chance, TROUBLE.rate = chance, chance.choice((0.0, 0.002, 0.005, 0.015))
                 TROUBLE.struck.clear()
                 await play.deliver()
                 TROUBLE.rate = 0.0
@@ -338,5 +340,51 @@ class Play:
         return found
 
 
-def seeds(first: int, permutations: int, worlds: int) -> Iterator[int]:
-    yield from range(first, first + -(-permutations // worlds))
+def seeds(first: int, count: int, worlds: int = WORLDS) -> range:
+    """The runs that make up so many permutations."""
+    return range(first, first + -(-count // worlds))
+
+
+async def play_all(
+    wanted: Iterable[int], tell: Callable[[Outcome], None], minutes: float = 0.0, worlds: int = WORLDS
+) -> list[Outcome]:
+    """All these seeds, on servers of their own, or as many as fit into the time."""
+    asyncio.get_running_loop().set_exception_handler(_calm)
+    ends = time.monotonic() + minutes * 60
+    stage = Stage(worlds)
+    outcomes: list[Outcome] = []
+    try:
+        await stage.open()
+        for seed in wanted:
+            outcomes.append(await stage.play(seed))
+            tell(outcomes[-1])
+            if minutes and time.monotonic() > ends:
+                break
+    finally:
+        stage.close()
+    return outcomes
+
+
+def _calm(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """The driver tells of each transaction that a planned failure leaves open; everything else is told."""
+    if "Resetting connection with an active transaction" not in context.get("message", ""):
+        loop.default_exception_handler(context)
+
+
+def read_outcomes(path: Path) -> Iterator[Outcome]:
+    if path.exists():
+        for line in path.read_bytes().splitlines():
+            yield msgspec.json.decode(line, type=Outcome)
+
+
+def summary(outcomes: Sequence[Outcome]) -> dict[str, int]:
+    return {
+        "runs": len(outcomes),
+        "good": sum(not one.findings for one in outcomes),
+        "permutations": sum(one.permutations for one in outcomes),
+        "commands": sum(one.commands for one in outcomes),
+        "deliveries": sum(one.deliveries for one in outcomes),
+        "repeated": sum(one.repeated for one in outcomes),
+        "failures": sum(sum(one.failures.values()) for one in outcomes),
+        "places": len({place for one in outcomes for place in one.failures}),
+    }

@@ -147,7 +147,7 @@ class World:
         return {"warehouse": self.chance.choice(tuple(WAREHOUSES))}
 
     def _say(
-        self, kind: type[Event], number: str, source: str, place: dict[str, Any] | None = None, **content: Any
+        self, kind: type[Event], number: str, source: str, place: dict[str, Any] | None = None, /, **content: Any
     ) -> Event:
         made: Event = kind(
             intake_id=self._intake_id(),
