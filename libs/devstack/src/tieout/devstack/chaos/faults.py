@@ -97,10 +97,10 @@ async def _superuser(harness: Harness, *statements: str) -> None:
 
 
 async def _freeze(harness: Harness, name: str, seconds: float) -> None:
-    process = harness.stack.running_processes().get(name)
-    if process is None:
-        return
-    family = [process, *process.children(recursive=True)]
+    family: list[psutil.Process] = []
+    with contextlib.suppress(psutil.Error, KeyError):
+        process = harness.stack.running_processes()[name]
+        family = [process, *process.children(recursive=True)]
     for one in family:
         with contextlib.suppress(psutil.Error):
             one.suspend()
@@ -113,10 +113,8 @@ async def _freeze(harness: Harness, name: str, seconds: float) -> None:
 
 def _kill(harness: Harness, name: str) -> None:
     """kill -9; whoever supervises starts it again."""
-    process = harness.stack.running_processes().get(name)
-    if process is not None:
-        with contextlib.suppress(psutil.Error):
-            process.send_signal(signal.SIGKILL)
+    with contextlib.suppress(psutil.Error, KeyError):
+        harness.stack.running_processes()[name].send_signal(signal.SIGKILL)
 
 
 async def kill_service(harness: Harness, seconds: float) -> str:

@@ -31,8 +31,8 @@ from tieout.servicekit.errors import Cause, cause_of
 from tieout.servicekit.received import Reader
 
 SERVICES = ("order", "inventory", "finance")
-WORLDS = 40  # In one run: their messages meet in the same batches.
-BATCH_MAX = 60
+WORLDS = 200  # In one run: their messages meet in the same batches.
+BATCH_MAX = 200
 ROUNDS_MAX = 2_000
 # A partner may be missing for good, so these may wait for ever. Everything is tried again at the end all the same.
 PATIENT = frozenset(
@@ -112,7 +112,7 @@ class Stage:
     """Servers, and a furnished database of each service to copy for each run."""
 
     def __init__(self, worlds: int = WORLDS) -> None:
-        self.companies = [f"W{number:02}" for number in range(worlds)]
+        self.companies = [f"W{number:03}" for number in range(worlds)]
         self.bed = Testbed()
         self.services: dict[str, Service] = {
             name: importlib.import_module(f"tieout.{name}.app").build(Settings()) for name in SERVICES

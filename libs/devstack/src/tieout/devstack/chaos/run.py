@@ -253,8 +253,8 @@ _PEAKS: dict[int, dict[str, int]] = {}
 async def _watch_memory(stack: Stack) -> None:
     peaks = _PEAKS.setdefault(id(stack), {})
     while True:
-        for name, process in stack.running_processes().items():
-            if name in faults.SERVICES:
-                with contextlib.suppress(psutil.Error):
+        with contextlib.suppress(psutil.Error):  # Somebody has just been killed.
+            for name, process in stack.running_processes().items():
+                if name in faults.SERVICES:
                     peaks[name] = max(peaks.get(name, 0), process.memory_info().rss)
         await asyncio.sleep(0.25)
