@@ -22,10 +22,9 @@ from pathlib import Path
 
 import msgspec
 from rich.console import Console
-from tieout.devstack.chaos import faults, permutations
-from tieout.devstack.chaos import run as single
+from tieout.devstack.chaos import faults, permutations, seeded
 from tieout.devstack.chaos.permutations import Outcome
-from tieout.devstack.chaos.run import Result
+from tieout.devstack.chaos.seeded import Result
 from tieout.devstack.failures import CommandFailed
 from tieout.devstack.terminal import Screen
 
@@ -39,8 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--runs", type=int, default=0, metavar="N", help="at most so many runs")
     parser.add_argument("--again", action="store_true", help="also seeds that have been run before")
     parser.add_argument("--only", default="", metavar="F", help="these faults: " + ", ".join(sorted(faults.CATALOGUE)))
-    parser.add_argument("--orders", type=int, default=single.ORDERS, metavar="N", help="orders of each run")
-    parser.add_argument("--seconds", type=float, default=single.SECONDS, metavar="T", help="how long each run feeds")
+    parser.add_argument("--orders", type=int, default=seeded.ORDERS, metavar="N", help="orders of each run")
+    parser.add_argument("--seconds", type=float, default=seeded.SECONDS, metavar="T", help="how long each run feeds")
     parser.add_argument("--permutations", type=int, default=0, metavar="N", help="orders of delivery, in one process")
     parser.add_argument("--summary", action="store_true", help="run nothing, tell what all runs so far have found")
     parser.add_argument("--json", action="store_true", help="one JSON document at the end")
@@ -121,7 +120,7 @@ async def _runs(arguments: argparse.Namespace, folder: Path, console: Console) -
     furnished = folder / f"furnished-{arguments.orders}"
     if not furnished.exists():
         console.print("Furnishing a stack to copy for each run ...", style="dim")
-        await single.furnish(furnished, arguments.orders)
+        await seeded.furnish(furnished, arguments.orders)
     done = set() if arguments.again or arguments.only else {one.seed for one in read_results(folder / RESULTS)}
     results: list[Result] = []
     seed = arguments.seed
@@ -130,7 +129,7 @@ async def _runs(arguments: argparse.Namespace, folder: Path, console: Console) -
         while seed in done:
             seed += 1
         where = folder / f"run-{seed}"
-        result = await single.run(
+        result = await seeded.run(
             furnished, where, seed, orders=arguments.orders, seconds=arguments.seconds, only=arguments.only
         )
         results.append(result)

@@ -55,6 +55,12 @@ QUESTIONS: dict[str, dict[str, str]] = {
             "SELECT stock_id, sum(reserved_micro)::bigint, sum(back_ordered_micro)::bigint FROM reservation WHERE "
             "stock_id IS NOT NULL GROUP BY 1"
         ),
+        # Goods that left although they had been cancelled: booked, because they are gone, whatever the policy says.
+        "late": (
+            "SELECT d.stock_id, -sum(s.quantity_micro)::bigint FROM stop s "
+            "JOIN demand d ON d.position = s.order_position AND d.line_no = s.line_no "
+            "WHERE s.quantity_micro < 0 GROUP BY 1"
+        ),
         "taken_back": "SELECT position, line_no, sum(quantity_micro)::bigint FROM take_back GROUP BY 1, 2",
     },
     "finance": {

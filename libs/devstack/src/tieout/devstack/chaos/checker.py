@@ -261,6 +261,7 @@ def _stock(books: Books) -> Iterator[Finding]:
         if row[3] is not None:
             moves[row[3]].append(row)
     promised = {row[0]: (row[1], row[2]) for row in books.of("inventory", "promised")}
+    late = {row[0]: row[1] for row in books.of("inventory", "late")}
     wrong, below, short = [], [], []
     for stock, company, warehouse, sku, policy, on_hand, reserved, back, value in books.of("inventory", "stock"):
         name = f"{company} {warehouse} {sku}"
@@ -273,10 +274,10 @@ def _stock(books: Books) -> Iterator[Finding]:
         running = 0
         for row in mine:
             running += row[5]
-            if running < 0:
+            if running < -late.get(stock, 0):
                 below.append(f"{name} {running} at {row[0]}")
                 break
-        if on_hand < reserved:
+        if on_hand + late.get(stock, 0) < reserved:
             short.append(f"{name}: {on_hand} on hand, {reserved} promised")
     yield broken("stock balances other than their moves", wrong)
     yield broken("stock below its policy", below)
