@@ -114,18 +114,6 @@ async def test_bad_events_in_the_middle_of_a_pack_are_buried_alone(start_service
     assert (refused.reason, refused.order_no, refused.sequence) == ("unknown_company", "50", 1)
 
 
-async def test_each_unreadable_event_of_one_pack_has_a_letter_of_its_own(start_service, play, toy, operator) -> None:
-    await operator.jetstream().add_stream(dead_stream(replicas=1, max_age_days=1))
-    service = await start_service([batch_flow(DURABLE, OrderPlaced, size=100)(toy.note_demand)])
-    one, other = (toy.envelope(toy.placed(n), 7).replace(b'"currency":"EUR"', b'"currency":7') for n in ("7", "8"))
-    await play(b"[" + one + b",\n" + other + b"]")
-    await toy.until(acknowledged(operator, 1))
-    bodies = await service.database.pool.fetch("SELECT unnest(bodies) AS body FROM outbox WHERE stream = 'DEAD'")
-    letters = [msgspec.json.decode(row["body"], type=Letter) for row in bodies]
-    assert sorted(letter.body.encode() for letter in letters) == sorted((one, other))
-    assert len({letter.id for letter in letters}) == 2
-
-
 async def test_a_message_is_acknowledged_when_the_last_of_its_events_is_settled(
     start_service, play, toy, operator
 ) -> None:

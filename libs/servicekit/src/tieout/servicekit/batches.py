@@ -319,7 +319,8 @@ class FlowSubscriber(BatchPullStreamSubscriber):
     async def run_parked(self, rows: Sequence[Any]) -> None:
         """Rows of `parked` that are due: run them as a batch, in transactions that also remove them."""
         async with self.one_at_a_time:
-            if self.stopped:
+            if self.stopped:  # Nobody knows for how long, and the claim has put them off by minutes.
+                await self._give_back([row["event_id"] for row in rows])
                 return
             readable: list[Received[Any]] = []
             for row in rows:
@@ -354,7 +355,7 @@ class FlowSubscriber(BatchPullStreamSubscriber):
                         continue
                     if cause_of(error) in (Cause.PASSING, Cause.AGAIN):
                         log.warning("parked messages wait on", flow=self.flow.durable, error=repr(error)[:300])
-                        await self._give_back(part)
+                        await self._give_back([received.business_id for received in part])
                         continue  # They stay, and are due again.
                     if len(part) > 1:
                         middle = len(part) // 2
@@ -365,9 +366,8 @@ class FlowSubscriber(BatchPullStreamSubscriber):
                     self.counts["done"] = self.counts.get("done", 0) + len(part)
                     self.counts["woken"] = self.counts.get("woken", 0) + len(part)
 
-    async def _give_back(self, part: Sequence[Received[Any]]) -> None:
+    async def _give_back(self, ids: Sequence[str]) -> None:
         """The claim counted an attempt; a database or broker that was away must not cost one."""
-        ids = [received.business_id for received in part]
 
         async def give_back() -> None:
             async with self.database.read() as connection:
