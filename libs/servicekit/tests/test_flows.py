@@ -163,6 +163,38 @@ async def test_a_flow_stops_when_the_code_is_wrong_and_goes_on_when_it_is_mended
     assert await dead() == []  # Nothing was poured into DEAD meanwhile.
 
 
+async def test_a_parked_message_that_was_due_while_its_flow_had_stopped_runs_soon_after(
+    start_service, play, toy, dead, monkeypatch
+) -> None:
+    monkeypatch.setattr(batches, "PROBE_SECONDS", 0.2)
+    monkeypatch.setattr(giving_up, "RETRY_SECONDS", (0.1, 0.1, 0.1))
+    monkeypatch.setattr(parked, "LOOK_SECONDS", 0.1)
+    wrong = {"0"}
+
+    async def handle(batch, database):
+        if "all" in wrong or any(one.data.order_no in wrong for one in batch):
+            raise AttributeError("no such attribute")
+        await toy.note_demand(batch, database)
+
+    service = await start_service([batch_flow(DURABLE, OrderPlaced, retry_seconds=(1.0, 1.0, 1.0))(handle)])
+    await play(toy.placed("0"))
+
+    async def waits() -> bool:
+        return bool(await service.database.pool.fetchval("SELECT count(*) FROM parked"))
+
+    async def stopped() -> bool:
+        return service._numbers()[DURABLE].get("stopped") == 1
+
+    await toy.until(waits)
+    wrong.add("all")
+    await play(*[toy.placed(str(number)) for number in range(1, 60)])
+    await toy.until(stopped)
+    await asyncio.sleep(1.5)  # The parked one is due now, and claimed.
+    wrong.clear()
+    await toy.until(orders_are(service, 60), 12)  # Not minutes later.
+    assert await dead() == []
+
+
 async def test_a_database_that_goes_away_pauses_the_flow_and_costs_no_attempt(
     start_service, flow, play, toy, toy_database, testbed, operator
 ) -> None:

@@ -8,6 +8,7 @@ from tieout.contracts.agreement import Mark
 from tieout.contracts.inventory import OrderRefused
 from tieout.contracts.operation import Nothing
 from tieout.servicekit import ask
+from tieout.servicekit.errors import OlderThanItsStream
 from tieout.servicekit.retention import Retention
 
 
@@ -224,3 +225,15 @@ async def test_what_is_not_published_holds_the_mark_back(start_service, toy, ope
     service.database.outbox.open.set()
     await toy.until(everything_sent(service))
     assert (await ask(operator, "rpc.inventory.mark", Nothing(), Mark)).position == 2
+
+
+async def test_a_database_from_an_older_backup_is_refused_before_anything_is_written(
+    start_service, toy, operator, owner
+) -> None:
+    service = await start_service()
+    await announce(service, toy, "1", "2", "3")
+    await toy.until(stream_has(operator, toy, "1", "2", "3"))
+    await service.stop()
+    await owner.execute("DELETE FROM outbox WHERE last_pos > 0; ALTER SEQUENCE outbox_pos RESTART WITH 2")
+    with pytest.raises(OlderThanItsStream, match="restored from an older backup"):
+        await start_service()

@@ -79,6 +79,7 @@ COMMANDS = (
     Command("replay", "tieout.devstack.replay", "Run events again: rehearsed first, and proved afterwards."),
     Command("token", "tieout.devstack.tokens", "Make, list, rotate and revoke tokens of people and services."),
     Command("bench", "tieout.devstack.bench", "Measure throughput and latency on this machine."),
+    Command("chaos", "tieout.devstack.chaos", "Break things on purpose, and prove that nothing is lost or doubled."),
     Command("test", "tieout.devstack.test", "Run the project's tests (arguments go to pytest).", on_a_stack=False),
 )
 

@@ -8,7 +8,7 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from tieout.contracts.streams import CORE_SERVICES
@@ -146,8 +146,20 @@ def hub(
     return server
 
 
-def site(name: str, folder: Path, secrets: Secrets, hub_server: Nats, *, log: Path, durable: bool = True) -> Nats:
-    """A store, plant or warehouse: a leaf node with a JetStream domain of its own that keeps accepting by itself."""
+def site(
+    name: str,
+    folder: Path,
+    secrets: Secrets,
+    hub_server: Nats,
+    *,
+    log: Path,
+    durable: bool = True,
+    line: Callable[[int], int] = lambda port: port,
+) -> Nats:
+    """A store, plant or warehouse: a leaf node with a JetStream domain of its own that keeps accepting by itself.
+
+    `line`: where the site connects instead of the hub's port for leaf nodes, when something stands between.
+    """
     server = Nats(name, folder, log=log, durable=durable)
     till = f"{name}-{permissions.TILL}"
     operator = f"{name}-{permissions.OPERATOR}"
@@ -165,7 +177,7 @@ def site(name: str, folder: Path, secrets: Secrets, hub_server: Nats, *, log: Pa
         },
         "SYS": {"users": [{"user": permissions.SYSTEM, "password": secrets.of(_user(f"{name}-{permissions.SYSTEM}"))}]},
     }
-    hub_url = f"nats://{name}:{secrets.of(_user(name))}@127.0.0.1:{hub_server.leaf_port}"
+    hub_url = f"nats://{name}:{secrets.of(_user(name))}@127.0.0.1:{line(hub_server.leaf_port)}"
     server._remote = {"urls": [hub_url], "account": "SITE"}
     return server
 

@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -82,6 +82,7 @@ class Stack:
         log: str = "text",
         environment: Mapping[str, str] = {},
         postgres_settings: Mapping[str, str] = {},
+        line: Callable[[int], int] = lambda port: port,
     ) -> None:
         self.folder = folder.resolve()
         self.http_port = port
@@ -96,6 +97,7 @@ class Stack:
         self._log = log
         self._environment = dict(environment)  # For every service, above all else: OTEL_…, TIEOUT_LOG_LEVEL …
         self._postgres_settings = postgres_settings
+        self._line = line  # What stands between sites and hub: given the hub's port, where sites connect.
         self._run = self.folder / "run"
         self._lock: IO[bytes] | None = None
         self._servers: list[Postgres | broker.Nats] = []
@@ -357,7 +359,7 @@ class Stack:
             server.start()
         for name in self.sites_wanted:
             log = self.logs / f"{name}.log"
-            self.sites[name] = broker.site(name, self.folder / name, self.secrets, self.hub, log=log)
+            self.sites[name] = broker.site(name, self.folder / name, self.secrets, self.hub, log=log, line=self._line)
             self._servers.append(self.sites[name])
             self.sites[name].start()
         self._note_processes()

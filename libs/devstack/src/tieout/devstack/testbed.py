@@ -93,6 +93,10 @@ class Testbed:
             await connection.close()
         return self._describe(service, name)
 
+    def copy_from_now_on(self, database: ServiceDatabase) -> None:
+        """What `create_database` copies, for this service: a furnished one. Nobody may be connected to it."""
+        self._templates[database.service] = database.name
+
     async def drop_database(self, database: ServiceDatabase) -> None:
         await self._superuser(f"DROP DATABASE IF EXISTS {database.name} WITH (FORCE)")
 

@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import nats.errors
 import structlog
 from faststream.security import SASLPlaintext
 from nats.js import JetStreamContext
@@ -54,7 +55,7 @@ from tieout.servicekit.batches import FlowSubscriber, subscribe
 from tieout.servicekit.connection import QuickBroker, QuickClient
 from tieout.servicekit.corrections import Corrections
 from tieout.servicekit.database import Database, open_pool
-from tieout.servicekit.errors import Cause, Misconfigured, Refused, cause_of
+from tieout.servicekit.errors import Cause, Misconfigured, OlderThanItsStream, Refused, cause_of
 from tieout.servicekit.flow import BatchFlow
 from tieout.servicekit.metrics import Metrics
 from tieout.servicekit.outbox import SWEEP_ROWS, Outbox
@@ -166,6 +167,8 @@ class Service:
         hours = settings.outbox_retention_hours
         config = own_stream(self.name, replicas=settings.stream_replicas, max_age_days=settings.stream_max_age_days)
         self._audit = Audit(self.jetstream, outbox, marks, config, hours)
+        with contextlib.suppress(OSError, TimeoutError, nats.errors.Error):  # Else the audit asks again.
+            await self._audit.refuse_older()
         self._audit_soon()
 
         self._subscribers = [subscribe(self.broker, flow, self.database) for flow in self.flows]
@@ -258,6 +261,10 @@ class Service:
                     await ensure_stream(self.jetstream, config)
                 while await self.database.outbox.sweep(0.0) == SWEEP_ROWS:
                     pass
+                return
+            except OlderThanItsStream as error:
+                self._failure = error
+                self._stop.set()
                 return
             except Exception as error:
                 if cause_of(error) is Cause.CODE:

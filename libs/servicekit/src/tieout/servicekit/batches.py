@@ -27,7 +27,7 @@ from faststream.nats.subscriber.usecases import BatchPullStreamSubscriber
 from nats.js.api import AckPolicy as Acks
 from nats.js.api import ConsumerConfig
 from nats.js.errors import NotFoundError
-from tieout.servicekit import sql
+from tieout.servicekit import failpoints, sql
 from tieout.servicekit.connection import Message, QuickBroker, QuickClient
 from tieout.servicekit.database import Database
 from tieout.servicekit.errors import UNREADABLE, Cause, cause_of
@@ -217,6 +217,8 @@ class FlowSubscriber(BatchPullStreamSubscriber):
         started = time.monotonic()
         with self._told_apart(part.received), self.database.tracing.batch(self.flow.durable, part.received):
             await self.process_message(cast("Any", part))
+            if failpoints.ARMED is not None:
+                await failpoints.ARMED.reach("handled", self.flow.durable)
         self.counts["batch_seconds"] = time.monotonic() - started
 
     def _told_apart(self, received: Sequence[Received[Any]]) -> contextlib.AbstractContextManager[Any]:
@@ -320,7 +322,8 @@ class FlowSubscriber(BatchPullStreamSubscriber):
     async def run_parked(self, rows: Sequence[Any]) -> None:
         """Rows of `parked` that are due: run them as a batch, in transactions that also remove them."""
         async with self.one_at_a_time:
-            if self.stopped:
+            if self.stopped:  # Nobody knows for how long, and the claim has put them off by minutes.
+                await self._give_back([row["event_id"] for row in rows])
                 return
             readable: list[Received[Any]] = []
             for row in rows:
@@ -355,7 +358,7 @@ class FlowSubscriber(BatchPullStreamSubscriber):
                         continue
                     if cause_of(error) in (Cause.PASSING, Cause.AGAIN):
                         log.warning("parked messages wait on", flow=self.flow.durable, error=repr(error)[:300])
-                        await self._give_back(part)
+                        await self._give_back([received.business_id for received in part])
                         continue  # They stay, and are due again.
                     if len(part) > 1:
                         middle = len(part) // 2
@@ -366,9 +369,8 @@ class FlowSubscriber(BatchPullStreamSubscriber):
                     self.counts["done"] = self.counts.get("done", 0) + len(part)
                     self.counts["woken"] = self.counts.get("woken", 0) + len(part)
 
-    async def _give_back(self, part: Sequence[Received[Any]]) -> None:
+    async def _give_back(self, ids: Sequence[str]) -> None:
         """The claim counted an attempt; a database or broker that was away must not cost one."""
-        ids = [received.business_id for received in part]
 
         async def give_back() -> None:
             async with self.database.read() as connection:

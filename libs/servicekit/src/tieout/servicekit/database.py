@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import asyncpg
 import structlog
 from tieout.contracts.event import Event, event_id
+from tieout.servicekit import failpoints
 from tieout.servicekit.errors import Unprocessable
 from tieout.servicekit.letters import write_letter
 from tieout.servicekit.outbox import MESSAGE_BYTES_MAX, Outbox, Part
@@ -64,7 +65,10 @@ class Transaction:
         self.fetchrow = connection.fetchrow
         self.fetchval = connection.fetchval
         self.execute = connection.execute
-        self.time = datetime.now(UTC).isoformat().replace("+00:00", "Z")  # Of every event announced in here.
+        now = datetime.now(UTC)
+        if failpoints.ARMED is not None:
+            now = failpoints.ARMED.now(now)
+        self.time = now.isoformat().replace("+00:00", "Z")  # Of every event announced in here.
         self.announced: list[tuple[int, str, str, bytes]] = []  # position, id, subject, body
         self.told: list[tuple[str, str, str, str]] = []  # chain, order number, company, cause: for the notice
         self.letters: list[tuple[Any, str, bytes]] = []
@@ -282,6 +286,8 @@ class Database:
         try:
             async with self.pool.acquire() as connection, connection.transaction():
                 tx = Transaction(connection, self)
+                if failpoints.ARMED is not None:
+                    await failpoints.ARMED.reach("begin")
                 if actor := ACTOR.get():
                     await connection.execute("SELECT set_config('tieout.actor', $1, true)", actor)
                 if self._witness is not None:
@@ -292,6 +298,10 @@ class Database:
                     await self._witness.look(tx)
                 if tx.announced or tx.letters:
                     parts = await outbox.write(connection, tx)
+                if failpoints.ARMED is not None:
+                    await failpoints.ARMED.reach("commit")
+            if failpoints.ARMED is not None:
+                await failpoints.ARMED.reach("committed")
         except BaseException:
             outbox.forget(parts)
             outbox.room.release()

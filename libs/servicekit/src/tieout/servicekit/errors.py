@@ -5,6 +5,7 @@
     ├── MigrationFailed    the database is not as the code expects it; names the file
     ├── Unprocessable      this message can never be handled: the kit finds it, writes a dead letter, goes on
     ├── Refused            a question or command is answered with a Problem; nothing is logged as an error
+    ├── OlderThanItsStream the database was restored from a backup: the process stops before it gives a position twice
     └── NotPublished       the broker did not take a batch; its rows stay in the outbox and go out later
 
 Every other exception of a flow falls into one of the classes that `cause_of` tells apart.
@@ -33,6 +34,10 @@ class MigrationFailed(TieoutError):
 
 
 class NotPublished(TieoutError):
+    pass
+
+
+class OlderThanItsStream(TieoutError):
     pass
 
 

@@ -19,7 +19,7 @@ from msgspec import Struct
 from nats.aio.client import Client
 from tieout.contracts.event import Notice, event_id
 from tieout.contracts.streams import notice_subject, stream_of
-from tieout.servicekit import sql
+from tieout.servicekit import failpoints, sql
 from tieout.servicekit.errors import Cause, cause_of
 from tieout.servicekit.letters import LETTERS_STREAM
 from tieout.servicekit.packs import packed, plan
@@ -173,6 +173,8 @@ class Outbox:
         assert self._pool is not None
         sequences = await self.publish(part.messages)
         self.published += part.events
+        if failpoints.ARMED is not None:
+            await failpoints.ARMED.reach("published")
         await self.mark_sent(self._pool, part.batch, part.stream, sequences)
 
     async def publish(self, messages: Sequence[tuple[str, bytes]]) -> list[int]:

@@ -11,6 +11,7 @@ from typing import Any
 import asyncpg
 import msgspec
 import structlog
+from tieout.servicekit import failpoints
 from tieout.servicekit.app import Service
 from tieout.servicekit.errors import Misconfigured, TieoutError
 from tieout.servicekit.logs import set_up_logs
@@ -49,6 +50,7 @@ def main(name: str, build: Callable[[Any], Service]) -> None:
             return
         settings = kind.from_environment()
         set_up_logs(name, settings.log, settings.log_level)
+        failpoints.arm(settings.failpoints, name)
         service = build(settings)
         if arguments.command == "migrate":
             for applied in asyncio.run(migrate_service(service, arguments.phase)):

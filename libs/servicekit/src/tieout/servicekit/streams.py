@@ -9,11 +9,15 @@ import asyncio
 import json
 from typing import Any
 
+import msgspec
 import structlog
+from nats.errors import NoRespondersError
 from nats.js import JetStreamContext
 from nats.js.api import DiscardPolicy, StorageType, StreamConfig, StreamState
 from nats.js.errors import APIError, NotFoundError
-from tieout.contracts.streams import DEAD_STREAM, DEAD_SUBJECT, stream_of, subjects_of
+from tieout.contracts.event import Notice
+from tieout.contracts.streams import DEAD_STREAM, DEAD_SUBJECT, notice_subject, stream_of, subjects_of
+from tieout.servicekit.errors import OlderThanItsStream
 from tieout.servicekit.outbox import MESSAGE_BYTES_MAX, Outbox, statements
 from tieout.servicekit.packs import packed
 from tieout.servicekit.wire import when
@@ -23,6 +27,8 @@ log = structlog.get_logger(__name__)
 NEWEST_AUDITED = 5  # Batches compared at the start, on every reconnect and each minute; all of them on a mismatch.
 AT_ONCE = 64
 BATCHES_PER_LOOK = 10
+_LAST_POSITION = "SELECT last_position FROM take_mark()"
+_read_notice = msgspec.json.Decoder(Notice).decode
 
 
 def own_stream(service: str, *, replicas: int, max_age_days: int) -> StreamConfig:
@@ -91,11 +97,32 @@ class Audit:
         self._cursor = 0  # The batch up to which the slow look has come.
         self._state = StreamState(messages=0, bytes=0, first_seq=0, last_seq=0, consumer_count=0)
 
+    async def refuse_older(self) -> None:
+        """Raises OlderThanItsStream where we have announced what our database does not know.
+
+        Then it was restored from a backup. Its next positions would be those of other events, which colleagues have
+        booked: nothing could tell them apart any more. So nothing may be written before a person has decided.
+        """
+        subject = notice_subject(self._outbox.service)
+        try:
+            told = await self._js.get_last_msg(self._config.name or "", subject, direct=True)
+            announced = max(_read_notice(told.data or b"").positions, default=0)
+        except (NotFoundError, NoRespondersError, msgspec.MsgspecError):
+            return  # No stream yet, or nothing in it that we wrote.
+        known: int = await self._pool.fetchval(_LAST_POSITION)
+        if announced > known:
+            raise OlderThanItsStream(
+                f"this database knows positions up to {known}, but {self._config.name} holds our announcements up to "
+                f"{announced}: it was restored from an older backup. Nothing was written. Restore it up to the last "
+                "commit (write-ahead log), then start again"
+            )
+
     async def run(self) -> int:
         """Number of messages published again. Afterwards the outbox may publish."""
         outbox = self._outbox
         top: int = await self._pool.fetchval(statements.top_sequence, outbox.stream)
         info = await ensure_stream(self._js, self._config, first_sequence=top + 1)
+        await self.refuse_older()
         created = when(info.created)
         newest = await self._pool.fetch(statements.newest_sent, outbox.stream, NEWEST_AUDITED)
         changed = any(row["stream_created"] is not None and row["stream_created"] != created for row in newest[:1])
