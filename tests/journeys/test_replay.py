@@ -26,8 +26,9 @@ WHY = "to see that it changes nothing"
 # Kept balances and queues may be written again with the same content; what they hold counts, not where it lies.
 TABLES = "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' ORDER BY 1"
 CONTENT = "SELECT count(*) || ' rows, ' || coalesce(sum(hashtextextended(t::text, 0)), 0) FROM {table} t"
-# Not what was booked: marks, how far digests are folded, and what the front door notes of who asked for the replay.
-BESIDE_THE_BOOKS = {"mark", "digest", "digest_delta", "audit"}
+# Not what was booked: marks, how far digests are folded, what the front door notes of who asked for the replay, and how
+# much memory a process has.
+BESIDE_THE_BOOKS = {"mark", "digest", "digest_branch", "digest_delta", "audit", "process_run"}
 
 
 async def content(trade) -> dict[tuple[str, str], str]:

@@ -8,6 +8,7 @@ from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 from hypothesis import given
 from hypothesis import strategies as st
+from nats.js.errors import NotFoundError
 from tieout.contracts.order import OrderPlaced
 from tieout.servicekit import Letter, Unprocessable, batch_flow
 from tieout.servicekit.packs import BYTES_MAX, EVENTS_MAX, content_type, events_in, packed, plan, unpacked
@@ -84,7 +85,10 @@ def pack(toy, *numbers: object) -> bytes:
 
 def acknowledged(operator, sequence):
     async def look() -> bool:
-        info = await operator.jetstream().consumer_info("ORDER", DURABLE)
+        try:
+            info = await operator.jetstream().consumer_info("ORDER", DURABLE)
+        except NotFoundError:  # The service has only just started.
+            return False
         return info.ack_floor.stream_seq == sequence and info.num_ack_pending == 0
 
     return look
