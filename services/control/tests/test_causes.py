@@ -196,6 +196,7 @@ def test_goods_in_return_and_what_must_be_approved_have_names_of_their_own() -> 
 
 async def test_a_repair_does_only_what_was_previewed_and_its_reason_is_kept(trio: Any) -> None:
     await trio.ship("1001", "1002")
+    await trio.settled()
     await trio.by_hand("finance", "UPDATE billed_line SET quantity_micro = 7 WHERE order_no = '1001'")
     repairs = Repairs(Colleagues(lambda: trio.control.nats), trio.prover, (SHIPPED,))
     preview = await repairs.preview(RepairPreviewRequest(), trio.control.database)
@@ -213,6 +214,7 @@ async def test_a_repair_does_only_what_was_previewed_and_its_reason_is_kept(trio
 
 async def test_a_repair_is_not_called_proved_while_a_rule_of_the_service_is_broken(trio: Any) -> None:
     await trio.ship("1001")
+    await trio.settled()
     await trio.by_hand("finance", "UPDATE billed_line SET quantity_micro = 7")
     await trio.by_hand("finance", "ALTER TABLE billed_line DISABLE TRIGGER digest_update")
     assert await repair(trio) == [("edited_by_hand", "reverse_and_rebook", "not_proved")]
