@@ -163,6 +163,28 @@ async def test_a_flow_stops_when_the_code_is_wrong_and_goes_on_when_it_is_mended
     assert await dead() == []  # Nothing was poured into DEAD meanwhile.
 
 
+async def test_a_parked_message_for_which_there_is_nothing_to_do_any_more_is_removed(start_service, play, toy) -> None:
+    wrong = True
+
+    async def handle(batch, database):
+        if wrong:
+            raise AttributeError("no such attribute")
+        # Nothing of this batch concerns the flow: it begins no transaction.
+
+    service = await start_service([batch_flow(DURABLE, OrderPlaced, retry_seconds=(0.2, 0.2, 0.2))(handle)])
+    await play(toy.placed("0"))
+
+    def parked_are(number):
+        async def look() -> bool:
+            return bool(await service.database.pool.fetchval("SELECT count(*) = $1 FROM parked", number))
+
+        return look
+
+    await toy.until(parked_are(1))
+    wrong = False
+    await toy.until(parked_are(0), 12)
+
+
 async def test_a_parked_message_that_was_due_while_its_flow_had_stopped_runs_soon_after(
     start_service, play, toy, dead, monkeypatch
 ) -> None:

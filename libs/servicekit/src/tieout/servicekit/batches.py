@@ -351,6 +351,7 @@ class FlowSubscriber(BatchPullStreamSubscriber):
                 try:
                     with self._told_apart(part), self.database.tracing.batch(self.flow.durable, part):
                         await self.flow.function(part, database)
+                    await database.take_rest()
                 except Exception as error:
                     if cause_of(error) is Cause.AGAIN and not _is_unique(error) and races < RACES_MAX:
                         races += 1  # Its next due time may be minutes away, and nobody will wake it again.

@@ -219,6 +219,7 @@ class Transaction:
         if self._database._taking is not None:
             # Not at the begin: flows that wake hold their anchors before they touch parked rows; so must we.
             await self.connection.execute(_TAKE, *self._database._taking)
+            self._database.took = True
         if self.parked:
             once = {(row[0], row[1]): row for row in self.parked}  # The same message may stand in a batch twice.
             await self.connection.execute(_PARK, *map(list, zip(*once.values(), strict=True)))
@@ -250,16 +251,23 @@ class Database:
         self.begun = [0]  # Shared with the copies that `taking` makes.
         self._taking: tuple[str, list[str]] | None = None
         self._witness: Witness | None = None
+        self.took = False  # Of a copy that `taking` made: a transaction of it has removed them.
 
     def count(self, durable: str, what: str, number: float) -> None:
         mine = self.counts.setdefault(durable, {})
         mine[what] = mine.get(what, 0) + number
 
+    async def take_rest(self) -> None:
+        """A flow that found nothing to do began no transaction; what it was given must not wait for ever."""
+        if not self.took:
+            async with self.transaction():
+                pass
+
     def taking(self, durable: str, event_ids: list[str]) -> "Database":
         """The same database, whose transactions also remove these parked messages: effect and removal are one."""
         other = object.__new__(Database)
         other.__dict__.update(self.__dict__)
-        other._taking = (durable, event_ids)
+        other._taking, other.took = (durable, event_ids), False
         return other
 
     def witnessed(self, durable: str, event_ids: list[str], witness: Witness, *, rehearsal: bool) -> "Database":

@@ -112,5 +112,7 @@ async def run_parked(database: Database, flows: Sequence[BatchFlow]) -> int:
                 )
                 for row in group
             ]
-            await flow(batch, database.taking(durable, [one.business_id for one in batch]))
+            taking = database.taking(durable, [one.business_id for one in batch])
+            await flow(batch, taking)
+            await taking.take_rest()
             ran += len(batch)
