@@ -1,6 +1,7 @@
 """Batches from a real stream: what is acknowledged, what is tried again, what is given up, and when a flow stops."""
 
 import asyncio
+import uuid
 from typing import Any
 
 import asyncpg
@@ -8,7 +9,7 @@ import msgspec
 import pytest
 from nats.js.errors import NotFoundError
 from tieout.contracts.operation import Trail, TrailRequest
-from tieout.contracts.order import OrderPlaced
+from tieout.contracts.order import CancelRequested, OrderPlaced
 from tieout.servicekit import Letter, Unprocessable, ask, batch_flow, batches, giving_up, intake, parked
 from tieout.servicekit.letters import cause_of_letter
 from tieout.servicekit.streams import dead_stream, own_stream
@@ -183,6 +184,48 @@ async def test_a_parked_message_for_which_there_is_nothing_to_do_any_more_is_rem
     await toy.until(parked_are(1))
     wrong = False
     await toy.until(parked_are(0), 12)
+
+
+async def test_a_stopped_flow_holds_up_no_parked_message_of_another_one(start_service, play, toy, monkeypatch) -> None:
+    monkeypatch.setattr(parked, "LOOK_SECONDS", 0.1)
+    done = []
+
+    async def broken(batch, database):
+        raise AttributeError("no such attribute")
+
+    async def decide(batch, database):
+        async with database.transaction():
+            done.extend(one.data.order_no for one in batch)
+
+    service = await start_service(
+        [
+            batch_flow(DURABLE, OrderPlaced)(broken),
+            batch_flow("inventory-decide-cancellations", CancelRequested)(decide),
+        ]
+    )
+    await play(*[toy.placed(str(number)) for number in range(60)])
+
+    async def stopped() -> bool:
+        return service._numbers()[DURABLE].get("stopped") == 1
+
+    await toy.until(stopped)
+    placed = toy.placed("1001")
+    asked = CancelRequested(uuid.uuid4(), placed.order_id, "C1", "1001", placed.business_date, ())
+    for flow, event in ((DURABLE, placed), ("inventory-decide-cancellations", asked)):
+        await service.database.pool.execute(
+            "INSERT INTO parked (durable, event_id, key, reason, subject, body, stream, stream_sequence, position, "
+            "attempts, due_at) VALUES ($1, $2, '', 'retry', $3, $4, 'ORDER', 1, 1, 1, now())",
+            flow,
+            str(uuid.uuid4()),
+            event.SUBJECT,
+            toy.envelope(event, 1),
+        )
+
+    async def decided() -> bool:
+        return done == ["1001"]
+
+    await toy.until(decided)
+    assert await stopped()
 
 
 async def test_a_parked_message_that_was_due_while_its_flow_had_stopped_runs_soon_after(

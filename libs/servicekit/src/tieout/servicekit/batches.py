@@ -46,6 +46,7 @@ LEAVES_MAX = 16
 RACES_MAX = 10  # Lost in a row; then it is treated as a passing cause.
 PAUSE_SECONDS_MAX = 5.0
 PROBE_SECONDS = 10.0
+TURN_SECONDS = 0.5  # Parked messages wait so long between two looks whether their flow has stopped.
 LATENCIES_KEPT = 512
 
 
@@ -321,10 +322,10 @@ class FlowSubscriber(BatchPullStreamSubscriber):
 
     async def run_parked(self, rows: Sequence[Any]) -> None:
         """Rows of `parked` that are due: run them as a batch, in transactions that also remove them."""
-        async with self.one_at_a_time:
-            if self.stopped:  # Nobody knows for how long, and the claim has put them off by minutes.
-                await self._give_back([row["event_id"] for row in rows])
-                return
+        if not await self._between_batches():  # Nobody knows for how long, and the claim has put them off by minutes.
+            await self._give_back([row["event_id"] for row in rows])
+            return
+        try:
             readable: list[Received[Any]] = []
             for row in rows:
                 try:
@@ -369,6 +370,17 @@ class FlowSubscriber(BatchPullStreamSubscriber):
                 else:
                     self.counts["done"] = self.counts.get("done", 0) + len(part)
                     self.counts["woken"] = self.counts.get("woken", 0) + len(part)
+        finally:
+            self.one_at_a_time.release()
+
+    async def _between_batches(self) -> bool:
+        """Our turn, with `one_at_a_time` taken; or False while the flow is stopped, so that others' need not wait."""
+        while not self.stopped:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(TURN_SECONDS):
+                    await self.one_at_a_time.acquire()
+                return True
+        return False
 
     async def _give_back(self, ids: Sequence[str]) -> None:
         """The claim counted an attempt; a database or broker that was away must not cost one."""
