@@ -237,3 +237,21 @@ async def test_a_database_from_an_older_backup_is_refused_before_anything_is_wri
     await owner.execute("DELETE FROM outbox WHERE last_pos > 0; ALTER SEQUENCE outbox_pos RESTART WITH 2")
     with pytest.raises(OlderThanItsStream, match="restored from an older backup"):
         await start_service()
+
+
+async def test_what_was_about_to_be_published_when_the_broker_went_away_is_published_later(
+    start_service, toy, operator
+) -> None:
+    service = await start_service()
+    outbox = service.database.outbox
+    await outbox.open.wait()
+    await toy.until(everything_sent(service))
+    room = outbox.room._value
+    await announce(service, toy, "1")  # Its publishing has been scheduled, and has not begun.
+    outbox.disconnected()
+    await asyncio.sleep(0)
+    service._audit_soon()
+    await toy.until(stream_has(operator, toy, "1"))
+    await toy.until(everything_sent(service))
+    assert outbox._in_flight == set()
+    assert outbox.room._value == room

@@ -150,24 +150,29 @@ class Outbox:
             return
         task = asyncio.create_task(self._publish_all(parts))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
-    async def _publish_all(self, parts: list[Part]) -> None:
-        try:
-            for part in parts:
-                try:
-                    if part.stream in self._silent:
-                        self._left.add(part.batch)
-                        continue
-                    await self._publish(part)
-                except Exception as error:
-                    self.failed += 1
-                    self._silent.add(part.stream)  # Whoever comes now need not wait for a time-out as well.
-                    self._left.add(part.batch)
-                    log.warning("left to the relay", batch=part.batch, stream=part.stream, error=repr(error))
-        finally:
+        def ended(task: asyncio.Task[None]) -> None:
+            """Not in a `finally` of the task: one that is cancelled before its first step has none."""
+            self._tasks.discard(task)
+            if task.cancelled():
+                self._left.update(part.batch for part in parts)
             self.forget(parts)
             self.room.release()
+
+        task.add_done_callback(ended)
+
+    async def _publish_all(self, parts: list[Part]) -> None:
+        for part in parts:
+            try:
+                if part.stream in self._silent:
+                    self._left.add(part.batch)
+                    continue
+                await self._publish(part)
+            except Exception as error:
+                self.failed += 1
+                self._silent.add(part.stream)  # Whoever comes now need not wait for a time-out as well.
+                self._left.add(part.batch)
+                log.warning("left to the relay", batch=part.batch, stream=part.stream, error=repr(error))
 
     async def _publish(self, part: Part) -> None:
         assert self._pool is not None
