@@ -78,7 +78,8 @@ GARBAGE_SECONDS = 20.0
 GARBAGE_OBJECTS_MAX = 1_000_000  # More than this many new objects are looked through at once; about 100 MB.
 QUIET_FOLDS = 5  # After so many without a transaction of ours only each fifth: positions are closed, hands may edit.
 AUDIT_SECONDS = 60.0
-LOOK_SECONDS = 5.0  # Between two short looks at what the stream lacks.
+LOOK_SECONDS = 5.0  # Between two short looks at what the stream lacks,
+LOOK_IDLE_SECONDS = 20.0  # and while nothing is published.
 PRUNE_SECONDS = 600.0
 LAG_SECONDS = 5.0  # Asked for metrics only.
 COMPLAIN_SECONDS = 5.0
@@ -286,7 +287,11 @@ class Service:
                     await self.evidence.fold()
                     await self.evidence.close_positions()
                 now = time.monotonic()
-                if now - glanced > LOOK_SECONDS and self.nats.is_connected and self._audit is not None:
+                if (
+                    now - glanced > (LOOK_SECONDS if quiet < QUIET_FOLDS else LOOK_IDLE_SECONDS)
+                    and self.nats.is_connected
+                    and self._audit is not None
+                ):
                     glanced = now
                     await self._audit.look()
                 # Failures leave cycles behind: exceptions, their frames, and all that these hold. Often, so that a look

@@ -23,6 +23,7 @@ from tieout.contracts.watch import (
     Vitals,
     VitalsRequest,
 )
+from tieout.control.calm import rest
 from tieout.control.colleagues import BROKER, Colleagues, Unanswered
 from tieout.control.domain.stalls import LONG_SECONDS, Verdict, silent, why_it_stands
 from tieout.control.tickets import open_ticket, settle_ticket
@@ -67,6 +68,7 @@ class Lookout:
         self._broker_silent = 0.0
         self._listened = float("-inf")
         self._silent: tuple[Standing, ...] = ()
+        self._busy = False  # At the last look something waited, or the broker did not answer.
         self._began = time.monotonic()
         self.standing: tuple[Standing, ...] = ()
         self._kept: frozenset[tuple[str, str, str]] | None = None  # What our table holds; None: not known.
@@ -75,10 +77,12 @@ class Lookout:
         """Until cancelled."""
         if self._look_seconds <= 0:
             await asyncio.Event().wait()
+        calm = False
         while True:
-            await asyncio.sleep(self._look_seconds)
+            await rest(database, self._look_seconds, calm=calm)
+            calm = False
             try:
-                await self.look(database)
+                calm = not await self.look(database) and not self._busy
             except Exception:
                 log.exception("the lookout failed")
 
@@ -102,6 +106,7 @@ class Lookout:
         except Unanswered as error:
             return self._broker_stands(error)
         self._broker_silent = 0.0
+        self._busy = any(flow.waiting or flow.unacked for flow in flows)
         standing = [flow for flow in flows if flow.stalled_seconds >= self._stall_seconds]
         now = time.monotonic()
         everybody = now - self._remembered > REMEMBER_SECONDS
@@ -138,6 +143,7 @@ class Lookout:
 
     def _broker_stands(self, error: Unanswered) -> list[Standing]:
         now = time.monotonic()
+        self._busy = True
         self._broker_silent = self._broker_silent or now
         if now - self._broker_silent < self._stall_seconds:
             return []

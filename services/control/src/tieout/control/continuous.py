@@ -18,6 +18,7 @@ from tieout.contracts.control import Difference
 from tieout.contracts.operation import Nothing
 from tieout.contracts.streams import stream_of
 from tieout.control import disagreements
+from tieout.control.calm import rest
 from tieout.control.colleagues import Colleagues, Unanswered
 from tieout.control.domain import agreement as rules
 from tieout.control.domain.agreement import Floor
@@ -75,11 +76,12 @@ class Continuous:
         """Until cancelled. What fails is logged and tried again at the next turn; the age tells how long it has."""
         if self._seconds <= 0:
             await asyncio.Event().wait()
-        complained = ""
+        complained, calm = "", False
         while True:
-            await asyncio.sleep(self._seconds)
+            await rest(database, self._seconds, calm=calm)
+            calm = False
             try:
-                await self.look(database)
+                calm = not await self.look(database)
                 complained = ""
             except Unanswered as error:
                 if complained != str(error):

@@ -11,6 +11,7 @@ import structlog
 from tieout.contracts.operation import Health
 from tieout.contracts.streams import CORE_SERVICES
 from tieout.control import tickets
+from tieout.control.calm import rest
 from tieout.control.colleagues import Colleagues
 from tieout.control.domain.letters import FLOWS
 from tieout.control.domain.opening import Opening
@@ -32,7 +33,7 @@ class Desk:
         if self._seconds <= 0:
             await asyncio.Event().wait()
         while True:
-            await asyncio.sleep(self._seconds)
+            await rest(database, self._seconds, calm=True)  # A flow that stops has handled something before.
             try:
                 await self.once(database)
             except Exception as error:
