@@ -13,5 +13,5 @@ async def rest(database: Database, seconds: float, *, calm: bool) -> None:
     heard = database.transactions  # Every notice that comes is one.
     end = time.monotonic() + REST_SECONDS_MAX
     await asyncio.sleep(seconds)
-    while calm and database.transactions == heard and time.monotonic() + seconds < end:
+    while calm and database.transactions == heard and time.monotonic() + seconds < end:  # noqa: ASYNC110 - a look
         await asyncio.sleep(seconds)
