@@ -14,6 +14,7 @@ run again. The folder of a run that broke a rule is kept. Exit code 0 only if ev
 
 import argparse
 import asyncio
+import hashlib
 import shutil
 import sys
 import time
@@ -26,6 +27,8 @@ from tieout.devstack.chaos import faults, permutations, seeded
 from tieout.devstack.chaos.permutations import Outcome
 from tieout.devstack.chaos.seeded import Result
 from tieout.devstack.failures import CommandFailed
+from tieout.devstack.migrations import fingerprint
+from tieout.devstack.suite import installed_services
 from tieout.devstack.terminal import Screen
 
 RESULTS = "results.ndjson"
@@ -117,8 +120,11 @@ def summary(results: list[Result]) -> dict[str, int]:
 
 async def _runs(arguments: argparse.Namespace, folder: Path, console: Console) -> list[Result]:
     ends = time.monotonic() + arguments.minutes * 60
-    furnished = folder / f"furnished-{arguments.orders}"
+    schema = hashlib.sha256(fingerprint(installed_services()).encode()).hexdigest()[:12]  # Of another one: made anew.
+    furnished = folder / f"furnished-{arguments.orders}-{schema}"
     if not furnished.exists():
+        for old in folder.glob("furnished-*"):
+            shutil.rmtree(old, ignore_errors=True)
         console.print("Furnishing a stack to copy for each run ...", style="dim")
         await seeded.furnish(furnished, arguments.orders)
     done = set() if arguments.again or arguments.only else {one.seed for one in read_results(folder / RESULTS)}
