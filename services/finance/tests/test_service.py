@@ -7,7 +7,7 @@ from tieout.contracts.agreement import Digest, DigestRequest, Violations
 from tieout.contracts.event import Envelope
 from tieout.contracts.finance import PutCompany, TrialBalance, TrialBalanceRequest
 from tieout.contracts.operation import Health, Nothing
-from tieout.devstack.testbed import stream_config
+from tieout.devstack.testbed import events_of, stream_config
 from tieout.finance.app import build
 from tieout.finance.settings import Settings
 from tieout.servicekit import ask
@@ -42,15 +42,13 @@ async def test_shipments_flow_from_inventorys_stream_to_vouchers_in_the_finance_
             return await pool.fetchval(query) == 200 and await pool.fetchval("SELECT count(*) FROM settlement") == 1
 
         async def published():
-            subjects = (await jetstream.stream_info("FINANCE", subjects_filter=">")).state.subjects or {}
-            opened = subjects.get("finance.receivable_opened.v1", 0)  # Messages; each may carry many events.
-            waiting = await pool.fetchval("SELECT count(*) FROM outbox WHERE first_seq IS NULL AND stream = 'FINANCE'")
-            return 0 < opened <= 200 and subjects.get("finance.settled.v1") == 1 and not waiting
+            kinds = ("finance.receivable_opened.v1", "finance.settled.v1")
+            return [len(await events_of(operator, "FINANCE", kind)) for kind in kinds] == [200, 1]
 
         await until(paid)
         await until(published)
-        told = await jetstream.get_last_msg("FINANCE", "finance.settled.v1", direct=False)
-        envelope = msgspec.json.decode(told.data, type=Envelope)
+        (told,) = await events_of(operator, "FINANCE", "finance.settled.v1")
+        envelope = msgspec.json.decode(told, type=Envelope)
         assert (envelope.orderno, envelope.chainid) == ("7", str(desk.id("7")))
 
         # A message of a company that nobody knows waits; opening the company wakes it.

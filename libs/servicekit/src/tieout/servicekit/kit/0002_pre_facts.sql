@@ -91,23 +91,3 @@ BEGIN
         CALL kit_grant('SELECT, INSERT, UPDATE, DELETE', part::text);
     END LOOP;
 END $$;
-
--- Rows that were touched by hand and are not as they were before. A row that was put back as it was is forgiven.
-CREATE FUNCTION touched_by_hand() RETURNS TABLE (tab text, key jsonb, before jsonb, now jsonb, op text, who text, at timestamptz)
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
-DECLARE
-    touched record;
-BEGIN
-    FOR touched IN
-        SELECT f.tab, string_agg(format('r.%1$I = k.%1$I', name), ' AND ') AS same
-        FROM fact_tables f, unnest(f.key_columns) name
-        WHERE f.tab IN (SELECT DISTINCT t.tab FROM tamper t) GROUP BY f.tab
-    LOOP
-        RETURN QUERY EXECUTE format(
-            'SELECT t.tab, t.key, t.before, to_jsonb(r), t.op, t.who, t.at
-             FROM (SELECT DISTINCT ON (key) * FROM tamper WHERE tab = %1$L ORDER BY key, id) t
-             CROSS JOIN LATERAL jsonb_populate_record(NULL::%1$I, t.key) k
-             LEFT JOIN %1$I r ON %2$s
-             WHERE t.before IS DISTINCT FROM to_jsonb(r) AND (t.before IS NOT NULL OR r IS NOT NULL)', touched.tab, touched.same);
-    END LOOP;
-END $$;

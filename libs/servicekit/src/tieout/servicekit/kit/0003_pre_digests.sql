@@ -81,36 +81,3 @@ BEGIN
             'ENABLE ALWAYS TRIGGER digest_update, ENABLE ALWAYS TRIGGER digest_truncate', part);
     END LOOP;
 END $$;
-
--- Merges what the triggers appended. Replicas may fold at once: each takes other deltas, and the order prevents deadlocks.
-CREATE FUNCTION fold_digest() RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
-    WITH taken AS (
-        DELETE FROM digest_delta WHERE id IN (SELECT id FROM digest_delta ORDER BY id LIMIT 5000 FOR UPDATE SKIP LOCKED)
-        RETURNING book, leaf, n, a, b, h
-    ), summed AS (
-        SELECT book, leaf, sum(n)::bigint AS n, sum(a) AS a, sum(b) AS b, sum(h) AS h FROM taken GROUP BY book, leaf
-    )
-    INSERT INTO digest AS d (book, leaf, n, a, b, h) SELECT book, leaf, n, a, b, h FROM summed ORDER BY book, leaf
-    ON CONFLICT (book, leaf) DO UPDATE SET n = d.n + excluded.n, a = d.a + excluded.a, b = d.b + excluded.b, h = d.h + excluded.h;
-$$;
-
--- Leaves whose digest is not what the rows give: a disabled trigger, a detached partition, an edit of the digest itself.
-CREATE FUNCTION scrub_digest(first_leaf bigint, last_leaf bigint) RETURNS TABLE (book text, leaf bigint, kept text, facts text)
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
-DECLARE
-    one digest_book;
-BEGIN
-    FOR one IN SELECT * FROM digest_book ORDER BY digest_book.book LOOP
-        RETURN QUERY EXECUTE format(
-            'SELECT %1$L::text, coalesce(d.leaf, r.leaf), format(''%%s rows, a=%%s, b=%%s'', coalesce(d.n, 0), coalesce(d.a, 0), coalesce(d.b, 0)),
-                    format(''%%s rows, a=%%s, b=%%s'', coalesce(r.n, 0), coalesce(r.a, 0), coalesce(r.b, 0))
-             FROM (SELECT leaf, sum(n) AS n, sum(a) AS a, sum(b) AS b, sum(h) AS h
-                   FROM (SELECT leaf, n, a, b, h FROM digest WHERE book = %1$L AND leaf BETWEEN $1 AND $2
-                         UNION ALL SELECT leaf, n, a, b, h FROM digest_delta WHERE book = %1$L AND leaf BETWEEN $1 AND $2) x GROUP BY leaf) d
-             FULL JOIN (%2$s) r (book, leaf, n, a, b, h) ON r.leaf = d.leaf
-             WHERE (coalesce(d.n, 0), coalesce(d.a, 0), coalesce(d.b, 0), coalesce(d.h, 0))
-                IS DISTINCT FROM (coalesce(r.n, 0), coalesce(r.a, 0), coalesce(r.b, 0), coalesce(r.h, 0))',
-            one.book, digest_select(one, quote_ident(one.tab), '', format('(%s) >= $1 << 8 AND (%s) < ($2 + 1) << 8', one.position, one.position)))
-        USING first_leaf, last_leaf;
-    END LOOP;
-END $$;

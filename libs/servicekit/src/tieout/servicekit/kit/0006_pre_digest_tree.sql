@@ -10,7 +10,7 @@ INSERT INTO digest_branch SELECT book, leaf >> 8, sum(n)::bigint, sum(a), sum(b)
 CALL kit_grant('SELECT', 'digest_branch');
 
 -- As before, and the same deltas are added to the branches. One statement, so whoever reads sees both or neither.
-CREATE OR REPLACE FUNCTION fold_digest() RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+CREATE FUNCTION fold_digest() RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
     WITH taken AS (
         DELETE FROM digest_delta WHERE id IN (SELECT id FROM digest_delta ORDER BY id LIMIT 5000 FOR UPDATE SKIP LOCKED)
         RETURNING book, leaf, n, a, b, h
@@ -68,7 +68,7 @@ CREATE TRIGGER digest_insert AFTER INSERT ON correction REFERENCING NEW TABLE AS
 ALTER TABLE correction ENABLE ALWAYS TRIGGER digest_insert;
 
 -- Rows that were touched by hand, are not as they were before, and were not corrected since.
-CREATE OR REPLACE FUNCTION touched_by_hand() RETURNS TABLE (tab text, key jsonb, before jsonb, now jsonb, op text, who text, at timestamptz)
+CREATE FUNCTION touched_by_hand() RETURNS TABLE (tab text, key jsonb, before jsonb, now jsonb, op text, who text, at timestamptz)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
     touched record;
@@ -89,7 +89,7 @@ BEGIN
 END $$;
 
 -- Leaves whose digest is not what the rows and corrections give, and branches that are not the sum of their leaves.
-CREATE OR REPLACE FUNCTION scrub_digest(first_leaf bigint, last_leaf bigint) RETURNS TABLE (book text, leaf bigint, kept text, facts text)
+CREATE FUNCTION scrub_digest(first_leaf bigint, last_leaf bigint) RETURNS TABLE (book text, leaf bigint, kept text, facts text)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
     one digest_book;
