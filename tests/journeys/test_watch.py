@@ -46,4 +46,5 @@ async def test_a_service_that_is_killed_again_and_again_is_named_although_it_com
         await trade.until(lambda: trade.agreement(), lambda found: found.verdict == "agree")
     told = {check.name: check for check in await asyncio.to_thread(doctor.examine, trade.stack.folder)}
     assert told["restarts"].state == "wrong"
-    assert "order 2" in told["restarts"].found
+    # Other tests kill services of this stack as well.
+    assert int(told["restarts"].found.partition("order ")[2].partition(",")[0]) >= 2
