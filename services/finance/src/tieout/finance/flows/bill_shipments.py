@@ -33,7 +33,7 @@ TRANSIT_COLUMNS = ("position", "quantity_micro", "value_minor", "chain_id", "lin
 Shipment = Received[Passed]
 
 
-@batch_flow("finance-bill-shipments", GoodsShipped, GoodsDelivered, size=500)
+@batch_flow("finance-bill-shipments", GoodsShipped, GoodsDelivered, size=1000)
 async def bill_shipments(batch: list[Shipment], database: Database) -> None:
     async with database.transaction() as tx:
         companies = await ledger.lock_companies(tx, batch)

@@ -48,7 +48,7 @@ class OrderHeader(Event, frozen=True):
     rate_micro: int = 1_000_000
 
 
-@batch_flow("finance-note-orders", OrderHeader, size=500)
+@batch_flow("finance-note-orders", OrderHeader, size=1000)
 async def note_orders(batch: list[Received[OrderHeader]], database: Database) -> None:
     async with database.transaction() as tx:
         placed = {(received.data.order_id, received.data.currency): received for received in batch}

@@ -28,7 +28,7 @@ from tieout.servicekit.errors import Cause, cause_of
 statements = sql.load(__file__)
 log = structlog.get_logger(__name__)
 
-BATCH_DOCUMENTS = 500
+BATCH_DOCUMENTS = 1000
 BATCH_BYTES = 8 << 20
 BREATH = 25  # Documents between two chances for everybody else in this process.
 LAG_SECONDS = 5.0  # So often the queue is counted while it is worked on.

@@ -21,7 +21,7 @@ DEMAND = columns(
 )
 
 
-@batch_flow("inventory-reserve-stock", OrderPlaced, size=500)
+@batch_flow("inventory-reserve-stock", OrderPlaced, size=1000)
 async def reserve_stock(batch: list[Received[OrderPlaced]], database: Database) -> None:
     async with database.transaction() as tx:
         room = Stockroom(tx)

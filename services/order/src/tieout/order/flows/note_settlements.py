@@ -13,7 +13,7 @@ statements = sql.load(__file__)
 COLUMNS = ("position", "order_position", "amount_minor", "line_no", "cause", "document_no")
 
 
-@batch_flow("order-note-settlements", OrdersSettled, size=500)
+@batch_flow("order-note-settlements", OrdersSettled, size=1000)
 async def note_settlements(batch: list[Received[OrdersSettled]], database: Database) -> None:
     async with database.transaction() as tx:
         held = await anchors.claim(tx, {item.order_id for received in batch for item in received.data.items})

@@ -55,7 +55,7 @@ LINE_COLUMNS = (
 )
 
 
-@batch_flow("order-place-orders", SubmitOrder, size=500)
+@batch_flow("order-place-orders", SubmitOrder, size=1000)
 async def place_orders(batch: list[Received[SubmitOrder]], database: Database) -> None:
     async with database.transaction() as tx:
         book = Submissions("order")
