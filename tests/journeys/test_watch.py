@@ -1,6 +1,7 @@
 """What stands still is known within fifteen seconds, with its probable cause; and the doctor says what to do."""
 
 import asyncio
+import re
 import time
 
 from tieout.contracts.watch import LIST_ALARMS, Alarms, AlarmsRequest
@@ -48,4 +49,5 @@ async def test_a_service_that_is_killed_again_and_again_is_named_although_it_com
     assert told["restarts"].state == "wrong"
     # Other tests kill services of this stack as well.
     again = re.search(r"\border (\d+)", told["restarts"].found)
-    assert again and int(again[1]) >= 2, told["restarts"].found
+    assert again, told["restarts"].found
+    assert int(again[1]) >= 2

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 from rich.console import Console
-from tieout.contracts.gateway import TokenMade, TokenView
+from tieout.contracts.access import TokenMade, TokenView
 from tieout.devstack import questions, tokens
 from tieout.devstack.failures import CommandFailed
 

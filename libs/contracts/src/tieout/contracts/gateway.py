@@ -1,21 +1,16 @@
-"""What the gateway promises: satellites, documents as they came, the quarantine, tokens, and exchange rates."""
+"""What the gateway promises: satellites, documents as they came, and the quarantine."""
 
 from datetime import date, datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
 from msgspec import UNSET, Meta, Struct, UnsetType
-from tieout.contracts.currency import Currency
 from tieout.contracts.event import Company, Warehouse
-from tieout.contracts.operation import Operation, Scope
+from tieout.contracts.operation import Operation
 from tieout.contracts.order import ControlPasses
 
 Satellite = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$")]
 Reason = Annotated[str, Meta(max_length=500)]
-TokenName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-# A person or a service, as books, approvals and logs name them. A comma parts the names of several.
-Actor = Annotated[str, Meta(pattern=r"^[^\s,][^,\x00-\x1f]{0,99}$")]
-Rate = Annotated[str, Meta(pattern=r"^[0-9]{1,9}(\.[0-9]{1,6})?$")]  # An exact decimal: 7.1034.
 
 Authentication = Literal[
     "key",  # Bearer or X-Api-Key; the gateway makes the key and keeps only its hash.
@@ -302,135 +297,6 @@ class ProgressView(Struct, frozen=True):
     satellites: tuple[Progress, ...]
 
 
-class CreateToken(Struct, frozen=True, kw_only=True):
-    """A token for one person or one service. It is answered once; the gateway keeps its hash only.
-
-    Where two people must decide, two tokens of one actor are one person.
-    """
-
-    name: TokenName  # Never used again, not even after the token has ended: logs name it.
-    actor: Actor
-    scopes: Annotated[tuple[Scope, ...], Meta(min_length=1, max_length=3)] = ("read",)  # Each on its own: name all.
-    expires_at: datetime | None = None  # With its offset; None: until it is revoked.
-
-
-class TokenView(Struct, frozen=True, omit_defaults=True):
-    name: str
-    actor: str
-    scopes: tuple[Scope, ...]
-    state: Literal["valid", "expired", "revoked"]
-    created_at: datetime
-    created_by: str
-    expires_at: datetime | None = None
-    rotated_at: datetime | None = None  # The secret is of then.
-    rotated_by: str = ""
-    revoked_at: datetime | None = None
-    revoked_by: str = ""
-
-
-class TokenMade(Struct, frozen=True):
-    token: TokenView
-    secret: str  # Write it down now; nobody can show it again.
-
-
-class ListTokens(Struct, frozen=True):
-    actor: str = ""
-    all: bool = False  # Also those that were revoked or have expired.
-
-
-class Tokens(Struct, frozen=True):
-    tokens: tuple[TokenView, ...]
-
-
-class RevokeToken(Struct, frozen=True):
-    """It ends at once, and for good. The same again changes nothing."""
-
-    name: TokenName
-
-
-class RotateToken(Struct, frozen=True):
-    """The same token with a new secret; the old one ends at once. `expires_at` where given is its new end."""
-
-    name: TokenName
-    expires_at: datetime | None = None
-
-
-class ExchangeRate(Struct, frozen=True):
-    """What one unit of `currency` is worth in `quoted_in`, the company's own currency: 1 USD = 7.1034 CNY."""
-
-    currency: Currency
-    quoted_in: Currency
-    date: date
-    rate: Rate
-    source: Annotated[str, Meta(min_length=1, max_length=100)]  # Who says so: PBOC, ECB, the bank's name.
-
-
-class PutRates(Struct, frozen=True):
-    """Documents of a currency that is not the company's take the newest rate at or before their business date.
-
-    A rate of the same pair and date takes the place of the one before for documents that are mapped from now on. What
-    was handed over keeps the rate that stands on it.
-    """
-
-    rates: Annotated[tuple[ExchangeRate, ...], Meta(min_length=1, max_length=1000)]
-
-
-class RatesPut(Struct, frozen=True):
-    rates: int
-    new: int  # The others stood so already.
-
-
-class ListRates(Struct, frozen=True):
-    """Newest date first. `until`: only those at or before this date."""
-
-    currency: str = ""
-    quoted_in: str = ""
-    until: date | None = None
-    limit: Annotated[int, Meta(ge=1, le=1000)] = 100
-
-
-class RateView(Struct, frozen=True):
-    currency: str
-    quoted_in: str
-    date: date
-    rate_micro: int
-    source: str
-    put_at: datetime
-    put_by: str
-
-
-class RatePage(Struct, frozen=True):
-    rates: tuple[RateView, ...]
-
-
-class ListAudit(Struct, frozen=True):
-    """Newest first. `before` is the `next` of the page before."""
-
-    who: str = ""
-    operation: str = ""
-    path: str = ""  # Begins so: /v1/companies/C1
-    before: Annotated[int, Meta(ge=0)] = 0
-    limit: Annotated[int, Meta(ge=1, le=500)] = 50
-
-
-class Asked(Struct, frozen=True):
-    """A change that somebody asked for over HTTP, whatever the answer was."""
-
-    entry: int
-    at: datetime
-    who: str
-    token: str  # Its name; "" is the one of whoever runs the stack.
-    operation: str
-    path: str
-    status: int
-    digest: str  # SHA-256 of the request, hex: proves what was asked without keeping it.
-
-
-class AuditPage(Struct, frozen=True):
-    entries: tuple[Asked, ...]
-    next: int = 0  # 0: this was the last page.
-
-
 PUT_SATELLITE = Operation(
     "gateway.put_satellite",
     "PUT",
@@ -526,57 +392,6 @@ GATEWAY_OUTCOMES = Operation(
 PROGRESS = Operation(
     "gateway.progress", "GET", "/v1/intake-progress", ProgressRequest, ProgressView, "How far intake is, by satellite"
 )
-CREATE_TOKEN = Operation(
-    "gateway.create_token",
-    "POST",
-    "/v1/tokens",
-    CreateToken,
-    TokenMade,
-    "Make a token for a person or a service; it is shown once",
-    scope="admin",
-)
-TOKENS = Operation(
-    "gateway.tokens", "GET", "/v1/tokens", ListTokens, Tokens, "Who may call operations, without the secrets", "admin"
-)
-REVOKE_TOKEN = Operation(
-    "gateway.revoke_token",
-    "POST",
-    "/v1/tokens/{name}/revoke",
-    RevokeToken,
-    TokenView,
-    "End a token at once",
-    scope="admin",
-)
-ROTATE_TOKEN = Operation(
-    "gateway.rotate_token",
-    "POST",
-    "/v1/tokens/{name}/rotate",
-    RotateToken,
-    TokenMade,
-    "A new secret for a token; the old one ends at once",
-    scope="admin",
-)
-PUT_RATES = Operation(
-    "gateway.put_rates",
-    "PUT",
-    "/v1/exchange-rates",
-    PutRates,
-    RatesPut,
-    "Exchange rates by pair and date, for documents that bring none",
-    scope="write",
-)
-RATES = Operation(
-    "gateway.rates", "GET", "/v1/exchange-rates", ListRates, RatePage, "Exchange rates that documents may take"
-)
-AUDIT = Operation(
-    "gateway.audit",
-    "GET",
-    "/v1/audit",
-    ListAudit,
-    AuditPage,
-    "Who asked for which change over HTTP, and with what answer",
-    scope="admin",
-)
 
 OPERATIONS = (
     PUT_SATELLITE,
@@ -592,11 +407,4 @@ OPERATIONS = (
     RESUBMIT_MANY,
     GATEWAY_OUTCOMES,
     PROGRESS,
-    CREATE_TOKEN,
-    TOKENS,
-    REVOKE_TOKEN,
-    ROTATE_TOKEN,
-    PUT_RATES,
-    RATES,
-    AUDIT,
 )

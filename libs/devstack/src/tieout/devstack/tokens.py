@@ -18,7 +18,7 @@ import msgspec
 from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
-from tieout.contracts.gateway import CREATE_TOKEN, REVOKE_TOKEN, ROTATE_TOKEN, TOKENS, TokenMade, Tokens, TokenView
+from tieout.contracts.access import CREATE_TOKEN, REVOKE_TOKEN, ROTATE_TOKEN, TOKENS, TokenMade, Tokens, TokenView
 from tieout.devstack import questions
 from tieout.devstack.failures import CommandFailed
 from tieout.devstack.terminal import Screen

@@ -4,19 +4,16 @@ import base64
 from typing import Any, cast, get_args
 from uuid import UUID
 
+from tieout.contracts.access import AUDIT, Asked, AuditPage, ListAudit
 from tieout.contracts.event import event_id
 from tieout.contracts.gateway import (
-    AUDIT,
     DOCUMENTS,
     GATEWAY_OUTCOMES,
     PROGRESS,
     QUARANTINE,
-    RATES,
     SATELLITE_COMMANDS,
     SATELLITES,
     SHOW_DOCUMENT,
-    Asked,
-    AuditPage,
     CommandView,
     DocumentPage,
     DocumentSummary,
@@ -24,18 +21,14 @@ from tieout.contracts.gateway import (
     GatewayOutcome,
     GatewayOutcomes,
     GatewayOutcomesRequest,
-    ListAudit,
     ListDocuments,
     ListQuarantine,
-    ListRates,
     ListSatellites,
     Progress,
     ProgressRequest,
     ProgressView,
     Quarantined,
     QuarantinePage,
-    RatePage,
-    RateView,
     Refusal,
     SatelliteCommands,
     SatelliteCommandsRequest,
@@ -45,6 +38,7 @@ from tieout.contracts.gateway import (
     State,
 )
 from tieout.contracts.operation import Trail, TrailEntry, TrailRequest
+from tieout.contracts.rates import RATES, ListRates, RatePage, RateView
 from tieout.gateway.domain.faults import Reason
 from tieout.gateway.domain.judging import CONTRACTS
 from tieout.gateway.identifiers import STEP, document_of

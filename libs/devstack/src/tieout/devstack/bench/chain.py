@@ -1,9 +1,9 @@
 """The backlog case: N orders of three lines lie in the gateway as raw Shopify documents, and nothing consumes them.
 Then mapping starts, and the clock runs until every voucher is posted and the books agree.
 
-Before it the servers carry the same number of orders once, as servers do that have run for a while: a new cluster would
-write its first WAL segments twice (zeros, then records) and touch every page of its memory for the first time. Beside it,
-on the same servers in the same run, the two floors of floor.py.
+Before it the servers carry the same number of orders once, as servers do that have run for a while: a new cluster
+writes its first WAL segments twice (zeros, then records) and touches every page of its memory for the first time.
+Beside it, on the same servers in the same run, the two floors of floor.py.
 """
 
 import asyncio
@@ -99,7 +99,9 @@ async def _work_off(bench: load.Bench, watch: asyncpg.Connection, orders: int) -
     await call(bench.client, HOLD_SATELLITE, HoldSatellite(load.SHOP, held=False))
     while (posted := await watch.fetchval(numbers) - before) < orders:
         if time.monotonic() - started > SECONDS_MAX:
-            raise CommandFailed(f"{posted} of {orders} orders were posted within {SECONDS_MAX} s. See the logs in D/bench")
+            raise CommandFailed(
+                f"{posted} of {orders} orders were posted within {SECONDS_MAX} s. See the logs in D/bench"
+            )
         await asyncio.sleep(0.05)
 
 

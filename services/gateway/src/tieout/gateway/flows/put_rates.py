@@ -1,6 +1,6 @@
 """gateway.put_rates: what foreign money was worth on a day, for documents that bring no rate of their own."""
 
-from tieout.contracts.gateway import PUT_RATES, PutRates, RatesPut
+from tieout.contracts.rates import PUT_RATES, PutRates, RatesPut
 from tieout.gateway.domain.amounts import micro_of_text
 from tieout.gateway.people import asking
 from tieout.servicekit import Database, Refused, operation, sql

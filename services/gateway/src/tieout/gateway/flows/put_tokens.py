@@ -4,7 +4,7 @@ import secrets
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from tieout.contracts.gateway import (
+from tieout.contracts.access import (
     CREATE_TOKEN,
     REVOKE_TOKEN,
     ROTATE_TOKEN,
