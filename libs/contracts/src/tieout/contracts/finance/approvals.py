@@ -1,0 +1,136 @@
+"""What one person asks for and others approve."""
+
+from datetime import date, datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+from msgspec import Meta, Struct
+from tieout.contracts.event import Company, Currency, Number, Period
+from tieout.contracts.operation import Operation
+
+Limit = Annotated[int, Meta(ge=1, le=200)]
+
+Text = Annotated[str, Meta(min_length=1, max_length=500)]
+
+Source = Annotated[str, Meta(min_length=1, max_length=64)]
+
+
+class RequestReopening(Struct, frozen=True, kw_only=True):
+    """Ask for a closed period, and all after it, to take postings again. Somebody else approves."""
+
+    company: Company
+    period: Period
+    reason: Text
+
+
+class RequestWriteOff(Struct, frozen=True, kw_only=True):
+    """Ask to write off what an order still owes (T15), or to take that back because money is expected after all.
+
+    A write-off needs two approvals, a recovery one.
+    """
+
+    company: Company
+    number: Number  # Of this document: the same again is the same request.
+    order_source: Source
+    order_no: Number
+    currency: Currency
+    amount_minor: Annotated[int, Meta(ge=1, le=10**15)]
+    business_date: date
+    reason: Text
+    recover: bool = False
+
+
+class RequestCountApproval(Struct, frozen=True, kw_only=True):
+    """Ask to take a count difference out of 1901 (T19b): missing goods by their cause, found ones to 6602.08."""
+
+    company: Company
+    source: Annotated[str, Meta(max_length=64)]  # Of the count; "" for a revaluation of counted goods.
+    number: Number
+    cause: Literal["management", "disaster", "person"]  # 6602.08, 6711, 1221.
+    reason: Text
+
+
+class DecideRequest(Struct, frozen=True, kw_only=True):
+    """Approve or reject what somebody else has asked for. With the last approval needed, it happens."""
+
+    request_id: UUID
+    approve: bool = True
+    note: Annotated[str, Meta(max_length=500)] = ""
+
+
+class Verdict(Struct, frozen=True):
+    by: str
+    at: datetime
+    approved: bool
+    note: str
+
+
+class RequestView(Struct, frozen=True):
+    request_id: UUID
+    kind: Literal["reopening", "write_off", "recovery", "count"]
+    company: str
+    subject: str  # The period, the order, the count.
+    currency: str
+    amount_minor: int
+    reason: str
+    requested_by: str
+    requested_at: datetime
+    approvals_needed: int
+    verdicts: tuple[Verdict, ...]
+    state: Literal["waiting", "done", "rejected"]
+    voucher_no: str = ""  # Told with the verdict that posted it.
+
+
+class ListRequests(Struct, frozen=True):
+    company: str = ""
+    state: Literal["", "waiting", "done", "rejected"] = ""
+    limit: Limit = 100
+
+
+class Requests(Struct, frozen=True):
+    """Newest first."""
+
+    requests: tuple[RequestView, ...]
+
+
+REQUEST_REOPENING = Operation(
+    "finance.request_reopening",
+    "POST",
+    "/v1/companies/{company}/periods/{period}/reopen",
+    RequestReopening,
+    RequestView,
+    "Ask for a closed period to be opened again; another person approves",
+    scope="write",
+)
+
+REQUEST_WRITE_OFF = Operation(
+    "finance.request_write_off",
+    "POST",
+    "/v1/companies/{company}/write-offs",
+    RequestWriteOff,
+    RequestView,
+    "Ask to write off a receivable, or to take a write-off back",
+    scope="write",
+)
+
+REQUEST_COUNT_APPROVAL = Operation(
+    "finance.request_count_approval",
+    "POST",
+    "/v1/companies/{company}/count-approvals",
+    RequestCountApproval,
+    RequestView,
+    "Ask to take a count difference out of 1901",
+    scope="write",
+)
+
+DECIDE_REQUEST = Operation(
+    "finance.decide_request",
+    "POST",
+    "/v1/requests/{request_id}/decide",
+    DecideRequest,
+    RequestView,
+    "Approve or reject what another person asked for",
+    scope="write",
+)
+
+REQUESTS = Operation("finance.requests", "GET", "/v1/requests", ListRequests, Requests, "What waits for an approval")

@@ -1,0 +1,95 @@
+"""Companies that keep their books here, and their posting periods."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+from tieout.contracts.event import Company, Currency, Period
+from tieout.contracts.operation import Operation
+from tieout.contracts.order import ControlPasses
+
+AccountCode = Annotated[str, Meta(pattern=r"^\d{4}(\.\d{2}){0,3}$")]
+
+
+class PutCompany(Struct, frozen=True, kw_only=True):
+    """Open a company, or change its name and policies. Its currency and zone never change: its books are in them.
+
+    A policy that is not named stays as it is; of a new company it is goods_issue, one and issue. The same holds for
+    each role: named by nobody, it is the chart's default.
+    """
+
+    company: Company
+    name: Annotated[str, Meta(min_length=1, max_length=200)]
+    currency: Currency
+    zone: Annotated[str, Meta(min_length=1, max_length=64)]  # Asia/Shanghai
+    tax_point: Literal["goods_issue", "invoice", "payment"] | UnsetType = UNSET
+    voucher_words: Literal["one", "three"] | UnsetType = UNSET  # All 记, or 收, 付 and 转.
+    roles: dict[str, AccountCode] = {}  # Account by role of the voucher templates, where it is not the chart's default.
+    control_passes: ControlPasses | UnsetType = UNSET  # Of orders whose satellite has no rule of its own, from now on.
+
+
+class CompanyView(Struct, frozen=True):
+    company: str
+    name: str
+    currency: str
+    zone: str
+    tax_point: str
+    voucher_words: str
+    closed_through: str  # This period and all before it are closed; "" while none is.
+    revision: int
+    opened_at: datetime
+    roles: dict[str, str]
+    control_passes: ControlPasses = "issue"
+
+
+class ListCompanies(Struct, frozen=True):
+    company: str = ""  # Empty: all.
+
+
+class Companies(Struct, frozen=True):
+    companies: tuple[CompanyView, ...]
+
+
+class ClosePeriod(Struct, frozen=True):
+    """Nothing is posted into this period, or one before it, any more. It must have ended where the company is."""
+
+    company: Company
+    period: Period
+
+
+class PeriodView(Struct, frozen=True):
+    company: str
+    period: str
+    first_open: str
+    closed_by: str
+    closed_at: datetime
+    repeated: bool  # It was closed before; nothing changed.
+    vouchers: int
+    count_difference_minor: int  # 1901: always 0, a period with count differences that nobody approved stays open.
+    free_goods_undeclared: int = 0  # Orders of this period given away alone, whose deemed output tax nobody declared.
+    not_revalued: tuple[str, ...] = ()  # Currencies with open monetary items that were not valued at a closing rate.
+
+
+PUT_COMPANY = Operation(
+    "finance.put_company",
+    "PUT",
+    "/v1/companies/{company}",
+    PutCompany,
+    CompanyView,
+    "Open a company with the default chart of accounts, or change its name and policies",
+    scope="admin",
+)
+
+COMPANIES = Operation(
+    "finance.companies", "GET", "/v1/companies", ListCompanies, Companies, "The companies and policies"
+)
+
+CLOSE_PERIOD = Operation(
+    "finance.close_period",
+    "POST",
+    "/v1/companies/{company}/periods/{period}/close",
+    ClosePeriod,
+    PeriodView,
+    "Close a posting period and all before it",
+    scope="write",
+)
