@@ -114,6 +114,17 @@ def test_what_is_planted_is_found(rule):
     assert rule in rules(rows)
 
 
+def test_a_count_excuses_no_stock_below_zero_and_no_promise_without_goods():
+    rows = books()
+    opening, issue = rows["inventory"]["move"]
+    rows["inventory"]["move"] = [opening, (10, 1, "count", 1, 2, -3 * ONE, -30, None, None, None), issue]
+    assert "stock below its policy" in rules(rows)
+    rows = books()
+    rows["inventory"]["move"].append((10, 1, "count", 1, 3, -1 * ONE, -10, None, None, None))
+    rows["inventory"]["stock"] = [(1, "EU", "MAIN", "A", "refuse", ONE, 2 * ONE, 0, 10)]
+    assert "more promised than there is" in rules(rows)
+
+
 def test_a_delivery_that_was_answered_and_is_kept_twice_counts_as_doubled():
     rows = books()
     rows["gateway"]["raw"].append((RAW.replace("10", "20"), *rows["gateway"]["raw"][0][1:]))

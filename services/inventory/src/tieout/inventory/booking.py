@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 from tieout.contracts.event import Event
 from tieout.contracts.inventory import AdjustmentLine, MovedLine, ReceiptLine, SubmitAdjustment, SubmitReceipt
 from tieout.inventory.journal import Moved
-from tieout.inventory.papers import Kind, Paper, Papers
-from tieout.inventory.stockroom import House, Stockroom, company_key
+from tieout.inventory.papers import Kind, Paper, take_in
+from tieout.inventory.stockroom import House, Stockroom
 from tieout.inventory.valuation import Stock
 from tieout.servicekit import Database, Received
 
@@ -30,19 +30,14 @@ async def book(
     """One batch, one transaction. `move` moves a line's goods and answers their value and the revaluation that they
     led to, both signed; `announce` answers what the moves are called and the event that tells of them."""
     async with database.transaction() as tx:
-        room = Stockroom(tx)
-        papers: Papers[P] = Papers(kind, tx, room.journal)
-        await room.enter({received.data.company for received in batch})
-        for received in batch:
-            if received.data.company not in room.houses:
-                tx.park(received, key=company_key(received.data.company), reason="unknown_company")
-        to_decide = await papers.admit(papers.read(r for r in batch if r.data.company in room.houses))
+        room, papers, to_decide = await take_in(kind, batch, tx)
         await room.lock(
             {(p.content.company, p.content.warehouse, line.sku) for p in to_decide for line in p.content.lines}
         )
         await room.learn_costs(room.stocks.values())
 
         brought: dict[int, tuple[Received[Any] | None, date]] = {}
+        missing: dict[int, Received[Any] | None] = {}
         for paper in to_decide:
             content = paper.content
             if refused := refusal(content, room):
@@ -58,6 +53,8 @@ async def book(
                     revalued.append(Moved(line.line_no, stock, 0, revaluation, stock.seq))
                 if line.quantity_micro > 0:
                     brought[stock.stock_id] = (paper.cause, content.business_date)
+                else:
+                    missing[stock.stock_id] = paper.cause
             house = room.houses[content.company]
             called, event = announce(paper, house, tuple(line.told for line in moved))
             document = paper.document_id, content.number, content.business_date
@@ -65,6 +62,7 @@ async def book(
             room.journal.revalued(content.company, content.warehouse, document, revalued, paper.cause)
             papers.accept(paper, sum(m.quantity for m in moved), sum(m.value for m in moved))
 
+        await room.call_back(missing)
         await room.serve(brought)
         await room.leave()
         await papers.save()

@@ -232,6 +232,24 @@ def serve(stock: Stock, waiting: Iterable[Line]) -> list[Hold]:
     return holds
 
 
+def call_back(stock: Stock, promised: Iterable[Line]) -> list[Hold]:
+    """Less lies there than is promised: promises wait again, in the order given, until what lies there covers the rest.
+    They keep their place in the queue, so what comes next is theirs before anybody else's."""
+    holds = []
+    for line in promised:
+        missing = min(stock.uncovered, line.reserved)
+        if missing <= 0:
+            break
+        line.reserved -= missing
+        line.back_ordered += missing
+        line.touched = True
+        stock.reserved -= missing
+        stock.back_ordered += missing
+        stock.touched = True
+        holds.append(Hold(line, stock, -missing, missing))
+    return holds
+
+
 def cancel(lines: Mapping[int, Line], wanted: Iterable[tuple[int, int]] | None) -> list[Stop]:
     """Stop what still can be: back-ordered quantity first, then reserved, then what is on its way (where control
     passes at delivery); the rest is too late and needs a return.

@@ -17,6 +17,7 @@ from tieout.contracts.inventory import (
     SubmitReceipt,
 )
 from tieout.inventory.journal import Journal, columns
+from tieout.inventory.stockroom import Stockroom, company_key
 from tieout.servicekit import Received, Transaction, sql
 
 statements = sql.load(__file__)
@@ -143,3 +144,16 @@ class Papers(Generic[P]):
             await self._tx.execute(statements.give_numbers_back, self._given_back)
         if self._submissions:
             await self._tx.copy("submission", columns=SUBMISSIONS, records=self._submissions)
+
+
+async def take_in(
+    kind: Kind, batch: Sequence[Received[P]], tx: Transaction
+) -> tuple[Stockroom, Papers[P], list[Paper[P]]]:
+    """The papers of a batch that are to be decided now; those of a company that nobody has opened yet wait for it."""
+    room = Stockroom(tx)
+    papers: Papers[P] = Papers(kind, tx, room.journal)
+    await room.enter({received.data.company for received in batch})
+    for received in batch:
+        if received.data.company not in room.houses:
+            tx.park(received, key=company_key(received.data.company), reason="unknown_company")
+    return room, papers, await papers.admit(papers.read(r for r in batch if r.data.company in room.houses))

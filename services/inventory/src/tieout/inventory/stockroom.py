@@ -92,7 +92,8 @@ class Order:
 
 
 class Stockroom:
-    """The unit of work of a flow. Use it in this order: `enter`, `lock…`, `anchor`, decide, `serve`, `leave`."""
+    """The unit of work of a flow. Use it in this order: `enter`, `lock…`, `anchor`, decide, `call_back`,
+    `serve`, `leave`."""
 
     def __init__(self, tx: Transaction) -> None:
         self.tx = tx
@@ -291,6 +292,32 @@ class Stockroom:
             day = max(order.business_date, *(brought[stock_id][1] for stock_id in stock_ids))
             self.journal.left(order, parts, day, cause)
         self.tx.wake(str(order_id) for order_id in served)  # A confirmation or a return may have waited for this.
+
+    async def call_back(self, missing: Mapping[int, Received[Any] | None]) -> None:
+        """Goods went that nobody was served with: where less lies there now than is promised, the latest promises wait
+        again, so that no confirmation takes what is not there. `missing` tells per stock_id who found that out."""
+        short = {i: stock.uncovered for i in missing if (stock := self.stocks[i]).uncovered > 0}
+        if not short:
+            return
+        await self._save_lines()  # Promises of this batch count as they stand now.
+        rows = await self.tx.fetch(statements.promised_orders, list(short), list(short.values()))
+        await self.anchor([row[0] for row in rows])
+        called: dict[UUID, list[domain.Hold]] = {}
+        for stock_id in short:
+            stock = self.stocks[stock_id]
+            promises = [
+                (line.since, line.line_no, order.order_id, line)
+                for order in self.orders.values()
+                for line in order.lines.values()
+                if line.stock is stock and line.reserved
+            ]
+            promises.sort(key=lambda entry: entry[:2], reverse=True)
+            owner = {id(line): order_id for _, _, order_id, line in promises}
+            for hold in domain.call_back(stock, [line for *_, line in promises]):
+                called.setdefault(owner[id(hold.line)], []).append(hold)
+        for order_id, holds in called.items():
+            cause = next(missing[hold.stock.stock_id] for hold in holds if hold.stock is not None)
+            self.journal.promised(self.orders[order_id], holds, cause)
 
     async def leave(self) -> None:
         """Write down everything that was decided, and announce it."""

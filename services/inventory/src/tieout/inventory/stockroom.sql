@@ -81,6 +81,17 @@ FROM (
 ) w
 WHERE w.before < w.free;
 
+-- name: promised_orders
+-- Whose promises go where less lies there than is promised: the latest ones, until as much is called back. Seldom, so
+-- it has no index of its own. Under the lock of the stock.
+SELECT DISTINCT p.order_id
+FROM (
+    SELECT l.order_id, f.uncovered, sum(l.reserved_micro) OVER (PARTITION BY l.stock_id ORDER BY l.since DESC, l.line_no DESC) - l.reserved_micro AS after
+    FROM unnest($1::bigint[], $2::bigint[]) AS f (stock_id, uncovered)
+    JOIN open_line l ON l.stock_id = f.stock_id AND l.reserved_micro > 0
+) p
+WHERE p.after < p.uncovered;
+
 -- name: anchor_orders
 -- Locks the orders, and keeps a place for those that have not come yet.
 INSERT INTO sales_order AS o (order_id) SELECT n FROM unnest($1::uuid[]) AS n ORDER BY n

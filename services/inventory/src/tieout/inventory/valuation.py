@@ -84,6 +84,11 @@ class Stock:
         """What may still be promised. Negative where more is promised than there is."""
         return self.on_hand - self.reserved
 
+    @property
+    def uncovered(self) -> int:
+        """What is promised though it does not lie there. A warehouse that may go below zero promises without goods."""
+        return 0 if self.policy == "allow_negative" else self.reserved - max(self.on_hand, 0)
+
     def estimate(self, quantity: int) -> int:
         """What `quantity` is worth when nothing better is known: at the present average, else the last one, else the
         article's standard cost, else nothing."""

@@ -262,9 +262,6 @@ def _stock(books: Books) -> Iterator[Finding]:
             moves[row[3]].append(row)
     promised = {row[0]: (row[1], row[2]) for row in books.of("inventory", "promised")}
     gone = Counter({row[0]: row[1] for row in books.of("inventory", "late")})
-    for stock, some in moves.items():
-        # What a count does not find may have been promised; where it leaves all the same, the stock is below zero.
-        gone[stock] += sum(-row[5] for row in some if row[2] == "count" and row[5] < 0)
     wrong, below, short = [], [], []
     for stock, company, warehouse, sku, policy, on_hand, reserved, back, value in books.of("inventory", "stock"):
         name = f"{company} {warehouse} {sku}"
@@ -280,7 +277,7 @@ def _stock(books: Books) -> Iterator[Finding]:
             if running < -gone[stock]:
                 below.append(f"{name} {running} at {row[0]}")
                 break
-        if on_hand + gone[stock] < reserved:
+        if max(on_hand, 0) < reserved:
             short.append(f"{name}: {on_hand} on hand, {reserved} promised")
     yield broken("stock balances other than their moves", wrong)
     yield broken("stock below its policy", below)

@@ -57,8 +57,9 @@ class World:
             self._story(f"{1000 + number}")
         for number in range(chance.randint(1, 3)):
             self._stock(f"GR{number}")
-        if chance.random() < 0.3:
-            self._say(SubmitAdjustment, "COUNT", OFFICE, self._warehouse(), lines=(AdjustmentLine(1, "A", -ONE),))
+        for number in range(chance.randint(0, 2)):
+            lines = (AdjustmentLine(1, chance.choice(SKUS), chance.choice((-3, -2, -1, 1)) * ONE),)
+            self._say(SubmitAdjustment, f"COUNT{number}", OFFICE, self._warehouse(), lines=lines)
         chance.shuffle(self.commands)
 
     def _story(self, number: str) -> None:

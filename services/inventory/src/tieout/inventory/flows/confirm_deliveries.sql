@@ -1,6 +1,3 @@
--- name: zone_of
-SELECT zone FROM company WHERE company = $1;
-
 -- name: shipments_of
 -- What left with which shipment of these orders; a shipment is one announced event, counted from 1.
 SELECT order_position, ordinal, line_no, (to_micro - from_micro)

@@ -2,53 +2,38 @@
 
 A warehouse's own system says what has left, in part or whole. A confirmation that comes before its order, or before its
 stock, waits. Goods that were cancelled and left all the same are booked as they left: the cancellation is announced
-again, as too late for them.
+again, as too late for them; and if they had been promised to somebody else meanwhile, he waits for goods again.
 """
 
 from collections import defaultdict
 from collections.abc import Sequence
-from datetime import datetime
-from hashlib import sha256
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
-import msgspec
-from tieout.contracts.event import document_id, order_id
-from tieout.contracts.inventory import CONFIRM, Confirmation, ConfirmedLine, ConfirmRequest, SubmitConfirmation
-from tieout.inventory import domain
-from tieout.inventory.domain import Line, Part
-from tieout.inventory.papers import Paper, Papers
-from tieout.inventory.stockroom import Order, Stockroom, company_key
+from tieout.contracts.inventory import CONFIRM, Confirmation, ConfirmRequest, SubmitConfirmation
+from tieout.inventory import by_order, domain
+from tieout.inventory.by_order import NO_ORDER, Verdict, order_of
+from tieout.inventory.domain import Line
+from tieout.inventory.papers import Paper, Papers, take_in
+from tieout.inventory.stockroom import Order, Stockroom
 from tieout.servicekit import Database, Received, Refused, batch_flow, operation, sql
 
 statements = sql.load(__file__)
 
-BY_HAND = "staff"  # Source of confirmations that a person enters.
+CAME_MEANWHILE = "came_with_its_order"
 
 
 @batch_flow("inventory-confirm-shipments", SubmitConfirmation, size=200)
 async def confirm_shipments(batch: list[Received[SubmitConfirmation]], database: Database) -> None:
     async with database.transaction() as tx:
-        room = Stockroom(tx)
-        papers: Papers[SubmitConfirmation] = Papers("confirmation", tx, room.journal)
-        await room.enter({received.data.company for received in batch})
-        for received in batch:
-            if received.data.company not in room.houses:
-                tx.park(received, key=company_key(received.data.company), reason="unknown_company")
-        to_decide = await papers.admit(papers.read(r for r in batch if r.data.company in room.houses))
+        room, papers, to_decide = await take_in("confirmation", batch, tx)
         yard = await _open_yard(room, to_decide)
         for paper in to_decide:
-            verdict, key = yard.confirm(paper), str(_order_of(paper.content))
-            if verdict.wait and paper.cause is not None:
-                tx.park(paper.cause, key=key, reason=verdict.wait)
-            elif verdict.refusal:
-                papers.refuse(paper, verdict.refusal, verdict.detail)
-            else:
-                papers.accept(paper, sum(part.end - part.start for part in verdict.parts), _cost(verdict.parts))
-                tx.wake([key])  # A return may have waited for these goods.
+            verdict, key = yard.confirm(paper), str(order_of(paper.content))
+            by_order.settle(papers, paper, verdict, key, tx)
             if verdict.wait == CAME_MEANWHILE:
                 tx.wake([key])
+            await yard.call_back(verdict, paper)
         await room.leave()
         await papers.save()
 
@@ -59,38 +44,21 @@ async def confirm_shipment(request: ConfirmRequest, database: Database) -> Confi
     async with database.transaction() as tx:
         room = Stockroom(tx)
         papers: Papers[SubmitConfirmation] = Papers("confirmation", tx, room.journal)
-        await room.enter({request.company})
-        if request.company not in room.houses:
-            detail = f"No company {request.company} is open. Open it in finance first."
-            raise Refused("unknown_company", detail, field="company", status=404)
-        zone = await tx.fetchval(statements.zone_of, request.company)
-        paper = Paper("confirmation", _by_hand(request, datetime.now(ZoneInfo(zone))), None)
-        if not await papers.admit([paper]):
-            if papers.conflicts:
-                detail = f"The key {request.idempotency_key} was used with other content. Use a new key."
-                raise Refused("conflict", detail, field="idempotency_key", status=409)
+        head = by_order.head_by_hand("confirmation", request, await by_order.enter_by_hand(room, request))
+        paper = Paper("confirmation", SubmitConfirmation(**head, warehouse=request.warehouse), None)
+        if not await by_order.is_new(papers, paper, request):
             return Confirmation(True, ())
         yard = await _open_yard(room, [paper])
         verdict = yard.confirm(paper)
-        if verdict.wait or verdict.refusal:
-            _refuse(request, verdict)
-        papers.accept(paper, sum(part.end - part.start for part in verdict.parts), _cost(verdict.parts))
-        tx.wake([str(_order_of(paper.content))])
+        if verdict.wait == CAME_MEANWHILE:
+            detail = f"Order {request.order_no} is being placed at this moment. Try again."
+            raise Refused("busy", detail, status=503)
+        by_order.refuse_to_wait(request, verdict, "is back-ordered; confirm what is reserved.")
+        by_order.settle(papers, paper, verdict, str(order_of(paper.content)), tx)
+        await yard.call_back(verdict, paper)
         await room.leave()
         await papers.save()
-    lines = [ConfirmedLine(p.line.line_no, p.line.sku, p.end - p.start, p.cost) for p in verdict.parts]
-    return Confirmation(False, tuple(lines))
-
-
-NO_ORDER = "waits_for_its_order"
-CAME_MEANWHILE = "came_with_its_order"
-
-
-class Verdict(NamedTuple):
-    parts: Sequence[Part] = ()
-    wait: str = ""
-    refusal: str = ""
-    detail: str = ""
+    return Confirmation(False, verdict.lines)
 
 
 class Yard:
@@ -102,7 +70,7 @@ class Yard:
 
     def confirm(self, paper: Paper[SubmitConfirmation]) -> Verdict:
         said = paper.content
-        order = self._room.orders.get(_order_of(said))
+        order = self._room.orders.get(order_of(said))
         if order is None:
             return Verdict(wait=NO_ORDER)
         if not self._room.holds_goods_of(order):
@@ -115,6 +83,10 @@ class Yard:
         parts = domain.ship(decided.leaving, order.lines.values())
         self._room.journal.left(order, parts, max(order.business_date, said.business_date), paper.cause)
         return Verdict(parts)
+
+    async def call_back(self, verdict: Verdict, paper: Paper[SubmitConfirmation]) -> None:
+        """What left although it had been cancelled may have been promised again."""
+        await self._room.call_back({part.stock.stock_id: paper.cause for part in verdict.parts if part.stock})
 
     def _take_stops_back(
         self, order: Order, back_again: Sequence[tuple[Line, int]], paper: Paper[SubmitConfirmation]
@@ -138,7 +110,7 @@ class Yard:
 
 
 async def _open_yard(room: Stockroom, papers: Sequence[Paper[SubmitConfirmation]]) -> Yard:
-    order_ids = {_order_of(paper.content) for paper in papers}
+    order_ids = {order_of(paper.content) for paper in papers}
     await room.lock_goods_of(order_ids)
     await room.anchor(order_ids)
     stopped: dict[tuple[int, int], list[list[Any]]] = defaultdict(list)
@@ -149,42 +121,3 @@ async def _open_yard(room: Stockroom, papers: Sequence[Paper[SubmitConfirmation]
         ):
             stopped[position, line_no].append([cancel_id, ordinal, quantity])
     return Yard(room, stopped)
-
-
-def _order_of(said: SubmitConfirmation) -> UUID:
-    return order_id(said.company, said.order_source, said.order_number)
-
-
-def _cost(parts: Sequence[Part]) -> int:
-    return sum(part.cost for part in parts)
-
-
-def _by_hand(request: ConfirmRequest, now: datetime) -> SubmitConfirmation:
-    fingerprint = sha256(msgspec.json.encode(request)).hexdigest()
-    return SubmitConfirmation(
-        intake_id=document_id("confirmation-by-hand", request.company, request.idempotency_key, fingerprint),
-        company=request.company,
-        source=BY_HAND,
-        number=request.idempotency_key,
-        version="1",
-        fingerprint=fingerprint,
-        warehouse=request.warehouse,
-        order_source=request.order_source,
-        order_number=request.order_no,
-        occurred_at=now,
-        zone=str(now.tzinfo),
-        business_date=request.business_date or now.date(),
-        lines=request.lines,
-    )
-
-
-def _refuse(request: ConfirmRequest, verdict: Verdict) -> None:
-    number = request.order_no
-    if verdict.wait == NO_ORDER:
-        detail = f"No order {number} of {request.order_source} in company {request.company}."
-        raise Refused("not_found", detail, field="order_no", status=404)
-    if verdict.wait == CAME_MEANWHILE:
-        raise Refused("busy", f"Order {number} is being placed at this moment. Try again.", status=503)
-    if verdict.wait:
-        raise Refused(verdict.wait, f"Part of order {number} is back-ordered; confirm what is reserved.", status=409)
-    raise Refused(verdict.refusal, verdict.detail, field="lines", status=409)

@@ -1,6 +1,3 @@
--- name: zone_of
-SELECT zone FROM company WHERE company = $1;
-
 -- name: stopped_reservations
 -- Which cancellations stopped what was reserved, and the number of their next announcement; the latest first.
 SELECT t.order_position, t.line_no, c.cancel_id,

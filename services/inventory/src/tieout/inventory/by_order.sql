@@ -1,0 +1,2 @@
+-- name: zone_of
+SELECT zone FROM company WHERE company = $1;
