@@ -310,9 +310,9 @@ class Desk:
         }
 
     def pay(
-        self, amount: int, *orders: str | tuple[str, int], number: str = "P1", **more: Any
+        self, amount: int, *orders: str | tuple[Any, ...], number: str = "P1", **more: Any
     ) -> finance.SubmitPayment:
-        """Orders: numbers, or numbers with the amount that is meant for them."""
+        """Orders: numbers, or numbers with the amount that is meant for them, and the discount that was taken."""
         allocations = tuple(
             finance.Allocation("shop", one) if isinstance(one, str) else finance.Allocation("shop", *one)
             for one in orders

@@ -179,3 +179,67 @@ async def test_a_count_difference_is_approved_before_its_period_closes(desk, cau
         await desk.ask_as("Li", finance.REQUEST_COUNT_APPROVAL, **request)
     assert (await close(desk)).count_difference_minor == 0
     assert await desk.violations() == []
+
+
+async def test_what_bad_management_lost_takes_its_input_tax_along(desk):
+    await desk.give(desk.moved("adjusted", (-2, -100), (1, 30)))
+    request = {"company": "C1", "source": "wms", "number": "D1", "cause": "management", "reason": "stolen"}
+    for wrong, field in (
+        ({"abnormal": True}, "input_tax_minor"),
+        ({"input_tax_minor": 13}, "abnormal"),
+        ({"abnormal": True, "input_tax_minor": 13, "cause": "disaster"}, "abnormal"),
+        ({"abnormal": True, "input_tax_minor": 71}, "input_tax_minor"),
+    ):
+        with pytest.raises(Refused) as caught:
+            await desk.ask_as("Li", finance.REQUEST_COUNT_APPROVAL, **{**request, **wrong})
+        assert caught.value.problem.field == field
+    asked = await desk.ask_as("Li", finance.REQUEST_COUNT_APPROVAL, **request, abnormal=True, input_tax_minor=13)
+    assert (asked.amount_minor, asked.tax_minor) == (70, 13)
+    await decide(desk, "Wang", asked)
+    assert (await desk.vouchers())[1:] == [
+        ("T19t", [("D", "1901", 13), ("C", "2221.01.04", 13)]),
+        ("T19b", [("D", "6602.08", 113), ("D", "1901", 30), ("C", "1901", 113), ("C", "6602.08", 30)]),
+    ]
+    assert (await close(desk)).count_difference_minor == 0
+    assert await desk.violations() == []
+
+
+async def provide(desk, amount, number="B1", who="Li"):
+    content = {"amount_minor": amount, "business_date": NOVEMBER, "reason": "ageing of November"}
+    return await desk.ask_as(who, finance.REQUEST_PROVISION, company="C1", number=number, **content)
+
+
+async def test_bad_debts_are_provided_for_used_up_recovered_and_released(desk):
+    await desk.give(desk.placed(), desk.shipped())
+    asked = await provide(desk, 300)
+    assert (asked.kind, asked.approvals_needed) == ("provision", 1)
+    with pytest.raises(Refused, match="somebody else must approve"):
+        await decide(desk, "Li", asked)
+    done = await decide(desk, "Wang", asked)
+    assert (await desk.vouchers())[-1] == ("T15p", [("D", "6702", 300), ("C", "1231", 300)])
+    voucher = await desk.ask(finance.VOUCHER, company="C1", voucher_no=done.voucher_no)
+    assert (voucher.prepared_by, voucher.reviewed_by, voucher.document_no) == ("Li", "Wang", "B1")
+    lost = await write_off(desk, 339)
+    await decide(desk, "Wang", lost)
+    await decide(desk, "Zhao", lost)
+    assert (await close(desk, "2026-10")).allowance_short_minor == 0
+    assert (await close(desk)).allowance_short_minor == 39
+    back = await write_off(desk, 139, number="W2", recover=True)
+    await decide(desk, "Wang", back)
+    await desk.give(desk.pay(139, ("1001", 139)))
+    assert await desk.balances() == {
+        "1002": 139,
+        "1231": -100,
+        "6702": 300,
+        "6001.01": -300,
+        "2221.01.01": -39,
+        "6401": 300,
+        "1405": -300,
+    }
+    with pytest.raises(Refused, match="1231 of C1 has 100; 101 cannot be released"):
+        await decide(desk, "Wang", await provide(desk, -101, "B2"))
+    await decide(desk, "Wang", await provide(desk, -100, "B3"))
+    assert (await desk.vouchers())[-1] == ("T15p", [("D", "1231", 100), ("C", "6702", 100)])
+    with pytest.raises(Refused, match="0 changes nothing"):
+        await provide(desk, 0, "B4")
+    assert await desk.violations() == []

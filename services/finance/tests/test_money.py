@@ -1,5 +1,8 @@
 """Payments, refunds, deposits: where the money stands, whatever came first."""
 
+import itertools
+
+import pytest
 from tieout.contracts import finance
 
 BILLED = {"6001.01": -300, "2221.01.01": -39, "6401": 300, "1405": -300}
@@ -178,4 +181,99 @@ async def test_a_stop_that_overtakes_its_order_waits_for_it(desk):
     await desk.rows("UPDATE parked SET due_at = now()")
     await desk.give()
     assert await desk.balances() == {"1002": 339, "2204": -200, "2221.06": -26, "2241.01": -113}
+    assert await desk.violations() == []
+
+
+@pytest.mark.parametrize("order", [("pay", "stop"), ("stop", "pay")])
+@pytest.mark.parametrize("named", [True, False])
+async def test_money_for_what_was_cancelled_is_owed_back_whatever_came_first(desk, order, named):
+    told = {"pay": desk.pay(339, ("1001", 339) if named else "1001"), "stop": desk.stopped(2)}
+    await desk.give(desk.placed())
+    for step in order:
+        await desk.give(told[step])
+    assert await desk.balances() == {"1002": 339, "2204": -100, "2221.06": -13, "2241.01": -226}
+    await desk.give(desk.refund(226, "1001"))
+    assert (await desk.vouchers())[-1] == ("T08", [("D", "2241.01", 226), ("C", "1002", 226)])
+    await desk.give(desk.shipped(desk.part(0, 1)))
+    assert await desk.balances() == {"1002": 113, "6001.01": -100, "2221.01.01": -13, "6401": 100, "1405": -100}
+    assert await desk.violations() == []
+
+
+async def test_an_open_payment_ends_the_same_whatever_of_its_order_came_before_it(desk):
+    """Placed, shipped in part, stopped in part, credited in part, and paid without an amount, in every order."""
+    for n, turn in enumerate(itertools.permutations(range(5))):
+        number = str(n)
+        told = [
+            desk.placed(number, customer=f"K{n}"),
+            desk.shipped(desk.part(0, 2), number=number),
+            desk.stopped(1, number),
+            desk.credited((50, 6), number=number, credit_no=f"R{n}", restock=False),
+            desk.pay(400, number, number=f"P{n}", customer=f"K{n}"),
+        ]
+        for step in turn:
+            await desk.give(told[step])
+    await desk.rows("UPDATE parked SET due_at = now()")
+    await desk.give()
+    assert await desk.parked() == []
+    found = await desk.rows(
+        "SELECT o.order_no, o.settled, o.deposit_net, o.deposit_tax, o.refundable, o.unapplied + coalesce("
+        "(SELECT c.unapplied FROM open_item c WHERE NOT c.of_order AND c.customer = 'K' || o.order_no), 0)"
+        " FROM open_item o WHERE o.of_order"
+    )
+    assert (len(found), {row[1:] for row in found}) == (120, {(170, 0, 0, 113, 117)})
+    assert await desk.violations() == []
+
+
+async def test_a_discount_that_a_payment_takes_closes_its_part_of_the_receivable(desk):
+    await desk.give(desk.placed(), desk.shipped(), desk.pay(332, ("1001", 332, 7), fee_minor=2))
+    assert (await desk.vouchers())[1:] == [
+        ("T09", [("D", "1002", 330), ("D", "6603.02", 2), ("C", "1122", 332)]),
+        ("T14b", [("D", "6001.08", 7), ("C", "1122", 7)]),
+    ]
+    assert sorted(await settled(desk)) == [("payment", "1001", 332), ("write_off", "1001", 7)]
+    assert await desk.rows("SELECT kind, amount_minor, number FROM forgiveness") == [("discount", 7, "P1")]
+    assert (await desk.ask(finance.RECEIVABLES, company="C1")).totals == {"CNY": 0}
+    await desk.give(desk.pay(332, ("1001", 332, 7), fee_minor=2))
+    assert len(await desk.vouchers()) == 3
+    assert await desk.violations() == []
+
+
+async def test_one_payment_takes_discounts_on_several_orders_and_the_rest_is_found_by_itself(desk):
+    await desk.open("C2", "EUR", tax_point="payment", voucher_words="three")
+    dollars = {"company": "C2", "currency": "USD", "rate_micro": 920_001}
+    goods = {**dollars, "cost_currency": "EUR"}
+    for number in ("1", "2"):
+        await desk.give(desk.placed(number, **dollars), desk.shipped(desk.part(cost_minor=0), number=number, **goods))
+    await desk.give(desk.pay(665, ("1", None, 7), ("2", None, 6), **{**dollars, "rate_micro": 930_000}))
+    assert await desk.balances("C2", "USD") == {"1002": 665, "6001.08": 13, "6001.01": -600, "2221.01.01": -78}
+    assert await desk.rows("SELECT settled, forgiven FROM open_item WHERE of_order ORDER BY order_no") == [
+        (339, 7),
+        (339, 6),
+    ]
+    words = await desk.rows("SELECT template, word FROM voucher WHERE template <> 'T01' ORDER BY 1")
+    assert words == [("T01t", "转"), ("T09", "收"), ("T14b", "转"), ("T14b", "转")]
+    assert await desk.violations() == []
+
+
+@pytest.mark.parametrize("turn", list(itertools.permutations(range(3))))
+async def test_a_payment_with_a_discount_waits_until_its_sale_is_billed(desk, turn):
+    told = [desk.placed(), desk.shipped(), desk.pay(332, ("1001", 332, 7))]
+    for step in turn:
+        await desk.give(told[step])
+    assert await desk.parked() == []
+    assert await desk.balances() == {**BILLED, "1002": 332, "6001.08": 7}
+    assert await desk.violations() == []
+
+
+async def test_a_discount_above_what_is_or_will_be_open_is_a_conflict(desk):
+    await desk.give(desk.placed(), desk.pay(332, ("1001", 332, 7)))
+    assert await desk.parked() == [("finance-apply-payments", str(desk.id()))]
+    await desk.give(desk.stopped(3))
+    assert await desk.parked() == []
+    (told,) = await desk.announced(finance.DocumentSettled)
+    assert (told.reason, told.detail) == (
+        "discount_above_open",
+        "Of order 1001 0 CNY is open, less than the discount. Send the payment without it, under a number of its own.",
+    )
+    assert await desk.vouchers() == []
     assert await desk.violations() == []

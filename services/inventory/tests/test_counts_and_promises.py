@@ -1,4 +1,4 @@
-"""A count may find less than was promised: then whoever was promised last waits again, and nothing leaves below zero."""
+"""A count may find less than was promised: whoever was promised last waits again, and nothing goes below zero."""
 
 from typing import Any
 

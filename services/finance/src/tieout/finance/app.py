@@ -14,7 +14,12 @@ from tieout.finance.flows.post_stock import post_stock
 from tieout.finance.flows.put_company import put_company
 from tieout.finance.flows.put_rate import put_rate
 from tieout.finance.flows.release_deposits import release_deposits
-from tieout.finance.flows.request_approval import request_count_approval, request_reopening, request_write_off
+from tieout.finance.flows.request_approval import (
+    request_count_approval,
+    request_provision,
+    request_reopening,
+    request_write_off,
+)
 from tieout.finance.flows.revalue_period import revalue_period
 from tieout.finance.flows.take_discount import take_discount
 from tieout.finance.settings import Settings
@@ -34,6 +39,7 @@ def build(settings: Settings) -> Service:
             request_reopening,
             request_write_off,
             request_count_approval,
+            request_provision,
             decide_request,
             take_discount,
             declare_free_goods,

@@ -12,7 +12,7 @@ from tieout.servicekit import Connection, Refused, Transaction, sql
 statements = sql.load(__file__)
 
 # By kind: how many people must agree, none of them the one who asked.
-NEEDED = {"reopening": 1, "write_off": 2, "recovery": 1, "count": 1}
+NEEDED = {"reopening": 1, "write_off": 2, "recovery": 1, "count": 1, "provision": 1}
 
 
 class Wish(Struct, frozen=True, kw_only=True):
@@ -24,6 +24,7 @@ class Wish(Struct, frozen=True, kw_only=True):
     requested_by: str
     currency: str
     amount: int = 0
+    tax: int = 0
     item_id: UUID | None = None
     document_id: UUID | None = None
     business_date: date | None = None
@@ -41,6 +42,7 @@ async def ask(tx: Transaction, wish: Wish) -> RequestView:
         wish.document_id,
         wish.currency,
         wish.amount,
+        wish.tax,
         wish.business_date,
         wish.cause,
         wish.reason,
@@ -51,7 +53,7 @@ async def ask(tx: Transaction, wish: Wish) -> RequestView:
     await tx.execute(statements.ask, *content)
     row = await tx.fetchrow(statements.request, wish.request_id)
     assert row is not None
-    if tuple(row)[:13] != content:
+    if tuple(row)[:14] != content:
         detail = (
             f"{row['requested_by']} has asked for this already, with the reason “{row['reason']}”. "
             "Approve or reject that, or give this one a number of its own."
@@ -91,4 +93,5 @@ def view(row: Any, verdicts: tuple[Verdict, ...], voucher_no: str) -> RequestVie
         verdicts=verdicts,
         state=state_of(verdicts, row["approvals_needed"]),
         voucher_no=voucher_no,
+        tax_minor=row["tax_minor"],
     )

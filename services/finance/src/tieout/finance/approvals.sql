@@ -8,9 +8,9 @@ SELECT count(*) FROM approval_request r WHERE r.company = $1 AND r.kind = $2 AND
     AND EXISTS (SELECT FROM verdict v WHERE v.request_id = r.request_id AND NOT v.approved);
 
 -- name: ask
-INSERT INTO approval_request (request_id, kind, company, subject, item_id, document_id, currency, amount_minor, business_date, cause, reason,
+INSERT INTO approval_request (request_id, kind, company, subject, item_id, document_id, currency, amount_minor, tax_minor, business_date, cause, reason,
     requested_by, approvals_needed)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT DO NOTHING;
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT DO NOTHING;
 
 -- name: request
 SELECT * FROM approval_request WHERE request_id = $1;

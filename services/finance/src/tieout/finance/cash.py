@@ -7,9 +7,9 @@ from uuid import UUID
 from msgspec import Struct, structs
 from tieout.contracts.event import document_id
 from tieout.contracts.finance import DocumentSettled, SubmitPayment, SubmitRefund
-from tieout.finance import ledger, money, open_items
+from tieout.finance import forgiving, ledger, money, open_items
 from tieout.finance.domain import payment
-from tieout.finance.domain.open_item import customer_item
+from tieout.finance.domain.open_item import OpenItem, customer_item
 from tieout.finance.domain.periods import Posting
 from tieout.finance.domain.voucher import Company, Draft, level, move_money, move_tax
 from tieout.servicekit import Database, Received, Transaction, sql
@@ -35,9 +35,14 @@ class Booked(Struct):
     document_id: UUID
     when: Posting
     draft: Draft
-    settlement: money.Settlement
+    settlements: list[money.Settlement]  # Of the money, and of each discount that was taken with it.
     shares: dict[UUID, int]
     taxed: Draft | None  # Tax that reached its tax point by it: a voucher of its own, for a receipt holds only money.
+    discounts: list[tuple[Draft, OpenItem, int]]  # T14b, each a voucher of its own for the same reason.
+
+    @property
+    def drafts(self) -> list[Draft]:
+        return [self.draft, *(one[0] for one in self.discounts), *([self.taxed] if self.taxed else [])]
 
 
 class Told(Struct):
@@ -101,10 +106,23 @@ async def _book(tx: Transaction, fresh: list[Submitted], told: list[Told], compa
     if items:
         due = {row[0]: row[1] for row in await tx.fetch(statements.due_dates, [key[0] for key in items])}
     calendar = ledger.Calendar()
-    booked = [decide(received, items, due, companies[received.data.company], calendar) for received in fresh]
+    booked: list[Booked] = []
+    for received in fresh:
+        mine = {item.item_id: items[item.key] for item in payment.items_of(received.data)}
+        if (short := payment.discount_too_large(received.data, mine)) is None:
+            booked.append(decide(received, mine, due, companies[received.data.company], calendar))
+        elif payment.to_come(short):
+            short.awaited = True
+            tx.park(received, key=str(short.item_id), reason="its discount waits until its sale is billed")
+        else:
+            detail = (
+                f"Of order {short.order_no} {max(short.owed, 0)} {short.currency} is open, less than the discount. "
+                "Send the payment without it, under a number of its own."
+            )
+            told.append(Told(received, id_of(received.data), "conflict", "discount_above_open", detail))
 
-    settlements = [one.settlement for one in booked if one.settlement.items]
-    drafts = [(draft, one.received) for one in booked for draft in (one.draft, one.taxed) if draft]
+    settlements = [settlement for one in booked for settlement in one.settlements if settlement.items]
+    drafts = [(draft, one.received) for one in booked for draft in one.drafts]
     positions = iter(await tx.positions(len(drafts) + len(settlements) + len(told)))
     for draft, _ in drafts:
         draft.place(next(positions))
@@ -130,18 +148,20 @@ async def _book(tx: Transaction, fresh: list[Submitted], told: list[Told], compa
         await tx.copy("money_submission", columns=SUBMISSION_COLUMNS, records=submissions)
     await ledger.post(tx, [draft for draft, _ in drafts])
     ledger.announce_vouchers(tx, drafts)
+    for one in booked:
+        for draft, item, amount in one.discounts:
+            await forgiving.note(tx, draft, item, "discount", amount)
     await money.write_settlements(tx, settlements)
     for changed_nothing in told:
         announce_told(tx, changed_nothing, next(positions))
 
 
 def decide(
-    received: Submitted, items: open_items.Items, due: dict[UUID, date], company: Company, calendar: ledger.Calendar
+    received: Submitted, mine: dict[UUID, OpenItem], due: dict[UUID, date], company: Company, calendar: ledger.Calendar
 ) -> Booked:
     """Raise received or refunded of each item, let the balances follow, and draft the voucher that says so."""
     event = received.data
     identity = id_of(event)
-    mine = {item.item_id: items[item.key] for item in payment.items_of(event)}
     unlinked = customer_item(event.company, event.customer)
     refund = isinstance(event, SubmitRefund)
     if isinstance(event, SubmitRefund):
@@ -182,6 +202,17 @@ def decide(
         [],
     )
     payment.money_lines(draft, event)
+    discounts, settlements = [], [settlement]
+    for item_id, amount in payment.discounts(event).items():
+        item = mine[item_id]
+        discount = _discount_of(draft, item)
+        taxed = taxed or structs.replace(draft, template=money.TAX_POINT, kind="transfer", lines=[])
+        taken = structs.replace(settlement, document_id=discount.document_id, cause="write_off", items=[])
+        settled = item.settled
+        forgiving.close(discount, taxed, item, "discount", amount)
+        taken.add(item, settled)
+        discounts.append((discount, item, amount))
+        settlements.append(taken)
     for item_id, amount in shares.items():
         item = mine[item_id]
         if item.rate_micro is None:
@@ -200,7 +231,23 @@ def decide(
         settlement.add(item, settled)
     level(draft)
     draft.template = payment.template_of(draft, refund)
-    return Booked(received, identity, when, draft, settlement, shares, taxed)
+    if taxed is not None and not taxed.lines:
+        taxed = None
+    return Booked(received, identity, when, draft, settlements, shares, taxed, discounts)
+
+
+def _discount_of(paid: Draft, item: OpenItem) -> Draft:
+    """What was taken with a payment is a document of its own, about one order."""
+    parts = str(paid.document_id), str(item.item_id)
+    return structs.replace(
+        paid,
+        template="T14b",
+        kind="transfer",
+        chain_id=item.item_id,
+        document_id=document_id("discount", item.company, *parts),
+        order_no=item.order_no,
+        lines=[],
+    )
 
 
 def document_row(one: Booked) -> tuple[object, ...]:

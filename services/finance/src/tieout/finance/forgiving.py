@@ -7,7 +7,7 @@ from msgspec import Struct, structs
 from tieout.finance import ledger, money, open_items
 from tieout.finance.domain.open_item import OpenItem
 from tieout.finance.domain.paper import draft_of
-from tieout.finance.domain.voucher import Company, balance, move_money, move_tax
+from tieout.finance.domain.voucher import Company, Draft, balance, move_money, move_tax
 from tieout.servicekit import Refused, Transaction, sql
 
 statements = sql.load(__file__)
@@ -50,13 +50,9 @@ async def forgive(tx: Transaction, company: Company, item: OpenItem, paper: Pape
         None,
         [],
     )
-    before, settled = money.Before.of(item, company.currency), item.settled
-    item.forgiven += amount
-    item.settle()
-    move_money(draft, item, before.held, before.functional)
-    move_tax(taxed, item, before.tax_due)
+    settled = item.settled
+    close(draft, taxed, item, paper.kind, amount)
     settlement.add(item, settled)
-    balance(draft, ROLES[paper.kind], amount, item.currency)
 
     drafts = [one for one in (draft, taxed) if one.lines]
     *places, settlement.position = await tx.positions(len(drafts) + 1)
@@ -65,19 +61,24 @@ async def forgive(tx: Transaction, company: Company, item: OpenItem, paper: Pape
     await open_items.save(tx, [item])
     await open_items.save_seldom(tx, [item])  # A recovery may leave nothing forgiven.
     await ledger.post(tx, drafts)
-    await tx.execute(
-        statements.note,
-        paper.document_id,
-        paper.kind,
-        item.item_id,
-        amount,
-        draft.voucher_no,
-        paper.business_date,
-        item.company,
-        paper.number,
-        item.currency,
-    )
+    await note(tx, draft, item, paper.kind, amount)
     ledger.announce_vouchers(tx, [(one, None) for one in drafts])
     if settlement.items:
         await money.write_settlements(tx, [settlement])
     return draft.voucher_no
+
+
+def close(draft: Draft, taxed: Draft, item: OpenItem, kind: str, amount: int) -> None:
+    """Lines of `draft` that close so much of the receivable without money; `taxed` takes the tax that is due by it."""
+    before = money.Before.of(item, draft.company.currency)
+    item.forgiven += amount
+    item.settle()
+    move_money(draft, item, before.held, before.functional)
+    move_tax(taxed, item, before.tax_due)
+    balance(draft, ROLES[kind], amount, item.currency)
+
+
+async def note(tx: Transaction, draft: Draft, item: OpenItem, kind: str, amount: int) -> None:
+    """The fact behind `forgiven`; the draft is posted."""
+    head = draft.document_id, kind, item.item_id, amount, draft.voucher_no, draft.business_date
+    await tx.execute(statements.note, *head, item.company, draft.document_no, item.currency)

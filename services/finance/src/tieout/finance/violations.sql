@@ -154,7 +154,10 @@ WHERE coalesce(i.forgiven, 0) <> coalesce(f.amount, 0);
 -- name: what_needs_approval_was_approved
 SELECT f.number AS key, f.kind AS kept, count(v.given_by) || ' approvals' AS facts, 'company ' || f.company AS detail
 FROM forgiveness f LEFT JOIN approval_request r ON r.request_id = f.document_id LEFT JOIN verdict v ON v.request_id = r.request_id AND v.approved
-WHERE f.kind <> 'discount' GROUP BY f.document_id HAVING count(v.given_by) < coalesce(max(r.approvals_needed), 1);
+WHERE f.kind <> 'discount' GROUP BY f.document_id HAVING count(v.given_by) < coalesce(max(r.approvals_needed), 1)
+UNION ALL SELECT p.document_no, p.template, count(v.given_by) || ' approvals', 'company ' || p.company
+FROM voucher p LEFT JOIN approval_request r ON r.request_id = p.document_id LEFT JOIN verdict v ON v.request_id = r.request_id AND v.approved
+WHERE p.template = 'T15p' GROUP BY p.position HAVING count(v.given_by) < coalesce(max(r.approvals_needed), 1);
 
 -- name: unrealised_differences_are_reversed
 SELECT v.company AS key, '0' AS kept, sum(CASE l.side WHEN 'D' THEN l.functional_minor ELSE -l.functional_minor END)::text AS facts, '6603.04' AS detail

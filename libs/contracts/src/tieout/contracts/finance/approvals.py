@@ -48,6 +48,18 @@ class RequestCountApproval(Struct, frozen=True, kw_only=True):
     number: Number
     cause: Literal["management", "disaster", "person"]  # 6602.08, 6711, 1221.
     reason: Text
+    abnormal: bool = False  # Lost by bad management (非正常损失): the input tax of the goods is transferred out.
+    input_tax_minor: Annotated[int, Meta(ge=0, le=10**15)] = 0  # How much; named where, and only where, it is abnormal.
+
+
+class RequestProvision(Struct, frozen=True, kw_only=True):
+    """Ask to provide for bad debts (T15: D 6702 C 1231), or, with a negative amount, to release what was provided."""
+
+    company: Company
+    number: Number  # Of this document: the same again is the same request.
+    amount_minor: Annotated[int, Meta(ge=-(10**15), le=10**15)]  # In the company's currency.
+    business_date: date
+    reason: Text
 
 
 class DecideRequest(Struct, frozen=True, kw_only=True):
@@ -67,7 +79,7 @@ class Verdict(Struct, frozen=True):
 
 class RequestView(Struct, frozen=True):
     request_id: UUID
-    kind: Literal["reopening", "write_off", "recovery", "count"]
+    kind: Literal["reopening", "write_off", "recovery", "count", "provision"]
     company: str
     subject: str  # The period, the order, the count.
     currency: str
@@ -79,6 +91,7 @@ class RequestView(Struct, frozen=True):
     verdicts: tuple[Verdict, ...]
     state: Literal["waiting", "done", "rejected"]
     voucher_no: str = ""  # Told with the verdict that posted it.
+    tax_minor: int = 0  # Counts: input tax that is transferred out.
 
 
 class ListRequests(Struct, frozen=True):
@@ -123,6 +136,15 @@ REQUEST_COUNT_APPROVAL = Operation(
     scope="write",
 )
 
+REQUEST_PROVISION = Operation(
+    "finance.request_provision",
+    "POST",
+    "/v1/companies/{company}/bad-debt-provisions",
+    RequestProvision,
+    RequestView,
+    "Ask to provide for bad debts, or to release a provision",
+    scope="write",
+)
 DECIDE_REQUEST = Operation(
     "finance.decide_request",
     "POST",

@@ -67,6 +67,7 @@ class PeriodView(Struct, frozen=True):
     vouchers: int
     count_difference_minor: int  # 1901: always 0, a period with count differences that nobody approved stays open.
     free_goods_undeclared: int = 0  # Orders of this period given away alone, whose deemed output tax nobody declared.
+    allowance_short_minor: int = 0  # 1231 in debit: more was written off than was provided for (T15).
     not_revalued: tuple[str, ...] = ()  # Currencies with open monetary items that were not valued at a closing rate.
 
 

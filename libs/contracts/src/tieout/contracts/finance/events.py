@@ -10,11 +10,15 @@ from tieout.contracts.order import ControlPasses
 
 
 class Allocation(Struct, frozen=True, omit_defaults=True):
-    """Money for one order. The amount may be left out: then as much as the order owes."""
+    """Money for one order. The amount may be left out: then as much as the order owes.
+
+    A discount is what the customer kept for paying early (T14b), beside the money; it closes as much of the bill.
+    """
 
     order_source: str
     order_number: Number
     amount_minor: int | None = None
+    discount_minor: Annotated[int, Meta(ge=0, le=10**15)] = 0
 
 
 class SubmitPayment(Event, frozen=True):

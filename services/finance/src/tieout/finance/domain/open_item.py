@@ -67,8 +67,11 @@ class OpenItem(Struct, gc=False):
 
     @property
     def expected(self) -> int:
-        """What a payment that names no amount should bring: the whole order, or what was billed of it by now."""
-        whole = max(self.billed, (self.order_net or 0) + (self.order_tax or 0) - self.stopped)
+        """What a payment that names no amount should bring: the whole order, or what was billed of it by now.
+
+        Also what was stopped of it: money for that is owed back (2241.01), whether it came before the stop or after it.
+        """
+        whole = max(self.billed, (self.order_net or 0) + (self.order_tax or 0))
         return max(whole - self.credited - self.forgiven - self.received + self.refunded, 0)
 
     def take_tax_point(self, policy: str) -> None:

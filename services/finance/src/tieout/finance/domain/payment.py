@@ -59,12 +59,13 @@ def allocate(
     """Amount per open item; the sum is the payment.
 
     Named amounts first, as they are named: what an order does not need is held for it as unapplied cash. Orders named
-    without an amount get what they still cost, oldest due date first; the last unknown one keeps all that is left, as
-    nobody can say yet what it will cost. Money that no order is named for belongs to the customer.
+    without an amount get what they cost, less a discount taken, oldest due date first; the last unknown one keeps all
+    that is left, as nobody can say yet what it will cost. Money that no order is named for belongs to the customer.
     """
     left = event.received_minor
     shares: dict[UUID, int] = {}
     open_ended: list[UUID] = []
+    kept = discounts(event)
     for allocation in event.allocations:
         item_id = order_id(event.company, allocation.order_source, allocation.order_number)
         if allocation.amount_minor is None:
@@ -73,11 +74,11 @@ def allocate(
         shares[item_id] = shares.get(item_id, 0) + allocation.amount_minor
         left -= allocation.amount_minor
     open_ended = list(dict.fromkeys(open_ended))
-    unknown = [item_id for item_id in open_ended if items[item_id].order_net is None and not items[item_id].billed]
+    unknown = [item_id for item_id in open_ended if items[item_id].order_net is None]
     for item_id in sorted(open_ended, key=lambda one: (due.get(one, FAR), str(one))):
         if item_id in unknown:
             continue
-        amount = min(left, max(items[item_id].expected - shares.get(item_id, 0), 0))
+        amount = min(left, max(items[item_id].expected - kept.get(item_id, 0) - shares.get(item_id, 0), 0))
         shares[item_id] = shares.get(item_id, 0) + amount
         left -= amount
     rest = unknown[-1] if unknown else unlinked
@@ -85,12 +86,32 @@ def allocate(
     return {item_id: amount for item_id, amount in shares.items() if amount}
 
 
+def discounts(event: SubmitPayment | SubmitRefund) -> dict[UUID, int]:
+    """Cash discounts that were taken with a payment, by open item."""
+    found: dict[UUID, int] = {}
+    for allocation in event.allocations if isinstance(event, SubmitPayment) else ():
+        if allocation.discount_minor:
+            item_id = order_id(event.company, allocation.order_source, allocation.order_number)
+            found[item_id] = found.get(item_id, 0) + allocation.discount_minor
+    return found
+
+
+def discount_too_large(event: SubmitPayment | SubmitRefund, items: Mapping[UUID, OpenItem]) -> OpenItem | None:
+    """The first order of which less is open than the discount that was taken."""
+    return next((items[item_id] for item_id, amount in discounts(event).items() if amount > items[item_id].owed), None)
+
+
+def to_come(item: OpenItem) -> bool:
+    """Whether more of the order may still be billed, as far as anybody knows."""
+    return item.order_net is None or item.order_net + (item.order_tax or 0) - item.stopped > item.billed
+
+
 def template_of(draft: Draft, refund: bool) -> str:
-    """T08 refund, T11 deposit, T10 in excess, T09 the rest: by where the money went."""
+    """T08 refund, T11 deposit, T10 in excess or owed back at once, T09 the rest: by where the money went."""
     roles = {line[7] for line in draft.lines}
     if refund:
         return "T08"
-    if "unapplied" in roles:
+    if "unapplied" in roles or "refundable" in roles:
         return "T10"
     return "T11" if "deposit" in roles else "T09"
 

@@ -48,6 +48,7 @@ async def close_period(request: ClosePeriod, database: Database) -> PeriodView:
         assert row is not None  # Closed by this or by a later period's close.
         vouchers = await tx.fetchval(statements.vouchers, request.company, request.period)
         undeclared = await tx.fetchval(statements.free_goods, request.company, request.period)
+        short = await tx.fetchval(statements.allowance_short, request.company, request.period)
         company = await ledger.company(tx, request.company)
         not_revalued = await foreign_items.not_revalued(tx, company, request.period)
     return PeriodView(
@@ -60,6 +61,7 @@ async def close_period(request: ClosePeriod, database: Database) -> PeriodView:
         vouchers,
         0,
         undeclared,
+        short,
         not_revalued,
     )
 

@@ -20,6 +20,11 @@ SELECT count(DISTINCT v.chain_id) FROM voucher v JOIN voucher_line l USING (posi
 WHERE v.company = $1 AND v.period = $2 AND l.role = 'sample' AND l.side = 'D' AND l.functional_minor > 0
     AND NOT EXISTS (SELECT FROM free_goods f WHERE f.item_id = v.chain_id);
 
+-- name: allowance_short
+-- 1231 in debit at the end of the period: receivables were written off that nobody had provided for.
+SELECT greatest(coalesce(sum(CASE l.side WHEN 'D' THEN l.functional_minor ELSE -l.functional_minor END), 0), 0)::bigint
+FROM voucher v JOIN voucher_line l USING (position) WHERE v.company = $1 AND v.period <= $2 AND l.role = 'allowance';
+
 -- name: open_counts
 -- Count differences that nobody has approved, by the count that found them.
 SELECT v.document_id, min(v.document_no) AS number, coalesce(min(d.source), '') AS source, sum(CASE l.side WHEN 'D' THEN l.functional_minor ELSE -l.functional_minor END)::bigint AS left

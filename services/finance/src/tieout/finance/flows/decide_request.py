@@ -1,4 +1,4 @@
-"""POST /v1/requests/{request_id}/decide -> period_reopened, or voucher_posted (T15, T15r, T19b) and settled
+"""POST /v1/requests/{request_id}/decide -> period_reopened, or voucher_posted (T15, T15r, T15p, T19t, T19b) and settled
 
 A verdict by another person than the one who asked; the last approval needed and what it allows are one transaction. Who
 prepared a voucher has never reviewed it: the database checks that too.
@@ -7,6 +7,7 @@ prepared a voucher has never reviewed it: the database checks that too.
 from typing import Any
 from uuid import UUID
 
+from msgspec import structs
 from tieout.contracts.event import document_id
 from tieout.contracts.finance import DECIDE_REQUEST, DecideRequest, PeriodReopened, RequestView
 from tieout.finance import approvals, ledger, open_items
@@ -40,7 +41,7 @@ async def decide_request(request: DecideRequest, database: Database) -> RequestV
         voucher_no = ""
         if after.state == "done":
             reviewers = ", ".join(verdict.by for verdict in after.verdicts)
-            act = {"reopening": reopen, "count": clear_count}.get(row["kind"], forgive_item)
+            act = {"reopening": reopen, "count": clear_count, "provision": provide}.get(row["kind"], forgive_item)
             voucher_no = await act(tx, row, reviewers)
         return approvals.view(row, after.verdicts, voucher_no)
 
@@ -103,7 +104,7 @@ async def forgive_item(tx: Transaction, row: Any, reviewers: str) -> str:
 
 
 async def clear_count(tx: Transaction, row: Any, reviewers: str) -> str:
-    """T19b: 1901 becomes zero for this count."""
+    """T19b: 1901 becomes zero for this count. What bad management lost takes its input tax along (T19t)."""
     company = await ledger.company(tx, row["company"])
     identity: UUID = row["document_id"]
     chain, missing, found = await tx.fetchrow(statements.count, identity)  # type: ignore[misc]
@@ -131,11 +132,57 @@ async def clear_count(tx: Transaction, row: Any, reviewers: str) -> str:
         prepared_by=row["requested_by"],
         reviewed_by=reviewers,
     )
-    draft.debit("count_" + row["cause"], missing, missing, company.currency)
-    draft.credit("count_difference", missing, missing, company.currency)
+    tax = row["tax_minor"]
+    taxed = structs.replace(draft, template="T19t", lines=[])
+    taxed.debit("count_difference", tax, tax, company.currency)
+    taxed.credit("input_tax_out", tax, tax, company.currency)
+    draft.debit("count_" + row["cause"], missing + tax, missing + tax, company.currency)
+    draft.credit("count_difference", missing + tax, missing + tax, company.currency)
     draft.debit("count_difference", found, found, company.currency)
     draft.credit("count_management", found, found, company.currency)
-    draft.place((await tx.positions(1))[0])
-    await ledger.post(tx, [draft])
-    ledger.announce_vouchers(tx, [(draft, None)])
+    await post(tx, [taxed, draft] if tax else [draft])
     return draft.voucher_no
+
+
+async def provide(tx: Transaction, row: Any, reviewers: str) -> str:
+    """T15: D 6702 C 1231; what is released again, the other way round, and never more than stands there."""
+    company = await ledger.company(tx, row["company"])
+    amount = row["amount_minor"]
+    if amount < 0:
+        await tx.execute(statements.hold_allowance, company.company)
+        provided = await tx.fetchval(statements.allowance, company.company)
+        if provided + amount < 0:
+            detail = f"1231 of {company.company} has {max(provided, 0)}; {-amount} cannot be released."
+            raise Refused("too_much", detail, field="request_id", status=409)
+    when = posting(row["business_date"], company.closed_through)
+    draft = Draft(
+        company,
+        "T15p",
+        when.period,
+        when.day,
+        when.deferred_from,
+        row["business_date"],
+        row["request_id"],
+        row["request_id"],
+        row["subject"],
+        "",
+        "",
+        company.currency,
+        "",
+        0,
+        lines=[],
+        prepared_by=row["requested_by"],
+        reviewed_by=reviewers,
+    )
+    debited, credited = ("credit_loss", "allowance") if amount > 0 else ("allowance", "credit_loss")
+    draft.debit(debited, abs(amount), abs(amount), company.currency)
+    draft.credit(credited, abs(amount), abs(amount), company.currency)
+    await post(tx, [draft])
+    return draft.voucher_no
+
+
+async def post(tx: Transaction, drafts: list[Draft]) -> None:
+    for draft, position in zip(drafts, await tx.positions(len(drafts)), strict=True):
+        draft.place(position)
+    await ledger.post(tx, drafts)
+    ledger.announce_vouchers(tx, [(draft, None) for draft in drafts])

@@ -16,3 +16,12 @@ FROM (SELECT v.chain_id FROM stock_document d JOIN voucher v ON v.cause_position
       WHERE d.kind IN ('adjusted', 'revalued') AND d.document_id = $1) c
 JOIN voucher v ON v.chain_id = c.chain_id AND v.document_id = $1
 JOIN voucher_line l ON l.position = v.position AND l.role = 'count_difference' GROUP BY 1;
+
+-- name: hold_allowance
+-- Two releases at once would both find the same balance.
+SELECT pg_advisory_xact_lock(hashtextextended('allowance ' || $1, 0));
+
+-- name: allowance
+-- 1231: what was provided for and is not used up, functional currency.
+SELECT coalesce(sum(CASE l.side WHEN 'C' THEN l.functional_minor ELSE -l.functional_minor END), 0)::bigint
+FROM voucher v JOIN voucher_line l USING (position) WHERE v.company = $1 AND l.role = 'allowance';

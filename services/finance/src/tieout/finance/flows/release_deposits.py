@@ -54,6 +54,9 @@ async def release_deposits(batch: list[Stop], database: Database) -> None:
             before = money.Before.of(item, company.currency)
             item.stopped = stopped_amount(row["lines"], mine)
             touched.append(item)
+            if item.awaited:  # Whoever waits for more to be billed may wait for nothing now.
+                item.awaited = False
+                tx.wake([str(order_id)])
             if not item.settle():
                 continue
             # It happened now, but nobody told its business date: the order's, or the first open one.

@@ -1,6 +1,7 @@
-"""POST …/reopen, …/write-offs, …/count-approvals: asked for by one person, done when others have approved it
+"""POST …/reopen, …/write-offs, …/count-approvals, …/bad-debt-provisions
 
-Nothing is posted here. Who asked, when and why stays for ever, also where it is rejected.
+Asked for by one person, done when others have approved it. Nothing is posted here.
+Who asked, when and why stays for ever, also where it is rejected.
 """
 
 from uuid import UUID
@@ -8,9 +9,11 @@ from uuid import UUID
 from tieout.contracts.event import document_id, order_id
 from tieout.contracts.finance import (
     REQUEST_COUNT_APPROVAL,
+    REQUEST_PROVISION,
     REQUEST_REOPENING,
     REQUEST_WRITE_OFF,
     RequestCountApproval,
+    RequestProvision,
     RequestReopening,
     RequestView,
     RequestWriteOff,
@@ -79,6 +82,7 @@ async def request_count_approval(request: RequestCountApproval, database: Databa
         if count is None:
             detail = f"Count {request.number} of source {request.source} has left nothing on 1901 of {request.company}."
             raise Refused("not_found", detail, field="number", status=404)
+        check_tax(request, count["left"])
         subject = f"{request.number} of {request.source}"
         rejected = await tx.fetchval(approvals.statements.rejected_before, request.company, "count", subject)
         identity: UUID = count["document_id"]
@@ -91,8 +95,47 @@ async def request_count_approval(request: RequestCountApproval, database: Databa
             requested_by=actor,
             currency=company.currency,
             amount=count["left"],
+            tax=request.input_tax_minor,
             document_id=identity,
             business_date=count["business_date"],
             cause=request.cause,
+        )
+        return await approvals.ask(tx, wish)
+
+
+def check_tax(request: RequestCountApproval, missing: int) -> None:
+    """Input tax is transferred out for what bad management lost only, and never more than the goods were worth."""
+    tax = request.input_tax_minor
+    if request.abnormal != bool(tax):
+        detail = "An abnormal loss names the input tax of its goods, and no other loss does: give both, or neither."
+        raise Refused("invalid", detail, field="input_tax_minor" if request.abnormal else "abnormal")
+    if not tax:
+        return
+    if request.cause == "disaster":
+        detail = "Goods lost to a disaster keep their input tax; abnormal is what was lost by bad management."
+        raise Refused("invalid", detail, field="abnormal")
+    if tax > missing:
+        detail = f"The goods that are missing were worth {max(missing, 0)}; their input tax cannot be {tax}."
+        raise Refused("too_much", detail, field="input_tax_minor", status=409)
+
+
+@operation(REQUEST_PROVISION)
+async def request_provision(request: RequestProvision, database: Database) -> RequestView:
+    actor = asking()
+    if not request.amount_minor:
+        raise Refused("invalid", "A provision of 0 changes nothing.", field="amount_minor")
+    async with database.transaction() as tx:
+        company = await ledger.company(tx, request.company)
+        wish = Wish(
+            request_id=document_id("provision", request.company, "", request.number),
+            kind="provision",
+            company=request.company,
+            subject=request.number,
+            reason=request.reason,
+            requested_by=actor,
+            currency=company.currency,
+            amount=request.amount_minor,
+            business_date=request.business_date,
+            cause=request.number,
         )
         return await approvals.ask(tx, wish)

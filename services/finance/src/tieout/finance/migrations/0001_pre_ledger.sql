@@ -84,13 +84,14 @@ ALTER TABLE company ENABLE ALWAYS TRIGGER check_reopening;
 -- What a person asks for and others approve. It happens in the transaction of the last approval that it needs.
 CREATE TABLE approval_request (
     request_id       uuid PRIMARY KEY,
-    kind             text NOT NULL CHECK (kind IN ('reopening', 'write_off', 'recovery', 'count')),
+    kind             text NOT NULL CHECK (kind IN ('reopening', 'write_off', 'recovery', 'count', 'provision')),
     company          text COLLATE "C" NOT NULL,
     subject          text NOT NULL,                -- The period, the order, the count.
     item_id          uuid,                         -- Write-offs: whose receivable.
     document_id      uuid,                         -- Counts: the adjustment.
     currency         text NOT NULL,
     amount_minor     bigint NOT NULL,
+    tax_minor        bigint NOT NULL DEFAULT 0 CHECK (tax_minor >= 0),  -- Counts: input tax that is transferred out.
     business_date    date,
     cause            text NOT NULL,
     reason           text NOT NULL CHECK (reason <> ''),
