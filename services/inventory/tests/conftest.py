@@ -272,7 +272,8 @@ class Counter:
         )
 
     def credit(self, number: str, *lines: tuple[Any, ...], **more: Any) -> order.OrderReturned:
-        """Lines as (SKU, pieces) unlinked, or (SKU, pieces, order number, its line)."""
+        """Lines as (SKU, pieces) unlinked, or (SKU, pieces, order number, its line). `scrap`: nobody can use it."""
+        scrap, warehouse = more.pop("scrap", False), more.pop("warehouse", "MAIN")
         told = tuple(
             order.ReturnedLine(
                 n,
@@ -281,7 +282,9 @@ class Counter:
                 0,
                 order_id=event.order_id("C1", "shop", sale[0]) if sale else None,
                 order_line_no=sale[1] if sale else 0,
+                warehouse=warehouse,
                 restock=True,
+                scrap=scrap,
             )
             for n, (sku, pieces, *sale) in enumerate(lines, 1)
         )

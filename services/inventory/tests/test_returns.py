@@ -1,9 +1,19 @@
 """order.returned: goods come back at the value of their issue."""
 
 import itertools
+from datetime import date
 from typing import Any
 
-from tieout.contracts.inventory import Article, GoodsReturned, GoodsShipped, PutArticles
+import pytest
+from tieout.contracts.inventory import (
+    Article,
+    GoodsReturned,
+    GoodsShipped,
+    PutArticles,
+    StockAdjusted,
+    StockRevalued,
+    ValuePeriod,
+)
 
 ONE = 1_000_000
 
@@ -106,3 +116,39 @@ async def test_quantities_and_total_value_do_not_depend_on_the_order_of_arrival(
             sku,
         )
         assert value + gone[0] == 138
+
+
+@pytest.mark.parametrize("method", ["moving_average", "fifo", "period_average"])
+async def test_what_comes_back_to_be_scrapped_leaves_again_at_the_value_of_its_issue(counter: Any, method: str) -> None:
+    await counter.open(MAIN=f"back_order auto {method}")
+    await counter.give(counter.receipt(("A", 3, 100)))
+    await counter.give(counter.placed("1001", ("A", 3)), counter.placed("1002", ("A", 1)))
+    scrap = counter.message(counter.credit("R1", ("A", 2, "1001", 1), scrap=True))
+    await counter.give(scrap, scrap)
+    await counter.give(scrap)
+    assert await counter.stock() == (0, 0, 1, 0), "nobody is served with it"
+    (back,) = await counter.announced(GoodsReturned)
+    (gone,) = await counter.announced(StockAdjusted)
+    assert (back.lines[0].quantity_micro, back.lines[0].value_minor) == (2 * ONE, 67)
+    assert (gone.number, gone.source, gone.reason, gone.warehouse) == ("R1", "shop", "scrapped", "MAIN")
+    assert [(x.line_no, x.quantity_micro, x.value_minor) for x in gone.lines] == [(1, -2 * ONE, -67)]
+    await counter.give(counter.receipt(("A", 5, 500)))
+    assert await counter.stock() == (4, 0, 0, 400)
+    await counter.give(counter.credit("R2", ("A", 1, "1001", 1)))
+    assert [one.lines[0].value_minor for one in await counter.announced(GoodsReturned)] == [67, 33]
+
+
+async def test_scrap_moves_no_average_and_covers_no_negative_stock(counter: Any) -> None:
+    await counter.open(MAIN="allow_negative auto", AVG="allow_negative auto period_average")
+    day = {"business_date": date(2026, 11, 3)}
+    for warehouse in ("MAIN", "AVG"):
+        number, where = f"1{warehouse}", {**day, "warehouse": warehouse}
+        await counter.give(counter.receipt(("A", 2, 20), **where))
+        await counter.give(counter.placed(number, counter.line(1, "A", 5, warehouse=warehouse), **day))
+        await counter.give(counter.credit(f"R{number}", ("A", 4, number, 1), scrap=True, **where))
+        assert await counter.stock(warehouse=warehouse) == (-3, 0, 0, -30)
+        await counter.give(counter.receipt(("A", 4, 80), **where))
+        assert await counter.stock(warehouse=warehouse) == (1, 0, 0, 20)
+    await counter.ask(ValuePeriod("C1", "2026-11"))
+    accounts = {x.account for one in await counter.announced(StockRevalued) for x in one.lines}
+    assert accounts == {"cogs"}, "what was scrapped keeps the value it came with"

@@ -178,6 +178,18 @@ async def test_an_unfulfilled_return_is_stopped_first_and_credited_where_that_wa
     assert len(await desk.announced(OrderCompleted)) == 1
 
 
+async def test_what_comes_back_to_be_scrapped_is_scrap_also_where_it_was_asked_to_be_stopped_first(desk):
+    late = {"control_passes": "delivery"}
+    await desk.give(desk.submit(**late), desk.shipped((1, 0, 3), **late), desk.delivered((1, 0, 1)))
+    await desk.give(desk.credit(desk.back(quantity=2, net=200, tax=26, restock="scrap")))
+    (asked,) = await desk.announced(CancelRequested)
+    assert [line.quantity_micro for line in asked.lines] == [1_000_000]
+    await desk.give(desk.delivered((1, 1, 3)), desk.decided(asked.cancel_id, (1, 0, 0, 1)))
+    returned = [line for one in await desk.announced(OrderReturned) for line in one.lines]
+    assert [(line.restock, line.scrap, line.quantity_micro) for line in returned] == [(True, True, 1_000_000)] * 2
+    assert await desk.parked() == []
+
+
 async def test_a_decision_that_inventory_corrects_is_credited_once_more(desk):
     """A warehouse confirms what had been cancelled: the stop is taken back, and it was too late after all."""
     await desk.give(desk.submit())

@@ -32,7 +32,12 @@ Account = Literal[
 # policy, or its channel's; decided when the order is taken, and carried along so that nobody decides it again.
 ControlPasses = Literal["issue", "delivery"]
 CostAccount = Literal["cogs", "sample"]  # 6401 beside priced lines; 6601.05 where an order is free altogether.
-Restock = Literal["yes", "no", "if_fulfilled"]  # if_fulfilled: Shopify's legacy_restock; what never left is cancelled.
+Restock = Literal[
+    "yes",
+    "no",
+    "if_fulfilled",  # Shopify's legacy_restock; what never left is cancelled.
+    "scrap",  # It came back, and is thrown away: booked as a return and as a shortage of the same value (T06b).
+]
 
 # One line of the source that credits several sales is several credit lines here: its parts, from 1, one behind another.
 # Each has a line number, a link and amounts of its own, but only part 1 counts where lines are counted.
@@ -216,10 +221,12 @@ class ReturnedLine(Struct, frozen=True, omit_defaults=True):
     account: Account = "goods"
     restock: bool = False
     part: int = 1  # As submitted; what is credited later of a line that was credited before is a later part of it too.
+    scrap: bool = False  # With restock: it came back, and nobody can use it any more.
 
 
 class OrderReturned(Event, frozen=True):
-    """A credit note: finance lowers the receivable, inventory takes back the lines with `restock`."""
+    """A credit note: finance lowers the receivable, inventory takes back the lines with `restock`, and
+    scraps those with `scrap`."""
 
     SUBJECT: ClassVar = "order.returned.v1"
     PRODUCER: ClassVar = "order"

@@ -22,7 +22,9 @@ SELECT l.stock_id, greatest(m.period, l.period) AS period,
 FROM last l
 JOIN move m ON m.stock_id = l.stock_id AND m.seq >= l.next_seq AND (m.period > l.period OR m.seq > l.upto_seq)
 LEFT JOIN demand d ON m.kind = 'issue' AND d.position = m.order_position AND d.line_no = m.line_no
-WHERE m.kind <> 'revaluation'
-   OR NOT EXISTS (SELECT FROM valuation v WHERE v.stock_id = m.stock_id AND m.seq BETWEEN v.first_seq AND v.upto_seq)
+WHERE CASE m.kind
+    WHEN 'revaluation' THEN NOT EXISTS (SELECT FROM valuation v WHERE v.stock_id = m.stock_id AND m.seq BETWEEN v.first_seq AND v.upto_seq)
+    WHEN 'return' THEN NOT EXISTS (SELECT FROM move n WHERE n.stock_id = m.stock_id AND n.seq = m.seq + 1 AND n.kind = 'scrap')
+    ELSE m.kind <> 'scrap' END  -- What came back and was scrapped has a value of its own, which no average touches.
 GROUP BY 1, 2, 3
 ORDER BY 1, 2, 3;

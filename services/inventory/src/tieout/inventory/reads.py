@@ -24,6 +24,7 @@ from tieout.contracts.inventory import (
     MovePage,
     MoveView,
     OrderRefused,
+    StockAdjusted,
     StockPage,
     StockReserved,
     StockView,
@@ -167,6 +168,9 @@ def _moved(row: Any) -> TrailEntry:
         told = "back in stock at the cost it left with"
     elif kind == "return":
         step, identity = "returned", event_id(GoodsReturned.SUBJECT, row["chain_id"])
+    elif kind == "scrap":
+        step, identity = "scrapped", event_id(StockAdjusted.SUBJECT, row["chain_id"])
+        told = "of what came back; a shortage to be approved"
     else:
         step, identity = {"count": "adjusted", "revaluation": "revalued"}.get(kind, "received"), ""
     services = f" with {_pieces(row['services'])} of carriage or another service" if row["services"] else ""

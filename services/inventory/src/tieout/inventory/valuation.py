@@ -143,6 +143,13 @@ class Stock:
         self.arrived = True
         return revaluation
 
+    def come_back_as_scrap(self) -> int:
+        """Goods come back and are thrown away in one breath, at one value: two moves, and Q, V and the average stay.
+        Answers the number of the first."""
+        self.seq += 2
+        self.touched = True
+        return self.seq - 1
+
     # What the methods differ in: which part of V leaves with a part of Q.
 
     def _part(self, quantity: int) -> int:

@@ -108,6 +108,13 @@ FROM (
 ) m ON true
 WHERE r.returned > coalesce(m.shipped, 0);
 
+-- name: scrap_is_what_came_back
+-- Each was the return before it: the same goods at the same value, in the same period.
+SELECT s.document_no AS key, format('scrapped %s, value %s', s.quantity_micro, s.value_minor) AS kept,
+       coalesce(format('returned %s, value %s', r.quantity_micro, r.value_minor), 'nothing came back') AS facts, format('move %s of stock %s', s.seq, s.stock_id) AS detail
+FROM move s LEFT JOIN move r ON r.stock_id = s.stock_id AND r.seq = s.seq - 1 AND r.kind = 'return'
+WHERE s.kind = 'scrap' AND (r.quantity_micro, r.value_minor, r.period) IS DISTINCT FROM (-s.quantity_micro, -s.value_minor, s.period);
+
 -- name: empty_stock_is_worth_nothing
 SELECT format('%s %s %s', company, warehouse, sku) AS key, format('on hand 0, value %s', value_minor) AS kept, 'value 0' AS facts, '' AS detail
 FROM stock WHERE on_hand_micro = 0 AND value_minor <> 0;
@@ -160,10 +167,11 @@ FROM stock s LEFT JOIN (
     SELECT DISTINCT ON (stock_id) stock_id,
         CASE WHEN quantity_micro < 0 THEN before ELSE quantity_micro END AS quantity, CASE WHEN quantity_micro < 0 THEN worth ELSE value_minor END AS value
     FROM (
-        SELECT stock_id, seq, quantity_micro, value_minor, sum(quantity_micro) OVER sofar - quantity_micro AS before, sum(value_minor) OVER sofar - value_minor AS worth
+        SELECT stock_id, seq, quantity_micro, value_minor, kind, lead(kind) OVER (PARTITION BY stock_id ORDER BY seq) AS next_kind, sum(quantity_micro) OVER sofar - quantity_micro AS before, sum(value_minor) OVER sofar - value_minor AS worth
         FROM move WHERE stock_id IS NOT NULL WINDOW sofar AS (PARTITION BY stock_id ORDER BY seq)
     ) m
-    WHERE (quantity_micro < 0 AND before > 0 AND before + quantity_micro <= 0) OR (quantity_micro > 0 AND before < 0)
+    WHERE ((quantity_micro < 0 AND before > 0 AND before + quantity_micro <= 0) OR (quantity_micro > 0 AND before < 0))
+        AND kind <> 'scrap' AND (kind <> 'return' OR next_kind IS DISTINCT FROM 'scrap')  -- What came and went in one breath is no average.
     ORDER BY stock_id, seq DESC
 ) l USING (stock_id)
 WHERE (s.last_quantity_micro, s.last_value_minor) IS DISTINCT FROM (coalesce(l.quantity, 0), coalesce(l.value, 0));

@@ -62,6 +62,7 @@ CONDITIONAL_COLUMNS = (
     "warehouse",
     "kind",
     "account",
+    "scrap",
 )
 
 
@@ -170,6 +171,7 @@ class Credits:
                 line.warehouse,
                 line.kind,
                 line.account,
+                line.restock == "scrap",
             )
         )
 
@@ -221,7 +223,7 @@ async def conditional_of(tx: Transaction, cancels: list[int]) -> dict[int, list[
             warehouse=row["warehouse"],
             kind=row["kind"],
             account=row["account"],
-            restock="if_fulfilled",
+            restock="scrap" if row["scrap"] else "if_fulfilled",
             part=row["part"],
         )
         note = Note(*(row[column] for column in NOTE_COLUMNS))

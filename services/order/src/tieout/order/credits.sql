@@ -7,7 +7,7 @@ SELECT position, version, fingerprint FROM credit_note WHERE position = ANY($1::
 -- decision (goods left although cancelled), so part of a line may have come back as a credit already.
 SELECT l.cancel_position, l.line_no, l.order_line_no, l.sku, l.quantity_micro, l.net_minor, l.tax_minor,
     l.credited_micro + late.micro AS credited_micro, l.asked_micro - late.micro AS asked_micro,
-    l.warehouse, l.kind, l.account, l.part,
+    l.warehouse, l.kind, l.account, l.part, l.scrap,
     n.position, n.rate_micro, n.occurred_at, n.credit_id, n.intake_id, n.business_date, n.company, n.source,
     n.credit_no, n.version, n.fingerprint, n.customer, n.currency, n.zone, n.reason
 FROM conditional_line l

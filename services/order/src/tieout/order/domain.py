@@ -379,7 +379,7 @@ def _fit(
             return Conflict("above_shipped", f"Line {line.order_line_no} of order {order.order_no} cannot bear it."), 0
         left_micro = max(sold.passed_micro - returned_micro, 0)
         # Goods that come back without having been delivered were never sold: they are asked to be stopped (T04).
-        undelivered = line.restock == "yes" and left_micro < now_micro <= left_micro + sold.on_way_micro
+        undelivered = line.restock in ("yes", "scrap") and left_micro < now_micro <= left_micro + sold.on_way_micro
         if line.restock == "if_fulfilled" or undelivered:
             now_micro = min(now_micro, left_micro)
         later = now_micro > left_micro
@@ -429,5 +429,6 @@ def _returned(
         kind=line.kind,
         account=line.account,
         restock=line.kind == "goods" and quantity_micro > 0 and line.restock != "no",
+        scrap=line.kind == "goods" and quantity_micro > 0 and line.restock == "scrap",
         part=line.part + continued,
     )

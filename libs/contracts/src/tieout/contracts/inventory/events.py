@@ -325,7 +325,7 @@ class GoodsReceived(Event, frozen=True):
 
 
 class StockAdjusted(Event, frozen=True):
-    """A count difference: quantity and value moved, other side 1901."""
+    """A count difference, or returned goods that were scrapped: quantity and value moved, other side 1901."""
 
     SUBJECT: ClassVar = "inventory.adjusted.v1"
     PRODUCER: ClassVar = "inventory"

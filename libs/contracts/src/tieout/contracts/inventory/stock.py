@@ -119,7 +119,7 @@ class ListMoves(Struct, frozen=True):
 class MoveView(Struct, frozen=True):
     position: int
     line_no: int
-    kind: Literal["issue", "return", "recall", "opening", "purchase", "count", "revaluation"]
+    kind: Literal["issue", "return", "recall", "opening", "purchase", "count", "revaluation", "scrap"]
     company: str
     warehouse: str
     sku: str

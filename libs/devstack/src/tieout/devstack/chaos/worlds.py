@@ -106,7 +106,7 @@ class World:
             order_number=number,
             order_line_no=sold.line_no,
             warehouse=sold.warehouse,
-            restock=self.chance.choice(("yes", "no", "if_fulfilled")),
+            restock=self.chance.choice(("yes", "no", "if_fulfilled", "scrap")),
         )
         more = {"customer": "K", "currency": "EUR", "order_number": number}
         credit = self._say(SubmitCredit, f"C{number}", SHOP, lines=(line,), **more)

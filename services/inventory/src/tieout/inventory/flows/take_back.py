@@ -1,8 +1,8 @@
-"""order.returned -> inventory.returned
+"""order.returned -> inventory.returned; inventory.adjusted where goods came back to be scrapped
 
 Goods of a credit note go back into stock: linked ones at the value of their original issue, part by part so that all
 parts add up to it; others at the present average, else the last one, else the standard cost. A return that comes before
-its goods have left waits for them.
+its goods have left waits for them. What is scrapped leaves again at the value it came with, so that no average moves.
 """
 
 from collections import Counter, defaultdict
@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from tieout.contracts import inventory
+from tieout.contracts.event import event_id
 from tieout.contracts.order import CostAccount, OrderReturned, ReturnedLine
 from tieout.inventory.journal import Moved, columns
 from tieout.inventory.stockroom import Stockroom, company_key
@@ -44,6 +45,8 @@ async def take_back(batch: list[Received[OrderReturned]], database: Database) ->
 
         coming: Counter[int] = Counter()
         for credit, line in lines:
+            if line.scrap:
+                continue
             coming[room.by_key[credit.company, line.warehouse, line.sku].stock_id] += line.quantity_micro
         linked = {line.order_id for _, line in lines if line.order_id is not None}
         await room.anchor(linked.union(await room.waiting_for(coming)))  # All at once, in order.
@@ -147,15 +150,24 @@ def _put_back(
     back: list[Moved] = []
     told: list[inventory.ReturnedLine] = []
     revalued: defaultdict[str, list[Moved]] = defaultdict(list)
+    scrapped: defaultdict[str, list[Moved]] = defaultdict(list)
     for line in _goods(credit):
         stock = room.by_key[credit.company, line.warehouse, line.sku]
         order = room.orders[line.order_id] if line.order_id is not None else None
         value = stock.estimate(line.quantity_micro) if order is None else sales.value_of(order.position, line)
-        revaluation = stock.receive(line.quantity_micro, value)
-        brought[stock.stock_id] = (received, credit.business_date)
-        moved = Moved(line.line_no, stock, line.quantity_micro, value, stock.seq - bool(revaluation))
+        revaluation = 0
+        if line.scrap:
+            moved = Moved(line.line_no, stock, line.quantity_micro, value, stock.come_back_as_scrap())
+            gone = Moved(line.line_no, stock, -line.quantity_micro, -value, stock.seq)
+            scrapped[line.warehouse].append(gone)
+        else:
+            revaluation = stock.receive(line.quantity_micro, value)
+            brought[stock.stock_id] = (received, credit.business_date)
+            moved = Moved(line.line_no, stock, line.quantity_micro, value, stock.seq - bool(revaluation))
         if order is not None:
             moved.order_position, moved.order_line_no = order.position, line.order_line_no
+            if line.scrap:
+                gone.order_position, gone.order_line_no = order.position, line.order_line_no
         back.append(moved)
         told.append(
             inventory.ReturnedLine(
@@ -189,6 +201,31 @@ def _put_back(
     )
     for warehouse, lines in revalued.items():
         room.journal.revalued(credit.company, warehouse, document, lines, received)
+    for warehouse, lines in scrapped.items():
+        _scrap(room, warehouse, lines, received)
+
+
+def _scrap(room: Stockroom, warehouse: str, lines: list[Moved], received: Received[OrderReturned]) -> None:
+    """A shortage like one that a count finds, under the credit note's number; 1901 waits for its approval."""
+    credit, envelope = received.data, received.envelope
+    house, day = room.houses[credit.company], credit.business_date
+    identity = UUID(event_id("scrap", credit.credit_id, warehouse))
+    event = inventory.StockAdjusted(
+        identity,
+        credit.company,
+        warehouse,
+        credit.credit_no,
+        credit.source,
+        house.currency,
+        day,
+        house.period(day),
+        tuple(line.told for line in lines),
+        "scrapped",
+    )
+    document = identity, credit.credit_no, day
+    room.journal.moved(
+        "scrap", event, credit.company, document, lines, received, chain=envelope.chainid, order_no=envelope.orderno
+    )
 
 
 def _goods(credit: OrderReturned) -> list[ReturnedLine]:

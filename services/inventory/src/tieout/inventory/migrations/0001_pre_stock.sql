@@ -105,7 +105,8 @@ CREATE TABLE move (
     line_no        integer NOT NULL,  -- Of the order for an issue, else of the document.
     kind           text NOT NULL CHECK (kind IN ('issue', 'service', 'return', 'opening', 'purchase', 'count', 'revaluation',
         'delivery',  -- Moves no stock: what had left has arrived, and control passes.
-        'recall')),  -- Stopped on its way, and back.
+        'recall',  -- Stopped on its way, and back.
+        'scrap')),  -- Came back, and was thrown away at the same value: the move after its return.
     stock_id       bigint,  -- NULL: a service, a delivery.
     seq            bigint,  -- valuation_seq: the order in which the moves of one stock were valued.
     quantity_micro bigint NOT NULL,  -- Signed.

@@ -109,7 +109,7 @@ def _stops(credit: SubmitCredit, linked: list[UUID | None], late: Collection[UUI
     return {
         order: document_id("cancel_of_credit", credit.company, credit.source, f"{credit.number}|{order}")
         for line, order in zip(credit.lines, linked, strict=True)
-        if order is not None and (line.restock == "if_fulfilled" or (line.restock == "yes" and order in late))
+        if order is not None and (line.restock == "if_fulfilled" or (line.restock != "no" and order in late))
     }
 
 

@@ -256,6 +256,7 @@ CREATE TABLE conditional_line (
     warehouse text NOT NULL,
     kind text NOT NULL,
     account text NOT NULL,
+    scrap boolean NOT NULL,                    -- What comes back after all is thrown away.
     PRIMARY KEY (position, line_no)
 );
 CREATE INDEX conditional_line_by_cancel ON conditional_line (cancel_position);
