@@ -244,6 +244,7 @@ async def order_database(shared_database: ServiceDatabase) -> AsyncIterator[Serv
     facts = [row["tab"] for row in await connection.fetch("SELECT tab FROM fact_tables")]
     traces = (
         "anchor",
+        "credit_limit",
         "outbox",
         "parked",
         "digest",

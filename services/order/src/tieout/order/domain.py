@@ -71,6 +71,23 @@ def judge_order(order: SubmitOrder) -> Conflict | None:
     return None
 
 
+def worth(order: SubmitOrder) -> int:
+    """Net and tax of all its lines."""
+    return sum(line.net_minor + line.tax_minor for line in order.lines)
+
+
+def judge_credit_limit(order: SubmitOrder, used_minor: int, limit_minor: int) -> Conflict | None:
+    """Exactly the limit is not above it. What costs nothing is never above it."""
+    total = worth(order)
+    if not total or used_minor + total <= limit_minor:
+        return None
+    detail = (
+        f"Customer {order.customer} uses {used_minor} of {limit_minor} {order.currency}; this order of {total} is above"
+        " that. Submit it again when something was paid, or raise the limit."
+    )
+    return Conflict("above_credit_limit", detail)
+
+
 def passes_at_delivery(order: SubmitOrder) -> bool:
     """An order without goods has nothing to deliver: its services are due when it is accepted, whatever the policy."""
     return order.control_passes == "delivery" and any(line.kind == "goods" for line in order.lines)

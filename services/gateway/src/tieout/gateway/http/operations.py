@@ -18,7 +18,20 @@ from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 from litestar.types import ASGIApp, Method
 from nats.aio.client import Client
-from tieout.contracts import access, control, finance, gateway, inventory, order, rates, repair, replay, ticket, watch
+from tieout.contracts import (
+    access,
+    control,
+    credit_limit,
+    finance,
+    gateway,
+    inventory,
+    order,
+    rates,
+    repair,
+    replay,
+    ticket,
+    watch,
+)
 from tieout.contracts.operation import Operation, Problem
 from tieout.gateway.channels.reading import inspect
 from tieout.gateway.domain.faults import Fault
@@ -35,7 +48,20 @@ log = structlog.get_logger(__name__)
 
 OPERATIONS: tuple[Operation, ...] = tuple(
     operation
-    for contract in (gateway, access, rates, order, inventory, finance, control, ticket, repair, replay, watch)
+    for contract in (
+        gateway,
+        access,
+        rates,
+        order,
+        credit_limit,
+        inventory,
+        finance,
+        control,
+        ticket,
+        repair,
+        replay,
+        watch,
+    )
     for operation in getattr(contract, "OPERATIONS", ())
 )
 ANSWER_SECONDS_MAX = 30.0

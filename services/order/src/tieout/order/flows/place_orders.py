@@ -9,7 +9,7 @@ from uuid import UUID
 
 from tieout.contracts.event import event_id
 from tieout.contracts.order import OrderPlaced, PlacedLine, SubmitOrder
-from tieout.order import anchors, submissions
+from tieout.order import anchors, credit_limits, submissions
 from tieout.order.anchors import Anchor, Waiting
 from tieout.order.domain import Known, cost_account_of, judge_order, judge_repeat, passes_at_delivery
 from tieout.order.submissions import Submissions
@@ -65,13 +65,14 @@ async def place_orders(batch: list[Received[SubmitOrder]], database: Database) -
         ids = [UUID(key) for key in keys]
         first = dict(zip(reversed(ids), reversed(positions), strict=True))  # The first of two in one batch is placed.
 
-        known = await _anchor(tx, first)
+        known, limited = await _anchor(tx, first)
         if known or len(first) < len(ids):
             fresh = await submissions.new_ones(tx, batch)
             accepted = await _accepted(tx, known)
         else:
             fresh, accepted = [True] * len(batch), {}
 
+        limits = await credit_limits.lock(tx, batch) if limited and batch else None
         waiting = Waiting()
         placed = _Placed()
         brought: list[Anchor] = []
@@ -83,10 +84,15 @@ async def place_orders(batch: list[Received[SubmitOrder]], database: Database) -
                 conflict = judge_repeat(earlier, order.version, order.fingerprint)
                 book.settle(tx, received, order_id, conflict, position=position, chain=order_id, order_no=order.number)
                 continue
-            if (conflict := judge_order(order)) is not None:
+            conflict = judge_order(order)
+            if conflict is None and limits is not None:
+                conflict = limits.judge(order)
+            if conflict is not None:
                 book.settle(tx, received, order_id, conflict, position=position, chain=order_id, order_no=order.number)
                 continue
             accepted[order_id] = Known(order.version, order.fingerprint)
+            if limits is not None:
+                limits.take(order, position)
             if (anchor := known.get(order_id)) is not None:
                 waiting.serve(anchor)
             if anchor is not None or first[order_id] != position:
@@ -107,17 +113,22 @@ async def place_orders(batch: list[Received[SubmitOrder]], database: Database) -
         await anchors.accept(tx, brought)
         await tx.copy("order_header", columns=HEADER_COLUMNS, records=placed.headers)
         await tx.copy("order_line", columns=LINE_COLUMNS, records=placed.lines)
+        if limits is not None:
+            await limits.save(tx)
         await book.save(tx)
         await waiting.save(tx)
 
 
-async def _anchor(tx: Transaction, first: dict[UUID, int]) -> dict[UUID, Anchor]:
-    """Locks the orders; answers those that somebody had named or placed before."""
+async def _anchor(tx: Transaction, first: dict[UUID, int]) -> tuple[dict[UUID, Anchor], bool]:
+    """Locks the orders; answers those that somebody had named or placed before, and whether anybody has a limit."""
     ids, positions = list(first), list(first.values())
-    if await tx.fetchval(statements.anchor_orders, ids, positions) == len(ids):
-        return {}
+    row = await tx.fetchrow(statements.anchor_orders, ids, positions)
+    assert row is not None
+    new, limited = row
+    if new == len(ids):
+        return {}, limited
     rows = await tx.fetch(statements.lock_known, ids, positions)
-    return {row["id"]: Anchor(*row) for row in rows}
+    return {row["id"]: Anchor(*row) for row in rows}, limited
 
 
 async def _accepted(tx: Transaction, known: dict[UUID, Anchor]) -> dict[UUID, Known]:

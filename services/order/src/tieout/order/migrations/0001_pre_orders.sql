@@ -60,6 +60,26 @@ CREATE TABLE order_header (
 CREATE INDEX order_header_by_number ON order_header (order_no);
 CALL fact_table('order_header');
 
+-- What a customer may owe at most, in one currency. Who has no row has no limit.
+CREATE TABLE credit_limit (
+    company text COLLATE "C" NOT NULL,
+    customer text COLLATE "C" NOT NULL,
+    currency text COLLATE "C" NOT NULL,
+    limit_minor bigint NOT NULL CHECK (limit_minor >= 0),
+    PRIMARY KEY (company, customer, currency)
+);
+CALL settings_table('credit_limit');
+
+-- Orders of customers with a limit, so that theirs are found and no index on all orders is needed for it.
+CREATE TABLE limited_order (
+    company text COLLATE "C" NOT NULL,
+    customer text COLLATE "C" NOT NULL,
+    currency text COLLATE "C" NOT NULL,
+    order_position bigint NOT NULL,
+    PRIMARY KEY (company, customer, currency, order_position)
+);
+CALL fact_table('limited_order');
+
 CREATE TABLE order_line (
     position bigint NOT NULL,
     quantity_micro bigint NOT NULL CHECK (quantity_micro > 0),
