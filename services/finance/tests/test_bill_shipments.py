@@ -3,6 +3,8 @@
 import pytest
 from tieout.contracts import finance
 
+BILLED = {"6001.01": -300, "2221.01.01": -39, "6401": 300, "1405": -300}
+
 
 async def test_a_shipment_becomes_one_balanced_voucher_and_a_receivable(desk):
     await desk.give(desk.placed(), desk.shipped())
@@ -109,4 +111,22 @@ async def test_foreign_amounts_balance_in_both_currencies(desk):
         ("cogs", 5, 5, "JPY"),
         ("stock", 5, 5, "JPY"),
     ]
+    assert await desk.violations() == []
+
+
+@pytest.mark.parametrize(("residual", "side"), [(2, "C"), (-2, "D")])
+async def test_what_the_header_differs_from_its_lines_is_no_revenue(desk, residual, side):
+    """T23: the header is what the customer owes; the difference stands on 6603.05, once, whatever part comes first."""
+    given = {"net": 300 + residual, "residual_minor": residual}
+    last = desk.shipped(desk.part(1, 3, **given), ordinal=2)
+    await desk.give(desk.placed(net=300 + residual), last, desk.shipped(desk.part(0, 1, **given)))
+    found = await desk.balances()
+    assert found == {"1122": 339 + residual, "6603.05": -residual, **BILLED}
+    sides = {line[:2] for _, lines in await desk.vouchers() for line in lines}
+    assert (side, "6603.05") in sides
+    assert await desk.violations() == []
+    dollars = {"company": "C2", "currency": "USD", "rate_micro": 7_123_456}
+    await desk.open("C2")
+    await desk.give(desk.shipped(desk.part(**given, cost_minor=0), **dollars))
+    assert (await desk.balances("C2", "USD"))["6603.05"] == -residual
     assert await desk.violations() == []

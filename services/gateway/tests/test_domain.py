@@ -77,6 +77,7 @@ def test_a_header_is_kept_or_refused_and_never_lost(nets, difference):
     assert 2 * abs(difference) <= len(lines)
     assert sum(entry["net_minor"] for entry in tied) == total
     assert sum(entry.get("rounding_micro", 0) for entry in tied) == -difference * 1_000_000
+    assert sum(entry.get("residual_minor", 0) for entry in tied) == difference
 
 
 WORLD = World({"C1": Company("C1", "CNY", "Asia/Shanghai"), "C2": Company("C2", "EUR", "Europe/Berlin")}, set())

@@ -113,3 +113,9 @@ async def test_a_person_confirms_by_hand_and_is_answered_clearly(yard: Any) -> N
             await yard.ask(bad)
         assert refused.value.problem.code == code
     assert len(await yard.announced(GoodsShipped)) == 1
+
+
+async def test_what_a_line_was_tied_by_travels_with_each_of_its_parts(yard: Any) -> None:
+    await yard.give(yard.placed("1001", yard.line(1, "A", 4, 400, residual_minor=-1)))
+    await yard.give(yard.confirmation("1001", (1, 1)), yard.confirmation("1001", (1, 3)))
+    assert [one.lines[0].residual_minor for one in await yard.announced(GoodsShipped)] == [-1, -1]

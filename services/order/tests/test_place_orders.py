@@ -19,6 +19,12 @@ async def test_an_order_is_placed_with_its_lines_and_announced(desk):
     assert [line.unallocated_micro for line in view.lines] == [3_000_000, 1_000_000]
 
 
+async def test_what_ties_a_line_to_its_header_goes_along(desk):
+    await desk.give(desk.submit(desk.line(1, residual_minor=1)))
+    (placed,) = await desk.announced(OrderPlaced)
+    assert placed.lines[0].residual_minor == 1
+
+
 async def test_a_redelivered_command_changes_nothing(desk):
     message = desk.message(desk.submit())
     await desk.give(message, message)

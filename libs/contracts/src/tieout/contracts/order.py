@@ -58,6 +58,8 @@ class OrderLine(Struct, frozen=True, omit_defaults=True):
     kind: Literal["goods", "service"] = "goods"  # A service has no stock; it goes with the first shipment.
     account: Account = "goods"
     rounding_micro: int = 0  # Exact amount minus rounded amount, in millionths of a minor unit; reported, never posted.
+    # Of net: what the header differs from its lines, at most half a minor unit for each of them (尾差, 6603.05).
+    residual_minor: Annotated[int, Meta(ge=-5_000, le=5_000)] = 0
 
 
 class SubmitOrder(Event, frozen=True):
@@ -162,6 +164,7 @@ class PlacedLine(Struct, frozen=True, omit_defaults=True):
     kind: Literal["goods", "service"] = "goods"
     account: Account = "goods"
     cost_account: CostAccount = "cogs"
+    residual_minor: int = 0
 
 
 class OrderPlaced(Event, frozen=True):

@@ -36,6 +36,8 @@ class Wanted(Protocol):
     def account(self) -> Account: ...
     @property
     def cost_account(self) -> CostAccount: ...
+    @property
+    def residual_minor(self) -> int: ...
 
 
 class Line:
@@ -56,6 +58,7 @@ class Line:
         "recalled",
         "reserved",
         "reserved_stopped",
+        "residual_minor",
         "service",
         "shipped",
         "since",
@@ -96,6 +99,7 @@ class Line:
         self.cost_account: CostAccount = "cogs"
         self.net_minor = 0
         self.tax_minor = 0
+        self.residual_minor = 0
         self.since = 0  # Position of its first promise: who waits longest is served first.
         self.touched = False
         self.at_delivery = False  # Control passes then: what leaves is on its way first.

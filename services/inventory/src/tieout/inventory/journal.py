@@ -281,6 +281,7 @@ class Journal:
                     line.account,
                     line.cost_account,
                     from_reserved,
+                    line.residual_minor,
                 )
             )
             what = (
@@ -333,7 +334,8 @@ class Journal:
         for line, _, start, end, cost, _, _ in parts:
             no, quantity = line.line_no, end - start
             told = (no, line.sku, start, end, line.quantity_micro, line.net_minor, line.tax_minor, cost)
-            lines.append(ShippedLine(*told, line.warehouse, line.kind, line.account, line.cost_account))
+            sold = line.warehouse, line.kind, line.account, line.cost_account
+            lines.append(ShippedLine(*told, *sold, residual_minor=line.residual_minor))
             self._transit.append((position, no, "delivered", order_id, order.position, -quantity, -cost))
             sale = (start, end, False, order.position, None, order_id, order_no, day, period)
             self._moves.append((position, no, "delivery", None, None, 0, 0, *sale))

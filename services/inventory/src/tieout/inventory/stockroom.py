@@ -249,6 +249,7 @@ class Stockroom:
         line.cost_account = row["cost_account"]
         line.net_minor = row["net_minor"]
         line.tax_minor = row["tax_minor"]
+        line.residual_minor = row["residual_minor"]
         line.since = row["since"]
         return line
 

@@ -101,7 +101,7 @@ RETURNING o.order_id, o.placed, o.position, o.company, o.source, o.order_no, o.c
 
 -- name: order_lines
 -- Asked after the locks: every line of these orders with the sums of its facts.
-SELECT d.position, d.line_no, d.order_id, d.stock_id, d.sku, d.warehouse, d.account, d.cost_account, d.quantity_micro, d.net_minor, d.tax_minor,
+SELECT d.position, d.line_no, d.order_id, d.stock_id, d.sku, d.warehouse, d.account, d.cost_account, d.quantity_micro, d.net_minor, d.tax_minor, d.residual_minor,
        coalesce(l.reserved_micro, 0) AS reserved, coalesce(l.back_ordered_micro, 0) AS back_ordered, coalesce(l.since, 0) AS since,
        coalesce(m.shipped, 0)::bigint AS shipped, coalesce(t.stopped, 0)::bigint AS stopped, coalesce(t.reserved_stopped, 0)::bigint AS reserved_stopped
 FROM demand d

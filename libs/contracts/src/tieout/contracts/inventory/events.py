@@ -189,6 +189,7 @@ class ShippedLine(Struct, frozen=True, omit_defaults=True):
     account: Account = "goods"
     cost_account: CostAccount = "cogs"
     from_reserved: bool = False  # It was announced as reserved before; else it left at once.
+    residual_minor: int = 0  # Of the whole line's net, as placed: the header's difference, which is no revenue.
 
 
 class GoodsShipped(Event, frozen=True):

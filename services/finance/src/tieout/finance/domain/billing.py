@@ -4,7 +4,7 @@ and free goods); T02b where control passes at delivery, and the cost comes out o
 from typing import NamedTuple
 from uuid import UUID
 
-from tieout.contracts.inventory import GoodsDelivered, GoodsShipped
+from tieout.contracts.inventory import GoodsDelivered, GoodsShipped, ShippedLine
 from tieout.finance.domain.amounts import convert, part
 from tieout.finance.domain.open_item import OpenItem
 from tieout.finance.domain.periods import Posting
@@ -15,6 +15,7 @@ from tieout.finance.domain.voucher import Company, Draft
 PostedLine = tuple[int, int, int, int, int, UUID, int, str, str, bool, str]
 
 
+ROUNDING = "rounding"  # 6603.05, the only account for it.
 Passed = GoodsShipped | GoodsDelivered  # Control passes with it.
 
 
@@ -57,6 +58,8 @@ def bill(event: Passed, cause_position: int, position: int, item: OpenItem, comp
             tax = part(tax, start, end, whole)
         if net:
             revenue[line.account] = revenue.get(line.account, 0) + net
+        if line.residual_minor:
+            _part_residual(revenue, line)
         if line.cost_minor:
             cost[line.cost_account] = cost.get(line.cost_account, 0) + line.cost_minor
             stock += line.cost_minor
@@ -112,7 +115,7 @@ def bill(event: Passed, cause_position: int, position: int, item: OpenItem, comp
     if currency == functional:
         draft.debit("receivable", gross, gross, currency, item.item_id)
         for account, amount in revenue.items():
-            draft.credit("line:" + account, amount, amount, currency)
+            sell(draft, account, amount, amount, currency)
         draft.credit(tax_role, tax_total, tax_total, currency, tax_item)
     else:
         receivable = before - item.functional(functional)[0]
@@ -121,6 +124,21 @@ def bill(event: Passed, cause_position: int, position: int, item: OpenItem, comp
         draft.debit(account, amount, amount, event.cost_currency)
     draft.credit(stock_role, stock, stock, event.cost_currency)
     return Bill(gross, draft, lines)
+
+
+def _part_residual(revenue: dict[str, int], line: ShippedLine) -> None:
+    """T23: what the header differs from its lines is no revenue. The first part takes it, so parts add up."""
+    if line.from_micro == 0:
+        revenue[line.account] = revenue.get(line.account, 0) - line.residual_minor
+        revenue[ROUNDING] = revenue.get(ROUNDING, 0) + line.residual_minor
+
+
+def sell(draft: Draft, account: str, amount: int, value: int, currency: str) -> None:
+    """Only a residual is negative: a debit then."""
+    if amount < 0:
+        draft.debit("line:" + account, -amount, -value, currency)
+    else:
+        draft.credit("line:" + account, amount, value, currency)
 
 
 def _bill_foreign(
@@ -136,6 +154,6 @@ def _bill_foreign(
         booked[-1] = pending  # So that its balance is 0 when all of it has reached the tax point.
     booked[0] += receivable - sum(booked)
     for account, amount, value in zip(revenue, amounts, booked, strict=False):
-        draft.credit("line:" + account, amount, value, currency)
+        sell(draft, account, amount, value, currency)
     role, item_id = ("output_tax_pending", item.item_id) if later else ("output_tax", None)
     draft.credit(role, tax, booked[-1], currency, item_id)

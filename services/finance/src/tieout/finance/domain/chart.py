@@ -86,4 +86,5 @@ ROLES = {
     "line:commission": "6601.06",
     "line:bank_charge": "6603.02",
     "line:gift_voucher": "2204",
+    "line:rounding": "6603.05",
 }

@@ -204,6 +204,8 @@ def _own_rules(kind: str, command: Any) -> None:
                 raise Fault("bad_quantity", f"lines[{index}]", "without quantity and amount it says nothing")
         if kind == "credit":
             _parts_in_turn(command.lines)
+        elif 2 * sum(abs(line.residual_minor) for line in command.lines) > len(command.lines):
+            raise Fault("bad_amount", "lines.residual_minor", "a residual is at most half a minor unit for each line")
     elif kind == "payment":
         _short_enough("customer", command.customer)
         if command.fee_minor > command.received_minor:

@@ -48,7 +48,8 @@ def tie_to_header(lines: Sequence[Any], total_minor: int, field: str) -> Sequenc
     """The lines, so that they add up to what the header says.
 
     At most half a minor unit per line is rounding: the header stands, and the largest line takes the difference, told
-    in its rounding. Above that the document contradicts itself. Lines are dicts or the contract's Structs.
+    in its rounding and as its residual, which finance posts to 6603.05 (尾差). Above that the document contradicts
+    itself. Lines are dicts or the contract's Structs.
     """
     as_dicts = bool(lines) and isinstance(lines[0], dict)
     if as_dicts:
@@ -70,10 +71,10 @@ def tie_to_header(lines: Sequence[Any], total_minor: int, field: str) -> Sequenc
     rounding = (line.get("rounding_micro", 0) if as_dicts else line.rounding_micro) - difference * MICRO
     tied: list[Any] = list(lines)
     if as_dicts:
-        tied[largest] = {**line, "net_minor": net, "rounding_micro": rounding}
+        tied[largest] = {**line, "net_minor": net, "rounding_micro": rounding, "residual_minor": difference}
     else:
         assert isinstance(line, OrderLine)
-        tied[largest] = msgspec.structs.replace(line, net_minor=net, rounding_micro=rounding)
+        tied[largest] = msgspec.structs.replace(line, net_minor=net, rounding_micro=rounding, residual_minor=difference)
     return tied
 
 

@@ -17,7 +17,8 @@ from tieout.servicekit import Database, Received, Transaction, batch_flow, sql
 statements = sql.load(__file__)
 
 DEMAND = columns(
-    "position line_no order_id stock_id sku warehouse account cost_account quantity_micro net_minor tax_minor"
+    "position line_no order_id stock_id sku warehouse account cost_account quantity_micro net_minor tax_minor "
+    "residual_minor"
 )
 
 
@@ -72,6 +73,7 @@ async def reserve_stock(batch: list[Received[OrderPlaced]], database: Database) 
                         line.quantity_micro,
                         line.net_minor,
                         line.tax_minor,
+                        line.residual_minor,
                     )
                 )
             decided = domain.allocate(lines, beside, cancel_waits)

@@ -91,6 +91,7 @@ CREATE TABLE demand (
     quantity_micro bigint NOT NULL,
     net_minor      bigint NOT NULL,
     tax_minor      bigint NOT NULL,
+    residual_minor integer NOT NULL,  -- Of net: what the order's header differs from its lines.
     PRIMARY KEY (position, line_no)
 );
 CALL fact_table('demand');

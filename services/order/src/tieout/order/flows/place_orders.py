@@ -181,6 +181,7 @@ class _Placed:
                     line.kind,
                     line.account,
                     cost_account,
+                    line.residual_minor,
                 )
             )
         self.headers.append(
