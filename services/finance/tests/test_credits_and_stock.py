@@ -160,3 +160,9 @@ async def test_nobody_closes_a_period_in_no_name(desk):
 def test_the_day_after_its_last_a_period_may_be_closed(day, closes):
     with nullcontext() if closes else pytest.raises(Refused):
         close_period.refuse_before_its_end("2026-11", day, "Asia/Shanghai")
+
+
+async def test_a_lower_price_for_goods_that_stay_sold_is_an_allowance(desk):
+    await desk.give(desk.placed(), desk.shipped(), desk.credited((10, 1), restock=False, quantity=0))
+    assert (await desk.vouchers())[-1] == ("T07", [("D", "1122", -11), ("C", "6001.08", -10), ("C", "2221.01.01", -1)])
+    assert await desk.violations() == []

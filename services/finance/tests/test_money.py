@@ -1,9 +1,11 @@
 """Payments, refunds, deposits: where the money stands, whatever came first."""
 
 import itertools
+from datetime import date
 
 import pytest
 from tieout.contracts import finance
+from tieout.servicekit import Refused
 
 BILLED = {"6001.01": -300, "2221.01.01": -39, "6401": 300, "1405": -300}
 
@@ -276,4 +278,45 @@ async def test_a_discount_above_what_is_or_will_be_open_is_a_conflict(desk):
         "Of order 1001 0 CNY is open, less than the discount. Send the payment without it, under a number of its own.",
     )
     assert await desk.vouchers() == []
+    assert await desk.violations() == []
+
+
+async def apply(desk, amount, number="A1", **more):
+    asked = {"company": "C1", "number": number, "customer": "K1", "order_source": "shop", "order_no": "1001", **more}
+    asked |= {"currency": more.get("currency", "CNY"), "amount_minor": amount, "business_date": date(2026, 11, 30)}
+    return await desk.ask_as("Li", finance.APPLY_MONEY, **asked)
+
+
+async def test_money_that_named_no_order_is_applied_to_one_later(desk):
+    await desk.give(desk.placed(), desk.shipped(desk.part(0, 1)), desk.pay(400))
+    applied = await apply(desk, 300)
+    assert (applied.open_minor, applied.unapplied_minor, applied.repeated) == (0, 100, False)
+    assert (await desk.vouchers())[-1] == (
+        "T10a",
+        [("D", "2203", 300), ("C", "1122", 113), ("C", "2204", 165), ("C", "2221.06", 22)],
+    )
+    assert (await apply(desk, 300)).repeated
+    for amount, number, field in ((301, "A1", "number"), (101, "A2", "amount_minor")):
+        with pytest.raises(Refused) as caught:
+            await apply(desk, amount, number)
+        assert caught.value.problem.field == field
+    with pytest.raises(Refused, match="no order 9"):
+        await apply(desk, 1, "A3", order_no="9")
+    assert await settled(desk) == [("prepayment", "1001", 113)]
+    await desk.give(desk.shipped(desk.part(1, 3)), desk.refund(100))
+    assert await desk.balances() == {**BILLED, "1002": 300, "1122": 39}
+    assert await desk.violations() == []
+
+
+async def test_money_at_another_rate_than_its_order_is_applied_with_the_difference_realised(desk):
+    await desk.open("C2", "CNY", tax_point="payment")
+    dollars = {"company": "C2", "currency": "USD", "rate_micro": 7_000_000}
+    await desk.give(desk.shipped(desk.part(cost_minor=0), **dollars))
+    await desk.give(desk.pay(339, **{**dollars, "rate_micro": 7_200_000}))
+    await apply(desk, 339, company="C2", currency="USD")
+    lines = await desk.rows(
+        "SELECT role, functional_minor FROM voucher_line JOIN voucher USING (position) WHERE template = 'T10a'"
+    )
+    assert sorted(lines) == [("fx_realised", 68), ("receivable", 2373), ("unapplied", 2441)]
+    assert [template for template, _ in await desk.vouchers(company="C2")] == ["T01", "T10", "T10a", "T01t"]
     assert await desk.violations() == []

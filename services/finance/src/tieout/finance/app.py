@@ -1,6 +1,7 @@
 """The only file that knows everything: which flows and operations make the finance service."""
 
 from tieout.finance import reads
+from tieout.finance.flows.apply_money import apply_money
 from tieout.finance.flows.apply_payments import apply_payments
 from tieout.finance.flows.bill_shipments import bill_shipments
 from tieout.finance.flows.close_period import close_period
@@ -42,6 +43,7 @@ def build(settings: Settings) -> Service:
             request_provision,
             decide_request,
             take_discount,
+            apply_money,
             declare_free_goods,
             put_rate,
             revalue_period,

@@ -57,6 +57,30 @@ class DiscountView(Struct, frozen=True):
     repeated: bool
 
 
+class ApplyMoney(Struct, frozen=True, kw_only=True):
+    """Money of a customer that named no order (2203) is applied to one (T10a): D 2203 C 1122, or a deposit of it."""
+
+    company: Company
+    number: Number
+    customer: Annotated[str, Meta(min_length=1, max_length=200)]
+    order_source: Source
+    order_no: Number
+    currency: Currency
+    amount_minor: Annotated[int, Meta(ge=1, le=10**15)]
+    business_date: date
+
+
+class MoneyApplied(Struct, frozen=True):
+    number: str
+    order_no: str
+    currency: str
+    amount_minor: int
+    open_minor: int  # What the order still owes.
+    unapplied_minor: int  # Of the customer's money, still in 2203.
+    voucher_no: str
+    repeated: bool
+
+
 class DeclareFreeGoods(Struct, frozen=True, kw_only=True):
     """Goods given away alone count as sold for tax (视同应税交易): the output tax on their market value (T22)."""
 
@@ -139,6 +163,15 @@ TAKE_DISCOUNT = Operation(
     scope="write",
 )
 
+APPLY_MONEY = Operation(
+    "finance.apply_money",
+    "POST",
+    "/v1/companies/{company}/applications",
+    ApplyMoney,
+    MoneyApplied,
+    "Apply a customer's unapplied money to an order",
+    scope="write",
+)
 DECLARE_FREE_GOODS = Operation(
     "finance.declare_free_goods",
     "POST",

@@ -44,7 +44,8 @@ def credit(draft: Draft, event: OrderReturned, items: dict[UUID, OpenItem], unli
         draft.debit("receivable", -gross, booked, event.currency, item_id)
         parts: dict[str, int] = {}
         for line in lines:
-            parts["line:" + line.account] = parts.get("line:" + line.account, 0) + line.net_minor
+            role = role_of(line)
+            parts[role] = parts.get(role, 0) + line.net_minor
         tax = sum(line.tax_minor for line in lines)
         rate = item.rate_micro or 1_000_000
         waiting = 0
@@ -65,6 +66,11 @@ def credit(draft: Draft, event: OrderReturned, items: dict[UUID, OpenItem], unli
         draft.credit(role, amount, value, event.currency)
     for item_id, amount, value in pending:
         draft.credit("output_tax_pending", amount, value, event.currency, item_id)
+
+
+def role_of(line: ReturnedLine) -> str:
+    """A lower price for goods that stay sold is an allowance (T07), also where its sender called it goods."""
+    return "line:allowance" if line.account == "goods" and not line.quantity_micro else "line:" + line.account
 
 
 def _take_back(item: OpenItem, tax: int) -> int:

@@ -452,6 +452,22 @@ CREATE TABLE money_part (
 CREATE INDEX money_part_item ON money_part (item_id);
 CALL fact_table('money_part');
 
+-- Facts: money of a customer that named no order, and was applied to one later. What moved stands in money_part.
+CREATE TABLE application (
+    document_id   uuid PRIMARY KEY,
+    item_id       uuid NOT NULL,                   -- Of the order.
+    customer_item uuid NOT NULL,
+    amount_minor  bigint NOT NULL CHECK (amount_minor > 0),
+    business_date date NOT NULL,
+    voucher_no    text NOT NULL,
+    company       text COLLATE "C" NOT NULL,
+    number        text NOT NULL,
+    currency      text NOT NULL,
+    applied_by    text NOT NULL,
+    applied_at    timestamptz NOT NULL DEFAULT now()
+);
+CALL fact_table('application');
+
 -- Facts: money applied to the receivables of orders, or taken back. Position: of our OrdersSettled (measure 9).
 CREATE TABLE settlement (
     position     bigint NOT NULL,
