@@ -6,7 +6,7 @@ from uuid import UUID
 
 from hypothesis import given
 from hypothesis import strategies as some
-from tieout.finance.domain.amounts import convert, half_up, part
+from tieout.finance.domain.amounts import convert, exponent, half_up, part
 from tieout.finance.domain.chart import CHART, ROLES
 from tieout.finance.domain.open_item import OpenItem
 from tieout.finance.domain.periods import next_period, posting
@@ -16,6 +16,13 @@ amounts = some.integers(0, 10**9)
 
 def item(**more):
     return OpenItem(UUID(int=1), "CNY", "C1", "K1", "shop", "1001", True, **more)
+
+
+def test_minor_units_are_those_of_iso_4217_in_every_currency():
+    for currency, decimals, minor in (("JPY", 0, 150), ("EUR", 2, 15_000), ("KWD", 3, 150_000), ("CLF", 4, 1_500_000)):
+        assert exponent(currency) == decimals
+        assert convert(15_000, 1_000_000, "CNY", currency) == minor  # 150 at par.
+    assert convert(10_000, 33_000_000, "CLF", "CNY") == 3_300  # 1 CLF at 33.
 
 
 @given(some.integers(0, 10**12), some.integers(1, 10**9), some.data())

@@ -320,3 +320,43 @@ async def test_money_at_another_rate_than_its_order_is_applied_with_the_differen
     assert sorted(lines) == [("fx_realised", 68), ("receivable", 2373), ("unapplied", 2441)]
     assert [template for template, _ in await desk.vouchers(company="C2")] == ["T01", "T10", "T10a", "T01t"]
     assert await desk.violations() == []
+
+
+@pytest.mark.parametrize("first", ["money", "goods"])
+async def test_no_money_is_used_before_the_day_it_came(desk, first):
+    """Shipment, stop and credit are told late, with dates of the month before: their period shows no money yet."""
+    december = {"business_date": date(2026, 12, 2)}
+    pay = desk.pay(339, ("1001", 339), **december)
+    told = [desk.placed(), desk.shipped(desk.part(0, 1)), desk.stopped(2), desk.credited((50, 6), restock=False)]
+    await desk.give(*([pay, *told] if first == "money" else [*told, pay]))
+    await desk.rows("UPDATE parked SET due_at = now()")
+    await desk.give()
+    november = await desk.rows(
+        "SELECT l.account, sum(CASE l.side WHEN 'D' THEN l.amount_minor ELSE -l.amount_minor END)::bigint"
+        " FROM voucher v JOIN voucher_line l USING (position) WHERE v.period = '2026-11' GROUP BY 1"
+    )
+    money = {account: amount for account, amount in november if account in ("1002", "1122", "2203", "2204", "2241.01")}
+    assert money == {"1122": 57}
+    page = await desk.ask(finance.RECEIVABLES, company="C1", as_of=date(2026, 11, 30))
+    assert page.totals == {"CNY": 57}
+    assert await desk.balances() == {
+        "1002": 339,
+        "2241.01": -226,
+        "2203": -56,
+        "6001.01": -50,
+        "2221.01.01": -7,
+        "6401": 100,
+        "1405": -100,
+    }
+    assert await desk.violations() == []
+
+
+async def test_a_deposit_is_owed_back_from_the_day_of_the_cancellation(desk):
+    stop = desk.stopped(3)
+    later = type(stop)(stop.cancel_id, stop.order_id, stop.company, stop.order_no, stop.lines, date(2026, 12, 3))
+    await desk.give(desk.placed(), desk.pay(339, ("1001", 339)), later)
+    assert await desk.rows("SELECT template, posting_date FROM voucher ORDER BY position") == [
+        ("T11", date(2026, 11, 30)),
+        ("T03b", date(2026, 12, 3)),
+    ]
+    assert await desk.violations() == []

@@ -219,6 +219,7 @@ def decide(
             item.rate_micro = event.rate_micro
         before = money.Before.of(item, company.currency)
         settled = item.settled
+        item.money_date = item.not_before_its_money(event.business_date)
         if refund:
             item.refunded += amount
         else:

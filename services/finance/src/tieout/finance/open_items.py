@@ -63,6 +63,7 @@ async def save(tx: Transaction, items: Iterable[OpenItem]) -> None:
         [item.refundable for item in changed],
         [item.unapplied for item in changed],
         [item.order_no for item in changed],
+        [item.money_date for item in changed],
     )
     await save_seldom(tx, [item for item in changed if item.tax_point is not None or item.forgiven])
 

@@ -3,7 +3,7 @@
 SELECT o.item_id, o.currency, o.company, o.customer, o.source, o.order_no, o.of_order, o.awaited, o.order_net, o.order_tax,
     o.rate_micro, o.billed, o.credited, o.received, o.refunded, o.stopped, o.settled, o.deposit_net, o.deposit_tax,
     o.refundable, o.unapplied, coalesce(o.forgiven, 0), o.tax_point, coalesce(o.tax_billed, 0), coalesce(o.tax_invoiced, 0),
-    coalesce(o.tax_due, 0)
+    coalesce(o.tax_due, 0), o.money_date
 FROM unnest($1::uuid[], $2::text[]) AS k (item_id, currency)
 JOIN open_item o ON o.item_id = k.item_id AND o.currency = k.currency COLLATE "C"
 ORDER BY o.item_id, o.currency FOR UPDATE OF o;
@@ -18,11 +18,11 @@ ORDER BY 1, 2 ON CONFLICT DO NOTHING;
 UPDATE open_item o SET awaited = n.awaited, order_net = n.order_net, order_tax = n.order_tax, rate_micro = n.rate_micro,
     billed = n.billed, credited = n.credited, received = n.received, refunded = n.refunded, stopped = n.stopped,
     settled = n.settled, deposit_net = n.deposit_net, deposit_tax = n.deposit_tax, refundable = n.refundable, unapplied = n.unapplied,
-    order_no = n.order_no
+    order_no = n.order_no, money_date = n.money_date
 FROM unnest($1::uuid[], $2::text[], $3::boolean[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[],
-        $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[], $16::bigint[], $17::text[])
+        $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[], $16::bigint[], $17::text[], $18::date[])
     AS n (item_id, currency, awaited, order_net, order_tax, rate_micro, billed, credited, received, refunded, stopped,
-        settled, deposit_net, deposit_tax, refundable, unapplied, order_no)
+        settled, deposit_net, deposit_tax, refundable, unapplied, order_no, money_date)
 WHERE o.item_id = n.item_id AND o.currency = n.currency COLLATE "C";
 
 -- name: save_billed

@@ -171,9 +171,11 @@ class Journal:
         """Goods that a cancellation stopped on their way are back in stock (`back`), as their stops tell."""
         self._notes.append((self._recalled, order, cancel_id, stops, back, day, cause))
 
-    def cancelled(self, order: "Order", cancel_id: UUID, ordinal: int, stops: Sequence[Stop], cause: Cause) -> None:
+    def cancelled(
+        self, order: "Order", cancel_id: UUID, ordinal: int, stops: Sequence[Stop], day: date, cause: Cause
+    ) -> None:
         """`ordinal` above 1: an earlier decision is corrected, because goods left all the same."""
-        self._notes.append((self._cancelled, order, cancel_id, ordinal, stops, cause))
+        self._notes.append((self._cancelled, order, cancel_id, ordinal, stops, day, cause))
 
     # ---- documents
 
@@ -422,6 +424,7 @@ class Journal:
         cancel_id: UUID,
         ordinal: int,
         stops: Sequence[Stop],
+        day: date,
         cause: Cause,
     ) -> None:
         owner, told = (order.order_id, order.position), []
@@ -434,7 +437,7 @@ class Journal:
                     (position, line.line_no, "stop", *owner, line.stock_id, -reserved, -back_ordered)
                 )
         self._cancellations.append((cancel_id, ordinal, position, order.order_id))
-        event = CancelDecided(cancel_id, order.order_id, order.company, order.order_no, tuple(told))
+        event = CancelDecided(cancel_id, order.order_id, order.company, order.order_no, tuple(told), day)
         self._told(tx, position, event, (cancel_id, ordinal), order.order_id, order.order_no, order.company, cause)
 
     def _moved(

@@ -167,6 +167,7 @@ class CancelDecided(Event, frozen=True):
     company: Company
     order_no: Number
     lines: tuple[StoppedLine, ...]
+    business_date: date | None = None  # Of the request, or of the goods that left all the same; None: not told.
 
 
 class ShippedLine(Struct, frozen=True, omit_defaults=True):

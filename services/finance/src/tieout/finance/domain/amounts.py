@@ -1,16 +1,13 @@
 """Integer arithmetic on money: parts that add up, and conversion between currencies."""
 
-MICRO = 1_000_000
+from tieout.contracts.currency import EXPONENTS
 
-# ISO 4217 minor units; every other currency has two.
-_NONE = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"
-_THREE = "BHD IQD JOD KWD LYD OMR TND"
-_EXPONENTS = dict.fromkeys(_NONE.split(), 0) | dict.fromkeys(_THREE.split(), 3)
+MICRO = 1_000_000
 
 
 def exponent(currency: str) -> int:
     """How many decimals the minor unit has: 2 for CNY, 0 for JPY, 3 for KWD."""
-    return _EXPONENTS.get(currency, 2)
+    return EXPONENTS.get(currency, 2)
 
 
 def half_up(numerator: int, denominator: int) -> int:

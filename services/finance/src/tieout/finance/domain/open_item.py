@@ -13,6 +13,7 @@ has reached its tax point (`tax_due`) stands in 2221.01.01, and follows from the
 """
 
 from copy import copy
+from datetime import date
 from uuid import UUID
 
 from msgspec import Struct
@@ -55,6 +56,7 @@ class OpenItem(Struct, gc=False):
     tax_billed: int = 0  # Minus credited. Billed and credited into 2221.06.
     tax_invoiced: int = 0  # On invoices (发票), minus red ones.
     tax_due: int = 0  # Of tax_billed: has reached its tax point.
+    money_date: date | None = None  # Business date of the latest money that came or went: none of it moves before.
 
     @property
     def key(self) -> tuple[UUID, str]:
@@ -73,6 +75,10 @@ class OpenItem(Struct, gc=False):
         """
         whole = max(self.billed, (self.order_net or 0) + (self.order_tax or 0))
         return max(whole - self.credited - self.forgiven - self.received + self.refunded, 0)
+
+    def not_before_its_money(self, day: date) -> date:
+        """The business date of what moves this money: a shipment that is told late cannot use a payment of tomorrow."""
+        return day if self.money_date is None else max(day, self.money_date)
 
     def take_tax_point(self, policy: str) -> None:
         """An order keeps the policy that its company had when the first of it was billed, invoiced or credited."""

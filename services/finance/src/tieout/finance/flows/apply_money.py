@@ -44,7 +44,9 @@ async def apply_money(request: ApplyMoney, database: Database) -> MoneyApplied:
 
         order, customer = items[to], items[of]
         document = identity, request.number
-        draft = draft_of(company, "T10a", order, document, request.business_date, actor)
+        day = customer.not_before_its_money(request.business_date)
+        order.money_date = order.not_before_its_money(day)
+        draft = draft_of(company, "T10a", order, document, day, actor)
         taxed = structs.replace(draft, template=money.TAX_POINT, lines=[])
         settlement = money.Settlement(
             identity, request.number, order.company, order.currency, "prepayment", draft.posting_date, None, []

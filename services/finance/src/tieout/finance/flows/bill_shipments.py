@@ -140,13 +140,15 @@ class Billing:
         event = received.data
         item.order_no = event.order_no  # A credit that came first did not know it.
         before = money.Before.of(item, company.currency)
+        day = item.not_before_its_money(event.business_date)
+        moves = self._calendar.posting(company, day, event.period)
         draft = Draft(
             company,
             "T11b",
-            when.period,
-            when.day,
-            when.deferred_from,
-            event.business_date,
+            moves.period,
+            moves.day,
+            moves.deferred_from,
+            day,
             event.order_id,
             document_of(event),
             event.order_no,
@@ -173,7 +175,7 @@ class Billing:
         if draft.lines:
             self._transfers.append((draft, received))
         settlement = money.Settlement(
-            document_of(event), event.order_no, event.company, event.currency, "prepayment", when.day, received, []
+            document_of(event), event.order_no, event.company, event.currency, "prepayment", moves.day, received, []
         )
         settlement.add(item, settled)
         if settlement.items:

@@ -5,6 +5,7 @@ until its sale is billed here, so that no reversal is posted before its original
 """
 
 from collections.abc import Iterable
+from datetime import date
 from uuid import UUID
 
 from msgspec import Struct
@@ -98,14 +99,14 @@ def decide(received: Credit, items: dict[UUID, OpenItem], company: Company, cale
     chain = UUID(received.envelope.chainid) if received.envelope.chainid else event.credit_id
     order_no = received.envelope.orderno
 
-    def draft(template: str) -> Draft:
+    def draft(template: str, when: Posting, day: date) -> Draft:
         return Draft(
             company,
             template,
             when.period,
             when.day,
             when.deferred_from,
-            event.business_date,
+            day,
             chain,
             event.credit_id,
             event.credit_no,
@@ -117,9 +118,11 @@ def decide(received: Credit, items: dict[UUID, OpenItem], company: Company, cale
             lines=[],
         )
 
-    red, transfer = draft(template_of(event)), draft("T10c")
+    day = max(item.not_before_its_money(event.business_date) for item in items.values())
+    moves = calendar.posting(company, day)
+    red, transfer = draft(template_of(event), when, event.business_date), draft("T10c", moves, day)
     settlement = money.Settlement(
-        event.credit_id, event.credit_no, event.company, event.currency, "credit", when.day, received, []
+        event.credit_id, event.credit_no, event.company, event.currency, "credit", moves.day, received, []
     )
     credit(red, event, items, customer_item(event.company, event.customer))
     for item in items.values():

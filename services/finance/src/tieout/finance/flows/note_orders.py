@@ -94,14 +94,15 @@ async def complete(tx: Transaction, placed: dict[open_items.Key, Received[OrderH
         item.order_net, item.order_tax, item.rate_micro = order.net_minor, order.tax_minor, order.rate_micro
         touched.append(item)
         item.settle()
-        when = calendar.posting(books, order.business_date)
+        day = item.not_before_its_money(order.business_date)
+        when = calendar.posting(books, day)
         draft = Draft(
             books,
             "T11",
             when.period,
             when.day,
             when.deferred_from,
-            order.business_date,
+            day,
             order.order_id,
             order.order_id,
             order.order_no,

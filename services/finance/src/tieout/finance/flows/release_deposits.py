@@ -3,6 +3,7 @@
 Without money there is nothing to post; the order only costs less from now on.
 """
 
+from datetime import date
 from uuid import UUID
 
 from tieout.contracts.inventory import CancelDecided, OrderRefused
@@ -59,15 +60,15 @@ async def release_deposits(batch: list[Stop], database: Database) -> None:
                 tx.wake([str(order_id)])
             if not item.settle():
                 continue
-            # It happened now, but nobody told its business date: the order's, or the first open one.
-            when = posting(row["business_date"], company.closed_through)
+            day = item.not_before_its_money(max(row["business_date"], day_of(received) or row["business_date"]))
+            when = posting(day, company.closed_through)
             draft = Draft(
                 company,
                 "T03b",
                 when.period,
                 when.day,
                 when.deferred_from,
-                row["business_date"],
+                day,
                 order_id,
                 document_id,
                 item.order_no,
@@ -93,6 +94,12 @@ async def release_deposits(batch: list[Stop], database: Database) -> None:
 def document_of(received: Stop) -> UUID:
     event = received.data
     return event.cancel_id if isinstance(event, CancelDecided) else event.order_id
+
+
+def day_of(received: Stop) -> date | None:
+    """A refused order never was accepted: on the day it was placed."""
+    event = received.data
+    return event.business_date if isinstance(event, CancelDecided) else None
 
 
 def quantities(received: Stop) -> list[tuple[int, int]]:

@@ -263,6 +263,7 @@ CREATE TABLE open_item (
     tax_billed     bigint,                         -- Into 2221.06, minus credited.
     tax_invoiced   bigint,                         -- On invoices (发票), minus red ones.
     tax_due        bigint,                         -- Of tax_billed: transferred to 2221.01.01.
+    money_date     date,                           -- Business date of the latest money that came or went.
     lines          bigint[],                       -- As placed: number, quantity, net, tax; number, quantity …
     business_date  date,                           -- Of the order.
     due_days       integer,

@@ -102,7 +102,8 @@ class Yard:
                     entry[2] = stopped - taken
                     quantity -= taken
         for (cancel_id, ordinal), lines in corrections.items():
-            self._room.journal.cancelled(order, cancel_id, ordinal, domain.take_stops_back(lines), paper.cause)
+            stops, day = domain.take_stops_back(lines), paper.content.business_date
+            self._room.journal.cancelled(order, cancel_id, ordinal, stops, day, paper.cause)
             for entries in self._stopped.values():
                 for entry in entries:
                     if entry[0] == cancel_id:

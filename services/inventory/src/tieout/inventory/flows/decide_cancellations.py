@@ -64,7 +64,7 @@ async def decide_cancellations(batch: list[Received[CancelRequested]], database:
             for stop in stops:
                 if (stop.reserved or stop.issued) and stop.line.stock_id is not None:
                     brought[stop.line.stock_id] = (received, request.business_date)
-            room.journal.cancelled(order, request.cancel_id, 1, stops, received)
+            room.journal.cancelled(order, request.cancel_id, 1, stops, request.business_date, received)
             recall(room, order, received, [stop for stop in stops if stop.issued])
 
         for order, received in decided.values():
