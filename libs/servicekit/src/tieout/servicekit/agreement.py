@@ -5,11 +5,13 @@ the questions about them.
 """
 
 import asyncio
+import itertools
 import sys
 from array import array
 from datetime import UTC, datetime
 from typing import Any
 
+import asyncpg
 import structlog
 from tieout.contracts.agreement import (
     DIGEST_VERSION,
@@ -53,11 +55,12 @@ KNOWN_ANSWER = -2186038058745988139  # On Postgres 18, as on those before it tha
 PRODUCER = {measure.number: measure.producer for measure in MEASURES}
 ROWS_MAX = 20_000
 SCRUB_LEAVES = 1_000  # At a time; also the slice of the background scrub.
+LEAF_MIN, LEAF_MAX = -(1 << 63) + 1, (1 << 63) - 1  # All that a digest can name.
 MARK_TRIES = 5
 CHANGES_MAX = 500
 TOLD_MAX = 10  # Findings that are logged one by one.
 NOTHING = DigestEntry(-1, 0, 0, 0, "0")
-HAND_RULES = ("touched_by_hand", "triggers_armed", "settings_by_hand")
+HAND_RULES = ("touched_by_hand", "triggers_armed", "guards_untouched", "settings_by_hand")
 log = structlog.get_logger(__name__)
 
 
@@ -255,9 +258,9 @@ class Evidence:
                 )
                 for row in await connection.fetch(statements.settings_unlogged)
             )
-            last: int = await connection.fetchval(statements.last_leaf)
-            for first in range(0, last + 1, SCRUB_LEAVES):
-                wrong = await connection.fetch(statements.scrub, first, min(last, first + SCRUB_LEAVES - 1))
+            cuts = [row["leaf"] for row in await connection.fetch(statements.scrub_cuts, SCRUB_LEAVES)]
+            for below, last in itertools.pairwise((LEAF_MIN - 1, *cuts, LEAF_MAX)):
+                wrong = await connection.fetch(statements.scrub, below + 1, last)
                 found.extend(
                     Violation("digest_is_rows", f"{row['book']}, leaf {row['leaf']}", row["kept"], row["facts"])
                     for row in wrong
@@ -268,10 +271,7 @@ class Evidence:
             )
             for rule, statement in self._violations or ():
                 rules.append(rule)
-                found.extend(
-                    Violation(rule, str(row["key"]), str(row["kept"]), str(row["facts"]), str(row["detail"] or ""))
-                    for row in await connection.fetch(statement)
-                )
+                found.extend(await _broken(connection, rule, statement))
         self._keep(Violations(tuple(rules), tuple(found)))
         return self.found
 
@@ -290,6 +290,7 @@ class Evidence:
             Violation("triggers_armed", row["tab"], f"{row['missing']} is missing or disabled", "ENABLE ALWAYS")
             for row in await connection.fetch(statements.unarmed)
         )
+        found.extend(_altered(row) for row in await connection.fetch(statements.guards))
         found.extend(
             Violation(
                 "settings_by_hand",
@@ -367,6 +368,39 @@ def _added(sums: Sums, rows: list[Any]) -> Sums:
 
 def _total(sums: Sums) -> tuple[int, ...]:
     return tuple(sum(column) for column in zip((0, 0, 0), *sums.values(), strict=True))
+
+
+async def _broken(connection: Any, rule: str, statement: str) -> list[Violation]:
+    """What breaks a rule of the service. One that cannot be computed (a hand wrote huge numbers) is broken."""
+    try:
+        rows = await connection.fetch(statement)
+    except asyncpg.DataError as error:
+        return [Violation(rule, "(all)", f"cannot be computed: {error}", "every value within its bounds")]
+    return [
+        Violation(rule, str(row["key"]), str(row["kept"]), str(row["facts"]), str(row["detail"] or "")) for row in rows
+    ]
+
+
+def _altered(row: Any) -> Violation:
+    """A trigger that was switched off and on again leaves nothing else behind: what was done meanwhile is unknown."""
+    counted = ""
+    if row["edits"] > row["logged"]:
+        counted = f"Postgres counts {row['edits']} edited or deleted rows there, the log of edits {row['logged']}. "
+    return Violation(
+        "guards_untouched",
+        " ".join(filter(None, (_ALTERED[row["kind"]][0], row["tab"]))),
+        row["found"],
+        row["recorded"],
+        f"{row['names'] or row['tab']}: {_ALTERED[row['kind']][1]}. {counted}See the runbook BooksDiffer",
+    )
+
+
+_ALTERED = {  # What it is, and what no migration did to it.
+    "trigger": ("triggers of", "switched off and on, or made anew: rows may have been edited meanwhile unseen"),
+    "rule": ("rules of", "made or altered: they may change what is written"),
+    "function": ("functions", "replaced: while they were others, edits may have gone unseen"),
+    "columns": ("columns of", "altered, and the table was rewritten: its values may be others"),
+}
 
 
 def _touched(row: Any) -> Violation:
