@@ -14,6 +14,7 @@ from typing import Any
 import asyncpg
 import structlog
 from tieout.contracts.agreement import (
+    BEFORE_ALL,
     DIGEST_VERSION,
     LEAF_BITS,
     LEAVES_PER_QUESTION,
@@ -87,6 +88,7 @@ class Evidence:
                 )
             self._books = {row["book"]: Book(row) for row in await connection.fetch(statements.books)}
         self._totals = totals(list(self._books.values())) if self._books else ""
+        self._highest = " UNION ALL ".join(book.highest for book in self._books.values())
 
     @property
     def books(self) -> dict[str, Book]:
@@ -141,8 +143,12 @@ class Evidence:
             rows = await connection.fetch(
                 self._totals, [asked.book for asked in request.books], [asked.upto for asked in request.books]
             )
+            highest = {row["book"]: row["highest"] for row in await connection.fetch(self._highest)}
         found = {row["book"]: DigestEntry(-1, row["n"], row["a"], row["b"], row["h"]) for row in rows}
-        return Digest(tuple(found.get(asked.book, NOTHING) for asked in request.books))
+        return Digest(
+            tuple(found.get(asked.book, NOTHING) for asked in request.books),
+            tuple(BEFORE_ALL if (top := highest[asked.book]) is None else top for asked in request.books),
+        )
 
     async def digest(self, request: DigestRequest, database: Database) -> Digest:
         book = self.book(request.measure, request.book, request.version)
