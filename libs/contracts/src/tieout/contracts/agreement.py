@@ -392,6 +392,7 @@ class RestartFlowRequest(Struct, frozen=True):
     flow: str
     actor: str
     reason: str
+    give_up_unreadable: bool = False  # What stops it because it cannot be read becomes dead letters.
 
 
 class RestartedFlow(Struct, frozen=True):

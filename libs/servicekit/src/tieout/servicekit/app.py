@@ -45,7 +45,7 @@ from tieout.contracts.agreement import (
     TotalsRequest,
     Violations,
 )
-from tieout.contracts.operation import Health, Nothing, Operation, Trail, TrailRequest
+from tieout.contracts.operation import UNREADABLE_EVENTS, Health, Nothing, Operation, Trail, TrailRequest
 from tieout.contracts.replay import Kept, KeptRequest, PlayedBatch, PlayRequest
 from tieout.contracts.watch import Vitals, VitalsRequest
 from tieout.servicekit import parked, sql
@@ -415,8 +415,20 @@ class Service:
             raise Refused(
                 "not_found", f"{self.name} has no flow {request.flow!r}; it has: {flows}.", field="flow", status=404
             )
+        if request.give_up_unreadable:
+            if not subscriber.stopped_why.startswith(UNREADABLE_EVENTS):
+                raise Refused(
+                    "conflict", f"{request.flow} is not stopped by what it cannot read.", field="flow", status=409
+                )
+            subscriber.giving_up.set()
         subscriber.intake.again()
-        log.warning("flow restarted", flow=request.flow, actor=request.actor, reason=request.reason)
+        log.warning(
+            "flow restarted",
+            flow=request.flow,
+            actor=request.actor,
+            reason=request.reason,
+            give_up_unreadable=request.give_up_unreadable,
+        )
         return RestartedFlow(request.flow, subscriber.stopped)
 
     def _numbers(self) -> dict[str, dict[str, float]]:
