@@ -6,6 +6,7 @@ import signal
 
 import asyncpg
 import pytest
+from tieout.contracts.inventory import OrderRefused
 from tieout.contracts.operation import Nothing
 from tieout.devstack import databases
 from tieout.servicekit import migrate
@@ -211,3 +212,28 @@ async def test_a_copy_in_another_database_is_no_finding_but_an_edit_in_it_is(
     finally:
         await superuser.execute(f"DROP DATABASE {name} WITH (FORCE)")
         await superuser.close()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "ALTER SEQUENCE outbox_pos RESTART WITH 1",
+        "UPDATE mark SET m = 1000000000000",
+        "UPDATE mark SET last = 1000000000000",
+        "UPDATE outbox SET last_pos = 1000000000000",
+    ],
+)
+async def test_a_sequence_that_was_set_back_and_a_forged_mark_are_found(
+    evidence, database, owner, toy, statement
+) -> None:
+    for number in ("1", "2"):
+        async with database.transaction() as tx:
+            (position,) = await tx.positions(1)
+            event = OrderRefused(toy.placed(number).order_id, "C1", number, ())
+            tx.announce(event, position=position, key=(number,), chain=number)
+    await owner.execute("UPDATE outbox SET first_seq = batch, last_seq = batch")  # As if published.
+    for _ in range(3):
+        await evidence.mark(Nothing(), database)
+    assert await told(evidence, database) == set()
+    await owner.execute(statement)
+    assert {rule for rule, _ in await told(evidence, database)} == {"positions_only_grow"}

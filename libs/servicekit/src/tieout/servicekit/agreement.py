@@ -61,7 +61,7 @@ MARK_TRIES = 5
 CHANGES_MAX = 500
 TOLD_MAX = 10  # Findings that are logged one by one.
 NOTHING = DigestEntry(-1, 0, 0, 0, "0")
-HAND_RULES = ("touched_by_hand", "triggers_armed", "guards_untouched", "settings_by_hand")
+HAND_RULES = ("touched_by_hand", "triggers_armed", "guards_untouched", "positions_only_grow", "settings_by_hand")
 log = structlog.get_logger(__name__)
 
 
@@ -297,6 +297,16 @@ class Evidence:
             for row in await connection.fetch(statements.unarmed)
         )
         found.extend(_altered(row) for row in await connection.fetch(statements.guards))
+        found.extend(
+            Violation(
+                "positions_only_grow",
+                row["what"],
+                str(row["held_at"]),
+                str(row["given_out"]),
+                "above all that was given out: a sequence was set back, or a hand wrote it. Stop the service first",
+            )
+            for row in await connection.fetch(statements.set_back)
+        )
         found.extend(
             Violation(
                 "settings_by_hand",

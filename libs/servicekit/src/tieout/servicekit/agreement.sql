@@ -68,6 +68,9 @@ FROM look_at_guards() g
 WHERE NOT (kind = 'trigger' AND name ~ '^(tamper|digest|settings)_(insert|update|delete|truncate)$' AND (found IS NULL OR found NOT LIKE '%, A'))
 GROUP BY kind, tab ORDER BY kind DESC, tab;
 
+-- name: set_back
+SELECT what, held_at, given_out FROM positions_set_back();
+
 -- name: scrub
 SELECT book, leaf, kept, facts FROM scrub_digest($1, $2);
 

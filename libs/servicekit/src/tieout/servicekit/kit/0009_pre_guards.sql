@@ -162,6 +162,18 @@ BEGIN
     PERFORM set_config('tieout.guarding', '', true);
 END $$;
 
+-- Positions that lie above all that the sequence has given out: it was set back, or somebody wrote the mark or the outbox. The
+-- sequence is read last: nobody's position is visible before it was given out.
+CREATE FUNCTION positions_set_back() RETURNS TABLE (what text, held_at bigint, given_out bigint)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+    held record;
+BEGIN
+    SELECT (SELECT greatest(m, last) FROM mark) AS mark, (SELECT max(last_pos) FROM outbox) AS outbox INTO held;
+    RETURN QUERY SELECT v.w, v.p, s.last FROM (SELECT CASE WHEN is_called THEN last_value ELSE 0 END AS last FROM outbox_pos) s,
+        (VALUES ('mark', held.mark), ('outbox', held.outbox)) v (w, p) WHERE v.p > s.last;
+END $$;
+
 INSERT INTO guard_home (server, database) SELECT (SELECT system_identifier::text FROM pg_control_system()), oid FROM pg_database WHERE datname = current_database();
 SELECT set_config('tieout.guarding', 'on', true);
 INSERT INTO guard SELECT * FROM guards_now();
