@@ -1,9 +1,11 @@
 """A service's side of the proof: equal rows give equal digests, and nothing done by hand stays unseen."""
 
+import asyncio
+
 import pytest
 from tieout.contracts.agreement import DigestRequest, RowsRequest
 from tieout.contracts.operation import Nothing
-from tieout.servicekit import Refused, Unprocessable
+from tieout.servicekit import Refused, Unprocessable, sql
 from tieout.servicekit.agreement import Evidence
 
 COLUMNS = ("position", "line_no", "order_id", "order_no", "quantity", "amount", "kind")
@@ -143,3 +145,55 @@ async def test_parked_positions_are_told_beside_the_rows(evidence, database, toy
         (7, "inventory-reserve-stock", "7", "waits")
     ]
     assert Unprocessable("x").reason == "x"
+
+
+# What a hand may write into positions
+
+
+HUGE = (2**55, 2**62, 2**63 - 1, -1, -(2**40), -(2**63))
+
+
+@pytest.mark.parametrize("leaf", [2**47, 2**55 - 1, 2**60, 2**63 - 1, -1, -(2**50), -(2**63) + 1])
+async def test_a_forged_digest_however_far_away_is_found_in_as_many_statements(
+    evidence, database, owner, toy, leaf
+) -> None:
+    await fill(database, toy, list(range(1, 301)))
+    await evidence.fold()
+    await owner.execute("INSERT INTO digest VALUES ('demand', $1, 1, 1, 1, 1)", leaf)
+    async with asyncio.timeout(5):
+        assert await rules(evidence, database) == {"digest_is_rows"}
+    assert f"demand, leaf {leaf}" in {one.key for one in evidence.found.violations}
+    assert await owner.fetchval("SELECT count(*) FROM scrub_cuts(1000)") == 0
+
+
+@pytest.mark.parametrize("position", HUGE)
+async def test_a_row_at_a_place_that_is_never_given_out_is_found_and_hides_nothing(
+    evidence, database, owner, toy, position
+) -> None:
+    await fill(database, toy, list(range(1, 301)))
+    await owner.execute("INSERT INTO demand SELECT $1, 9, order_id, order_no, 1, 1, kind FROM demand LIMIT 1", position)
+    assert await rules(evidence, database) == {"touched_by_hand"}
+    await owner.execute("ALTER TABLE demand DISABLE TRIGGER USER")
+    await owner.execute("UPDATE demand SET amount = amount + 1 WHERE position IN (7, $1)", position)
+    async with asyncio.timeout(5):
+        assert await rules(evidence, database) >= {"touched_by_hand", "triggers_armed", "digest_is_rows"}
+    named = {one.key for one in evidence.found.violations if one.rule == "digest_is_rows"}
+    assert {"demand, leaf 0", f"demand, leaf {position >> 8}"} <= named
+
+
+async def test_numbers_beyond_all_bounds_are_one_finding_and_hide_no_other_book(database, owner, toy, tmp_path) -> None:
+    await fill(database, toy, list(range(1, 301)))
+    path = tmp_path / "violations.sql"
+    path.write_text(
+        "-- name: doubled\n"
+        "SELECT order_no AS key, '' AS kept, '' AS facts, '' AS detail FROM demand WHERE amount * 2 = 1;\n"
+        "-- name: always\nSELECT 'k' AS key, '' AS kept, '' AS facts, '' AS detail;\n"
+    )
+    evidence = Evidence(database, sql.load_file(str(path), "violations.sql"))
+    await evidence.start()
+    await owner.execute("ALTER TABLE demand DISABLE TRIGGER USER")
+    await owner.execute("UPDATE demand SET amount = 9223372036854775807 WHERE position = 7")
+    await owner.execute("UPDATE digest_book SET b = 'amount * 2' WHERE book = 'demand'")
+    found = (await evidence.violations(Nothing(), database)).violations
+    told = {(one.rule, one.kept.partition(":")[0]) for one in found}
+    assert {("doubled", "cannot be computed"), ("always", ""), ("digest_is_rows", "cannot be computed")} <= told

@@ -8,9 +8,10 @@ import asyncpg
 import msgspec
 import pytest
 from nats.js.errors import NotFoundError
-from tieout.contracts.operation import Trail, TrailRequest
+from tieout.contracts.agreement import RestartedFlow, RestartFlowRequest
+from tieout.contracts.operation import Health, Nothing, Trail, TrailRequest
 from tieout.contracts.order import CancelRequested, OrderPlaced
-from tieout.servicekit import Letter, Unprocessable, ask, batch_flow, batches, giving_up, intake, parked
+from tieout.servicekit import Letter, Refused, Unprocessable, ask, batch_flow, batches, giving_up, intake, parked
 from tieout.servicekit.letters import cause_of_letter
 from tieout.servicekit.streams import dead_stream, own_stream
 
@@ -425,3 +426,53 @@ async def test_a_passing_cause_gives_a_parked_message_its_attempt_back(start_ser
 def test_the_fingerprint_of_a_cause_is_blind_to_numbers_and_names(one: str, other: str, same: bool) -> None:
     causes = [cause_of_letter("finance", "finance-bill-shipments", "unreadable", "", text) for text in (one, other)]
     assert (causes[0] == causes[1]) is same
+
+
+async def test_a_burst_of_unreadable_events_stops_the_flow_until_a_person_gives_them_up(
+    start_service, flow, play, toy, operator, dead, testbed
+) -> None:
+    def body(number: int) -> bytes:
+        return toy.envelope(toy.placed(str(number)), number).replace(b'"currency":"EUR"', b'"currency":"eur"')
+
+    await play(*[toy.placed(str(number)) for number in range(1, 11)], *[body(number) for number in range(11, 311)])
+    service = await start_service([flow])
+    await toy.until(orders_are(service, 10))  # The good ones beside them are done.
+
+    async def stopped() -> bool:
+        return bool(service._numbers()[DURABLE].get("stopped") == 1)
+
+    await toy.until(stopped)
+    await asyncio.sleep(0.3)
+    told = (await ask(operator, "rpc.inventory.health", Nothing(), Health)).stopped
+    assert told[DURABLE].startswith("unreadable events: ")
+    assert "$.currency" in told[DURABLE]
+    poured = len(await dead())
+    assert poured < 100
+    await service.stop()  # Nothing is lost: all of it comes again,
+    service = await start_service([flow])
+    await toy.until(stopped)  # and a version that reads no better stops again.
+    request = RestartFlowRequest(DURABLE, "anna", "the producer was mended; these are lost", give_up_unreadable=True)
+    await ask(operator, "rpc.inventory.restart_flow", request, RestartedFlow)
+
+    async def all_given_up() -> bool:
+        return len({letter.sequence for letter in await dead()}) == 300
+
+    await toy.until(all_given_up, 15)
+    await play(toy.placed("999"))
+    await toy.until(orders_are(service, 11))
+    assert not await stopped()
+    with pytest.raises(Refused, match="not stopped by what it cannot read"):
+        await ask(operator, "rpc.inventory.restart_flow", request, RestartedFlow)
+
+
+async def test_a_few_unreadable_events_among_many_stop_nothing(start_service, flow, play, toy, dead) -> None:
+    broken = [toy.envelope(toy.placed(str(n)), n).replace(b'"EUR"', b'"eur"') for n in range(1, 61)]
+    await play(*broken, *[toy.placed(str(number)) for number in range(1000, 1200)])
+    service = await start_service([flow])
+    await toy.until(orders_are(service, 200))
+
+    async def given_up() -> bool:
+        return len(await dead()) == 60
+
+    await toy.until(given_up)
+    assert not service._numbers()[DURABLE].get("stopped")

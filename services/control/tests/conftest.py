@@ -21,7 +21,7 @@ from tieout.control.colleagues import Colleagues
 from tieout.control.domain.agreement import NEVER
 from tieout.control.proof import Prover
 from tieout.control.settings import Settings
-from tieout.devstack.testbed import ServiceDatabase, Testbed
+from tieout.devstack.testbed import ServiceDatabase, Testbed, forget_facts
 from tieout.servicekit import BatchFlow, Database, Received, Service, Unprocessable, batch_flow, migrate
 from tieout.servicekit import Settings as ToySettings
 
@@ -218,7 +218,9 @@ async def trio(_trio: Trio) -> AsyncIterator[Trio]:
     await _trio.settled()
     for service, table in (("inventory", "shipped_line"), ("finance", "billed_line")):
         await _trio.by_hand(service, _ARM.format(table=table))
-        await _trio.by_hand(service, _FORGET.format(table=table))
+        connection = await asyncpg.connect(_trio.owners[service])
+        await forget_facts(connection, table, *_DIGESTS)
+        await connection.close()
     for toy in (_trio.inventory, _trio.finance):
         toy.evidence.found = Violations((), ())
     await _trio.by_hand("control", f"TRUNCATE {_HEARD}")
@@ -228,8 +230,7 @@ _HEARD = (
     "replay, replay_item, replay_effect, ticket, ticket_order, notification, "
     "notice, heard, membership, latency, tally, dead_letter, disagreement, watermark, alarm, outbox"
 )
-_DIGESTS = ("digest", "digest_delta", "digest_branch", "tamper", "parked", "correction", "settled_tamper")
-_FORGET = "; ".join(f"DELETE FROM {name}" for name in ("{table}", *_DIGESTS, "tamper"))
+_DIGESTS = ("correction", "settled_tamper", "parked", "digest", "digest_delta", "digest_branch")
 _ARM = "; ".join(
     f"ALTER TABLE {{table}} ENABLE ALWAYS TRIGGER {kind}_{event}"
     for kind in ("digest", "tamper")

@@ -1,6 +1,7 @@
 """The proof on real books: it agrees, says what is in flight, and finds every edit by hand."""
 
 import asyncio
+import uuid
 from contextlib import suppress
 from itertools import count
 from random import Random
@@ -11,6 +12,7 @@ from msgspec.structs import replace
 from tieout.contracts.agreement import MEASURES, Book, Violation
 from tieout.contracts.control import Agreement, AgreementRequest, Settings, SettingsRequest, Status, StatusRequest
 from tieout.control.colleagues import Colleagues
+from tieout.control.continuous import Continuous
 from tieout.control.disagreements import tell
 from tieout.control.proof import Prover
 from tieout.servicekit import Refused, ask
@@ -237,3 +239,62 @@ async def test_changes_of_settings_are_told_of_all_services_and_of_one(trio: Any
         await ask(trio.control.nats, "rpc.control.settings", asked, Settings)
     with pytest.raises(Refused, match="no service 'stock'"):
         await ask(trio.control.nats, "rpc.control.settings", SettingsRequest(service="stock"), Settings)
+
+
+# Whatever a hand may do
+
+
+PLACES = (-(2**63), -(2**40), -1, 0, 2**31, 2**47, 2**55, 2**63 - 1)
+
+
+async def furnish(trio: Any, service: str, table: str, rows: list[tuple[int, int, int]]) -> None:
+    """Rows as a service with a bug would write them: nobody's hand, so no trigger tells of it."""
+    order = uuid.uuid4()
+    async with getattr(trio, service).database.transaction() as tx:
+        records = [(position, line, order, "1001", quantity) for position, line, quantity in rows]
+        await tx.copy(table, columns=("position", "line_no", "order_id", "order_no", "quantity_micro"), records=records)
+
+
+@pytest.mark.parametrize("seed", range(12))
+async def test_books_that_do_not_hold_the_same_never_agree_wherever_their_rows_lie(trio: Any, seed: int) -> None:
+    random = Random(seed)
+    shipped = await trio.ship(*(f"{n}" for n in range(1001, 1001 + random.randrange(1, 5))))
+    await trio.settled()
+    near = (*shipped, shipped[-1] + 1, shipped[-1] + 200, shipped[-1] + 70_000)
+    drawn = random.sample((*PLACES, *near), random.randrange(1, 5))
+    ours = [(p, random.choice((7, 100_004)), random.choice((0, 1, -5))) for p in drawn]
+    theirs = [row for row in ours if random.random() < 0.5]
+    if random.random() < 0.3:  # Sums that cancel out.
+        theirs = [(p, line, -value) for p, line, value in ours]
+    await furnish(trio, "inventory", "shipped_line", ours)
+    await furnish(trio, "finance", "billed_line", theirs)
+    for request in (HASTY, AgreementRequest(wait_seconds=0.2)):
+        answer = await prove(trio, request)
+        same = sorted(ours) == sorted(theirs) and max(p for p, *_ in ours) <= shipped[-1]
+        assert (answer.verdict == "agree") == same, (answer.sentence, ours, theirs, answer.measures[0].note)
+        assert answer.verdict in ("agree", "differ")
+    continuous = Continuous(Colleagues(lambda: trio.control.nats), trio.prover, 0, (SHIPPED,))
+    await continuous.look(trio.control.database)
+    assert bool(continuous.proved_at) == same
+
+
+@pytest.mark.parametrize("value", ["0, 0, 1, 0", "0, 1, 0, 0", "0, 0, 0, 1", "1, 0, 0, 0", "0, 1e30, 0, 0"])
+async def test_books_whose_digests_a_hand_has_written_never_agree(trio: Any, value: str) -> None:
+    await trio.ship("1001")
+    await trio.settled()
+    for table in ("digest", "digest_branch"):
+        await trio.by_hand("finance", f"INSERT INTO {table} SELECT book, -5, {value} FROM digest_book")
+    assert (await prove(trio, HASTY)).verdict != "agree"
+    assert (await prove(trio, AgreementRequest(wait_seconds=0.2))).verdict == "differ"
+
+
+async def test_a_position_set_back_is_told(trio: Any) -> None:
+    await trio.ship("1001", "1002")
+    await trio.settled()
+    await trio.by_hand("inventory", "ALTER SEQUENCE outbox_pos RESTART WITH 1")
+    try:
+        answer = await prove(trio)
+        assert answer.verdict == "differ"
+        assert "restored from a backup" in answer.measures[0].note
+    finally:
+        await trio.by_hand("inventory", "SELECT setval('outbox_pos', (SELECT last FROM mark))")

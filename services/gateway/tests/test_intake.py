@@ -141,8 +141,10 @@ async def test_caps_are_told_by_name(start):
     problem(await house.send(b"x" * 50_001), 413, "too_large")
     problem(await house.send(b'{"a": "%s"}' % (b"x" * 1_000)), 413, "document_too_large")
     problem(await house.send(b"[%s]" % b",".join([b"{}"] * 11)), 413, "too_many_documents")
-    problem(await house.send(b"[" * 200), 422, "too_deep")
+    problem(await house.send(b"[" * 300), 422, "too_deep")
     problem(await house.send(b'{"a":' * 21 + b"1" + b"}" * 21), 422, "too_deep")
+    array = b"[%s]" % b",".join([b"{}", b'{"a":' * 300 + b"1" + b"}" * 300])
+    problem(await house.send(array), 422, "too_deep")
     assert (await house.send(b'{"a":' * 20 + b"1" + b"}" * 20)).status_code == 202
     assert (await house.send(b'{"a": "%s"}' % (b"[" * 100))).status_code == 202  # Brackets in a text are no nesting.
 
@@ -150,6 +152,20 @@ async def test_caps_are_told_by_name(start):
     told = await _spoken(house, head + (b"3e8\r\n%s\r\n" % (b"x" * 1_000)) * 100)
     assert b"HTTP/1.1 413" in told
     assert b'"too_large"' in told
+
+
+@pytest.mark.parametrize("shape", ["application/x-ndjson", "application/json"])
+async def test_one_document_of_many_that_is_nested_too_deeply_is_refused_alone(house, shape):
+    deep = b'{"a":' * 100 + b"[1]" + b"}" * 100
+    good = [msgspec.json.encode(house.order(number=str(number))) for number in (1, 2)]
+    bodies = [good[0], deep, good[1]]
+    content = b"\n".join(bodies) if "ndjson" in shape else b"[%s]" % b",".join(bodies)
+    answer = await house.send(content, Content_Type=shape)
+    assert (answer.status_code, answer.json()["documents"]) == (202, 3)
+    assert [reason for reason, _ in await house.refusals(answer)] == ["", "too_deep", ""]
+    told = "document 2 of its delivery is nested 101 levels deep; at most 64 are taken"
+    (row,) = await house.pool.fetch("SELECT r.detail, d.body FROM refusal r JOIN raw_document d USING (id)")
+    assert (row["detail"], row["body"]) == (told, deep)  # Its bytes are not lost.
 
 
 def _head(house, length):

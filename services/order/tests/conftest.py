@@ -14,7 +14,7 @@ import asyncpg
 import pytest
 from tieout.contracts import event, inventory, order
 from tieout.contracts.finance import OrdersSettled, SettledItem
-from tieout.devstack.testbed import ServiceDatabase, Testbed
+from tieout.devstack.testbed import ServiceDatabase, Testbed, forget_facts
 from tieout.order.app import build
 from tieout.order.reads import show_order
 from tieout.order.settings import Settings
@@ -242,17 +242,8 @@ async def order_database(shared_database: ServiceDatabase) -> AsyncIterator[Serv
     yield shared_database
     connection = await asyncpg.connect(shared_database.owner_url)
     facts = [row["tab"] for row in await connection.fetch("SELECT tab FROM fact_tables")]
-    traces = (
-        "anchor",
-        "credit_limit",
-        "outbox",
-        "parked",
-        "digest",
-        "digest_delta",
-        "digest_branch",
-        "tamper",
-    )  # Of the deletions, too: last.
-    await connection.execute(";".join(f"DELETE FROM {table}" for table in (*facts, *traces)))
+    traces = ("anchor", "credit_limit", "outbox", "parked", "digest", "digest_delta", "digest_branch")
+    await forget_facts(connection, *facts, *traces)
     await connection.close()
 
 

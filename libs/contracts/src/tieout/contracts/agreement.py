@@ -9,6 +9,7 @@ from msgspec import Struct
 LEAF_BITS = 8  # A leaf is a range of 256 positions.
 BRANCH_BITS = 8  # A branch is 256 leaves.
 WAITS_FOR_APPROVAL = "waits for approval"  # Reason of a parked message that two people must look at first.
+BEFORE_ALL = -(1 << 63)  # Below every position, also those that only a hand writes.
 DIGEST_VERSION = 2  # Of hashes and leaves; sides that differ in it must not be compared.
 
 
@@ -199,6 +200,7 @@ class DigestEntry(Struct, frozen=True, array_like=True):
 
 class Digest(Struct, frozen=True):
     entries: tuple[DigestEntry, ...]  # Totals: in the order of the question.
+    highest: tuple[int, ...] = ()  # Totals: the highest position that each book holds at all; BEFORE_ALL: none.
 
 
 class PositionsRequest(Struct, frozen=True):
@@ -248,7 +250,7 @@ class RowsRequest(Struct, frozen=True):
     positions: tuple[int, ...]
     limit: int = 20_000
     version: int = DIGEST_VERSION
-    after: int = -1  # Rows with position > after: the next page, where the last one was truncated.
+    after: int = BEFORE_ALL  # Rows with position > after: the next page, where the last one was truncated.
 
 
 class Row(Struct, frozen=True, array_like=True):
@@ -390,6 +392,7 @@ class RestartFlowRequest(Struct, frozen=True):
     flow: str
     actor: str
     reason: str
+    give_up_unreadable: bool = False  # What stops it because it cannot be read becomes dead letters.
 
 
 class RestartedFlow(Struct, frozen=True):

@@ -75,6 +75,9 @@ class Nothing(Struct, frozen=True):
     """An empty request or answer."""
 
 
+UNREADABLE_EVENTS = "unreadable events"  # So begins why a flow stopped, where no code of its own failed.
+
+
 class Health(Struct, frozen=True, omit_defaults=True):
     """`rpc.<service>.health`, answered by every service."""
 

@@ -71,6 +71,7 @@ COMMANDS = (
     Command("agreement", "tieout.devstack.agreement", "Prove that orders, stock and books agree, or show where not."),
     Command("census", "tieout.devstack.census", "Compare a satellite's own list of orders with what has arrived."),
     Command("repair", "tieout.devstack.repair", "Mend differences between the books: preview, run, prove."),
+    Command("give-up", "tieout.devstack.give_up", "Give up events that a stopped flow cannot read."),
     Command("settings", "tieout.devstack.settings", "Who changed which setting, and what was changed by hand."),
     Command(
         "quarantine", "tieout.devstack.quarantine", "List, show, correct and resubmit documents that were refused."

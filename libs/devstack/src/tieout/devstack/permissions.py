@@ -41,6 +41,7 @@ def of_service(service: str, sites: Iterable[str] = ()) -> Permissions:
     publish |= {"_INBOX.>", *(f"{inbox_of(asker)}.>" for asker in ASKERS)}
     publish |= _manages(streams.stream_of(service))
     publish.add(f"$JS.API.STREAM.INFO.{streams.DEAD_STREAM}")
+    publish.add(f"$JS.API.DIRECT.GET.{streams.DEAD_STREAM}.dead.{service}.>")  # The last of its own letters.
     for flow in streams.FLOWS:
         if flow.service == service:
             publish |= _consumes(flow.stream, flow.durable)

@@ -5,13 +5,16 @@ the questions about them.
 """
 
 import asyncio
+import itertools
 import sys
 from array import array
 from datetime import UTC, datetime
 from typing import Any
 
+import asyncpg
 import structlog
 from tieout.contracts.agreement import (
+    BEFORE_ALL,
     DIGEST_VERSION,
     LEAF_BITS,
     LEAVES_PER_QUESTION,
@@ -53,11 +56,12 @@ KNOWN_ANSWER = -2186038058745988139  # On Postgres 18, as on those before it tha
 PRODUCER = {measure.number: measure.producer for measure in MEASURES}
 ROWS_MAX = 20_000
 SCRUB_LEAVES = 1_000  # At a time; also the slice of the background scrub.
+LEAF_MIN, LEAF_MAX = -(1 << 63) + 1, (1 << 63) - 1  # All that a digest can name.
 MARK_TRIES = 5
 CHANGES_MAX = 500
 TOLD_MAX = 10  # Findings that are logged one by one.
 NOTHING = DigestEntry(-1, 0, 0, 0, "0")
-HAND_RULES = ("touched_by_hand", "triggers_armed", "settings_by_hand")
+HAND_RULES = ("touched_by_hand", "triggers_armed", "guards_untouched", "positions_only_grow", "settings_by_hand")
 log = structlog.get_logger(__name__)
 
 
@@ -84,6 +88,7 @@ class Evidence:
                 )
             self._books = {row["book"]: Book(row) for row in await connection.fetch(statements.books)}
         self._totals = totals(list(self._books.values())) if self._books else ""
+        self._highest = " UNION ALL ".join(book.highest for book in self._books.values())
 
     @property
     def books(self) -> dict[str, Book]:
@@ -138,8 +143,12 @@ class Evidence:
             rows = await connection.fetch(
                 self._totals, [asked.book for asked in request.books], [asked.upto for asked in request.books]
             )
+            highest = {row["book"]: row["highest"] for row in await connection.fetch(self._highest)}
         found = {row["book"]: DigestEntry(-1, row["n"], row["a"], row["b"], row["h"]) for row in rows}
-        return Digest(tuple(found.get(asked.book, NOTHING) for asked in request.books))
+        return Digest(
+            tuple(found.get(asked.book, NOTHING) for asked in request.books),
+            tuple(BEFORE_ALL if (top := highest[asked.book]) is None else top for asked in request.books),
+        )
 
     async def digest(self, request: DigestRequest, database: Database) -> Digest:
         book = self.book(request.measure, request.book, request.version)
@@ -255,9 +264,9 @@ class Evidence:
                 )
                 for row in await connection.fetch(statements.settings_unlogged)
             )
-            last: int = await connection.fetchval(statements.last_leaf)
-            for first in range(0, last + 1, SCRUB_LEAVES):
-                wrong = await connection.fetch(statements.scrub, first, min(last, first + SCRUB_LEAVES - 1))
+            cuts = [row["leaf"] for row in await connection.fetch(statements.scrub_cuts, SCRUB_LEAVES)]
+            for below, last in itertools.pairwise((LEAF_MIN - 1, *cuts, LEAF_MAX)):
+                wrong = await connection.fetch(statements.scrub, below + 1, last)
                 found.extend(
                     Violation("digest_is_rows", f"{row['book']}, leaf {row['leaf']}", row["kept"], row["facts"])
                     for row in wrong
@@ -268,10 +277,7 @@ class Evidence:
             )
             for rule, statement in self._violations or ():
                 rules.append(rule)
-                found.extend(
-                    Violation(rule, str(row["key"]), str(row["kept"]), str(row["facts"]), str(row["detail"] or ""))
-                    for row in await connection.fetch(statement)
-                )
+                found.extend(await _broken(connection, rule, statement))
         self._keep(Violations(tuple(rules), tuple(found)))
         return self.found
 
@@ -289,6 +295,17 @@ class Evidence:
         found.extend(
             Violation("triggers_armed", row["tab"], f"{row['missing']} is missing or disabled", "ENABLE ALWAYS")
             for row in await connection.fetch(statements.unarmed)
+        )
+        found.extend(_altered(row) for row in await connection.fetch(statements.guards))
+        found.extend(
+            Violation(
+                "positions_only_grow",
+                row["what"],
+                str(row["held_at"]),
+                str(row["given_out"]),
+                "above all that was given out: a sequence was set back, or a hand wrote it. Stop the service first",
+            )
+            for row in await connection.fetch(statements.set_back)
         )
         found.extend(
             Violation(
@@ -367,6 +384,39 @@ def _added(sums: Sums, rows: list[Any]) -> Sums:
 
 def _total(sums: Sums) -> tuple[int, ...]:
     return tuple(sum(column) for column in zip((0, 0, 0), *sums.values(), strict=True))
+
+
+async def _broken(connection: Any, rule: str, statement: str) -> list[Violation]:
+    """What breaks a rule of the service. One that cannot be computed (a hand wrote huge numbers) is broken."""
+    try:
+        rows = await connection.fetch(statement)
+    except asyncpg.DataError as error:
+        return [Violation(rule, "(all)", f"cannot be computed: {error}", "every value within its bounds")]
+    return [
+        Violation(rule, str(row["key"]), str(row["kept"]), str(row["facts"]), str(row["detail"] or "")) for row in rows
+    ]
+
+
+def _altered(row: Any) -> Violation:
+    """A trigger that was switched off and on again leaves nothing else behind: what was done meanwhile is unknown."""
+    counted = ""
+    if row["edits"] > row["logged"]:
+        counted = f"Postgres counts {row['edits']} edited or deleted rows there, the log of edits {row['logged']}. "
+    return Violation(
+        "guards_untouched",
+        " ".join(filter(None, (_ALTERED[row["kind"]][0], row["tab"]))),
+        row["found"],
+        row["recorded"],
+        f"{row['names'] or row['tab']}: {_ALTERED[row['kind']][1]}. {counted}See the runbook BooksDiffer",
+    )
+
+
+_ALTERED = {  # What it is, and what no migration did to it.
+    "trigger": ("triggers of", "switched off and on, or made anew: rows may have been edited meanwhile unseen"),
+    "rule": ("rules of", "made or altered: they may change what is written"),
+    "function": ("functions", "replaced: while they were others, edits may have gone unseen"),
+    "columns": ("columns of", "altered, and the table was rewritten: its values may be others"),
+}
 
 
 def _touched(row: Any) -> Violation:

@@ -47,15 +47,29 @@ SELECT tab FROM settings_tables ORDER BY tab;
 
 -- name: moved
 -- What the server itself has counted, whatever triggers saw: rows that changed at all, facts that were edited, which the
--- service never does, and triggers that are armed.
+-- service never does, and triggers that are armed, by the transactions that armed them.
 SELECT coalesce(sum(pg_stat_get_tuples_inserted(c.oid) + pg_stat_get_tuples_updated(c.oid) + pg_stat_get_tuples_deleted(c.oid)), 0)::bigint AS moved,
        coalesce(sum(pg_stat_get_tuples_updated(c.oid) + pg_stat_get_tuples_deleted(c.oid))
            FILTER (WHERE c.oid IN (SELECT p.part FROM fact_tables f, parts_of(f.tab) p)), 0)::bigint AS edited,
-       (SELECT count(*) FROM pg_trigger WHERE tgenabled = 'A') AS armed
+       (SELECT coalesce(sum(hashint8extended(xmin::text::bigint, oid::bigint) >> 16), 0)::bigint FROM pg_trigger WHERE tgenabled = 'A') AS armed
 FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r';
 
 -- name: unarmed
 SELECT tab, missing FROM unarmed_tables();
+
+-- name: guards
+-- One row for each table. A trigger that is off now has a rule of its own. With what the server has counted of edits and what
+-- their log knows, which is only told: statistics may be lost or reset.
+SELECT kind, tab, string_agg(name, ', ' ORDER BY name) AS names,
+       string_agg(DISTINCT coalesce(recorded, '(was not there)'), '; ') AS recorded, string_agg(DISTINCT coalesce(found, '(gone)'), '; ') AS found,
+       coalesce((SELECT sum(pg_stat_get_tuples_updated(p.part) + pg_stat_get_tuples_deleted(p.part)) FROM parts_of(to_regclass(nullif(tab, ''))::text) p), 0)::bigint AS edits,
+       (SELECT count(*) FROM tamper t WHERE t.tab = g.tab AND t.op <> 'INSERT') AS logged
+FROM look_at_guards() g
+WHERE NOT (kind = 'trigger' AND name ~ '^(tamper|digest|settings)_(insert|update|delete|truncate)$' AND (found IS NULL OR found NOT LIKE '%, A'))
+GROUP BY kind, tab ORDER BY kind DESC, tab;
+
+-- name: set_back
+SELECT what, held_at, given_out FROM positions_set_back();
 
 -- name: scrub
 SELECT book, leaf, kept, facts FROM scrub_digest($1, $2);
@@ -64,8 +78,9 @@ SELECT book, leaf, kept, facts FROM scrub_digest($1, $2);
 -- Both are written by one statement, so they differ only by a hand.
 SELECT book, branch, kept, leaves FROM scrub_branches();
 
--- name: last_leaf
-SELECT coalesce(max(leaf), 0) FROM (SELECT max(leaf) AS leaf FROM digest UNION ALL SELECT max(leaf) FROM digest_delta) x;
+-- name: scrub_cuts
+-- Whatever positions there are, also forged ones: a scrub takes as many statements as there are leaves, not as far as they lie apart.
+SELECT leaf FROM scrub_cuts($1);
 
 -- name: deltas_waiting
 SELECT EXISTS (SELECT FROM digest_delta);

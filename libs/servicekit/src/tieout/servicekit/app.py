@@ -45,7 +45,7 @@ from tieout.contracts.agreement import (
     TotalsRequest,
     Violations,
 )
-from tieout.contracts.operation import Health, Nothing, Operation, Trail, TrailRequest
+from tieout.contracts.operation import UNREADABLE_EVENTS, Health, Nothing, Operation, Trail, TrailRequest
 from tieout.contracts.replay import Kept, KeptRequest, PlayedBatch, PlayRequest
 from tieout.contracts.watch import Vitals, VitalsRequest
 from tieout.servicekit import parked, sql
@@ -57,6 +57,7 @@ from tieout.servicekit.corrections import Corrections
 from tieout.servicekit.database import Database, open_pool
 from tieout.servicekit.errors import Cause, Misconfigured, OlderThanItsStream, Refused, cause_of
 from tieout.servicekit.flow import BatchFlow
+from tieout.servicekit.letterbox import Letterbox
 from tieout.servicekit.metrics import Metrics
 from tieout.servicekit.outbox import SWEEP_ROWS, Outbox
 from tieout.servicekit.outbox import statements as outbox_statements
@@ -170,6 +171,7 @@ class Service:
         self._audit = Audit(self.jetstream, outbox, marks, config, hours)
         with contextlib.suppress(OSError, TimeoutError, nats.errors.Error):  # Else the audit asks again.
             await self._audit.refuse_older()
+        self._letterbox = Letterbox(self.jetstream, outbox, marks, hours)
         self._audit_soon()
 
         self._subscribers = [subscribe(self.broker, flow, self.database) for flow in self.flows]
@@ -255,6 +257,7 @@ class Service:
         pause = 0.1
         while not self._stop.is_set():
             try:
+                await self._letterbox.look()  # First: afterwards new letters would take the place of lost ones.
                 await self._audit.run()
                 if self.name == "control":
                     settings = self.settings
@@ -294,6 +297,7 @@ class Service:
                 ):
                     glanced = now
                     await self._audit.look()
+                    await self._letterbox.look()
                 # Failures leave cycles behind: exceptions, their frames, and all that these hold. Often, so that a look
                 # finds little and takes milliseconds.
                 if not quiet:
@@ -411,8 +415,20 @@ class Service:
             raise Refused(
                 "not_found", f"{self.name} has no flow {request.flow!r}; it has: {flows}.", field="flow", status=404
             )
+        if request.give_up_unreadable:
+            if not subscriber.stopped_why.startswith(UNREADABLE_EVENTS):
+                raise Refused(
+                    "conflict", f"{request.flow} is not stopped by what it cannot read.", field="flow", status=409
+                )
+            subscriber.giving_up.set()
         subscriber.intake.again()
-        log.warning("flow restarted", flow=request.flow, actor=request.actor, reason=request.reason)
+        log.warning(
+            "flow restarted",
+            flow=request.flow,
+            actor=request.actor,
+            reason=request.reason,
+            give_up_unreadable=request.give_up_unreadable,
+        )
         return RestartedFlow(request.flow, subscriber.stopped)
 
     def _numbers(self) -> dict[str, dict[str, float]]:

@@ -8,7 +8,9 @@ commit, and deals with everything that can go wrong, by the classes of errors.py
 * a bad message is found by bisecting and becomes a dead letter; at most LEAVES_MAX are sought at a time;
 * an unforeseen error of one message parks it for another try, three times, then buries it;
 * when most messages fail, the code is wrong: the flow stops consuming, says so, and probes with one message from time
-  to time. The stream is not poured into DEAD.
+  to time. The stream is not poured into DEAD;
+* when most events cannot even be read, their producer or this version is wrong: the flow stops as well. No probe can
+  help there: a version that reads them is deployed, or a person gives them up (`restart_flow`).
 """
 
 import asyncio
@@ -27,6 +29,7 @@ from faststream.nats.subscriber.usecases import BatchPullStreamSubscriber
 from nats.js.api import AckPolicy as Acks
 from nats.js.api import ConsumerConfig
 from nats.js.errors import NotFoundError
+from tieout.contracts.operation import UNREADABLE_EVENTS
 from tieout.servicekit import failpoints, sql
 from tieout.servicekit.connection import Message, QuickBroker, QuickClient
 from tieout.servicekit.database import Database
@@ -47,6 +50,7 @@ RACES_MAX = 10  # Lost in a row; then it is treated as a passing cause.
 PAUSE_SECONDS_MAX = 5.0
 PROBE_SECONDS = 10.0
 TURN_SECONDS = 0.5  # Parked messages wait so long between two looks whether their flow has stopped.
+HELD_LOOK_SECONDS = 0.5  # Between two looks whether a person has decided.
 LATENCIES_KEPT = 512
 
 
@@ -85,6 +89,7 @@ class FlowSubscriber(BatchPullStreamSubscriber):
         self.outcomes = Outcomes()
         self.stopped = False
         self.stopped_why = ""
+        self.giving_up = asyncio.Event()  # A person has said that what cannot be read is given up.
         self.trouble = ""  # What the last attempt failed with.
         self.one_at_a_time = asyncio.Lock()  # Parked messages run between batches, not beside them.
         self.idle = asyncio.Event()
@@ -176,12 +181,16 @@ class FlowSubscriber(BatchPullStreamSubscriber):
                     received.arrival = arrival
                     readable.append(received)
         self.counts["lag"] = self.intake.waiting + self.intake.events(delivery(messages[-1].reply).pending)
+        if readable:  # First: whoever waits for a decision shall not hold up the good ones.
+            await self._work(Batch.of(messages, readable))
         if broken:
+            self.outcomes.note(failed=len(broken))
+            if self.outcomes.code_is_wrong() and not self.giving_up.is_set():
+                await self._wait_until_given_up(broken)
             await self._until_it_works(lambda: bury_unreadable(self.flow.durable, broken, self.database))
             await self._acknowledge(one.arrival for one in broken)
-            self.outcomes.note(failed=len(broken))
-        if readable:
-            await self._work(Batch.of(messages, readable))
+        else:
+            self.giving_up.clear()  # The burst is over; the next one is another decision.
 
     async def _acknowledge(self, settled: Iterable[Arrival | None]) -> None:
         """Once for each event that is settled; the broker hears of a message when its last one is."""
@@ -311,6 +320,26 @@ class FlowSubscriber(BatchPullStreamSubscriber):
         self.stopped = False
         self.stopped_why = ""
         self.counts["stopped"] = 0
+        self.outcomes.clear()
+
+    async def _wait_until_given_up(self, broken: Sequence[Unreadable]) -> None:
+        """Hold what cannot be read. Nothing but a person's word, or another version of this process, ends it.
+
+        Raises Stopping at the end of the process; the broker will deliver all of it again.
+        """
+        self.stopped = True
+        self.stopped_why = f"{UNREADABLE_EVENTS}: {str(broken[0].error)[:200] or type(broken[0].error).__name__}"
+        self.counts["stopped"] = 1
+        durable = self.flow.durable
+        log.error("flow stopped: most events cannot be read", flow=durable, first=self.stopped_why, held=len(broken))
+        try:
+            while not self.giving_up.is_set():
+                if await self._closes_within(HELD_LOOK_SECONDS):
+                    raise Stopping
+        finally:
+            self.stopped = False
+            self.stopped_why = ""
+            self.counts["stopped"] = 0
         self.outcomes.clear()
 
     async def _closes_within(self, seconds: float) -> bool:

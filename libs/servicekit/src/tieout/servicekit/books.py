@@ -8,9 +8,10 @@ however large the book is; and each level down asks only for what differed above
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tieout.contracts.agreement import BRANCH_BITS, LEAF_BITS
+from tieout.contracts.agreement import BEFORE_ALL, BRANCH_BITS, LEAF_BITS
 
 BRANCH = LEAF_BITS + BRANCH_BITS  # Positions per branch, as bits.
+LEAF_LAST = (1 << LEAF_BITS) - 1
 HASH_MODULUS = (1 << 63) - 1
 ROW_WEIGHT = 1_000_003  # So that a row of zeros is seen among the hashes of positions.
 
@@ -30,6 +31,7 @@ class Book:
         self._value = f"row_hash({self._place}, ({self._line})::bigint, ({self._a})::bigint, ({self._b})::bigint)"
         self.levels = self._levels()
         self.positions = self._positions()
+        self.highest = self._highest()
         currency: str = row["currency"]
         self.knows_currency = bool(currency)
         self.rows = self._rows(row["chain"], row["order_no"], currency or "''")
@@ -83,7 +85,19 @@ class Book:
                   UNION ALL
                   SELECT * FROM ({self.begun_leaf("$1::bigint")}) t
                   WHERE $2 = 'branches' OR $3::bigint[] = '{{}}' OR leaf >> {BRANCH_BITS} = ANY($3::bigint[])) x
-            GROUP BY 1 HAVING sum(n) <> 0 OR sum(h) <> 0 OR sum(a) <> 0 ORDER BY 1"""  # noqa: S608
+            GROUP BY 1 HAVING sum(n) <> 0 OR sum(h) <> 0 OR sum(a) <> 0 OR sum(b) <> 0 ORDER BY 1"""  # noqa: S608
+
+    def _highest(self) -> str:
+        """The highest position of its rows. Only the last leaves are looked into, so it costs the same for any book."""
+        first = f"(SELECT leaf FROM digest WHERE book = '{self.name}' AND n <> 0 ORDER BY leaf DESC LIMIT 1)"  # noqa: S608
+        fresh = f"FROM digest_delta WHERE book = '{self.name}'"
+        return f"""
+            SELECT '{self.name}'::text AS book, max({self._place}) AS highest
+            FROM {self._tab},
+                 (SELECT coalesce({first}, (SELECT min(leaf) {fresh})) AS first,
+                         greatest({first}, (SELECT max(leaf) {fresh})) AS last) l
+            WHERE {self._place} >= l.first << {LEAF_BITS} AND {self._place} <= (l.last << {LEAF_BITS}) + {LEAF_LAST}
+              AND ({self._where})"""  # noqa: S608
 
     def _positions(self) -> str:
         """$1 leaves, $2 upto: per position one number of 63 bits that stands for all of its rows."""
@@ -92,12 +106,12 @@ class Book:
                 SELECT {self._place} AS position, 1 AS n, {self._value} AS h
                 FROM unnest($1::bigint[]) l (leaf)
                 JOIN {self._tab} ON {self._place} >= l.leaf << {LEAF_BITS}
-                                AND {self._place} < (l.leaf + 1) << {LEAF_BITS}
+                                AND {self._place} <= (l.leaf << {LEAF_BITS}) + {LEAF_LAST}
                 WHERE {self._place} <= $2 AND ({self._where})
                 UNION ALL
                 SELECT position, n, {_CORRECTED} FROM unnest($1::bigint[]) l (leaf)
                 JOIN correction ON book = '{self.name}'
-                     AND position >= l.leaf << {LEAF_BITS} AND position < (l.leaf + 1) << {LEAF_BITS}
+                     AND position >= l.leaf << {LEAF_BITS} AND position <= (l.leaf << {LEAF_BITS}) + {LEAF_LAST}
                 WHERE position <= $2) x
             GROUP BY 1"""  # noqa: S608
 
@@ -114,7 +128,7 @@ class Book:
                   UNION ALL
                   SELECT position, line_no, chain, order_no, currency, n, n * a, n * b FROM correction
                   WHERE book = '{self.name}' AND position = ANY($1::bigint[])) x
-            WHERE position <= $2 AND position > $4
+            WHERE position <= $2 AND (position > $4 OR $4 = {BEFORE_ALL})
             GROUP BY position, line HAVING sum(n) <> 0 ORDER BY 1, 2 LIMIT $3"""  # noqa: S608
 
     def _touched(self) -> str:

@@ -5,7 +5,7 @@ somebody kept wrong as well, or a voucher that was posted from the wrong row, ha
 """
 
 import asyncpg
-from tieout.contracts.agreement import DIGEST_VERSION, Rebooked, RebookRequest
+from tieout.contracts.agreement import BEFORE_ALL, DIGEST_VERSION, Rebooked, RebookRequest
 from tieout.servicekit import sql
 from tieout.servicekit.agreement import Evidence
 from tieout.servicekit.books import Book, by_table
@@ -15,7 +15,7 @@ from tieout.servicekit.errors import Refused
 statements = sql.load(__file__)
 
 POSITIONS_MAX = 1_000
-EVER = (1 << 62) - 1
+EVER = (1 << 63) - 1
 COLUMNS = ("book", "position", "line_no", "n", "a", "b", "chain", "order_no", "currency", "repair_id")
 
 
@@ -57,7 +57,7 @@ async def _of_book(
 ) -> list[tuple[object, ...]]:
     """Takes out what counts now and puts in what counted before, for each touched place where they differ."""
     before = {(row["position"], row["line"]): row for row in await tx.fetch(book.touched, positions)}
-    now = {(row["position"], row["line"]): row for row in await tx.fetch(book.rows, positions, EVER, None, -1)}
+    now = {(row["position"], row["line"]): row for row in await tx.fetch(book.rows, positions, EVER, None, BEFORE_ALL)}
     records = []
     for (position, line), was in sorted(before.items(), key=lambda item: item[0]):
         held: asyncpg.Record | None = now.get((position, line))

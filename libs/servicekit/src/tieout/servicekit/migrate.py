@@ -69,7 +69,12 @@ async def _apply(
                 f"{service}_app",
                 f"{service}_auditor",
             )
+            guarded = await connection.fetchval("SELECT to_regproc('begin_guarding') IS NOT NULL")
+            if guarded:
+                await connection.execute("CALL begin_guarding()")
             await connection.execute(text)
+            if guarded:  # What this file made or altered is as it shall be; nothing else is.
+                await connection.execute("CALL end_guarding()")
             await connection.execute(
                 "INSERT INTO schema_migration (owner, name, checksum) VALUES ($1, $2, $3)", owner, path.name, checksum
             )

@@ -61,6 +61,7 @@ class Outbox:
         self.published = 0
         self.failed = 0
         self.created: datetime | None = None
+        self.letters_created: datetime | None = None  # Of the stream of dead letters.
         self._publisher: Publisher | None = None
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
         self._one_at_a_time = asyncio.Lock()
@@ -190,7 +191,7 @@ class Outbox:
 
     async def mark_sent(self, connection: Any, batch: int, stream: str, sequences: Sequence[int]) -> None:
         """Where the messages of a row stand. Other replicas may have published between them."""
-        created = self.created if stream == self.stream else None
+        created = self.created if stream == self.stream else self.letters_created
         first, last = min(sequences), max(sequences)
         if list(sequences) == list(range(first, last + 1)):
             await connection.execute(statements.sent, batch, first, last, created)

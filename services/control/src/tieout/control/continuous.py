@@ -56,6 +56,7 @@ class Continuous:
         self._agreed: dict[int, Candidate] = {}
         self._began = time.monotonic()
         self._differing: dict[int, int] = {}
+        self._last: dict[str, int] = {}  # By producer: the last position that it had given out.
 
     @property
     def age_seconds(self) -> float:
@@ -100,15 +101,23 @@ class Continuous:
         newest = {measure.number: self._candidates[measure.producer][-1] for measure in known}
         found, silent = await totals(self._colleagues, known, _positions(newest))
         open_ones = [measure for measure in known if measure.number in found and not found[measure.number].equal]
+        # What no watermark will ever reach is no agreement, however equal the rest is.
+        beyond = await self._prover.never_given_out(self._colleagues, found, self._last)
+        for number, last in beyond.items():
+            top = found[number]
+            log.error("rows above all that was given out", measure=number, service=top.beyond, position=top.highest,
+                      given_out=last, runbook="BooksDiffer")  # fmt: skip
         reached = {number: newest[number] for number, total in found.items() if total.equal}
         findings: list[Finding] = []
         if open_ones:
             findings = await self._below(open_ones, reached, database)
+        reached = {number: candidate for number, candidate in reached.items() if number not in beyond}
         self._agreed |= reached
         whole = {number: candidate.position for number, candidate in reached.items()}
         whole |= {f.result.number: f.result.compared_upto for f in findings if f.compared_whole}
-        self._differing |= dict.fromkeys(reached, 0)
+        self._differing |= dict.fromkeys((*reached, *beyond), 0)
         self._differing |= {f.result.number: f.result.differing + f.result.dead for f in findings}
+        self._differing |= {number: self._differing.get(number, 0) + 1 for number in beyond}
         differences = [difference for finding in findings for difference in finding.differences]
         await disagreements.note(differences, whole, database, {m.number: m.name for m in self._measures})
         self._forget()
@@ -122,6 +131,7 @@ class Continuous:
                 mark = await self._colleagues.ask(producer, "mark", Nothing(), Mark)
             except Unanswered:
                 return  # Its candidates stay, and get old: the age says so.
+            self._last[producer] = mark.last_position
             queue = self._candidates.setdefault(producer, collections.deque())
             if queue and mark.position < queue[-1].position:
                 queue.clear()  # Restored from a backup: what was closed then may never have been.

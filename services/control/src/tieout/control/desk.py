@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Iterable
 
 import structlog
-from tieout.contracts.operation import Health
+from tieout.contracts.operation import UNREADABLE_EVENTS, Health
 from tieout.contracts.streams import CORE_SERVICES
 from tieout.control import tickets
 from tieout.control.calm import rest
@@ -95,6 +95,17 @@ async def _tell(tx: Transaction, number: int, what: str, notification: str, note
 
 def _stopped(service: str, durable: str, where: str) -> Opening:
     english, chinese = FLOWS.get(durable, (durable, durable))
+    if where.startswith(UNREADABLE_EVENTS):
+        return Opening(
+            kind="flow_stopped",
+            fingerprint=f"flow_stopped:{durable}",
+            title_en=f"{english} has stopped: most events cannot be read",
+            title_zh=f"{chinese}已停止：多数事件无法读取",
+            service=service,
+            flow=durable,
+            detail=f"{where}. Nothing is lost: they wait in the stream. Deploy a version that reads them, or give "
+            f"them up: tieout give-up {durable} --reason …",
+        )
     return Opening(
         kind="flow_stopped",
         fingerprint=f"flow_stopped:{durable}",

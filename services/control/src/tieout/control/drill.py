@@ -9,8 +9,10 @@ import sys
 from array import array
 from collections.abc import Mapping, Sequence
 
+import msgspec
 from msgspec import Struct
 from tieout.contracts.agreement import (
+    BEFORE_ALL,
     LEAF_BITS,
     LEAVES_PER_QUESTION,
     Book,
@@ -40,6 +42,7 @@ POSITIONS_PER_QUESTION = 2_000
 ROWS_ABOVE_WATERMARK_MAX = 40_000  # Beyond that, a backlog above the watermark is counted and not explained one by one.
 ROWS_BELOW_WATERMARK_MAX = 200_000
 NAMED_MAX = 5_000  # Events below the watermark whose rows are read; more are only counted.
+LOOKS_MAX = 3
 ON_THE_WAY_TOLD_MAX = 20  # Of what is in flight, so many are told one by one.
 
 
@@ -54,6 +57,7 @@ class Finding(Struct, frozen=True):
     causes: tuple[CauseCount, ...] = ()
     caught_up: bool = False
     compared_whole: bool = True
+    equal: bool = False  # A look found the same in all books: the only reason to say that they agree.
 
 
 class Leaves(Struct, frozen=True):
@@ -82,12 +86,40 @@ class Drill:
         database: Database,
         rows_above_max: int = ROWS_ABOVE_WATERMARK_MAX,
     ) -> Finding:
-        """Totals differed up to `upto`; `below` is the watermark. They are looked at again, one level below."""
+        """Totals differed up to `upto`; `below` is the watermark. They are looked at again, one level below.
+
+        They agree only where such a look found them equal: what nothing explains is looked at again, and then told.
+        """
+        for _ in range(LOOKS_MAX):
+            finding = await self._look(measure, upto, below, floors, sides, followed, database, rows_above_max)
+            if finding.equal or finding.result.state != "agree":
+                return finding
+        unexplained = "totals differ, and no row says why"
+        result = msgspec.structs.replace(
+            finding.result,
+            state="differ" if followed else "open",
+            differing=1 if followed else 0,
+            in_flight=0 if followed else 1,
+            note="; ".join(filter(None, (finding.result.note, unexplained))),
+        )
+        return Finding(result, finding.differences, finding.causes, compared_whole=False)
+
+    async def _look(
+        self,
+        measure: Measure,
+        upto: int,
+        below: int,
+        floors: Mapping[str, Floor],
+        sides: tuple[BookSide, ...],
+        followed: bool,
+        database: Database,
+        rows_above_max: int,
+    ) -> Finding:
         branches = await self._level(measure, DigestRequest(measure.number, "", upto, by_branch=True))
         differing_branches = rules.differing_leaves(branches)
         if not differing_branches:  # What was on its way has arrived.
             sides = tuple(_side(book, level) for book, level in zip(measure.books, branches, strict=True))
-            return Finding(result_of(measure, upto, upto, sides), caught_up=True)
+            return Finding(result_of(measure, upto, upto, sides), caught_up=True, equal=True)
         leaves = await self._leaves(measure, upto, below, differing_branches, rows_above_max)
         positions = await self._positions(measure, upto, leaves.chosen)
         named = positions[:NAMED_MAX]
@@ -183,11 +215,11 @@ class Drill:
         touches: list[Touch],
     ) -> None:
         """All rows of some positions, in pages that end with a whole event."""
-        after, limit = -1, ROWS_PER_ANSWER
+        after, limit = BEFORE_ALL, ROWS_PER_ANSWER
         while True:
             request = RowsRequest(measure.number, book.name, upto, positions, limit, after=after)
             answer = await self._colleagues.ask(book.service, "rows", request, Rows)
-            if after < 0:
+            if after == BEFORE_ALL:
                 parked += answer.waiting
                 touches += answer.touches
             if not answer.truncated:

@@ -73,6 +73,9 @@ class Prover:
             measure.number: marks[measure.producer].position for measure in self._measures if measure.producer in marks
         }
         found, silent = await totals(asking, self._measures, uptos)
+        # Read after the books: whoever gives out a position has given it out before a book holds it.
+        given_out = {producer: mark.last_position for producer, mark in marks.items()}
+        never_given_out = await self.never_given_out(asking, found, given_out)
         unequal = [m for m in self._measures if m.number in found and not found[m.number].equal]
         floors: dict[str, Floor] = {}
         if unequal:  # Now it matters who has got how far; what is asked after the answer is exact.
@@ -101,6 +104,12 @@ class Prover:
                 for measure in self._measures
             )
         )
+        findings = [
+            _beyond(finding, found[finding.result.number], never_given_out)
+            if finding.result.number in never_given_out
+            else finding
+            for finding in findings
+        ]
         requests, answer_bytes = asking.requests, asking.answer_bytes
         reached = await self._raise_watermarks(findings, marks, known, at, database)
         differences = [difference for finding in findings for difference in finding.differences]
@@ -150,6 +159,29 @@ class Prover:
         answers = await asyncio.gather(*(_mark(asking, producer, wait_seconds) for producer in producers))
         marks = {producer: mark for producer, mark in zip(producers, answers, strict=True) if mark is not None}
         return marks, set(producers) - set(marks)
+
+    async def never_given_out(
+        self, asking: Colleagues, found: Mapping[int, Totals], given_out: Mapping[str, int]
+    ) -> dict[int, int]:
+        """Measures with a row above all that their producer ever gave out, and up to where that was.
+
+        No watermark would ever reach it, so no total would ever count it. `given_out`: before the totals were asked.
+        """
+        above = {
+            measure.number: measure.producer
+            for measure in self._measures
+            if measure.number in found and found[measure.number].highest > given_out[measure.producer]
+        }
+        if not above:
+            return {}
+        producers = sorted(set(above.values()))
+        answers = await asyncio.gather(*(_mark(asking, producer, 0.0) for producer in producers))
+        last = {producer: mark.last_position for producer, mark in zip(producers, answers, strict=True) if mark}
+        return {
+            number: last[producer]
+            for number, producer in above.items()
+            if producer in last and found[number].highest > last[producer]
+        }
 
     async def _floors(
         self, asking: Colleagues, measures: Sequence[Measure], marks: Mapping[str, Mark], wait_seconds: float
@@ -291,6 +323,22 @@ async def _mark(asking: Colleagues, producer: str, wait_seconds: float) -> Mark 
     except Unanswered:
         return None
     return mark
+
+
+def _beyond(finding: Finding, totals: Totals, never_given_out: Mapping[int, int]) -> Finding:
+    result = finding.result
+    last = never_given_out[result.number]
+    told = (
+        f"{totals.beyond} holds rows up to position {totals.highest}, but {result.producer} has given out none above "
+        f"{last}: written by hand, or {result.producer} was restored from a backup"
+    )
+    result = msgspec.structs.replace(
+        result,
+        state="differ",
+        differing=result.differing + 1,
+        note="; ".join(filter(None, (result.note, told))),
+    )
+    return Finding(result, finding.differences, finding.causes, caught_up=False, compared_whole=False)
 
 
 async def _unanswered(measure: Measure, watermark: int, service: str) -> Finding:

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
-from tieout.contracts.agreement import BookUpto, Digest, DigestEntry, Measure, TotalsRequest
+from tieout.contracts.agreement import BEFORE_ALL, BookUpto, Digest, DigestEntry, Measure, TotalsRequest
 from tieout.contracts.control import BookSide
 from tieout.control.colleagues import Colleagues, Unanswered
 from tieout.control.domain import agreement as rules
@@ -20,6 +20,10 @@ class Totals(Struct, frozen=True):
     upto: int
     entries: tuple[DigestEntry, ...]
     sides: tuple[BookSide, ...]
+    highest: int = (
+        BEFORE_ALL  # Position that any of its books holds, also above `upto`; `beyond` is that book's service.
+    )
+    beyond: str = ""
 
     @property
     def equal(self) -> bool:
@@ -36,6 +40,7 @@ async def totals(
         for book in measure.books:
             asked.setdefault(book.service, []).append(BookUpto(measure.number, book.name, uptos[measure.number]))
     found: dict[tuple[str, str], DigestEntry] = {}
+    tops: dict[tuple[str, str], int] = {}
     silent: set[str] = set()
 
     async def ask(service: str, books: list[BookUpto]) -> None:
@@ -46,6 +51,7 @@ async def totals(
             return
         for book, entry in zip(books, digest.entries, strict=True):
             found[service, book.book] = entry
+        tops.update(((service, book.book), top) for book, top in zip(books, digest.highest, strict=False))
 
     await asyncio.gather(*(ask(service, books) for service, books in asked.items()))
     answered: dict[int, Totals] = {}
@@ -60,5 +66,6 @@ async def totals(
             BookSide(book.service, book.name, entry.rows, entry.a, entry.b)
             for book, entry in zip(measure.books, entries, strict=True)
         )
-        answered[measure.number] = Totals(uptos[measure.number], entries, sides)
+        highest, beyond = max((tops.get((book.service, book.name), BEFORE_ALL), book.service) for book in measure.books)
+        answered[measure.number] = Totals(uptos[measure.number], entries, sides, highest, beyond)
     return answered, away

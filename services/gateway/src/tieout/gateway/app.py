@@ -92,7 +92,14 @@ def build(settings: Settings) -> Service:
     def mapper(service: Service) -> Mapper:
         own = gateway(service)
         waiting_max = timedelta(minutes=settings.waiting_minutes_max)
-        return Mapper(service.database, own.satellites, own.keeper.kept, waiting_max, settings.rate_days_max)
+        return Mapper(
+            service.database,
+            own.satellites,
+            own.keeper.kept,
+            waiting_max,
+            settings.rate_days_max,
+            settings.depth_max,
+        )
 
     async def map_documents(service: Service) -> None:
         await mapper(service).run()

@@ -27,5 +27,10 @@ def nth(first: UUID, index: int) -> UUID:
     return UUID(int=first.int + index * STEP)
 
 
+def number_of(document: UUID) -> int:
+    """Which document of its request it is, from 1."""
+    return (document.int & (LINES_MAX * STEP - 1)) // STEP + 1
+
+
 def document_of(command: UUID) -> UUID:
     return UUID(int=command.int & ~(STEP - 1))

@@ -83,31 +83,51 @@ BEGIN
              FROM (SELECT DISTINCT ON (key) *, max(id) OVER (PARTITION BY key) AS last_id FROM tamper WHERE tab = %1$L ORDER BY key, id) t
              CROSS JOIN LATERAL jsonb_populate_record(NULL::%1$I, t.key) k
              LEFT JOIN %1$I r ON %2$s
-             WHERE t.before IS DISTINCT FROM to_jsonb(r) AND (t.before IS NOT NULL OR r IS NOT NULL)
+             WHERE t.before IS DISTINCT FROM to_jsonb(r)
                AND NOT EXISTS (SELECT FROM settled_tamper s WHERE s.tab = t.tab AND s.key = t.key AND s.tamper_id >= t.last_id)', touched.tab, touched.same);
     END LOOP;
 END $$;
 
--- Leaves whose digest is not what the rows and corrections give, and branches that are not the sum of their leaves.
+-- Where a scrub cuts: every so many leaves that digests, deltas or corrections name, however far they lie from one another.
+CREATE FUNCTION scrub_cuts(leaves integer) RETURNS TABLE (leaf bigint) LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT n.leaf FROM (
+        SELECT k.leaf, row_number() OVER (ORDER BY k.leaf) AS place FROM (
+            SELECT d.leaf FROM digest d UNION SELECT d.leaf FROM digest_delta d UNION SELECT c.position >> 8 FROM correction c) k) n
+    WHERE n.place % leaves = 0 ORDER BY 1;
+$$;
+
+-- Leaves whose digest is not what the rows and corrections give, and branches that are not the sum of their leaves. A book that
+-- cannot be computed at all (a hand wrote numbers beyond all bounds) is one finding, and hides no other book.
 CREATE FUNCTION scrub_digest(first_leaf bigint, last_leaf bigint) RETURNS TABLE (book text, leaf bigint, kept text, facts text)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+#variable_conflict use_column
 DECLARE
     one digest_book;
+    first_position bigint := greatest(first_leaf, -(1::bigint << 55)) << 8;  -- Leaves beyond hold no position at all.
+    last_position bigint := (least(last_leaf, (1::bigint << 55) - 1) << 8) + 255;
 BEGIN
     FOR one IN SELECT * FROM digest_book ORDER BY digest_book.book LOOP
-        RETURN QUERY EXECUTE format(
-            'SELECT %1$L::text, coalesce(d.leaf, r.leaf), format(''%%s rows, a=%%s, b=%%s'', coalesce(d.n, 0), coalesce(d.a, 0), coalesce(d.b, 0)),
-                    format(''%%s rows, a=%%s, b=%%s'', coalesce(r.n, 0), coalesce(r.a, 0), coalesce(r.b, 0))
-             FROM (SELECT leaf, sum(n) AS n, sum(a) AS a, sum(b) AS b, sum(h) AS h
-                   FROM (SELECT leaf, n, a, b, h FROM digest WHERE book = %1$L AND leaf BETWEEN $1 AND $2
-                         UNION ALL SELECT leaf, n, a, b, h FROM digest_delta WHERE book = %1$L AND leaf BETWEEN $1 AND $2
-                         UNION ALL SELECT position >> 8, -n, -n * a, -n * b, -n * row_hash(position, line_no, a, b)::numeric
-                         FROM correction WHERE book = %1$L AND position >= $1 << 8 AND position < ($2 + 1) << 8) x GROUP BY leaf) d
-             FULL JOIN (%2$s) r (book, leaf, n, a, b, h) ON r.leaf = d.leaf
-             WHERE (coalesce(d.n, 0), coalesce(d.a, 0), coalesce(d.b, 0), coalesce(d.h, 0))
-                IS DISTINCT FROM (coalesce(r.n, 0), coalesce(r.a, 0), coalesce(r.b, 0), coalesce(r.h, 0))',
-            one.book, digest_select(one, quote_ident(one.tab), '', format('(%s) >= $1 << 8 AND (%s) < ($2 + 1) << 8', one.position, one.position)))
-        USING first_leaf, last_leaf;
+        BEGIN
+            RETURN QUERY EXECUTE format(
+                'SELECT %1$L::text, coalesce(d.leaf, r.leaf), format(''%%s rows, a=%%s, b=%%s'', coalesce(d.n, 0), coalesce(d.a, 0), coalesce(d.b, 0)),
+                        format(''%%s rows, a=%%s, b=%%s'', coalesce(r.n, 0), coalesce(r.a, 0), coalesce(r.b, 0))
+                 FROM (SELECT leaf, sum(n) AS n, sum(a) AS a, sum(b) AS b, sum(h) AS h
+                       FROM (SELECT leaf, n, a, b, h FROM digest WHERE book = %1$L AND leaf BETWEEN $1 AND $2
+                             UNION ALL SELECT leaf, n, a, b, h FROM digest_delta WHERE book = %1$L AND leaf BETWEEN $1 AND $2
+                             UNION ALL SELECT position >> 8, -n, -n * a, -n * b, -n * row_hash(position, line_no, a, b)::numeric
+                             FROM correction WHERE book = %1$L AND position BETWEEN $3 AND $4) x GROUP BY leaf) d
+                 FULL JOIN (%2$s) r (book, leaf, n, a, b, h) ON r.leaf = d.leaf
+                 WHERE (coalesce(d.n, 0), coalesce(d.a, 0), coalesce(d.b, 0), coalesce(d.h, 0))
+                    IS DISTINCT FROM (coalesce(r.n, 0), coalesce(r.a, 0), coalesce(r.b, 0), coalesce(r.h, 0))',
+                one.book, digest_select(one, quote_ident(one.tab), '', format('(%s) BETWEEN $3 AND $4', one.position)))
+            USING first_leaf, last_leaf, first_position, last_position;
+        EXCEPTION WHEN data_exception THEN
+            book := one.book;
+            leaf := first_leaf;
+            kept := 'cannot be computed: ' || SQLERRM;
+            facts := format('leaves %s to %s', first_leaf, last_leaf);
+            RETURN NEXT;
+        END;
     END LOOP;
 END $$;
 

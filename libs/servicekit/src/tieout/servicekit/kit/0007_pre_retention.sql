@@ -15,4 +15,5 @@ BEGIN
     EXECUTE format('CREATE TRIGGER tamper_truncate BEFORE TRUNCATE ON %s FOR EACH STATEMENT EXECUTE FUNCTION refuse_truncate()', part);
     EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER tamper_insert, ENABLE ALWAYS TRIGGER tamper_delete, '
         'ENABLE ALWAYS TRIGGER tamper_update, ENABLE ALWAYS TRIGGER tamper_truncate', part);
+    PERFORM guard_part(part::text);  -- 0009_pre_guards.sql
 END $$;

@@ -17,6 +17,7 @@ Reason = Literal[
     "bad_currency",
     "bad_text",  # A character that no database keeps, or too long.
     "too_many",  # Lines, or commands of one document.
+    "too_deep",  # Nested.
     "too_large",  # One message cannot carry it.
     "repeated_line",
     "repeated_field",  # Twice in one JSON object.

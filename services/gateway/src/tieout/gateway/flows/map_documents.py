@@ -20,6 +20,8 @@ from tieout.gateway.channels.registry import CHANNELS
 from tieout.gateway.domain.drafts import Company, KnownOrder, Satellite, Summary, Verdict, World
 from tieout.gateway.domain.faults import Fault
 from tieout.gateway.domain.judging import wanted_rate, wanted_skus
+from tieout.gateway.identifiers import number_of
+from tieout.gateway.intake.splitting import depth_exceeds, depth_of
 from tieout.gateway.papers import Paper, attempt, interpret, judge_all, read
 from tieout.gateway.satellites import Member, Satellites
 from tieout.servicekit import Database, Transaction, sql
@@ -83,12 +85,14 @@ class Mapper:
         arrived: asyncio.Event,
         waiting_max: timedelta,
         rate_days_max: int,
+        depth_max: int,
     ) -> None:
         self._database = database
         self._satellites = satellites
         self._arrived = arrived
         self._waiting_max = waiting_max
         self._rate_days_max = rate_days_max
+        self._depth_max = depth_max
         self._skus: set[tuple[str, str]] = set()  # Known ones only: an article is never taken off the list.
         self._counts = database.counts.setdefault("gateway-map-documents", {})
         self._looked = self._woken = 0.0
@@ -172,6 +176,14 @@ class Mapper:
 
     # ------------------------------------------------------------------------------------------------ deciding
 
+    def _read(self, paper: Paper, members: Mapping[str, Member]) -> None:
+        """Its depth first: whatever parses it may take that for granted."""
+        if depth_exceeds(paper.body, self._depth_max):
+            place = f"document {number_of(paper.id)} of its delivery"
+            depth = depth_of(paper.body)
+            raise Fault("too_deep", "", f"{place} is nested {depth} levels deep; at most {self._depth_max} are taken")
+        read(paper, members)
+
     async def _read_and_map(
         self, tx: Transaction, papers: Sequence[Paper], members: Mapping[str, Member]
     ) -> dict[tuple[str, str], KnownOrder]:
@@ -181,7 +193,7 @@ class Mapper:
         for index, paper in enumerate(papers):
             if index % BREATH == BREATH - 1:
                 await asyncio.sleep(0)
-            attempt(paper, read, members)
+            attempt(paper, self._read, members)
             if paper.fault is not None:
                 continue
             if paper.names is None:

@@ -2,7 +2,9 @@
 
 import re
 import zlib
+from array import array
 from collections.abc import Iterator
+from itertools import accumulate
 from typing import Literal
 
 import msgspec
@@ -21,11 +23,14 @@ SHAPES: dict[str, Shape] = {
 
 _raw_array = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _BRACKETS = bytes.maketrans(b"[{]}", b"(())")
+_STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
 _OTHERS = bytes(set(range(256)) - set(b'"[]{}'))
 _NOT_STRUCTURE = _OTHERS.replace(b",", b"")
 # Bytes looked at in one go: millions of quotes or brackets would be millions of objects at once, and one long search is
 # one call that nobody else in this process gets a word in.
 STRETCH = 64 << 10
+DEPTH_LOOKED_AT = 100_000  # Brackets.
+ARRAY_DEPTH_MAX = 256  # An array is parsed to be split, so its own depth has a bound as well.
 INFLATED = 1 << 20  # Bytes unpacked in one go.
 _INNERMOST = re.compile(rb"\([^()]*\)")
 
@@ -49,7 +54,9 @@ class Exceeded(Exception):
 def split(body: bytes, shape: Shape, caps: Caps) -> list[bytes]:
     """The documents of a body in their order; empty lines of NDJSON are none. Raises Exceeded.
 
-    What is no JSON is one document: it is kept, and the quarantine tells its sender why it cannot be read.
+    What is no JSON is one document: it is kept, and the quarantine tells its sender why it cannot be read. One among
+    many that is nested too deeply is kept as well, and mapping refuses it alone; what is nested so deeply that an array
+    cannot be taken apart safely is refused whole.
     """
     documents = _lines(body, caps) if shape == "ndjson" else _of_json(_stripped(body), caps)
     if not documents:
@@ -61,18 +68,16 @@ def split(body: bytes, shape: Shape, caps: Caps) -> list[bytes]:
     for index, document in enumerate(documents, 1):
         if len(document) > caps.document_bytes_max:
             raise _too_long(index, len(document), caps)
-        if depth_exceeds(document, caps.depth_max):
-            raise Exceeded(
-                "too_deep", f"Document {index} is nested deeper than {caps.depth_max} levels, which is the most.", 422
-            )
+    if shape == "json" and len(documents) == 1 and depth_exceeds(documents[0], caps.depth_max):
+        raise _too_deep("The document", caps.depth_max)
     return documents
 
 
 def _of_json(body: bytes, caps: Caps) -> list[bytes]:
     if not body.startswith(b"["):
         return [body] if body else []
-    if depth_exceeds(body, caps.depth_max + 1):
-        raise Exceeded("too_deep", f"The array is nested deeper than {caps.depth_max} levels, which is the most.", 422)
+    if depth_exceeds(body, max(caps.depth_max + 1, ARRAY_DEPTH_MAX)):
+        raise _too_deep("The array", ARRAY_DEPTH_MAX)
     if body.count(b",") >= caps.documents_max and _entries(body) > caps.documents_max:
         raise _too_many(caps.documents_max)
     try:
@@ -187,6 +192,16 @@ class Inflater:
     @property
     def ended(self) -> bool:
         return self._zlib.eof
+
+
+def depth_of(body: bytes) -> int:
+    """How deep brackets outside of strings are nested, as far as DEPTH_LOOKED_AT of them tell."""
+    steps = _outside_strings(body, _OTHERS).translate(_STEPS)[:DEPTH_LOOKED_AT]
+    return max(accumulate(array("b", steps)), default=0)
+
+
+def _too_deep(what: str, most: int) -> Exceeded:
+    return Exceeded("too_deep", f"{what} is nested deeper than {most} levels, which is the most.", 422)
 
 
 def _too_many(most: int) -> Exceeded:

@@ -101,6 +101,7 @@ BEGIN
         INSERT INTO forgotten_documents (part, from_at, to_at, documents, bytes)
         VALUES (part.relname, instant_of(part.from_id), instant_of(part.to_id), counted, part.bytes);
         EXECUTE format('DROP TABLE %I', part.relname);
+        PERFORM unguard_part(quote_ident(part.relname));
         total := total - part.bytes;
         RETURN NEXT part.relname;
     END LOOP;

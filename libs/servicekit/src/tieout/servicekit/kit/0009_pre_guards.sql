@@ -1,0 +1,180 @@
+-- Who guards the guards: triggers that were switched off and armed again look as they did before, but the catalog's own row of
+-- them has another transaction since. What migrations made is written down here, and anything else is a finding. Nobody who
+-- writes facts pays for it, no crash and no reset of statistics loses it.
+
+CREATE TABLE guard (
+    kind text NOT NULL,  -- trigger, rule, function, columns, file
+    tab  text NOT NULL,
+    name text NOT NULL,
+    mark text NOT NULL,  -- Which row of the catalog, and which transaction wrote it.
+    PRIMARY KEY (kind, tab, name)
+);
+-- A copy in another server or database (a dump, an upgrade) has a new catalog, and nobody touched anything.
+CREATE TABLE guard_home (one boolean PRIMARY KEY DEFAULT true CHECK (one), server text NOT NULL, database oid NOT NULL);
+
+-- Every time that the record was brought up to date without a migration: by whom, and why.
+CREATE TABLE guard_trusted (
+    number   bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at       timestamptz NOT NULL DEFAULT clock_timestamp(),
+    kind     text        NOT NULL,
+    tab      text        NOT NULL,
+    name     text        NOT NULL,
+    recorded text,
+    found    text,
+    who      text        NOT NULL,
+    reason   text        NOT NULL
+);
+
+-- The log of edits and these records are facts as well: what is written by the kit's own functions comes at a depth, or says so.
+CALL fact_table('tamper');
+CALL fact_table('guard');
+CALL fact_table('guard_trusted');
+DO $$
+DECLARE
+    one record;
+BEGIN
+    FOR one IN SELECT tab, app FROM unnest(ARRAY['tamper', 'guard', 'guard_trusted']) tab, kit_role LOOP
+        IF EXISTS (SELECT FROM pg_roles WHERE rolname = one.app) THEN
+            EXECUTE format('REVOKE INSERT ON %I FROM %I', one.tab, one.app);
+        END IF;
+    END LOOP;
+    FOR one IN SELECT tab, event, rows FROM unnest(ARRAY['tamper', 'guard', 'guard_trusted']) tab, (VALUES
+            ('insert', 'REFERENCING NEW TABLE AS new_rows'), ('update', 'REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows'),
+            ('delete', 'REFERENCING OLD TABLE AS old_rows')) e (event, rows) LOOP
+        CONTINUE WHEN one.tab = 'tamper' AND one.event <> 'insert';
+        EXECUTE format('DROP TRIGGER tamper_%2$s ON %1$I; CREATE TRIGGER tamper_%2$s AFTER %2$s ON %1$I %3$s FOR EACH STATEMENT
+            WHEN (pg_trigger_depth() = 0 AND coalesce(current_setting(''tieout.guarding'', true), '''') <> ''on'') EXECUTE FUNCTION note_tamper(%1$L);
+            ALTER TABLE %1$I ENABLE ALWAYS TRIGGER tamper_%2$s', one.tab, one.event, one.rows);
+    END LOOP;
+END $$;
+
+-- What guards the facts as it stands now. xmin is of the catalog's row: who alters it and alters it back leaves another.
+CREATE FUNCTION guards_now() RETURNS TABLE (kind text, tab text, name text, mark text)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    WITH guarded AS MATERIALIZED (
+        SELECT DISTINCT p.part::oid AS oid, p.part::text AS tab, t.fact
+        FROM (SELECT f.tab, true AS fact FROM fact_tables f UNION SELECT s.tab, false FROM settings_tables s) t, parts_of(t.tab) p
+    )
+    SELECT 'trigger', g.tab, t.tgname::text, format('%s written by %s, %s', t.oid, t.xmin, t.tgenabled)
+    FROM guarded g JOIN pg_trigger t ON t.tgrelid = g.oid WHERE NOT t.tgisinternal
+    UNION ALL
+    SELECT 'rule', g.tab, r.rulename::text, format('%s written by %s, %s', r.oid, r.xmin, r.ev_enabled) FROM guarded g JOIN pg_rewrite r ON r.ev_class = g.oid
+    UNION ALL
+    SELECT 'function', '', format('%s(%s)', p.proname, pg_get_function_identity_arguments(p.oid)), format('%s written by %s', p.oid, p.xmin)
+    FROM pg_proc p WHERE p.pronamespace = 'public'::regnamespace
+      AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')
+    UNION ALL
+    SELECT 'columns', g.tab, '', string_agg(format('%s:%s', a.attnum, a.xmin), ' ' ORDER BY a.attnum)
+    FROM guarded g JOIN pg_attribute a ON a.attrelid = g.oid AND a.attnum > 0 WHERE g.fact GROUP BY g.tab
+    UNION ALL
+    SELECT 'file', g.tab, '', coalesce(pg_relation_filenode(g.oid)::text, '') FROM guarded g WHERE g.fact;
+$$;
+
+-- Around each migration: what it makes or alters is recorded, and what a hand had altered before stays a finding.
+CREATE PROCEDURE begin_guarding() LANGUAGE plpgsql AS $$
+BEGIN
+    CREATE TEMPORARY TABLE guards_before ON COMMIT DROP AS SELECT * FROM guards_now();
+END $$;
+CREATE PROCEDURE end_guarding() LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM set_config('tieout.guarding', 'on', true);
+    DELETE FROM guard g USING guards_before b
+    WHERE (g.kind, g.tab, g.name) = (b.kind, b.tab, b.name) AND NOT EXISTS (SELECT FROM guards_now() n WHERE (n.kind, n.tab, n.name) = (b.kind, b.tab, b.name));
+    INSERT INTO guard SELECT n.* FROM guards_now() n
+    LEFT JOIN guards_before b ON (n.kind, n.tab, n.name) = (b.kind, b.tab, b.name) WHERE n.mark IS DISTINCT FROM b.mark
+    ON CONFLICT (kind, tab, name) DO UPDATE SET mark = excluded.mark;
+    PERFORM set_config('tieout.guarding', '', true);
+END $$;
+
+-- A partition that a service makes or lets go of while it runs, in the transaction that does so.
+CREATE FUNCTION guard_part(part text) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    PERFORM set_config('tieout.guarding', 'on', true);
+    INSERT INTO guard SELECT n.* FROM guards_now() n WHERE n.tab = part;
+    PERFORM set_config('tieout.guarding', '', true);
+END $$;
+CREATE FUNCTION unguard_part(part text) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    PERFORM set_config('tieout.guarding', 'on', true);
+    DELETE FROM guard WHERE tab = part;
+    PERFORM set_config('tieout.guarding', '', true);
+END $$;
+REVOKE ALL ON FUNCTION guard_part, unguard_part FROM public;
+
+-- CALL trust_guards('voucher_line', 'rebuilt an index by hand, ticket 812'): the owner has looked, and takes what stands there now for right.
+-- '' are the functions.
+CREATE PROCEDURE trust_guards(tab text, reason text) LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+BEGIN
+    PERFORM set_config('tieout.guarding', 'on', true);
+    IF trim(coalesce(trust_guards.reason, '')) = '' THEN
+        RAISE EXCEPTION 'say why: whoever audits these books reads it';
+    END IF;
+    INSERT INTO guard_trusted (kind, tab, name, recorded, found, who, reason)
+    SELECT kind, tab, name, g.mark, n.mark, session_user, trust_guards.reason
+    FROM (SELECT * FROM guard WHERE guard.tab = trust_guards.tab) g FULL JOIN (SELECT * FROM guards_now() x WHERE x.tab = trust_guards.tab) n USING (kind, tab, name)
+    WHERE g.mark IS DISTINCT FROM n.mark;
+    DELETE FROM guard WHERE guard.tab = trust_guards.tab;
+    INSERT INTO guard SELECT * FROM guards_now() x WHERE x.tab = trust_guards.tab;
+    PERFORM set_config('tieout.guarding', '', true);
+END $$;
+REVOKE ALL ON PROCEDURE trust_guards, begin_guarding, end_guarding FROM public;
+
+-- Which guards are not as they were recorded.
+CREATE FUNCTION altered_guards() RETURNS TABLE (kind text, tab text, name text, recorded text, found text)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT kind, tab, name, g.mark, n.mark FROM guard g FULL JOIN guards_now() n USING (kind, tab, name)
+    WHERE g.mark IS DISTINCT FROM n.mark AND NOT (kind = 'function' AND g.mark IS NULL);
+$$;
+
+-- The same, and brought up to date by itself: a copy in another server or database; a table's file alone (VACUUM FULL), or its
+-- columns alone (a statistics target). Both at once are a table that was rewritten with other values.
+CREATE FUNCTION look_at_guards() RETURNS TABLE (kind text, tab text, name text, recorded text, found text)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    altered guard[];
+    here guard_home;
+BEGIN
+    PERFORM set_config('tieout.guarding', 'on', true);
+    SELECT true, (SELECT system_identifier::text FROM pg_control_system()), oid INTO here FROM pg_database WHERE datname = current_database();
+    IF EXISTS (SELECT FROM guard_home h WHERE (h.server, h.database) IS DISTINCT FROM (here.server, here.database)) THEN
+        INSERT INTO guard_trusted (kind, tab, name, recorded, found, who, reason)
+        SELECT a.kind, a.tab, a.name, a.recorded, a.found, session_user, 'a copy in another server or database' FROM altered_guards() a;
+        DELETE FROM guard;
+        INSERT INTO guard SELECT * FROM guards_now();
+        UPDATE guard_home SET server = here.server, database = here.database;
+        PERFORM set_config('tieout.guarding', '', true);
+        RETURN;
+    END IF;
+    -- One look at the catalog for both: what follows must not judge by another one.
+    SELECT array_agg(ROW(a.kind, a.tab, a.name, a.found)::guard) INTO altered FROM altered_guards() a;
+    IF altered IS NULL THEN
+        PERFORM set_config('tieout.guarding', '', true);
+        RETURN;
+    END IF;
+    UPDATE guard SET mark = a.mark FROM unnest(altered) a
+    WHERE (guard.kind, guard.tab, guard.name) = (a.kind, a.tab, a.name) AND a.mark IS NOT NULL
+      AND (a.kind = 'file' AND NOT EXISTS (SELECT FROM unnest(altered) o WHERE o.tab = a.tab AND o.kind = 'columns')
+        OR a.kind = 'columns' AND NOT EXISTS (SELECT FROM unnest(altered) o WHERE o.tab = a.tab AND o.kind = 'file'));
+    RETURN QUERY SELECT a.kind, a.tab, a.name, g.mark, a.mark FROM unnest(altered) a LEFT JOIN guard g USING (kind, tab, name)
+    WHERE g.mark IS DISTINCT FROM a.mark AND a.kind <> 'file';
+    PERFORM set_config('tieout.guarding', '', true);
+END $$;
+
+-- Positions that lie above all that the sequence has given out: it was set back, or somebody wrote the mark or the outbox. The
+-- sequence is read last: nobody's position is visible before it was given out.
+CREATE FUNCTION positions_set_back() RETURNS TABLE (what text, held_at bigint, given_out bigint)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+    held record;
+BEGIN
+    SELECT (SELECT greatest(m, last) FROM mark) AS mark, (SELECT max(last_pos) FROM outbox) AS outbox INTO held;
+    RETURN QUERY SELECT v.w, v.p, s.last FROM (SELECT CASE WHEN is_called THEN last_value ELSE 0 END AS last FROM outbox_pos) s,
+        (VALUES ('mark', held.mark), ('outbox', held.outbox)) v (w, p) WHERE v.p > s.last;
+END $$;
+
+INSERT INTO guard_home (server, database) SELECT (SELECT system_identifier::text FROM pg_control_system()), oid FROM pg_database WHERE datname = current_database();
+SELECT set_config('tieout.guarding', 'on', true);
+INSERT INTO guard SELECT * FROM guards_now();
+SELECT set_config('tieout.guarding', '', true);
