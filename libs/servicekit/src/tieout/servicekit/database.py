@@ -75,6 +75,7 @@ class Transaction:
         self.buried: list[dict[str, Any]] = []  # What to say about the letters, once they are committed.
         self.woken: list[str] = []
         self.parked: list[tuple[Any, ...]] = []
+        self.said: list[Received[Any]] = []  # Events that changed something, as the flow itself says.
         self.tracing = database.tracing
         self._database = database
         self._source = f"/{database.service}"
@@ -150,6 +151,11 @@ class Transaction:
         self.announced.append((position, identity, kind, body))
         self.told.append((chain_id, order_no, company, cause_id))
         return identity
+
+    def changed(self, received: Received[Any]) -> None:
+        """Say that this event has changed something here. Flows need it where neither an announcement nor a book would
+        tell: of state that is kept beside the facts. A replay says `booked` of exactly these events."""
+        self.said.append(received)
 
     def bury(self, received: Received[Any], *, reason: str, field: str = "", detail: str = "") -> None:
         """Give a message up: its dead letter is written in this transaction, then it is acknowledged."""
