@@ -40,7 +40,8 @@ FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::byte
   AS p (durable, event_id, key, reason, subject, body, stream, stream_sequence, position, attempts, chain, order_no,
         headers, tries,
         seconds)
-ON CONFLICT (durable, event_id) DO UPDATE SET key = excluded.key, reason = excluded.reason, due_at = excluded.due_at
+ON CONFLICT (durable, event_id) DO UPDATE SET key = excluded.key, reason = excluded.reason, due_at = excluded.due_at,
+  claims = 0
 """
 
 

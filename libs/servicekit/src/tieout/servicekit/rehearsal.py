@@ -19,6 +19,7 @@ from tieout.servicekit import sql
 from tieout.servicekit.database import Database, open_pool
 from tieout.servicekit.flow import BatchFlow
 from tieout.servicekit.letters import Letter
+from tieout.servicekit.parked import LEASE_SECONDS
 from tieout.servicekit.parked import statements as parked
 from tieout.servicekit.received import Outgoing, Reader, Received, encode
 from tieout.servicekit.replay import Player
@@ -98,7 +99,7 @@ async def run_parked(database: Database, flows: Sequence[BatchFlow]) -> int:
     ran = 0
     while True:
         async with database.read() as connection:
-            rows: list[Any] = await connection.fetch(parked.claim)
+            rows: list[Any] = await connection.fetch(parked.claim, LEASE_SECONDS)
         if not rows:
             return ran
         rows.sort(key=lambda row: (row["durable"], row["parked_at"], row["stream_sequence"]))
