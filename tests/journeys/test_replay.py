@@ -1,9 +1,11 @@
 """Everything again from the first day changes nothing; what a service never got is booked, and the books agree."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import asyncpg
+from nats.js.api import DeliverPolicy
 from tieout.contracts.event import order_id
 from tieout.contracts.inventory import Article as ListedArticle
 from tieout.contracts.replay import (
@@ -29,6 +31,10 @@ HOLD_ORDER = """
 INSERT INTO open_item (item_id, currency, company, customer, source, order_no, of_order, rate_micro)
 VALUES ($1, $2, '', '', '', '', true, 1000000)"""
 NOT_SOON = "UPDATE parked SET due_at = now() + interval '1 minute' WHERE order_no = $1"
+BILLING = "finance-bill-shipments"
+GOES_ON_SECONDS_MAX = (
+    30.0  # With three seconds of its rate left; a minute before another process may take it is too long.
+)
 WAITING = "SELECT durable FROM parked WHERE order_no = $1"
 # Kept balances and queues may be written again with the same content; what they hold counts, not where it lies.
 TABLES = "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' ORDER BY 1"
@@ -152,3 +158,54 @@ async def test_a_refused_document_is_mapped_again_as_the_first_step_of_all(trade
     assert ([one.outcome for one in ended.outcomes], ended.state) == (["booked"], "succeeded"), ended
     _, again = await replayed(trade, intake)
     assert [one.outcome for one in again.outcomes] == ["already_there"]
+
+
+async def sold_and_missed_by_finance(trade, count):
+    """Orders that are shipped, and that finance's consumer confirmed without ever seeing them."""
+    await trade.quiet()
+    await trade.stack.stop_service("finance")
+    sales = [trade.sale(AMPLE[index % len(AMPLE)], pieces=1) for index in range(count)]
+    for sale in sales:
+        await trade.shop(CREATED, shopify.order(sale))
+    for sale in sales:
+        await trade.until(
+            lambda sale=sale: trade.order(sale), lambda found: all(line.shipped_micro for line in found.lines)
+        )
+    js = (await trade.stack.operator()).jetstream()
+    config = (await js.consumer_info("INVENTORY", BILLING)).config
+    await js.delete_consumer("INVENTORY", BILLING)
+    await js.add_consumer("INVENTORY", replace(config, deliver_policy=DeliverPolicy.NEW))
+    trade.stack.start_service("finance")
+    await trade.quiet()
+    return sales
+
+
+async def test_a_replay_goes_on_by_itself_when_control_was_killed_in_the_middle_and_books_nothing_twice(trade):
+    sales = await sold_and_missed_by_finance(trade, 40)
+    assert [await trade.vouchers(sale) for sale in sales[:2]] == [[], []]
+    selection = Selection(order_nos=tuple(sale.number for sale in sales), step=BILLING)
+    view = await call(trade.client, FREEZE_REPLAY, FreezeReplay(selection, WHY))
+    shown = ShowReplay(view.replay)
+
+    async def show():
+        return await call(trade.client, SHOW_REPLAY, shown)
+
+    await call(trade.client, REHEARSE_REPLAY, RehearseReplay(view.replay))
+    await trade.until(show, lambda found: found.state == "rehearsed")
+    await call(trade.client, RUN_REPLAY, RunReplay(view.replay, WHY, per_second=10))
+    half = await trade.until(show, lambda found: found.done >= 10)
+    assert (half.state, half.done < 40) == ("running", True)
+    trade.stack.kill_service("control")
+    await asyncio.sleep(0.2)  # Whoever asks it in this moment is never answered.
+    stands = await trade.until(show, bool)
+    assert (stands.state, 10 <= stands.done < 40, stands.items) == ("running", True, 40)
+    ended = await trade.until(show, lambda found: found.state in ("succeeded", "unproved"), GOES_ON_SECONDS_MAX)
+    assert (ended.state, ended.done) == ("succeeded", 40), ended
+    outcomes = {one.outcome: one.items for one in ended.outcomes}
+    assert sum(outcomes.values()) == 40
+    assert outcomes.keys() <= {"booked", "already_there"}  # Of what it had in hand when it died, the latter.
+    assert outcomes["booked"] >= 40 - 10
+    assert [one.action for one in ended.log] == ["frozen", "rehearsed", "ended", "run", "taken_over", "ended"]
+    assert [len(await trade.vouchers(sale)) for sale in sales] == [1] * 40
+    await trade.quiet()
+    assert (await trade.agreement()).verdict == "agree"
