@@ -17,8 +17,19 @@ from typing import Any, TypeVar
 import httpx
 import msgspec
 import pytest
-from tieout.contracts.control import PROVE_AGREEMENT, SHOW_JOURNEY, Agreement, AgreementRequest, Journey, JourneyRequest
+from tieout.contracts.control import (
+    PROVE_AGREEMENT,
+    SHOW_JOURNEY,
+    SHOW_STATUS,
+    Agreement,
+    AgreementRequest,
+    Journey,
+    JourneyRequest,
+    Status,
+    StatusRequest,
+)
 from tieout.contracts.finance import VOUCHERS, ListVouchers, VoucherView
+from tieout.contracts.gateway import PROGRESS, ProgressRequest, ProgressView
 from tieout.contracts.order import SHOW_ORDER, OrderView, ShowOrder
 from tieout.devstack import demo, outcomes
 from tieout.devstack.calling import call
@@ -111,6 +122,35 @@ class Trade:
             return answer
 
         return await self.until(prove, lambda found: found.verdict != "open" and not found.unanswered, seconds)
+
+    async def quiet(self, *, seconds: float = 40) -> None:
+        """Nothing is on its way any more, also none of what other tests set going, and none that no book would show.
+
+        An agreement is less: it compares what was booked, and a flow may be behind whose events are in no measure.
+        """
+        await self.until(self.under_way, lambda found: not found, seconds)
+
+    async def under_way(self) -> list[str]:
+        """Documents that are not mapped, events that are not published or confirmed, and who waits for a partner."""
+        progress: ProgressView = await call(self.client, PROGRESS, ProgressRequest())
+        status: Status = await call(self.client, SHOW_STATUS, StatusRequest(minutes=1))
+        left = [f"{one.source}: {one.pending} documents" for one in progress.satellites if one.pending]
+        left += [f"{one.service} is away" for one in status.services if not one.up or not one.instances]
+        left += [
+            f"{health.service}: {health.parked} parked, {health.outbox_waiting} in the outbox"
+            for service in status.services
+            for health in service.instances
+            if health.parked or health.outbox_waiting
+        ]
+        async with httpx.AsyncClient(base_url=self.stack.endpoints().hub.monitor, trust_env=False) as hub:
+            told = (await hub.get("/jsz", params={"consumers": "true", "streams": "true", "accounts": "true"})).json()
+        for account in told["account_details"]:
+            for stream in account["stream_detail"]:
+                for consumer in stream.get("consumer_detail") or ():
+                    behind = consumer["num_pending"] + consumer["num_ack_pending"]
+                    if behind:
+                        left.append(f"{consumer['name']}: {behind} messages")
+        return left
 
 
 @asynccontextmanager

@@ -1,14 +1,30 @@
 """Things break in the middle; afterwards the books agree and nothing is missing or there twice."""
 
 import asyncio
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import asyncpg
 import pytest
 from tieout.devstack.trading_day import shopify
-from tieout.devstack.trading_day.catalogue import AMPLE, EU
+from tieout.devstack.trading_day.catalogue import AMPLE, EU, WEB_CONFIRMED
 
-CREATED = "orders/create"
+CREATED, CANCELLED = "orders/create", "orders/cancelled"
+ORDER_NET = "UPDATE open_item SET order_net = $2 WHERE item_id = $1"
+DUE_IN = "UPDATE parked SET due_at = now() + make_interval(secs => $2) WHERE order_no = $1"
+AT_THE_LOCK = "SELECT FROM pg_locks WHERE NOT granted"
+BACK_SECONDS_MAX = 15.0  # The process starts again, and what the dead one had claimed is free six seconds later.
+
+
+@asynccontextmanager
+async def owner_of(trade, service):
+    """A connection behind the service's back."""
+    where = trade.stack.endpoints().databases[service]
+    connection = await asyncpg.connect(where.owner_dsn, password=Path(where.owner_password_file).read_text().strip())
+    try:
+        yield connection
+    finally:
+        await connection.close()
 
 
 async def sell(trade, count):
@@ -42,6 +58,30 @@ async def test_a_broker_killed_under_load_loses_and_doubles_nothing(trade):
     assert (await trade.agreement()).verdict == "agree"
 
 
+async def test_a_parked_message_is_tried_again_within_seconds_when_its_process_was_killed_in_the_middle(trade):
+    """A cancellation waits in finance for its order, runs again, and hangs at a lock when finance is killed."""
+    sale = trade.sale(warehouse=WEB_CONFIRMED)
+    await trade.shop(CREATED, shopify.order(sale))
+    await trade.quiet()
+    chain = (await trade.order(sale)).summary.order_id
+    async with owner_of(trade, "finance") as owner, owner_of(trade, "finance") as holder:
+        terms = await owner.fetchval("SELECT order_net FROM open_item WHERE item_id = $1", chain)
+        await owner.execute(ORDER_NET, chain, None)  # As if order.placed had not been heard of yet.
+        await trade.shop(CANCELLED, shopify.cancelled(sale, sale.at))
+        await trade.until(lambda: owner.fetch("SELECT FROM parked WHERE order_no = $1", sale.number), bool)
+        await owner.execute(DUE_IN, sale.number, 60)
+        await owner.execute(ORDER_NET, chain, terms)
+        async with holder.transaction():
+            await holder.execute("SELECT FROM open_item WHERE item_id = $1 FOR UPDATE", chain)
+            await owner.execute(DUE_IN, sale.number, 0)
+            await trade.until(lambda: owner.fetch(AT_THE_LOCK), bool)
+            trade.stack.kill_service("finance")
+        stopped = "SELECT FROM stopped_line WHERE item_id = $1"
+        await trade.until(lambda: owner.fetch(stopped, chain), bool, BACK_SECONDS_MAX)
+    await trade.quiet()
+    assert (await trade.agreement()).verdict == "agree"
+
+
 CHANGES = {
     "order": "UPDATE order_line SET net_minor = net_minor + $2 WHERE order_id_at(position) = $1::text",
     "inventory": "UPDATE move SET quantity_micro = quantity_micro + $2 WHERE chain_id = $1::uuid",
@@ -55,16 +95,13 @@ async def test_a_row_changed_by_hand_is_found_and_named_and_a_repair_is_believed
     await trade.until(lambda: trade.vouchers(sale), bool)
     assert (await trade.agreement()).verdict == "agree"
     order_id = str((await trade.order(sale)).summary.order_id)
-    where = trade.stack.endpoints().databases[service]
-    password = Path(where.owner_password_file).read_text().strip()  # The owner: behind the service's back.
-    connection = await asyncpg.connect(where.owner_dsn, password=password)
-    try:
-        await connection.execute(CHANGES[service], order_id, 7)
-        found = await trade.agreement()
-        assert found.verdict == "differ"
-        assert (EU.code, sale.number) in {(one.company, one.order_no) for one in found.differences}
-        assert service in {owner for owner, _ in found.violations}
-    finally:
-        await connection.execute(CHANGES[service], order_id, -7)
-        await connection.close()
+    async with owner_of(trade, service) as connection:
+        try:
+            await connection.execute(CHANGES[service], order_id, 7)
+            found = await trade.agreement()
+            assert found.verdict == "differ"
+            assert (EU.code, sale.number) in {(one.company, one.order_no) for one in found.differences}
+            assert service in {owner for owner, _ in found.violations}
+        finally:
+            await connection.execute(CHANGES[service], order_id, -7)
     assert (await trade.agreement()).verdict == "agree"

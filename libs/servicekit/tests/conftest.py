@@ -77,6 +77,11 @@ def envelope(event: OrderPlaced, position: int, *, event_id: str = "") -> bytes:
     )
 
 
+def refused(order: OrderPlaced) -> OrderRefused:
+    lines = tuple(RefusedLine(line.line_no, line.quantity_micro, True) for line in order.lines)
+    return OrderRefused(order.order_id, order.company, order.order_no, lines)
+
+
 async def note_demand(batch: Sequence[Received[OrderPlaced]], database: Database) -> None:
     """The toy's whole business: each order once, a row and an announcement."""
     async with database.transaction() as tx:
@@ -91,10 +96,8 @@ async def note_demand(batch: Sequence[Received[OrderPlaced]], database: Database
         ]
         await tx.copy("demand", columns=COLUMNS, records=records)
         for one, position in zip(fresh.values(), await tx.positions(len(fresh)), strict=True):
-            lines = tuple(RefusedLine(line.line_no, line.quantity_micro, True) for line in one.data.lines)
-            event = OrderRefused(one.data.order_id, one.data.company, one.data.order_no, lines)
             tx.announce(
-                event,
+                refused(one.data),
                 position=position,
                 key=(one.data.order_id,),
                 chain=one.data.order_id,
@@ -201,7 +204,13 @@ async def told(operator: Client) -> list[str]:
 
 @pytest.fixture
 def toy() -> SimpleNamespace:
-    """What test modules need of this file: placed, envelope, until, told, note_demand, folder."""
+    """What test modules need of this file: placed, refused, envelope, until, told, note_demand, folder."""
     return SimpleNamespace(
-        placed=placed, envelope=envelope, until=until, told=told, note_demand=note_demand, folder=TOY
+        placed=placed,
+        refused=refused,
+        envelope=envelope,
+        until=until,
+        told=told,
+        note_demand=note_demand,
+        folder=TOY,
     )

@@ -13,6 +13,7 @@ from tieout.contracts.operation import Health, Nothing, Trail, TrailRequest
 from tieout.contracts.order import CancelRequested, OrderPlaced
 from tieout.servicekit import Letter, Refused, Unprocessable, ask, batch_flow, batches, giving_up, intake, parked
 from tieout.servicekit.letters import cause_of_letter
+from tieout.servicekit.rehearsal import received
 from tieout.servicekit.streams import dead_stream, own_stream
 
 DURABLE = "inventory-reserve-stock"
@@ -314,6 +315,57 @@ async def test_a_parked_message_is_run_right_after_the_commit_that_wakes_it(star
     await play(toy.placed("partner"))
     await toy.until(orders_are(service, 1), 1.0)
     assert await service.database.pool.fetchval("SELECT count(*) FROM parked") == 0
+
+
+async def test_a_parked_message_that_is_in_hand_for_long_is_left_alone_by_another_process(
+    start_service, play, toy, monkeypatch
+) -> None:
+    monkeypatch.setattr(parked, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(parked, "LEASE_SECONDS", 0.3)
+    begun: list[int] = []
+    go_on = asyncio.Event()
+
+    async def handle(batch, database):
+        if not batch[0].tries:
+            async with database.transaction() as tx:
+                tx.park(batch[0], key="k", reason="waits for its partner")
+            return
+        begun.append(batch[0].attempts)
+        await go_on.wait()
+        await toy.note_demand(batch, database)
+
+    service = await start_service([flow_that(handle)])
+    await start_service([flow_that(handle)])
+    await play(toy.placed("1"))
+
+    async def parked_once() -> bool:
+        return bool(await service.database.pool.fetchval("SELECT count(*) FROM parked"))
+
+    await toy.until(parked_once)
+    async with service.database.transaction() as tx:
+        tx.wake(["k"])
+    await asyncio.sleep(1.2)  # Four times as long as the claim.
+    assert begun == [2]
+    go_on.set()
+    await toy.until(orders_are(service, 1))
+    assert begun == [2]
+
+
+async def test_what_a_killed_process_had_in_hand_is_free_soon_and_less_soon_if_it_kills_each(database, toy) -> None:
+    message = received(toy.placed("1"), flow=DURABLE)
+    async with database.transaction() as tx:
+        tx.park(message, key="k", reason="waits for its partner")
+    pool = database.pool
+    leases = []
+    for _ in range(4):
+        await pool.execute("UPDATE parked SET due_at = now()")
+        await pool.fetch(parked.statements.claim, parked.LEASE_SECONDS)  # And then the process dies.
+        left = await pool.fetchval("SELECT extract(epoch FROM due_at - now()) FROM parked")
+        leases.append(round(float(left)))
+    assert leases == [6, 24, 96, 384]
+    async with database.transaction() as tx:
+        tx.park(message, key="k", reason="waits for its partner")  # A try that comes to its end.
+    assert await pool.fetchval("SELECT claims FROM parked") == 0
 
 
 async def test_a_stop_finishes_what_is_in_hand_and_leaves_nothing_unacknowledged(

@@ -101,6 +101,66 @@ async def test_what_a_flow_parks_waits_and_what_was_parked_is_taken(start_servic
     assert (await rows(service))[::2] == (2, 0)
 
 
+ANCHOR = "INSERT INTO order_anchor SELECT unnest($1::uuid[]) ON CONFLICT DO NOTHING"
+
+
+async def test_of_state_beside_the_books_each_event_is_told_for_itself(start_service, toy, orders, operator) -> None:
+    batches = []
+
+    async def handle(batch: Any, database: Any) -> None:
+        batches.append(len(batch))
+        async with database.transaction() as tx:
+            await tx.execute(ANCHOR, [one.data.order_id for one in batch])
+
+    service = await start_service([flow_that(handle)])
+    assert (await asked(operator, again(orders[3]))).played == (BOOKED,)
+    batches.clear()
+    for verb in ("rehearse", "replay"):
+        told = await asked(operator, again(*orders), verb)
+        assert told.played == (BOOKED,) * 3 + (THERE, BOOKED)
+    assert await service.database.pool.fetchval("SELECT count(*) FROM order_anchor") == 5
+    batches.clear()
+    assert (await asked(operator, again(*orders))).played == (THERE,) * 5
+    assert batches == [5]  # Where nothing came or went, nobody is told apart.
+
+
+async def test_what_a_flow_says_of_itself_is_believed_also_where_rows_were_only_changed(
+    start_service, toy, orders, operator
+) -> None:
+    batches = []
+
+    async def handle(batch: Any, database: Any) -> None:
+        batches.append(len(batch))
+        async with database.transaction() as tx:
+            for one in batch:
+                note = "UPDATE setting SET remark = remark || $1 WHERE NOT remark LIKE '%' || $1 || '%'"
+                if await tx.execute(note, f"<{one.data.order_no}>") != "UPDATE 0":
+                    tx.changed(one)
+
+    await start_service([flow_that(handle)])
+    assert (await asked(operator, again(*orders[:2]))).played == (BOOKED, BOOKED)
+    assert (await asked(operator, again(*orders[:3]))).played == (THERE, THERE, BOOKED)
+    assert (await asked(operator, again(*orders[:3]))).played == (THERE,) * 3
+
+
+async def test_a_batch_that_books_for_some_is_run_apart_for_those_of_whom_nothing_is_known(
+    start_service, toy, orders, operator
+) -> None:
+    """Order 1 announces, order 2 only leaves a row, orders 3 and 4 change nothing."""
+
+    async def handle(batch: Any, database: Any) -> None:
+        some = [one for one in batch if one.data.order_no == "1"]
+        async with database.transaction() as tx:
+            await tx.execute(ANCHOR, [one.data.order_id for one in batch if one.data.order_no in "12"])
+            for one, position in zip(some, await tx.positions(len(some)), strict=True):
+                tx.announce(toy.refused(one.data), position=position, key=(one.data.order_id,), chain="c", cause=one)
+
+    service = await start_service([flow_that(handle)])
+    told = await asked(operator, again(*orders[:4]))
+    assert told.played == (BOOKED, BOOKED, THERE, THERE)
+    assert (await rows(service))[1] == 1  # What was undone to be run apart announced nothing.
+
+
 async def test_a_flow_that_is_not_here_is_refused(start_service, flow, operator) -> None:
     await start_service([flow])
     with pytest.raises(Refused) as refused:

@@ -145,6 +145,47 @@ async def test_a_run_keeps_its_rate_and_can_be_paused_gone_on_with_and_cancelled
     ]
 
 
+async def test_a_replay_that_another_process_has_taken_is_left_to_it_and_taken_up_again_when_that_one_dies(
+    trio: Any,
+) -> None:
+    await trio.ship(*[str(number) for number in range(3000, 3040)])
+    await trio.settled()
+    await forget(trio, *[str(number) for number in range(3000, 3040)])
+    view = await rehearsed(trio, EVERYTHING)
+    await ask(trio, contract.RUN_REPLAY, RunReplay(view.replay, WHY, per_second=20))
+    await asyncio.sleep(0.6)
+    other = "UPDATE replay SET taken = taken + 1, leased_until = clock_timestamp() + interval '1.5 s'"
+    await trio.control.database.pool.execute(other)
+    taken = (await until(trio, view.replay, "running")).done
+    await asyncio.sleep(0.8)
+    assert (await until(trio, view.replay, "running")).done == taken
+    assert 0 < taken < 40
+    ended = await until(trio, view.replay, "succeeded", "unproved")
+    assert (ended.state, ended.done) == ("succeeded", 40)
+    assert [one.action for one in ended.log][-3:] == ["run", "taken_over", "ended"]
+    assert f"{taken} of 40 are done" in ended.log[-2].note
+    assert len(await billed(trio)) == 40
+
+
+async def test_a_process_that_stops_lets_go_of_its_replay_and_the_next_one_goes_on_at_once(trio: Any) -> None:
+    await trio.ship(*[str(number) for number in range(4000, 4020)])
+    await trio.settled()
+    view = await rehearsed(trio, EVERYTHING)
+    await ask(trio, contract.RUN_REPLAY, RunReplay(view.replay, WHY, per_second=10))
+    await asyncio.sleep(0.4)
+    control = trio.control
+    (running,) = [task for task in control._running if task.get_name() == "run_replays"]
+    control._running.remove(running)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    question = "SELECT state, leased_until = '-infinity' FROM replay WHERE replay = $1"
+    assert tuple(await control.database.pool.fetchrow(question, view.replay)) == ("running", True)
+    (task,) = [task for task in control.tasks if task.__name__ == "run_replays"]
+    control._running.append(control._spawn(task(control), "run_replays"))
+    ended = await until(trio, view.replay, "succeeded", "unproved")
+    assert (ended.state, ended.done, [one.action for one in ended.log][-2:]) == ("succeeded", 20, ["run", "ended"])
+
+
 async def test_dead_letters_of_a_ticket_are_mended_with_the_original_beside_them(trio: Any) -> None:
     await trio.ship("poison-1", "1002")
     await trio.settled()

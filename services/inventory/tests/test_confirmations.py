@@ -78,6 +78,18 @@ async def test_more_than_is_reserved_is_refused_and_the_number_stays_free(yard: 
     assert parts(shipped) == [(1, 0, 4, 40)]
 
 
+async def test_a_refused_paper_that_comes_again_does_not_take_its_number_back(yard: Any) -> None:
+    await yard.give(yard.placed("1001", ("A", 4)))
+    refused = yard.message(yard.confirmation("1001", (1, 5), number="W1"))
+    await yard.give(refused)
+    await yard.give(refused)
+    corrected = yard.message(yard.confirmation("1001", (1, 4), number="W1", fingerprint="b" * 64))
+    await yard.give(refused, corrected)
+    (shipped,) = await yard.announced(GoodsShipped)
+    assert parts(shipped) == [(1, 0, 4, 40)]
+    assert [x.reason for x in await yard.announced(DocumentSettled)] == ["above_reserved"]
+
+
 async def test_goods_that_left_although_cancelled_are_booked_and_the_cancellation_came_too_late(yard: Any) -> None:
     await yard.give(yard.placed("1001", ("A", 4)))
     await yard.give(yard.cancel("1001", (1, 1)))

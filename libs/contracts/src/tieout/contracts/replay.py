@@ -179,7 +179,7 @@ class OutcomeCount(Struct, frozen=True):
 class LogEntry(Struct, frozen=True):
     at: str
     actor: str
-    action: str  # frozen, edited, rehearsed, run, paused, resumed, cancelled, ended
+    action: str  # frozen, edited, rehearsed, run, paused, resumed, cancelled, taken_over, ended
     note: str
 
 

@@ -351,7 +351,7 @@ class FlowSubscriber(BatchPullStreamSubscriber):
 
     async def run_parked(self, rows: Sequence[Any]) -> None:
         """Rows of `parked` that are due: run them as a batch, in transactions that also remove them."""
-        if not await self._between_batches():  # Nobody knows for how long, and the claim has put them off by minutes.
+        if not await self._between_batches():  # Nobody knows for how long; not until the claim ends by itself.
             await self._give_back([row["event_id"] for row in rows])
             return
         try:

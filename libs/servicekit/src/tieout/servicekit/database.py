@@ -40,7 +40,8 @@ FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::byte
   AS p (durable, event_id, key, reason, subject, body, stream, stream_sequence, position, attempts, chain, order_no,
         headers, tries,
         seconds)
-ON CONFLICT (durable, event_id) DO UPDATE SET key = excluded.key, reason = excluded.reason, due_at = excluded.due_at
+ON CONFLICT (durable, event_id) DO UPDATE SET key = excluded.key, reason = excluded.reason, due_at = excluded.due_at,
+  claims = 0
 """
 
 
@@ -75,6 +76,7 @@ class Transaction:
         self.buried: list[dict[str, Any]] = []  # What to say about the letters, once they are committed.
         self.woken: list[str] = []
         self.parked: list[tuple[Any, ...]] = []
+        self.said: list[Received[Any]] = []  # Events that changed something, as the flow itself says.
         self.tracing = database.tracing
         self._database = database
         self._source = f"/{database.service}"
@@ -150,6 +152,11 @@ class Transaction:
         self.announced.append((position, identity, kind, body))
         self.told.append((chain_id, order_no, company, cause_id))
         return identity
+
+    def changed(self, received: Received[Any]) -> None:
+        """Say that this event has changed something here. Flows need it where neither an announcement nor a book would
+        tell: of state that is kept beside the facts. A replay says `booked` of exactly these events."""
+        self.said.append(received)
 
     def bury(self, received: Received[Any], *, reason: str, field: str = "", detail: str = "") -> None:
         """Give a message up: its dead letter is written in this transaction, then it is acknowledged."""

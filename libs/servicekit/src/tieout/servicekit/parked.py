@@ -4,6 +4,7 @@ A wake-up runs them right after the commit that brought the partner; without one
 """
 
 import asyncio
+import contextlib
 import itertools
 from datetime import UTC
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import structlog
 from tieout.contracts.operation import TrailEntry
 from tieout.servicekit import sql
-from tieout.servicekit.batches import FlowSubscriber
+from tieout.servicekit.batches import ACK_WAIT_SECONDS, FlowSubscriber
 from tieout.servicekit.database import Database
 from tieout.servicekit.errors import Cause, cause_of
 
@@ -19,6 +20,7 @@ statements = sql.load(__file__)
 log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 2.0
+LEASE_SECONDS = float(ACK_WAIT_SECONDS)  # So long a killed process' messages wait for another one, parked or not.
 
 
 async def trail(chain: str, database: Database) -> list[TrailEntry]:
@@ -63,10 +65,26 @@ class Waker:
     async def once(self) -> int:
         """Run what is due; the number of messages claimed."""
         async with self._database.read() as connection:
-            rows: list[Any] = await connection.fetch(statements.claim)
+            rows: list[Any] = await connection.fetch(statements.claim, LEASE_SECONDS)
+        if not rows:
+            return 0
         rows.sort(key=lambda row: (row["durable"], row["parked_at"], row["stream_sequence"]))
-        for durable, group in itertools.groupby(rows, key=lambda row: row["durable"]):
-            flow = self._flows.get(durable)
-            if flow is not None:
-                await flow.run_parked(list(group))
+        holding = asyncio.create_task(self._hold(rows))
+        try:
+            for durable, group in itertools.groupby(rows, key=lambda row: row["durable"]):
+                flow = self._flows.get(durable)
+                if flow is not None:
+                    await flow.run_parked(list(group))
+        finally:
+            holding.cancel()
+            await asyncio.gather(holding, return_exceptions=True)
         return len(rows)
+
+    async def _hold(self, rows: list[Any]) -> None:
+        """Keep what is in hand from other processes, for as long as it takes."""
+        durables, events = [row["durable"] for row in rows], [row["event_id"] for row in rows]
+        while True:
+            await asyncio.sleep(LEASE_SECONDS / 3)
+            with contextlib.suppress(Exception):  # The database is away; whoever runs a message twice books it once.
+                async with self._database.quick() as connection:
+                    await connection.execute(statements.hold, LEASE_SECONDS, durables, events)

@@ -5,19 +5,24 @@ await reserve_stock([received(order_placed, position=7)], database)
 assert [type(one.data) for one in await announced(database)] == [GoodsShipped]
 """
 
+import asyncio
 import itertools
 from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+from msgspec import Raw, Struct, field
 from tieout.contracts.event import Event, event_id
+from tieout.contracts.replay import Played, PlayedEvent, PlayRequest
 from tieout.contracts.streams import EVENTS, stream_of
 from tieout.servicekit import sql
 from tieout.servicekit.database import Database, open_pool
 from tieout.servicekit.flow import BatchFlow
 from tieout.servicekit.letters import Letter
+from tieout.servicekit.parked import LEASE_SECONDS
 from tieout.servicekit.parked import statements as parked
 from tieout.servicekit.received import Outgoing, Reader, Received, encode
+from tieout.servicekit.replay import Player
 
 statements = sql.load(__file__)
 _sequence = itertools.count(1)
@@ -94,7 +99,7 @@ async def run_parked(database: Database, flows: Sequence[BatchFlow]) -> int:
     ran = 0
     while True:
         async with database.read() as connection:
-            rows: list[Any] = await connection.fetch(parked.claim)
+            rows: list[Any] = await connection.fetch(parked.claim, LEASE_SECONDS)
         if not rows:
             return ran
         rows.sort(key=lambda row: (row["durable"], row["parked_at"], row["stream_sequence"]))
@@ -116,3 +121,32 @@ async def run_parked(database: Database, flows: Sequence[BatchFlow]) -> int:
             await flow(batch, taking)
             await taking.take_rest()
             ran += len(batch)
+
+
+class _Heard(Struct):
+    """What a replay needs of a flow that hears no broker."""
+
+    flow: BatchFlow
+    reader: Reader
+    stopped: bool = False
+    counts: dict[str, float] = field(default_factory=dict)
+    one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+async def replayed(
+    database: Database, flow: BatchFlow, events: Sequence[Received[Any]], *, dry: bool = False
+) -> list[Played]:
+    """Run these events again in one request, as a replay would, and what it says of each. `dry`: rehearse them."""
+    player = Player(database, [_Heard(flow, Reader(*flow.types))])
+    asked = (PlayedEvent(one.subject, one.stream, one.stream_sequence, Raw(one.body)) for one in events)
+    request = PlayRequest(flow.durable, tuple(asked))
+    answer = await (player.rehearse if dry else player.replay)(request, database)
+    return list(answer.played)
+
+
+async def contents(database: Database) -> dict[str, str]:
+    """What stands in the service's own tables, as one text per table: the same where nothing was changed."""
+    async with database.read() as connection:
+        tables = await connection.fetch(statements.own_tables)
+        every = " UNION ALL ".join(statements.content.replace("{table}", tab) for (tab,) in tables)
+        return {tab: content for tab, content in await connection.fetch(every)}

@@ -7,7 +7,7 @@ already stays as it is. A rehearsal does all of it and rolls back. contracts/rep
 import asyncio
 import collections
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 from msgspec import Raw, Struct
@@ -25,12 +25,13 @@ from tieout.contracts.replay import (
 )
 from tieout.contracts.streams import stream_of
 from tieout.servicekit import sql
-from tieout.servicekit.batches import RACES_MAX, FlowSubscriber
+from tieout.servicekit.batches import RACES_MAX
 from tieout.servicekit.database import Database, Rehearsed
 from tieout.servicekit.errors import UNREADABLE, Cause, Refused, Unprocessable, cause_of, field_of, nul_field
+from tieout.servicekit.flow import BatchFlow
 from tieout.servicekit.giving_up import about
-from tieout.servicekit.received import Received
-from tieout.servicekit.witness import Ledger, Look
+from tieout.servicekit.received import Reader, Received
+from tieout.servicekit.witness import Ledger, Look, Unclear
 
 statements = sql.load(__file__)
 log = structlog.get_logger(__name__)
@@ -50,17 +51,33 @@ class _Part(Struct):
     places: list[int]
     received: list[Received[Any]]
 
+    def only(self, places: Sequence[int]) -> "_Part":
+        return _Part([self.places[place] for place in places], [self.received[place] for place in places])
+
     def halves(self) -> "tuple[_Part, _Part]":
         at = len(self.places) // 2
         return _Part(self.places[:at], self.received[:at]), _Part(self.places[at:], self.received[at:])
 
 
+class Heard(Protocol):
+    """A flow of this service as far as a replay needs it."""
+
+    stopped: bool
+    counts: dict[str, float]
+    one_at_a_time: asyncio.Lock
+
+    @property
+    def flow(self) -> BatchFlow: ...
+    @property
+    def reader(self) -> Reader: ...
+
+
 class Player:
     """Runs events that somebody else has kept, through the flows of this service."""
 
-    def __init__(self, database: Database, subscribers: Iterable[FlowSubscriber]) -> None:
+    def __init__(self, database: Database, flows: Iterable[Heard]) -> None:
         self._database = database
-        self._flows = {subscriber.flow.durable: subscriber for subscriber in subscribers}
+        self._flows = {heard.flow.durable: heard for heard in flows}
         self._ledger: Ledger | None = None
 
     async def replay(self, request: PlayRequest, database: Database) -> PlayedBatch:
@@ -72,8 +89,8 @@ class Player:
         return await self._play(request, rehearsal=True)
 
     async def _play(self, request: PlayRequest, *, rehearsal: bool) -> PlayedBatch:
-        subscriber = self._flows.get(request.flow)
-        if subscriber is None:
+        heard = self._flows.get(request.flow)
+        if heard is None:
             known = ", ".join(sorted(self._flows)) or "none"
             raise Refused(
                 "not_found", f"There is no flow {request.flow!r} here; there are: {known}.", field="flow", status=404
@@ -84,24 +101,22 @@ class Player:
             self._ledger = await Ledger.read(self._database)
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
-                await subscriber.one_at_a_time.acquire()
+                await heard.one_at_a_time.acquire()
         except TimeoutError:
-            why = "stands still: most of its messages fail" if subscriber.stopped else "is busy with a batch"
+            why = "stands still: most of its messages fail" if heard.stopped else "is busy with a batch"
             detail = f"The flow {request.flow} {why}. See ./tieout doctor, mend it, and go on with the replay."
-            raise Refused("flow_stopped" if subscriber.stopped else "busy", detail, field="flow", status=503) from None
+            raise Refused("flow_stopped" if heard.stopped else "busy", detail, field="flow", status=503) from None
         try:
-            return await self._through(subscriber, request.events, rehearsal=rehearsal)
+            return await self._through(heard, request.events, rehearsal=rehearsal)
         finally:
-            subscriber.one_at_a_time.release()
+            heard.one_at_a_time.release()
 
-    async def _through(
-        self, subscriber: FlowSubscriber, events: Sequence[PlayedEvent], *, rehearsal: bool
-    ) -> PlayedBatch:
+    async def _through(self, heard: Heard, events: Sequence[PlayedEvent], *, rehearsal: bool) -> PlayedBatch:
         played: list[Played | None] = [None] * len(events)
         effects: Effects = {}
         whole = _Part([], [])
         for place, event in enumerate(events):
-            found = _read(subscriber, event)
+            found = _read(heard, event)
             if isinstance(found, Played):
                 played[place] = found
             else:
@@ -112,7 +127,10 @@ class Player:
         while parts:
             part = parts.popleft()
             try:
-                look = await self._run(subscriber, part.received, rehearsal=rehearsal)
+                look = await self._run(heard, part.received, rehearsal=rehearsal)
+            except Unclear as unclear:
+                parts.extendleft(reversed([part.only(places) for places in unclear.parts]))
+                continue
             except Exception as error:
                 cause = cause_of(error)
                 unique = type(error).__name__ == "UniqueViolationError"
@@ -120,7 +138,7 @@ class Player:
                     races += 1
                     parts.appendleft(part)
                 elif cause is Cause.PASSING or (cause is Cause.AGAIN and not unique):
-                    log.warning("replay waits", flow=subscriber.flow.durable, error=repr(error)[:300])
+                    log.warning("replay waits", flow=heard.flow.durable, error=repr(error)[:300])
                     for left in (part, *parts):  # What was committed so far is told all the same.
                         for place in left.places:
                             played[place] = UNAVAILABLE
@@ -140,19 +158,19 @@ class Player:
             tuple(Effect(service, figure, values, money, *sums) for (figure, values, money), sums in effects.items()),
         )
 
-    async def _run(self, subscriber: FlowSubscriber, received: list[Received[Any]], *, rehearsal: bool) -> Look:
+    async def _run(self, heard: Heard, received: list[Received[Any]], *, rehearsal: bool) -> Look:
         assert self._ledger is not None
-        durable = subscriber.flow.durable
+        durable = heard.flow.durable
         look = Look(self._ledger, received, rehearsal=rehearsal)
         ids = [one.business_id for one in received]
         database = self._database.witnessed(durable, ids, look, rehearsal=rehearsal)
         try:
             with database.tracing.batch(durable, received):
-                await subscriber.flow.function(received, database)
+                await heard.flow.function(received, database)
         except Rehearsed:
             pass
         else:
-            counts = subscriber.counts
+            counts = heard.counts
             counts["replayed"] = counts.get("replayed", 0) + (0 if rehearsal else len(received))
         return look
 
@@ -181,15 +199,15 @@ class Player:
         return Kept(tuple(whole), more=len(whole) < len(rows))
 
 
-def _read(subscriber: FlowSubscriber, event: PlayedEvent) -> Received[Any] | Played:
+def _read(heard: Heard, event: PlayedEvent) -> Received[Any] | Played:
     try:
-        return subscriber.reader.read(
+        return heard.reader.read(
             bytes(event.body),
             subject=event.subject,
             attempts=1,
             stream=event.stream,
             stream_sequence=event.sequence,
-            durable=subscriber.flow.durable,
+            durable=heard.flow.durable,
         )
     except (*UNREADABLE, ValueError) as error:
         detail = str(error) or type(error).__name__

@@ -1,7 +1,11 @@
 """Who looks at a flow's transaction right before its end, and says which of its events changed anything.
 
-Three signs: what it announced because of an event, rows that this transaction wrote into the books at the event's
-position or for its order, and whether anything was inserted or removed at all. Locks alone are no change.
+Four signs: what it announced because of an event, rows that this transaction wrote into the books at the event's
+position or for its order, what the flow says itself (`tx.changed`), and whether rows came or went at all. Locks alone
+are no change.
+
+The last sign does not say for which event. So where rows came or went and events are left of which nothing is known,
+the transaction is undone and its events are run again apart, until each is told for itself: what is said is exact.
 """
 
 from collections.abc import Sequence
@@ -24,6 +28,15 @@ _PRODUCERS = {measure.number: measure.producer for measure in MEASURES}
 _VALUES = {measure.number: measure.values for measure in MEASURES}
 VOUCHERS = "vouchers"
 DETAIL_CHARACTERS_MAX = 500
+
+
+class Unclear(Exception):
+    """Raised in a transaction that has changed something, nobody can tell for which of its events: it is rolled back,
+    and these parts of it (places in the batch) are to be run apart."""
+
+    def __init__(self, parts: Sequence[list[int]]) -> None:
+        super().__init__(f"{len(parts)} parts")
+        self.parts = parts
 
 
 class _Told(Struct):
@@ -99,7 +112,8 @@ class Look:
         self._before = await _moved(tx)
 
     async def look(self, tx: Transaction) -> None:
-        """Raises Rehearsed where nothing of it shall stay."""
+        """Raises Rehearsed where nothing of it shall stay, Unclear where it must be run again in parts."""
+        self._changed |= {one.business_id for one in tx.said}
         for told in tx.buried:
             detail = str(told.get("detail", ""))[:DETAIL_CHARACTERS_MAX]
             self._said[told.get("event_id_", "")] = Played("failed", told["reason"], told.get("field", ""), detail)
@@ -118,9 +132,8 @@ class Look:
             rows, facts = await _moved(tx)
             if facts > self._before[1]:
                 await self._look_at_books(tx, announced)
-            if rows > self._before[0] and not self._changed and len(self._silent()) == len(self._received):
-                # Something moved, and no fact says for which event: state that a flow keeps beside the books.
-                self._changed |= {one.business_id for one in self._received}
+            if rows > self._before[0]:
+                self._apart()
         if self._rehearsal:
             raise Rehearsed
 
@@ -128,6 +141,20 @@ class Look:
         """Events of which nothing is known yet."""
         known = self._changed | self._said.keys()
         return [one for one in self._received if one.business_id not in known]
+
+    def _apart(self) -> None:
+        """Rows came or went: told of the only event that there is, else the events are told apart. Raises Unclear."""
+        silent = {one.business_id for one in self._silent()}
+        if not silent:
+            return
+        places = range(len(self._received))
+        quiet = [place for place in places if self._received[place].business_id in silent]
+        if len(quiet) < len(self._received):  # Perhaps it was all done for the others.
+            raise Unclear(([place for place in places if place not in set(quiet)], quiet))
+        if len(silent) > 1:
+            middle = len(quiet) // 2
+            raise Unclear((quiet[:middle], quiet[middle:]))
+        self._changed |= silent
 
     def _settle(self, cause: str, kind: str, body: bytes) -> None:
         told = _read_told(_read_envelope(body).data)

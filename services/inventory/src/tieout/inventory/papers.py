@@ -59,6 +59,8 @@ class Papers(Generic[P]):
 
     async def admit(self, papers: Sequence[Paper[P]]) -> list[Paper[P]]:
         """Lock the numbers and answer those that are to be decided now. Redeliveries are dropped, repeats settled."""
+        fates = await self._fates(papers)  # Before the locks: these must not take a number that was given back.
+        papers = [paper for paper in papers if paper.content.intake_id not in fates]
         first: dict[UUID, Paper[P]] = {}
         for paper in papers:
             first.setdefault(paper.document_id, paper)
@@ -74,8 +76,14 @@ class Papers(Generic[P]):
                 statements.anchor_documents, *map(list, zip(*rows, strict=True))
             )
         }
-        intakes = [paper.content.intake_id for paper in papers]
-        settled = {row[0] for row in await self._tx.fetch(statements.settled, intakes)}
+        fates = await self._fates(papers)  # After the locks: another process may have had the same paper in hand.
+        self._given_back += [
+            paper.document_id
+            for paper in papers
+            if fates.get(paper.content.intake_id) == "conflict"
+            and holders[paper.document_id][0] == paper.content.intake_id
+        ]
+        settled = set(fates)
         to_decide = []
         for paper in papers:
             content = paper.content
@@ -91,6 +99,11 @@ class Papers(Generic[P]):
                 detail = f"Version {version} was taken with other content than this version {content.version}."
                 self._settle(paper, "conflict", "other_content", detail)
         return to_decide
+
+    async def _fates(self, papers: Sequence[Paper[P]]) -> dict[UUID, str]:
+        """What was decided of those that were settled before, by intake id."""
+        rows = await self._tx.fetch(statements.settled, [paper.content.intake_id for paper in papers])
+        return {row["intake_id"]: row["outcome"] for row in rows}
 
     def refuse(self, paper: Paper[P], reason: str, detail: str) -> None:
         """It cannot be obeyed; nothing was changed, and its number is free for a corrected one."""

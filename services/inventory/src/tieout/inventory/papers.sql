@@ -8,8 +8,8 @@ ON CONFLICT (document_id) DO UPDATE SET document_id = excluded.document_id
 RETURNING d.document_id, d.intake_id, d.version, d.fingerprint;
 
 -- name: settled
--- Asked after the locks. A paper whose fate is known was delivered again; one that waits has none yet.
-SELECT intake_id FROM submission WHERE intake_id = ANY($1::uuid[]);
+-- A paper whose fate is known was delivered again; one that waits has none yet.
+SELECT intake_id, outcome FROM submission WHERE intake_id = ANY($1::uuid[]);
 
 -- name: give_numbers_back
 -- A paper that could not be obeyed must not stand in the way of the corrected one.

@@ -118,8 +118,9 @@ CREATE TABLE parked (
     stream_sequence bigint NOT NULL,
     position        bigint NOT NULL,
     attempts        integer NOT NULL,
+    claims          integer NOT NULL DEFAULT 0,  -- Taken in hand so often since its last try came to an end.
     parked_at       timestamptz NOT NULL DEFAULT now(),
-    due_at          timestamptz NOT NULL,
+    due_at          timestamptz NOT NULL,  -- While it is in hand: when another process may take it.
     PRIMARY KEY (durable, event_id)
 );
 CREATE INDEX parked_key ON parked (key);

@@ -14,7 +14,8 @@ CREATE TABLE replay (
     ended_at    timestamptz,
     seconds     float8      NOT NULL DEFAULT 0,
     sentence    text        NOT NULL DEFAULT '',
-    leased_until timestamptz NOT NULL DEFAULT '-infinity'  -- Who runs it keeps this ahead; behind, another process takes over.
+    leased_until timestamptz NOT NULL DEFAULT '-infinity',  -- Who runs it keeps this ahead; behind, another process takes over.
+    taken       integer     NOT NULL DEFAULT 0  -- How often a process took it in hand. Only the latest one may write here.
 );
 CREATE INDEX replay_at_work ON replay (replay) WHERE state IN ('rehearsing', 'running', 'proving');
 CALL state_table('replay');

@@ -31,7 +31,7 @@ from tieout.servicekit import Database, Transaction, sql
 statements = sql.load(__file__)
 log = structlog.get_logger(__name__)
 
-LEASE_SECONDS = 60.0  # Longer than a service may take to answer.
+LEASE_SECONDS = 6.0  # Kept while it works; so long the replay of a process that died waits for another one.
 ANSWER_SECONDS = 29.0
 AGAIN_SECONDS = 1.0
 WAVE_ITEMS = 20_000  # Read at a time.
@@ -41,7 +41,7 @@ SELF = "control"
 
 
 class Held(Exception):
-    """Paused or cancelled: somebody wants us to stop."""
+    """Paused or cancelled: somebody wants us to stop. Or another process has it in hand, and we are the slow one."""
 
 
 class Playing:
@@ -54,6 +54,7 @@ class Playing:
         self._database = database
         self._colleagues = colleagues
         self._per_second: int = row["per_second"]
+        self._taken: int = row["taken"]
         self._began = self._noted = time.monotonic()
         self._asked = 0
 
@@ -164,28 +165,49 @@ class Playing:
         _hold(state)
 
     async def still_mine(self) -> None:
-        """Keep the lease. Raises Held where somebody paused or cancelled."""
+        """Raises Held where somebody paused or cancelled."""
         async with self._database.transaction() as tx:
             state = await self._keep(tx, 0)
         _hold(state)
 
     async def _keep(self, tx: Transaction, done: int) -> str:
+        """The state that it is in. Raises Held, so that nothing is written, where another process has it in hand."""
         now = time.monotonic()
-        state: str = await tx.fetchval(statements.keep, self.replay, done, LEASE_SECONDS, now - self._noted)
+        state: str | None = await tx.fetchval(statements.keep, self.replay, self._taken, done, now - self._noted)
+        if state is None:
+            raise Held
         self._noted = now
         return state
+
+    async def keep_lease(self) -> None:
+        """Until cancelled, however long a service takes to answer."""
+        while True:
+            await asyncio.sleep(LEASE_SECONDS / 3)
+            try:
+                async with self._database.quick() as connection:
+                    await connection.execute(statements.lease, self.replay, self._taken, LEASE_SECONDS)
+            except Exception as error:  # Who takes it up meanwhile finds what was booked to be there already.
+                log.warning("replay's lease is not kept", replay=self.replay, error=repr(error)[:300])
+
+    async def taken_over(self, done: int, items: int) -> None:
+        """Say in its log that it goes on, and from where."""
+        note = f"The process that had it in hand is gone. It goes on by itself: {done} of {items} are done."
+        async with self._database.transaction() as tx:
+            await tx.execute(statements.log, self.replay, SELF, "taken_over", note)
 
     async def _wait(self, error: Unanswered) -> None:
         log.warning("replay waits", replay=self.replay, service=error.service, why=error.why)
         async with self._database.transaction() as tx:
-            await tx.execute(statements.say, self.replay, _clean(f"It waits for {error.service}: {error.why}"))
+            await tx.execute(
+                statements.say, self.replay, self._taken, _clean(f"It waits for {error.service}: {error.why}")
+            )
         await self.still_mine()
         await asyncio.sleep(AGAIN_SECONDS)
 
     async def let_go(self) -> None:
-        """Something went wrong here: the next one may take it up at once."""
+        """Something went wrong here, or this process ends: the next one may take it up at once."""
         async with self._database.transaction() as tx:
-            await tx.execute(statements.let_go, self.replay)
+            await tx.execute(statements.let_go, self.replay, self._taken)
 
     # ------------------------------------------------------------------------------------------------ end
 
@@ -197,7 +219,7 @@ class Playing:
 
     async def proving(self) -> None:
         async with self._database.transaction() as tx:
-            state = await tx.fetchval(statements.prove, self.replay)
+            state = await tx.fetchval(statements.prove, self.replay, self._taken)
         _hold(state)
 
     async def touched(self, differences: Sequence[Difference]) -> list[Difference]:
@@ -245,8 +267,10 @@ class Playing:
                 await tickets.settle_ticket(tx, fingerprint, why, actor=SELF)
 
     async def _end(self, tx: Transaction, state: str, sentence: str) -> None:
-        """Raises Held where it was cancelled in the last moment."""
-        found = await tx.fetchval(statements.end, self.replay, state, sentence, time.monotonic() - self._noted)
+        """Raises Held where it was cancelled in the last moment, or is in other hands."""
+        found = await tx.fetchval(
+            statements.end, self.replay, self._taken, state, sentence, time.monotonic() - self._noted
+        )
         if found is None:
             raise Held
         await tx.execute(statements.log, self.replay, SELF, "ended", sentence)

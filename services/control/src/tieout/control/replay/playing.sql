@@ -31,19 +31,23 @@ UPDATE replay_item i SET chain_id = n.chain_id FROM unnest($2::integer[], $3::te
 WHERE i.replay = $1 AND i.item = n.item AND n.chain_id <> '';
 
 -- name: keep
--- One row, locked for moments: progress, the lease, and whether somebody wants it to hold.
-UPDATE replay SET done = done + $2, leased_until = clock_timestamp() + make_interval(secs => $3), seconds = seconds + $4,
-    sentence = CASE WHEN $2 > 0 THEN '' ELSE sentence END
-WHERE replay = $1 RETURNING state;
+-- One row, locked for moments: progress, and whether somebody wants it to hold. No row where another process has taken it.
+UPDATE replay SET done = done + $3, seconds = seconds + $4, sentence = CASE WHEN $3 > 0 THEN '' ELSE sentence END
+WHERE replay = $1 AND taken = $2 RETURNING state;
+
+-- name: lease
+UPDATE replay SET leased_until = clock_timestamp() + make_interval(secs => $3)
+WHERE replay = $1 AND taken = $2 AND state IN ('rehearsing', 'running', 'proving');
 
 -- name: say
-UPDATE replay SET sentence = $2 WHERE replay = $1 AND state IN ('rehearsing', 'running', 'proving');
+UPDATE replay SET sentence = $3 WHERE replay = $1 AND taken = $2 AND state IN ('rehearsing', 'running', 'proving');
 
 -- name: let_go
-UPDATE replay SET leased_until = '-infinity' WHERE replay = $1;
+UPDATE replay SET leased_until = '-infinity' WHERE replay = $1 AND taken = $2;
 
 -- name: prove
-UPDATE replay SET state = CASE WHEN state = 'running' THEN 'proving' ELSE state END WHERE replay = $1 RETURNING state;
+UPDATE replay SET state = CASE WHEN state = 'running' THEN 'proving' ELSE state END
+WHERE replay = $1 AND taken = $2 RETURNING state;
 
 -- name: count_rehearsed
 SELECT rehearsed AS outcome, count(*) AS items FROM replay_item WHERE replay = $1 GROUP BY 1;
@@ -55,8 +59,8 @@ SELECT outcome, count(*) AS items FROM replay_item WHERE replay = $1 GROUP BY 1;
 SELECT DISTINCT chain_id FROM replay_item WHERE replay = $1 AND chain_id = ANY($2::text[]);
 
 -- name: end
-UPDATE replay SET state = $2, sentence = $3, seconds = seconds + $4, ended_at = clock_timestamp(), leased_until = '-infinity'
-WHERE replay = $1 AND state IN ('rehearsing', 'running', 'proving') RETURNING replay;
+UPDATE replay SET state = $3, sentence = $4, seconds = seconds + $5, ended_at = clock_timestamp(), leased_until = '-infinity'
+WHERE replay = $1 AND taken = $2 AND state IN ('rehearsing', 'running', 'proving') RETURNING replay;
 
 -- name: log
 INSERT INTO replay_log (replay, actor, action, note) VALUES ($1, $2, $3, $4);

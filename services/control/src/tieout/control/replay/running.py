@@ -1,7 +1,7 @@
 """Rehearse, run and prove frozen replays, one after the other.
 
-A replay belongs to whichever process holds its lease. One that dies is taken over within a minute; what it had booked
-and not noted is found to be there already, so going on is always safe.
+A replay belongs to whichever process holds its lease. One that dies is taken over within seconds; what it had booked
+and not noted is found to be there already, so going on is always safe. One that ends lets go, and the next goes on.
 """
 
 import asyncio
@@ -21,6 +21,7 @@ log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 1.0  # For replays that another process left behind, or that were steered there.
 AGAIN_SECONDS = 1.0
+LET_GO_SECONDS = 2.0
 PROVE_SECONDS = 60.0  # What the replay set going has so long to arrive.
 PROOF_WAIT_SECONDS = 2.0
 STEPS_MAX = 4  # From an order to the money that settles it: so often one event may lead to the next.
@@ -55,8 +56,11 @@ class Runner:
         if row is None:
             return False
         playing = Playing(row, database, self._colleagues)
+        keeping = asyncio.create_task(playing.keep_lease())
         with contextlib.suppress(Held):
             try:
+                if row["abandoned"]:
+                    await playing.taken_over(row["done"], row["items"])
                 if row["state"] == "rehearsing":
                     await playing.play_all()
                     await playing.rehearsed()
@@ -67,9 +71,14 @@ class Runner:
                     await self._prove(playing, database)
             except Held:
                 raise
-            except Exception:
-                await playing.let_go()
+            except BaseException:  # Also where this process stops.
+                with contextlib.suppress(Exception):  # The database is away; then the lease ends by itself.
+                    async with asyncio.timeout(LET_GO_SECONDS):
+                        await playing.let_go()
                 raise
+            finally:
+                keeping.cancel()
+                await asyncio.gather(keeping, return_exceptions=True)
         return True
 
     async def _prove(self, playing: Playing, database: Database) -> None:

@@ -69,7 +69,7 @@ async def note_orders(batch: list[Received[OrderHeader]], database: Database) ->
             [terms(order) for order in orders],
         )
         for order_id, currency in new:
-            del placed[order_id, currency]
+            tx.changed(placed.pop((order_id, currency)))
         if placed:
             await complete(tx, placed)
 
@@ -93,6 +93,7 @@ async def complete(tx: Transaction, placed: dict[open_items.Key, Received[OrderH
         item.order_no = order.order_no
         item.order_net, item.order_tax, item.rate_micro = order.net_minor, order.tax_minor, order.rate_micro
         touched.append(item)
+        tx.changed(received)
         item.settle()
         day = item.not_before_its_money(order.business_date)
         when = calendar.posting(books, day)

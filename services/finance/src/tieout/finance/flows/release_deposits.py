@@ -41,6 +41,7 @@ async def release_deposits(batch: list[Stop], database: Database) -> None:
                 tx.park(received, key=str(order_id), reason="waits for its order", seconds=LOOK_AGAIN_SECONDS)
                 continue
             last[order_id] = document_id, received
+            tx.changed(received)
             for line_no, quantity in quantities(received):
                 sums[order_id, line_no] = sums.get((order_id, line_no), 0) + quantity
                 lines.append((document_id, line_no, order_id, quantity, received.position))

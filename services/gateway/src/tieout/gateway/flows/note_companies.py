@@ -8,14 +8,14 @@ statements = sql.load(__file__)
 
 @batch_flow("gateway-note-companies", CompanyOpened, size=50)
 async def note_companies(batch: list[Received[CompanyOpened]], database: Database) -> None:
-    newest: dict[str, CompanyOpened] = {}
+    newest: dict[str, Received[CompanyOpened]] = {}
     for received in batch:
         known = newest.get(received.data.company)
-        if known is None or known.revision <= received.data.revision:
-            newest[received.data.company] = received.data
-    companies = [newest[name] for name in sorted(newest)]
+        if known is None or known.data.revision <= received.data.revision:
+            newest[received.data.company] = received
+    companies = [newest[name].data for name in sorted(newest)]
     async with database.transaction() as tx:
-        await tx.execute(
+        rows = await tx.fetch(
             statements.note,
             [company.company for company in companies],
             [company.currency for company in companies],
@@ -23,3 +23,5 @@ async def note_companies(batch: list[Received[CompanyOpened]], database: Databas
             [company.revision for company in companies],
             [company.control_passes for company in companies],
         )
+        for (company,) in rows:
+            tx.changed(newest[company])

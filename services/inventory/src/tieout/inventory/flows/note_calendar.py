@@ -34,7 +34,7 @@ async def note_calendar(
 
     async with database.transaction() as tx:
         companies = sorted(opened.keys() | calendars.keys())
-        await tx.execute(
+        rows = await tx.fetch(
             statements.note_companies,
             companies,
             [opened[c].currency if c in opened else None for c in companies],
@@ -43,6 +43,15 @@ async def note_calendar(
             [calendars.get(c, (0, ""))[0] for c in companies],
             [calendars.get(c, (0, ""))[1] for c in companies],
         )
+        changed = {row["company"]: (row["opened"], row["moved"]) for row in rows}
+        for received in batch:
+            event = received.data
+            terms_changed, calendar_changed = changed[event.company]
+            if isinstance(event, CompanyOpened):
+                if terms_changed and event.revision == opened[event.company].revision:
+                    tx.changed(received)
+            elif calendar_changed and (event.revision, event.first_open) == calendars[event.company]:
+                tx.changed(received)
         tx.wake(company_key(company) for company in opened)
         if closed:
             room = Stockroom(tx)

@@ -87,6 +87,8 @@ async def note_inventory(batch: list[Received[Any]], database: Database) -> None
             if received.position in noted:
                 continue
             noted.add(received.position)
+            if event.lines:
+                tx.changed(received)
             if type(event) is GoodsShipped or type(event) is GoodsDelivered:
                 fault = facts.shipped(received.position, anchor.position, event, lines)
                 if fault:
@@ -244,7 +246,8 @@ async def _credit_what_was_too_late(
     late = [(r, a) for r, a in decided if any(line.too_late_micro > 0 for line in r.data.lines)]
     cancels = {p for r, _ in late if (p := held[r.data.cancel_id].position) is not None}
     conditional = await credits.conditional_of(tx, sorted(cancels)) if cancels else {}
-    if not conditional:
+    late = [(r, a) for r, a in late if conditional.get(held[r.data.cancel_id].position or 0)]  # The others keep no id.
+    if not late:
         return set()
     loaded = await balances.load(tx, {anchor.position for _, anchor in late if anchor.position is not None})
     orders = {order.order_id: order for order in loaded.values()}
@@ -255,9 +258,9 @@ async def _credit_what_was_too_late(
     credited: set[int] = set()
     for received, anchor in late:
         event = received.data
-        parts = conditional.get(held[event.cancel_id].position or 0)
+        parts = conditional[held[event.cancel_id].position or 0]
         credit = made[ids[received.business_id]]
-        if not parts or credit.position is not None:
+        if credit.position is not None:
             continue
         trial = copy.deepcopy(orders[event.order_id])
         returned = _late_lines(event, [one for _, one in parts], trial)

@@ -30,6 +30,8 @@ async def note_settlements(batch: list[Received[OrdersSettled]], database: Datab
             if missing is not None:
                 waiting.park(tx, received, missing, "waits for its order")
                 continue
+            if event.items:
+                tx.changed(received)
             for line_no, item in enumerate(event.items, 1):
                 position = held[item.order_id].position
                 assert position is not None
