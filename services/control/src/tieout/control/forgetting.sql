@@ -48,3 +48,16 @@ WITH gone AS (
     DELETE FROM alarm WHERE number = ANY(ARRAY(
         SELECT number FROM alarm WHERE ended_at < now() - make_interval(days => $1) LIMIT $2)) RETURNING 1
 ) SELECT count(*) FROM gone;
+
+-- name: forget_tickets
+SELECT forget_tickets($1, $2);
+
+-- name: forget_ticketed
+-- Events that were counted; they cannot come again once their stream has let them go.
+WITH gone AS (
+    DELETE FROM ticketed WHERE event_id = ANY(ARRAY(
+        SELECT event_id FROM ticketed WHERE noted_at < now() - make_interval(days => $1) LIMIT $2)) RETURNING 1
+) SELECT count(*) FROM gone;
+
+-- name: forget_replays
+SELECT forget_replays($1, $2);

@@ -18,4 +18,6 @@ class Settings(servicekit.Settings, frozen=True, kw_only=True):
     )
     counts_days: int = 2  # Latencies and rates.
     letters_days: int = 400  # Dead letters whose ticket is resolved; others stay.
+    tickets_days: int = 400  # Resolved tickets with their history; others stay.
+    replays_days: int = 400  # Replays that ended or were never run, with their items and log; others stay.
     alarms_days: int = 400  # Alarms that are over.

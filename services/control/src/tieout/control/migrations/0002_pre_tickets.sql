@@ -108,7 +108,8 @@ CALL state_table('notify_channel');
 
 -- Facts of other services that a ticket has counted: their events may come twice.
 CREATE TABLE ticketed (
-    event_id uuid PRIMARY KEY
+    event_id uuid PRIMARY KEY,
+    noted_at timestamptz NOT NULL DEFAULT now()
 );
 CALL state_table('ticketed');
 
