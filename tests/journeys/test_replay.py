@@ -39,9 +39,9 @@ WAITING = "SELECT durable FROM parked WHERE order_no = $1"
 # Kept balances and queues may be written again with the same content; what they hold counts, not where it lies.
 TABLES = "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' ORDER BY 1"
 CONTENT = "SELECT count(*) || ' rows, ' || coalesce(sum(hashtextextended(t::text, 0)), 0) FROM {table} t"
-# Not what was booked: marks, how far digests are folded, what the front door notes of who asked for the replay, and how
-# much memory a process has.
-BESIDE_THE_BOOKS = {"mark", "digest", "digest_branch", "digest_delta", "audit", "process_run"}
+# Not what was booked: marks, how far digests are folded, what the front door notes of who asked for the replay and
+# how often a satellite sends, and how much memory a process has.
+BESIDE_THE_BOOKS = {"mark", "digest", "digest_branch", "digest_delta", "audit", "process_run", "rhythm"}
 
 
 async def content(trade) -> dict[tuple[str, str], str]:
