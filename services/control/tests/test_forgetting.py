@@ -96,6 +96,7 @@ async def test_a_ticket_goes_with_all_its_history_once_it_was_resolved_for_long_
     for table, column in (("ticket", "number"), ("ticket_order", "ticket"), ("ticket_history", "ticket")):
         assert await kept(trio, table, column) & states.keys() == stays, table
     assert await findings(trio) == before  # What the service forgets by its own rules is nobody's hand.
+    assert 905 in await kept(trio, "forgotten", "number")
 
 
 async def test_a_ticket_whose_letters_are_kept_or_whose_history_hands_have_touched_stays(trio: Any) -> None:
@@ -108,6 +109,10 @@ async def test_a_ticket_whose_letters_are_kept_or_whose_history_hands_have_touch
     assert {911, 912} <= await kept(trio, "ticket", "number")
     touched = await findings(trio)
     assert [tuple(row) for row in touched] == [("ticket_history", "DELETE")] * 2
+    await trio.by_hand("control", "INSERT INTO forgotten VALUES ('ticket', 911); DELETE FROM ticket_history")
+    told = [tuple(row) for row in await findings(trio)]
+    assert ("forgotten", "INSERT") in told  # Who says so himself is found by that.
+    assert 912 in await kept(trio, "ticket", "number")
     await trio.by_hand("control", f"UPDATE dead_letter SET at = {OLD}")
     found = await forget_once(trio.control.database, SETTINGS)
     assert (found["letters"], found["tickets"]) == (1, 1)
