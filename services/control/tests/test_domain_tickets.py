@@ -7,13 +7,25 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 from tieout.contracts.streams import FLOWS as DECLARED
+from tieout.control.domain import tickets as rules
+from tieout.control.domain.hours import Calendar, Clock, Deadline, spans_of
 from tieout.control.domain.letters import FLOWS, Letter, affected, openings, title
 from tieout.control.domain.opening import Affected
-from tieout.control.domain.tickets import Refusal, Standing, Wish, change
+from tieout.control.domain.tickets import Refusal, Standing, Wish
 
 NOW = datetime(2026, 11, 23, 8, tzinfo=UTC)
 HOUR = timedelta(hours=1)
+OFFICE = Calendar("UTC", spans_of("08:00-16:00"))
+CLOCKS = {
+    1: Clock(Deadline(60, "wall"), OFFICE),
+    2: Clock(Deadline(480, "working"), OFFICE),
+    3: Clock(Deadline(600, "wall"), OFFICE),
+}
 OPEN = Standing("open", 1, "finance", "", NOW, NOW + HOUR)
+
+
+def change(before: Standing, wish: Wish, now: datetime) -> Standing:
+    return rules.change(before, wish, now, CLOCKS)
 
 
 def wish(action: str, **more: Any) -> Wish:
@@ -33,10 +45,22 @@ def test_the_clock_stands_while_a_ticket_waits() -> None:
     assert (again.state, again.due_at, again.waiting_since) == ("open", OPEN.due_at + 3 * HOUR, None)
 
 
+def test_a_clock_of_working_hours_stands_at_night_and_while_the_ticket_waits() -> None:
+    monday = replace(OPEN, priority=2, due_at=NOW + 8 * HOUR)
+    noon, tuesday = NOW + 4 * HOUR, NOW + 28 * HOUR
+    waiting = change(monday, wish("wait"), noon)
+    again = change(waiting, wish("acknowledge"), tuesday)
+    assert (again.due_at, again.paused_seconds) == (tuesday + 4 * HOUR, 8 * 3600)
+    urgent = change(again, wish("prioritise", priority=1), tuesday)
+    assert urgent.due_at == NOW + HOUR + 8 * HOUR  # What it waited is not taken from it.
+    late = change(replace(waiting, due_at=noon - HOUR), wish("acknowledge"), tuesday)
+    assert late.due_at == noon - HOUR  # Overdue before it waited.
+
+
 def test_a_resolved_ticket_that_is_opened_by_hand_starts_its_clock_anew() -> None:
     resolved = change(OPEN, wish("resolve"), NOW)
     assert change(resolved, wish("resolve"), NOW) == resolved
-    again = change(resolved, wish("reopen", due_minutes=60), NOW + 5 * HOUR)
+    again = change(resolved, wish("reopen"), NOW + 5 * HOUR)
     assert (again.state, again.opened_at, again.due_at) == ("open", NOW + 5 * HOUR, NOW + 6 * HOUR)
 
 
@@ -57,7 +81,7 @@ def test_a_team_takes_a_ticket_over_from_the_person_who_had_it() -> None:
 
 
 def test_another_priority_is_another_deadline() -> None:
-    after = change(OPEN, wish("prioritise", priority=3, due_minutes=600), NOW + HOUR)
+    after = change(OPEN, wish("prioritise", priority=3), NOW + HOUR)
     assert (after.priority, after.due_at) == (3, NOW + 10 * HOUR)
 
 

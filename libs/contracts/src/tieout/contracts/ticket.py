@@ -93,6 +93,7 @@ class Ticket(Struct, frozen=True, omit_defaults=True):
     runbook: str = ""
     orders: int = 0  # Different orders that it hurts,
     money: tuple[Money, ...] = ()  # and their amounts, as far as they are known.
+    unpublished: tuple[int, ...] = ()  # Years until its deadline whose holidays nobody has published: weekdays count.
 
 
 class TicketsRequest(Struct, frozen=True):

@@ -77,6 +77,7 @@ COMMANDS = (
         "quarantine", "tieout.devstack.quarantine", "List, show, correct and resubmit documents that were refused."
     ),
     Command("tickets", "tieout.devstack.tickets", "What needs a person: list, show, take and resolve tickets."),
+    Command("desk", "tieout.devstack.desk", "Who looks after what, how soon, and when people work."),
     Command("replay", "tieout.devstack.replay", "Run events again: rehearsed first, and proved afterwards."),
     Command("token", "tieout.devstack.tokens", "Make, list, rotate and revoke tokens of people and services."),
     Command("bench", "tieout.devstack.bench", "Measure throughput and latency on this machine."),

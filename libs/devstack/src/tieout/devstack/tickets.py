@@ -198,7 +198,8 @@ def _whom(ticket: Ticket) -> str:
         parts.append(f"{ticket.orders:,} order{'s' if ticket.orders > 1 else ''}")
     parts += [money(one) for one in ticket.money]
     if ticket.state in ("open", "acknowledged"):
-        parts.append(f"due {ticket.due_at[:16]}Z")
+        years = ", ".join(map(str, ticket.unpublished))
+        parts.append(f"due {ticket.due_at[:16]}Z" + (f" (holidays of {years} are not published)" if years else ""))
     if ticket.muted_until:
         parts.append(f"until {ticket.muted_until[:16]}Z")
     return " · ".join(parts)

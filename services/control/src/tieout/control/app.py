@@ -26,7 +26,7 @@ from tieout.contracts.ticket import (
     SHOW_TICKET,
 )
 from tieout.contracts.watch import CHECKUP, LIST_ALARMS, Alarms, AlarmsRequest, Checkup, CheckupRequest
-from tieout.control import alarms, checkup, reads, ticket_reads
+from tieout.control import alarms, checkup, office, reads, ticket_reads
 from tieout.control.alarms import Lookout
 from tieout.control.colleagues import Colleagues
 from tieout.control.continuous import Continuous
@@ -138,6 +138,7 @@ def build(settings: Settings) -> Service:
             list_alarms,
             check_up,
             *ticketing,
+            *office.OPERATIONS,
             *repairing,
             *replays.operations(),
         ),

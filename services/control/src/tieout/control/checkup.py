@@ -2,12 +2,13 @@
 
 import asyncio
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from tieout.contracts.control import Agreement, AgreementRequest, FlowState, ServiceStatus
 from tieout.contracts.gateway import ProgressRequest, ProgressView
 from tieout.contracts.streams import CORE_SERVICES, DEAD_STREAM, stream_of
 from tieout.contracts.watch import AlarmsRequest, Check, Checkup, CheckupRequest, Vitals, VitalsRequest
+from tieout.control import office
 from tieout.control.alarms import ANSWER_SECONDS_MAX, list_alarms
 from tieout.control.colleagues import Colleagues, Unanswered
 from tieout.control.domain import checks
@@ -17,6 +18,7 @@ from tieout.servicekit import Database, sql
 
 statements = sql.load(__file__)
 
+AHEAD_DAYS = 21  # The State Council announces a year's holidays in November of the year before.
 PROOF_SECONDS_MAX = 4.0  # A service that hangs must not keep the other checks from being told.
 
 
@@ -39,6 +41,7 @@ async def check_up(
     )
     async with database.read() as connection:
         counted = await connection.fetchrow(statements.counts, checks.RECENT_MINUTES)
+        clocks = await office.clocks(connection)
     assert counted is not None
     alarms = (await list_alarms(AlarmsRequest(), database)).alarms
     instances = [one for found in healths for one in found]
@@ -65,6 +68,7 @@ async def check_up(
         checks.memory(vitals),
         checks.endings(vitals),
         checks.streams(streams, stream_bytes_max),
+        checks.holidays(clocks[4].guesses(datetime.now(UTC), datetime.now(UTC) + timedelta(days=AHEAD_DAYS))),
     ]
     if request.tables:
         told.append(checks.tables(vitals))

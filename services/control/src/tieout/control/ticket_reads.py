@@ -18,6 +18,8 @@ from tieout.contracts.ticket import (
     TicketStep,
     TicketStory,
 )
+from tieout.control import office
+from tieout.control.domain.hours import Clock
 from tieout.servicekit import Connection, Database, Letter, Refused, sql
 
 statements = sql.load(__file__)
@@ -119,10 +121,11 @@ async def _told(connection: "Connection[Any]", rows: Sequence[Any]) -> list[Tick
     for row in await connection.fetch(statements.hurt, [row["number"] for row in rows]):
         hurt.setdefault(row["ticket"], []).append(row)
     now = datetime.now(UTC)
-    return [_ticket(row, hurt.get(row["number"], ()), now) for row in rows]
+    clocks = await office.clocks(connection) if rows else {}
+    return [_ticket(row, hurt.get(row["number"], ()), now, clocks[row["priority"]]) for row in rows]
 
 
-def _ticket(row: Any, hurt: Iterable[Any], now: datetime) -> Ticket:
+def _ticket(row: Any, hurt: Iterable[Any], now: datetime, clock: Clock) -> Ticket:
     orders = 0
     money = []
     for sums in hurt:
@@ -136,6 +139,7 @@ def _ticket(row: Any, hurt: Iterable[Any], now: datetime) -> Ticket:
         overdue=row["due_at"] < now and row["state"] in ("open", "acknowledged"),
         orders=orders,
         money=tuple(money),
+        unpublished=clock.guesses(row["opened_at"], row["due_at"]),
     )
 
 

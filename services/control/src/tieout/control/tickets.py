@@ -5,12 +5,14 @@ counted; a resolved ticket opens again. Ticket, history, what has to be told out
 caller's transaction.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from tieout.contracts.event import event_id
 from tieout.contracts.ticket import Kind, TicketOpened, TicketResolved
+from tieout.control import office
+from tieout.control.domain.hours import Clock
 from tieout.control.domain.letters import clean
 from tieout.control.domain.opening import Affected as Affected  # For those who open tickets.
 from tieout.control.domain.opening import Opening as Opening
@@ -59,7 +61,8 @@ async def open_tickets(tx: Transaction, openings: Sequence[Opening]) -> dict[str
         row["fingerprint"]: row["state"] for row in await tx.fetch(statements.lock, [o.fingerprint for o in openings])
     }
     now = datetime.now(UTC)
-    columns = zip(*(_columns(opening, now) for opening in openings), strict=True)
+    clocks = await office.clocks(tx)
+    columns = zip(*(_columns(opening, now, clocks) for opening in openings), strict=True)
     rows = await tx.fetch(statements.open, *map(list, columns))
     numbers = {row["fingerprint"]: row["number"] for row in rows}
     orders = [
@@ -76,7 +79,8 @@ async def open_tickets(tx: Transaction, openings: Sequence[Opening]) -> dict[str
     return numbers
 
 
-def _columns(opening: Opening, now: datetime) -> tuple[Any, ...]:
+def _columns(opening: Opening, now: datetime, clocks: Mapping[int, Clock]) -> tuple[Any, ...]:
+    priority = opening.priority or PRIORITIES[opening.kind]
     return (
         opening.fingerprint,
         opening.kind,
@@ -88,10 +92,11 @@ def _columns(opening: Opening, now: datetime) -> tuple[Any, ...]:
         clean(opening.title_zh[:TITLE_CHARACTERS_MAX]),
         clean(opening.detail[:DETAIL_CHARACTERS_MAX]),
         opening.runbook or RUNBOOKS.get(opening.kind, ""),
-        opening.priority or PRIORITIES[opening.kind],
+        priority,
         opening.count,
         opening.first_at or opening.last_at or now,
         opening.last_at or now,
+        clocks[priority].due(now),
     )
 
 

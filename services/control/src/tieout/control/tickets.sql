@@ -10,11 +10,10 @@ SELECT EXISTS (SELECT FROM ticket WHERE fingerprint = $1 AND state <> 'resolved'
 INSERT INTO ticket AS t (fingerprint, kind, service, flow, reason, field, title_en, title_zh, detail, runbook, priority,
                          owner, count, first_at, last_at, due_at)
 SELECT o.fingerprint, o.kind, o.service, o.flow, o.reason, o.field, o.title_en, o.title_zh, o.detail, o.runbook, o.priority,
-       coalesce(team.team, 'control'), o.count, o.first_at, o.last_at, now() + due_minutes * interval '1 minute'
+       coalesce(team.team, 'control'), o.count, o.first_at, o.last_at, o.due_at
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
-            $10::text[], $11::smallint[], $12::bigint[], $13::timestamptz[], $14::timestamptz[])
-     AS o (fingerprint, kind, service, flow, reason, field, title_en, title_zh, detail, runbook, priority, count, first_at, last_at)
-JOIN ticket_priority USING (priority)
+            $10::text[], $11::smallint[], $12::bigint[], $13::timestamptz[], $14::timestamptz[], $15::timestamptz[])
+     AS o (fingerprint, kind, service, flow, reason, field, title_en, title_zh, detail, runbook, priority, count, first_at, last_at, due_at)
 LEFT JOIN team ON team.service = o.service
 ORDER BY o.fingerprint
 ON CONFLICT (fingerprint) DO UPDATE SET
@@ -28,6 +27,7 @@ ON CONFLICT (fingerprint) DO UPDATE SET
     times = t.times + (t.state = 'resolved')::integer,
     opened_at = CASE t.state WHEN 'resolved' THEN now() ELSE t.opened_at END,
     due_at = CASE t.state WHEN 'resolved' THEN excluded.due_at ELSE t.due_at END,
+    paused_seconds = CASE t.state WHEN 'resolved' THEN 0 ELSE t.paused_seconds END,
     acknowledged_at = CASE t.state WHEN 'resolved' THEN NULL ELSE t.acknowledged_at END,
     resolved_at = NULL,
     overdue_told = t.overdue_told AND t.state <> 'resolved'

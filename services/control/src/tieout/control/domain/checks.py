@@ -239,3 +239,18 @@ def _span(seconds: float) -> str:
         if seconds >= 2 * length:
             return f"{seconds / length:.0f} {unit}"
     return f"{seconds:.0f} s"
+
+
+def holidays(unpublished: Sequence[int]) -> Check:
+    """`unpublished`: years within the next weeks whose holidays nobody has announced."""
+    if not unpublished:
+        return Check("calendar", "ok", "The holidays of the next weeks are known.")
+    years = ", ".join(map(str, unpublished))
+    return Check(
+        "calendar",
+        "look",
+        f"The holidays of {years} are not published: deadlines of tickets count weekdays.",
+        "A ticket may fall due on a holiday, or a day late where a weekend is worked.",
+        f"As soon as they are announced: ./tieout desk year {unpublished[0]} --free … --worked …",
+        "HolidaysUnknown",
+    )

@@ -1,10 +1,12 @@
 """What a person may do with a ticket, and what its clock says then. Pure: the instant is an argument."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from msgspec import Struct
 from msgspec.structs import replace
 from tieout.contracts.ticket import Action
+from tieout.control.domain.hours import Clock
 
 MUTED_DAYS_MAX = 90
 NEEDS_NO_REASON = ("acknowledge", "assign")
@@ -33,6 +35,7 @@ class Standing(Struct, frozen=True):
     muted_until: datetime | None = None
     acknowledged_at: datetime | None = None
     resolved_at: datetime | None = None
+    paused_seconds: int = 0  # By its own clock, since it was opened.
 
 
 class Wish(Struct, frozen=True):
@@ -42,18 +45,20 @@ class Wish(Struct, frozen=True):
     until: datetime | None = None
     to: str = ""
     priority: int = 0
-    due_minutes: int = 0  # Of the wished priority; of the present one where a ticket is opened again.
 
 
-def change(before: Standing, wish: Wish, now: datetime) -> Standing:
-    """How the ticket stands after the wish; equal to `before` where it stood so already. Raises Refusal."""
+def change(before: Standing, wish: Wish, now: datetime, clocks: Mapping[int, Clock]) -> Standing:
+    """How the ticket stands after the wish; equal to `before` where it stood so already. `clocks`: by priority.
+
+    Raises Refusal.
+    """
     if wish.action not in NEEDS_NO_REASON and not wish.reason.strip():
         raise Refusal("invalid", "reason", f"Say why: {wish.action} needs a reason, which stays in the history.")
     match wish.action:
         case "comment":
             return before
         case "acknowledge":
-            return _acknowledge(before, wish, now)
+            return _acknowledge(before, wish, now, clocks)
         case "wait":
             _must_stand(before, wish)
             if before.state == "waiting":
@@ -62,40 +67,42 @@ def change(before: Standing, wish: Wish, now: datetime) -> Standing:
         case "resolve":
             if before.state == "resolved":
                 return before
-            return replace(_resumed(before, now), state="resolved", resolved_at=now)
+            return replace(_resumed(before, now, clocks), state="resolved", resolved_at=now)
         case "reopen":
-            return _reopen(before, wish, now)
+            return _reopen(before, wish, now, clocks)
         case "mute":
-            return _mute(before, wish, now)
+            return _mute(before, wish, now, clocks)
         case "assign":
             return _assign(before, wish)
         case "prioritise":
-            return _prioritise(before, wish)
+            return _prioritise(before, wish, clocks)
 
 
-def _acknowledge(before: Standing, wish: Wish, now: datetime) -> Standing:
+def _acknowledge(before: Standing, wish: Wish, now: datetime, clocks: Mapping[int, Clock]) -> Standing:
     _must_stand(before, wish)
     if before.state == "acknowledged":
         return before
-    resumed = _resumed(before, now)
+    resumed = _resumed(before, now, clocks)
     return replace(resumed, state="acknowledged", acknowledged_at=now, assignee=before.assignee or wish.actor)
 
 
-def _reopen(before: Standing, wish: Wish, now: datetime) -> Standing:
+def _reopen(before: Standing, wish: Wish, now: datetime, clocks: Mapping[int, Clock]) -> Standing:
     if before.state == "open":
         return before
     if before.state != "resolved":
-        return replace(_resumed(before, now), state="open")
-    due_at = now + timedelta(minutes=wish.due_minutes)
-    return replace(before, state="open", resolved_at=None, acknowledged_at=None, opened_at=now, due_at=due_at)
+        return replace(_resumed(before, now, clocks), state="open")
+    due_at = clocks[before.priority].due(now)
+    return replace(
+        before, state="open", resolved_at=None, acknowledged_at=None, opened_at=now, due_at=due_at, paused_seconds=0
+    )
 
 
-def _mute(before: Standing, wish: Wish, now: datetime) -> Standing:
+def _mute(before: Standing, wish: Wish, now: datetime, clocks: Mapping[int, Clock]) -> Standing:
     _must_stand(before, wish)
     if wish.until is None or not now < wish.until <= now + timedelta(days=MUTED_DAYS_MAX):
         detail = f"Give an instant that is ahead, by {MUTED_DAYS_MAX} days at most, as 2026-11-30T08:00:00Z."
         raise Refusal("invalid", "until", detail)
-    return replace(_resumed(before, now), state="muted", muted_until=wish.until)
+    return replace(_resumed(before, now, clocks), state="muted", muted_until=wish.until)
 
 
 def _assign(before: Standing, wish: Wish) -> Standing:
@@ -108,12 +115,13 @@ def _assign(before: Standing, wish: Wish) -> Standing:
     return replace(before, assignee=to)
 
 
-def _prioritise(before: Standing, wish: Wish) -> Standing:
+def _prioritise(before: Standing, wish: Wish, clocks: Mapping[int, Clock]) -> Standing:
     if not wish.priority:
         raise Refusal("invalid", "priority", "Give 1 (at once), 2 (today), 3 (this week) or 4 (when there is time).")
     if wish.priority == before.priority:
         return before
-    return replace(before, priority=wish.priority, due_at=before.opened_at + timedelta(minutes=wish.due_minutes))
+    due_at = clocks[wish.priority].due(before.opened_at, timedelta(seconds=before.paused_seconds))
+    return replace(before, priority=wish.priority, due_at=due_at)
 
 
 def _must_stand(before: Standing, wish: Wish) -> None:
@@ -122,7 +130,13 @@ def _must_stand(before: Standing, wish: Wish) -> None:
         raise Refusal("conflict", "action", detail)
 
 
-def _resumed(before: Standing, now: datetime) -> Standing:
-    """Out of waiting or muted: the time that it waited does not count."""
-    waited = now - before.waiting_since if before.waiting_since is not None else timedelta()
-    return replace(before, due_at=before.due_at + waited, waiting_since=None, muted_until=None)
+def _resumed(before: Standing, now: datetime, clocks: Mapping[int, Clock]) -> Standing:
+    """Out of waiting or muted. The time that it waited does not count; what was overdue by then stays so."""
+    if before.waiting_since is None:
+        return replace(before, muted_until=None)
+    clock = clocks[before.priority]
+    left = clock.between(before.waiting_since, before.due_at)
+    due_at = clock.after(now, left) if before.due_at > before.waiting_since else before.due_at
+    paused = int(clock.between(before.waiting_since, now).total_seconds())
+    paused_seconds = before.paused_seconds + paused
+    return replace(before, due_at=due_at, waiting_since=None, muted_until=None, paused_seconds=paused_seconds)

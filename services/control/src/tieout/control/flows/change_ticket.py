@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from msgspec.structs import asdict
 from tieout.contracts.ticket import ChangeTicket, TicketChanged
-from tieout.control import ticket_reads, tickets
+from tieout.control import office, ticket_reads, tickets
 from tieout.control.domain.letters import clean
 from tieout.control.domain.tickets import Refusal, Standing, Wish, change
 from tieout.servicekit import ACTOR, Database, Refused, Transaction, sql
@@ -28,15 +28,13 @@ async def change_ticket(request: ChangeTicket, database: Database) -> TicketChan
     actor = ACTOR.get() or "staff"
     until = _instant(request.until)
     async with database.transaction() as tx:
-        row = await tx.fetchrow(statements.lock, request.number, request.priority)
+        row = await tx.fetchrow(statements.lock, request.number)
         if row is None:
             raise ticket_reads.not_found(request.number)
         before = Standing(**{name: row[name] for name in Standing.__struct_fields__})
-        wish = Wish(
-            request.action, actor, request.reason, until, request.to, request.priority, due_minutes=row["due_minutes"]
-        )
+        wish = Wish(request.action, actor, request.reason, until, request.to, request.priority)
         try:
-            after = change(before, wish, datetime.now(UTC))
+            after = change(before, wish, datetime.now(UTC), await office.clocks(tx))
         except Refusal as refusal:
             status = 409 if refusal.code == "conflict" else 422
             raise Refused(refusal.code, refusal.detail, field=refusal.field, status=status) from None

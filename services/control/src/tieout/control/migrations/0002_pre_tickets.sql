@@ -7,13 +7,32 @@ INSERT INTO team (service, team)
 VALUES ('order', 'order'), ('inventory', 'inventory'), ('finance', 'finance'), ('gateway', 'gateway'), ('control', 'control');
 CALL settings_table('team');
 
--- How long a ticket may stay open. Minutes by the clock: working hours need a calendar of the company.
+-- How long a ticket may stay open: minutes by the wall clock, or of the working hours below.
 CREATE TABLE ticket_priority (
     priority    smallint PRIMARY KEY CHECK (priority BETWEEN 1 AND 4),
-    due_minutes integer  NOT NULL CHECK (due_minutes > 0)
+    due_minutes integer  NOT NULL CHECK (due_minutes > 0),
+    clock       text     NOT NULL CHECK (clock IN ('wall', 'working'))
 );
-INSERT INTO ticket_priority (priority, due_minutes) VALUES (1, 60), (2, 480), (3, 2880), (4, 10080);
+INSERT INTO ticket_priority (priority, due_minutes, clock) VALUES (1, 60, 'wall'), (2, 480, 'working'), (3, 1440, 'working'), (4, 2400, 'working');
 CALL settings_table('ticket_priority');
+
+-- When people work; one row.
+CREATE TABLE desk_hours (
+    only_one boolean PRIMARY KEY DEFAULT true CHECK (only_one),
+    zone     text NOT NULL,
+    spans    text NOT NULL,  -- 09:00-12:00 13:00-18:00
+    holidays text NOT NULL CHECK (holidays IN ('CN', 'none'))
+);
+INSERT INTO desk_hours (zone, spans, holidays) VALUES ('Asia/Shanghai', '09:00-12:00 13:00-18:00', 'CN');
+CALL settings_table('desk_hours');
+
+-- The company's own calendar of a year, instead of the published one.
+CREATE TABLE calendar_year (
+    year   integer PRIMARY KEY,
+    free   date[] NOT NULL,  -- Holidays on weekdays,
+    worked date[] NOT NULL   -- and weekend days that are worked instead (调休).
+);
+CALL settings_table('calendar_year');
 
 -- One row per cause, however often it strikes and however often it comes back.
 CREATE TABLE ticket (
@@ -36,7 +55,8 @@ CREATE TABLE ticket (
     first_at        timestamptz NOT NULL,
     last_at         timestamptz NOT NULL,
     opened_at       timestamptz NOT NULL DEFAULT now(),  -- The last time it was; the clock runs from here.
-    due_at          timestamptz NOT NULL,  -- Moves on by the time spent waiting.
+    due_at          timestamptz NOT NULL,  -- Moves on by the time spent waiting,
+    paused_seconds  bigint      NOT NULL DEFAULT 0,  -- of which this much has been, by the ticket's own clock.
     waiting_since   timestamptz,
     muted_until     timestamptz,
     acknowledged_at timestamptz,
