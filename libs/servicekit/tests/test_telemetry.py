@@ -84,6 +84,7 @@ async def test_a_sampled_order_is_one_trace_with_its_number(start_service, flow,
     sampled = f"00-{order.order_id.hex}-{'1' * 16}-01"
     body = toy.envelope(order, 1).replace(b'"company":"C1"}', b'"company":"C1","traceparent":"%b"}' % sampled.encode())
     service = await start_service([flow])
+    service.database.readings["tieout.consumer.stalled"] = lambda: {"finance-bill-shipments": 7.5}
     await play(body)
 
     async def announced() -> bool:
@@ -101,6 +102,8 @@ async def test_a_sampled_order_is_one_trace_with_its_number(start_service, flow,
     assert batch.links[0].trace_id == span.trace_id
     assert collector.metrics["tieout.flow.messages"] == 1
     assert "tieout.outbox.age" in collector.metrics
+    assert collector.metrics["tieout.process.memory"] > 1 << 20
+    assert collector.metrics["tieout.consumer.stalled"] == 7.5  # What it watches of others, read as they are sent.
 
 
 async def test_what_is_announced_carries_the_span_on(start_service, flow, play, toy, collector, operator) -> None:

@@ -78,3 +78,25 @@ def test_a_process_was_killed_for_its_memory_where_the_kernel_says_so_or_its_lim
     assert _how(250 * MB, 256 * MB, counted=False) == "out_of_memory"
     assert _how(100 * MB, 256 * MB, counted=False) == "killed"
     assert _how(900 * MB, 0, counted=False) == "killed"
+
+
+async def test_whoever_answers_tells_of_every_process_that_runs(start_service, owner, operator) -> None:
+    from tieout.contracts.operation import UNSEEN_SECONDS_MAX, Health, Nothing
+
+    service = await start_service()
+    beside = (
+        "INSERT INTO process_run (host, pid, version, memory_bytes, memory_limit_bytes, oom_kills, "
+        "ready, stopped, seen_at) VALUES ($1, $2, '2', 60, 0, 0, true, $3, now() - $4 * interval '1 minute')"
+    )
+    await owner.execute(beside, "b", 7, '{"inventory-take-back": "here"}', 0)
+    await owner.execute(beside, "c", 8, "{}", 2)
+    await owner.execute(beside, "d", 9, "{}", 20)
+    await service._runs.note()  # What is of another host and silent for long is lost.
+    health = await ask(operator, "rpc.inventory.health", Nothing(), Health)
+    (mine, b, c) = sorted(health.replicas, key=lambda one: (one.pid != os.getpid(), one.host))
+    assert (mine.ready, mine.stopped, mine.unseen_seconds) == (True, {}, 0.0)
+    assert mine.memory_bytes > MB
+    assert (b.host, b.pid, b.stopped) == ("b", 7, {"inventory-take-back": "here"})
+    assert b.unseen_seconds < UNSEEN_SECONDS_MAX < c.unseen_seconds
+    assert await owner.fetchval("SELECT ended FROM process_run WHERE host = 'd'") == "lost"
+    assert not (await vitals(operator)).endings  # Nobody knows that it was killed.

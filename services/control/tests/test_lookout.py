@@ -58,6 +58,27 @@ async def test_a_lock_is_named_with_its_holder_and_the_alarm_ends_with_it(trio: 
     assert ("stall:finance:blocked_by_lock", "resolved") in await tickets(trio)
 
 
+async def test_what_it_saw_is_told_as_metrics_and_its_age_grows_when_nobody_looks(trio: Any) -> None:
+    look = lookout(trio)
+    readings = look.readings()
+    trio.gate.clear()
+    await trio.ship("waiting-1", "waiting-2")
+    await look.look(trio.control.database)
+    await asyncio.sleep(0.5)
+    await look.look(trio.control.database)
+    assert readings["tieout.consumer.waiting"]()[DURABLE] == 1  # Both travel in one message.
+    assert readings["tieout.consumer.stalled"]()[DURABLE] >= 0.3
+    assert readings["tieout.consumer.stalled"]()["control-collect-dead"] == 0
+    assert readings["tieout.broker.silence"]() == {"": 0.0}
+    age = readings["tieout.watch.age"]()[""]
+    await asyncio.sleep(0.2)
+    assert readings["tieout.watch.age"]()[""] >= age + 0.1
+    trio.gate.set()
+    await trio.settled()
+    await look.look(trio.control.database)
+    assert readings["tieout.consumer.waiting"]()[DURABLE] == readings["tieout.consumer.stalled"]()[DURABLE] == 0
+
+
 async def test_a_batch_that_works_for_seconds_is_no_alarm(trio: Any) -> None:
     look = lookout(trio)
     trio.gate.clear()

@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
+from msgspec.structs import replace
 from tieout.contracts.inventory import CancelDecided, StoppedLine
-from tieout.contracts.operation import Health
+from tieout.contracts.operation import Health, Replica
 from tieout.contracts.order import SubmissionConflicted
 from tieout.contracts.ticket import (
     ChangeTicket,
@@ -22,6 +23,7 @@ from tieout.contracts.ticket import (
 from tieout.control import ticket_reads, tickets
 from tieout.control.colleagues import Colleagues
 from tieout.control.desk import Desk
+from tieout.control.domain import checks
 from tieout.control.flows import report_facts
 from tieout.control.flows.change_ticket import change_ticket
 from tieout.control.flows.collect_dead import collect_dead
@@ -327,3 +329,25 @@ async def test_goods_that_left_although_cancelled_and_conflicts_are_tickets_coun
         ("conflict", 1, "order"),
     ]
     assert await rows(database, "SELECT order_no FROM ticket_order ORDER BY 1") == [("1001",), ("1003",)]
+
+
+async def test_processes_and_tickets_are_told_as_metrics_and_a_stop_of_another_replica_opens_its_ticket(
+    database: Database,
+) -> None:
+    beside = Replica("b", 7, "2", "2026-11-23T08:00:00Z", 60, ready=True, stopped={"finance-bill-shipments": "here"})
+    silent = Replica("c", 8, "2", "2026-11-23T08:00:00Z", 60, ready=True, unseen_seconds=300)
+    mine = Replica("a", 1, "2", "2026-11-23T08:00:00Z", 60, ready=True)
+    health = Health("finance", "2", 1, True, 60, "", flows={"finance-bill-shipments": {"done": 5}})
+    health = replace(health, replicas=(mine, beside, silent))
+    desk = Desk(Colleagues(lambda: None), 0, 24)  # type: ignore[arg-type,return-value]
+    for _ in range(2):  # The one that works does not settle what the other one has opened.
+        await desk.look(database, [health])
+        assert await rows(database, "SELECT kind, state FROM ticket") == [("flow_stopped", "open")]
+    await desk.look(database, [health])
+    assert desk.readings()["tieout.tickets"]() == {"1": 1, "2": 0, "3": 0, "4": 0}
+    await desk.look(database, [replace(health, replicas=(mine, replace(beside, stopped={}), silent))])
+    assert await rows(database, "SELECT kind, state FROM ticket") == [("flow_stopped", "resolved")]
+    check = checks.replicas([health])
+    assert (check.state, check.found) == ("look", "Not heard of: finance 8 on c (5 minutes).")
+    fine = checks.replicas([replace(health, replicas=(mine, beside))])
+    assert (fine.state, fine.found) == ("ok", "Processes: finance 2.")

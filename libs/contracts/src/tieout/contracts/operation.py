@@ -78,8 +78,25 @@ class Nothing(Struct, frozen=True):
 UNREADABLE_EVENTS = "unreadable events"  # So begins why a flow stopped, where no code of its own failed.
 
 
+class Replica(Struct, frozen=True, omit_defaults=True):
+    """One process of a service, as it noted itself in the service's database."""
+
+    host: str
+    pid: int
+    version: str
+    started_at: str  # RFC 3339 UTC.
+    memory_bytes: int
+    ready: bool
+    unseen_seconds: float = 0.0  # Since it noted itself. Above UNSEEN_SECONDS_MAX nobody knows how it is.
+    memory_limit_bytes: int = 0  # 0: none.
+    stopped: dict[str, str] = {}  # Durable -> where its code fails.
+
+
+UNSEEN_SECONDS_MAX = 75.0  # An idle process notes itself every 30 s.
+
+
 class Health(Struct, frozen=True, omit_defaults=True):
-    """`rpc.<service>.health`, answered by every service."""
+    """`rpc.<service>.health`, answered by one process of every service; `replicas` are all that run."""
 
     service: str
     version: str
@@ -96,3 +113,4 @@ class Health(Struct, frozen=True, omit_defaults=True):
     stopped: dict[str, str] = {}  # Durable -> where its code fails: it consumes nothing, and probes until it is mended.
     parked_oldest_seconds: float = 0.0  # How long the oldest parked message has waited.
     flows: dict[str, dict[str, float]] = {}  # Per durable: done, retried, dead, paused, batch_last, latency_p50_ms …
+    replicas: tuple[Replica, ...] = ()

@@ -7,6 +7,7 @@ import argparse
 import contextlib
 import json
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import msgspec
 import psutil
 from rich.table import Table
 from tieout.contracts.control import Status
+from tieout.contracts.operation import UNSEEN_SECONDS_MAX
 from tieout.devstack import endpoints, hints
 from tieout.devstack.failures import CommandFailed
 from tieout.devstack.suite import ProcessFacts
@@ -104,6 +106,8 @@ def _show(where: endpoints.Endpoints, facts: list[dict[str, Any]], status: Statu
     if status is None:
         console.print(f"[red]{failure}[/]")
         return
+    for told in _replicas(status):
+        console.print(told, highlight=False)
     for flow in status.flows:
         if flow.stalled_seconds > 0:
             console.print(f"[red]{flow.durable} has not moved for {flow.stalled_seconds:.0f} s, {flow.waiting} wait[/]")
@@ -125,6 +129,24 @@ def _show(where: endpoints.Endpoints, facts: list[dict[str, Any]], status: Statu
         console.print(f"[red]{status.findings} findings of the services' own scrubs[/]: {hints.command('agreement')}")
     if status.dead_letters or status.disagreements:
         console.print(f"[red]{status.dead_letters} dead letters, {status.disagreements} disagreements[/]")
+
+
+def _replicas(status: Status) -> Iterator[str]:
+    """Services of which several processes run, or one that is not as it should be: each process on a line."""
+    for service in status.services:
+        every = [one for health in service.instances for one in health.replicas]
+        wrong = [one for one in every if not one.ready or one.stopped or one.unseen_seconds > UNSEEN_SECONDS_MAX]
+        if len(every) < 2 and not wrong:
+            continue
+        yield f"{service.service}: {len(every)} process{'es' if len(every) != 1 else ''}"
+        for one in every:
+            state = "ready" if one.ready else "[yellow]not ready[/]"
+            if one.unseen_seconds > UNSEEN_SECONDS_MAX:
+                state = f"[red]not heard of for {one.unseen_seconds:.0f} s[/]"
+            elif one.stopped:
+                state = f"[red]stopped: {', '.join(one.stopped)}[/]"
+            memory = f"{one.memory_bytes / 2**20:.0f} MB"
+            yield f"  {one.host} {one.pid}, {one.version}, since {one.started_at[:16]}Z, {memory}, {state}"
 
 
 _COUNTS = ("outbox_waiting", "parked", "dead")

@@ -58,6 +58,7 @@ from tieout.servicekit.database import Database, open_pool
 from tieout.servicekit.errors import Cause, Misconfigured, OlderThanItsStream, Refused, cause_of
 from tieout.servicekit.flow import BatchFlow
 from tieout.servicekit.letterbox import Letterbox
+from tieout.servicekit.memory import memory_bytes
 from tieout.servicekit.metrics import Metrics
 from tieout.servicekit.outbox import SWEEP_ROWS, Outbox
 from tieout.servicekit.outbox import statements as outbox_statements
@@ -69,7 +70,7 @@ from tieout.servicekit.scrub import Scrub
 from tieout.servicekit.settings import Settings, secret
 from tieout.servicekit.streams import Audit, dead_stream, ensure_stream, own_stream
 from tieout.servicekit.telemetry import Tracing
-from tieout.servicekit.vitals import RunLog, Witness, memory_bytes
+from tieout.servicekit.vitals import RunLog, Witness
 
 log = structlog.get_logger(__name__)
 
@@ -159,7 +160,7 @@ class Service:
         self.database = Database(pool, service=self.name, version=self.version, outbox=outbox, tracing=self.tracing)
         self.evidence = Evidence(self.database, self.violations)
         await self.evidence.start()
-        self._runs = RunLog(self.database, self.version)
+        self._runs = RunLog(self.database, self.version, self._state)
         await _patiently("database", self._runs.begin)
         self._witness = Witness(marks, self.version, self._started_at, lambda: self._subscribers)
 
@@ -180,7 +181,9 @@ class Service:
         self.endpoints = Endpoints(self.nats, self.database)
         await self.endpoints.start([*self.operations, *self._own_operations()])
 
-        self._metrics = Metrics(self.name, self.version, self._all_numbers, lambda: self._outbox_seen)
+        self._metrics = Metrics(
+            self.name, self.version, self._all_numbers, lambda: self._outbox_seen, lambda: self.database.readings
+        )
         waker = Waker(self.database, self._subscribers)
         self._own_tasks = [
             self._spawn(outbox.relay(), "relay"),
@@ -385,10 +388,17 @@ class Service:
             dead=kept["dead"],
             findings=len(self.evidence.found.violations),
             scrubbed_at=self.evidence.found_at,
-            stopped={one.flow.durable: one.stopped_why for one in self._subscribers if one.stopped},
+            stopped=self._stopped(),
             parked_oldest_seconds=round(kept["parked_oldest_seconds"], 1),
             flows=self._numbers(),
+            replicas=await self._runs.replicas(),
         )
+
+    def _stopped(self) -> dict[str, str]:
+        return {one.flow.durable: one.stopped_why for one in self._subscribers if one.stopped}
+
+    def _state(self) -> tuple[bool, dict[str, str]]:
+        return self.ready and self.database.outbox.open.is_set(), self._stopped()
 
     async def _sequences(self, request: SequencesRequest, database: Database) -> Sequences:
         """Where events stand in our stream; and, on demand, which of them it does not hold as we published them."""

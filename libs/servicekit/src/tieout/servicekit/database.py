@@ -3,7 +3,7 @@
 What a flow announces is written to the outbox with its rows, in its transaction, and published right after the commit.
 """
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -254,6 +254,7 @@ class Database:
         self.outbox = outbox or Outbox(service)
         self.tracing = tracing or Tracing.off()
         self.counts: dict[str, dict[str, float]] = {}
+        self.readings: dict[str, Callable[[], Mapping[str, float]]] = {}  # Of metrics.READINGS.
         self.on_woken: list[Any] = []  # Called after a commit that woke parked messages.
         self.begun = [0]  # Shared with the copies that `taking` makes.
         self._taking: tuple[str, list[str]] | None = None

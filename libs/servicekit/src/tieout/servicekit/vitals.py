@@ -7,44 +7,58 @@ one notes its memory while it works, and the next one reads what the last one le
 import asyncio
 import contextlib
 import os
-import resource
 import socket
-import sys
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import asyncpg
+import msgspec
 import structlog
 from msgspec import Struct
+from msgspec.structs import replace
+from tieout.contracts.operation import Replica
 from tieout.contracts.watch import Blocked, Ending, FlowVitals, TableSize, Vitals, VitalsRequest
 from tieout.servicekit import sql
 from tieout.servicekit.batches import FlowSubscriber
 from tieout.servicekit.database import Database
 from tieout.servicekit.errors import Cause, cause_of
+from tieout.servicekit.memory import memory_bytes, memory_limit, oom_kills
 
 statements = sql.load(__file__)
 log = structlog.get_logger(__name__)
 
-NOTE_SECONDS = 5.0  # Between two notes of a working process' memory.
+NOTE_SECONDS = 5.0  # Between two notes of a working process,
+IDLE_NOTE_SECONDS = 30.0  # and of an idle one: a row of a few bytes twice a minute.
+LOST_SECONDS = 600.0  # Another host's process that has not been heard of for so long is lost.
 DATABASE_SECONDS_MAX = 1.0  # Whoever asks wants to know now whether it answers.
 NEARLY = 0.85  # Of the limit: a process that was killed there was killed for it.
 TABLES_TOLD = 12
 
 
-class RunLog:
-    """This process' row among the service's runs."""
+_TOLD = ("host", "pid", "version", "started_at", "unseen_seconds", "memory_bytes", "memory_limit_bytes", "ready")
 
-    def __init__(self, database: Database, version: str) -> None:
+
+class RunLog:
+    """This process' row among the service's runs. `state`: whether it is ready, and its stopped flows with the reason.
+
+    Operations are answered by one replica of several, so whoever asks for the health of a service would see one of
+    them. Each notes here how it is; the one that is asked tells of all.
+    """
+
+    def __init__(
+        self, database: Database, version: str, state: Callable[[], tuple[bool, dict[str, str]]] = lambda: (True, {})
+    ) -> None:
         self._database = database
         self._version = version
+        self._state = state
         self._host = socket.gethostname()
         self._run = 0
-        self._noted_transactions = -1
+        self._noted: tuple[int, bool, dict[str, str]] | None = None
+        self._noted_at = 0.0
 
     async def begin(self) -> None:
         """Find out what became of those before us on this host, then sign in."""
-        limit, kills = memory_limit(), _oom_kills()
+        limit, kills = memory_limit(), oom_kills()
         async with self._database.pool.acquire() as connection, connection.transaction():
             for row in await connection.fetch(statements.open_runs, self._host):
                 if row["pid"] != os.getpid() and _alive(row["pid"]):
@@ -58,19 +72,40 @@ class RunLog:
             await connection.execute(statements.forget_runs)
 
     async def run(self) -> None:
-        """Until cancelled: note how much memory it has, while it works."""
+        """Until cancelled: note how it is, often while it works or something has changed."""
         while True:
             await asyncio.sleep(NOTE_SECONDS)
-            if self._database.transactions == self._noted_transactions:
+            now = (self._database.transactions, *self._state())
+            if now == self._noted and time.monotonic() - self._noted_at < IDLE_NOTE_SECONDS:
                 continue
-            self._noted_transactions = self._database.transactions
             try:
-                async with self._database.pool.acquire() as connection:
-                    await connection.execute(statements.note_run, self._run, memory_bytes(), _oom_kills())
+                await self.note()
             except Exception as error:
                 if cause_of(error) is Cause.CODE:
                     raise
                 log.warning("noting the memory waits", error=repr(error)[:300])
+
+    async def note(self) -> None:
+        self._noted = (self._database.transactions, *self._state())
+        self._noted_at = time.monotonic()
+        ready, stopped = self._state()
+        told = msgspec.json.encode(stopped).decode()
+        async with self._database.pool.acquire() as connection:
+            await connection.execute(statements.note_run, self._run, memory_bytes(), oom_kills(), ready, told)
+            await connection.execute(statements.give_up_lost, self._host, LOST_SECONDS)
+
+    async def replicas(self) -> tuple[Replica, ...]:
+        """All processes of the service that have not ended, the oldest first; what this one is, it tells fresh."""
+        async with self._database.pool.acquire() as connection:
+            rows = await connection.fetch(statements.replicas)
+        ready, stopped = self._state()
+        found = []
+        for row in rows:
+            told = Replica(**{name: row[name] for name in _TOLD}, stopped=msgspec.json.decode(row["stopped"]))
+            if row["run"] == self._run:
+                told = replace(told, unseen_seconds=0.0, memory_bytes=memory_bytes(), ready=ready, stopped=stopped)
+            found.append(told)
+        return tuple(found)
 
     async def end(self) -> None:
         """It stopped as it should. Where the database is away, the next process takes us for killed."""
@@ -168,34 +203,6 @@ def flow_vitals(flow: FlowSubscriber) -> FlowVitals:
         stopped=flow.stopped,
         trouble=flow.trouble,
     )
-
-
-def memory_bytes() -> int:
-    """Of this process, as the machine counts it."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-        return pages * resource.getpagesize()
-    except (OSError, ValueError, IndexError):  # Not Linux: the highest it ever was, in KiB or bytes.
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak if sys.platform == "darwin" else peak * 1024
-
-
-def memory_limit() -> int:
-    """The container's; 0 where there is none."""
-    for name in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        with contextlib.suppress(OSError, ValueError):
-            limit = int(Path(name).read_text(encoding="ascii"))
-            return limit if limit < 1 << 60 else 0
-    return 0
-
-
-def _oom_kills() -> int:
-    with contextlib.suppress(OSError, ValueError):
-        for line in Path("/sys/fs/cgroup/memory.events").read_text(encoding="ascii").splitlines():
-            name, _, count = line.partition(" ")
-            if name == "oom_kill":
-                return int(count)
-    return 0
 
 
 def _alive(pid: int) -> bool:

@@ -8,7 +8,20 @@ UPDATE process_run SET ended = $2, ended_at = clock_timestamp() WHERE run = $1 A
 INSERT INTO process_run (host, pid, version, memory_bytes, memory_limit_bytes, oom_kills) VALUES ($1, $2, $3, $4, $5, $6) RETURNING run;
 
 -- name: note_run
-UPDATE process_run SET memory_bytes = $2, oom_kills = $3, seen_at = clock_timestamp() WHERE run = $1;
+-- Who was given up for lost and is there after all (suspended, cut off) stands among the living again.
+UPDATE process_run SET memory_bytes = $2, oom_kills = $3, ready = $4, stopped = $5, seen_at = clock_timestamp(),
+    ended = CASE ended WHEN 'lost' THEN '' ELSE ended END, ended_at = CASE ended WHEN 'lost' THEN NULL ELSE ended_at END
+WHERE run = $1;
+
+-- name: give_up_lost
+-- What ran on another host is not ours to look at, and nobody may start there again.
+UPDATE process_run SET ended = 'lost', ended_at = clock_timestamp()
+WHERE ended = '' AND host <> $1 AND seen_at < clock_timestamp() - $2 * interval '1 second';
+
+-- name: replicas
+SELECT run, host, pid, version, to_char(started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') AS started_at,
+       greatest(0, extract(epoch FROM clock_timestamp() - seen_at))::float8 AS unseen_seconds, memory_bytes, memory_limit_bytes, ready, stopped
+FROM process_run WHERE ended = '' ORDER BY started_at, run LIMIT 100;
 
 -- name: forget_runs
 DELETE FROM process_run WHERE started_at < clock_timestamp() - interval '30 days' AND ended <> '';

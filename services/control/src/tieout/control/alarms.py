@@ -5,8 +5,9 @@ then asked what it is doing; that it does not answer is an answer as well.
 """
 
 import asyncio
+import collections
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -20,6 +21,7 @@ from tieout.contracts.watch import (
     AlarmsRequest,
     Rhythms,
     RhythmsRequest,
+    SatelliteRhythm,
     Vitals,
     VitalsRequest,
 )
@@ -67,16 +69,46 @@ class Lookout:
         self._remembered = 0.0
         self._broker_silent = 0.0
         self._listened = float("-inf")
+        self._heard = 0.0  # When the gateway last told of its satellites.
         self._silent: tuple[Standing, ...] = ()
         self._busy = False  # At the last look something waited, or the broker did not answer.
         self._began = time.monotonic()
         self.standing: tuple[Standing, ...] = ()
         self._kept: frozenset[tuple[str, str, str]] | None = None  # What our table holds; None: not known.
+        self._looked = time.monotonic()
+        self._flows: tuple[FlowState, ...] = ()
+        self._rhythms: tuple[SatelliteRhythm, ...] = ()
+
+    def readings(self) -> dict[str, Callable[[], Mapping[str, float]]]:
+        """What it saw last, as metrics; their ages go on growing when it looks no more."""
+
+        def of_flows(value: Callable[[FlowState], float]) -> Callable[[], Mapping[str, float]]:
+            return lambda: {flow.durable: value(flow) for flow in self._flows}
+
+        def silences() -> dict[str, float]:
+            since = time.monotonic() - self._heard
+            return {one.satellite: round(one.silent_seconds + since, 1) for one in self._rhythms}
+
+        def broker() -> float:
+            return round(time.monotonic() - self._broker_silent, 1) if self._broker_silent else 0.0
+
+        return {
+            "tieout.watch.age": lambda: {"": round(time.monotonic() - self._looked, 1)},
+            "tieout.consumer.stalled": of_flows(lambda flow: flow.stalled_seconds),
+            "tieout.consumer.waiting": of_flows(_behind),
+            "tieout.consumer.done_in": of_flows(lambda flow: max(0.0, flow.done_in_seconds)),
+            "tieout.consumer.growing": of_flows(lambda flow: flow.done_in_seconds < 0),
+            "tieout.broker.silence": lambda: {"": broker()},
+            "tieout.alarms": lambda: collections.Counter(one.verdict.cause for one in self.standing),
+            "tieout.satellite.silence": silences,
+            "tieout.satellite.alarming": lambda: {one.satellite: one.alarming for one in self._rhythms},
+        }
 
     async def run(self, database: Database) -> None:
         """Until cancelled."""
         if self._look_seconds <= 0:
             await asyncio.Event().wait()
+        database.readings |= self.readings()
         calm = False
         while True:
             await rest(database, self._look_seconds, calm=calm)
@@ -91,6 +123,7 @@ class Lookout:
         found = [*await self._stalls(), *await self._silences()]
         now = {(one.kind, one.about, one.verdict.cause) for one in found}
         self.standing = tuple(found)
+        self._looked = time.monotonic()
         if self._kept is None and not found and time.monotonic() - self._began < 3 * self._stall_seconds:
             return (
                 self.standing
@@ -102,7 +135,7 @@ class Lookout:
 
     async def _stalls(self) -> list[Standing]:
         try:
-            flows = await self._watch.flows()
+            flows = self._flows = await self._watch.flows()
         except Unanswered as error:
             return self._broker_stands(error)
         self._broker_silent = 0.0
@@ -134,6 +167,7 @@ class Lookout:
             view = await self._colleagues.ask("gateway", "rhythms", RhythmsRequest(), Rhythms)
         except Unanswered:
             return self._silent
+        self._rhythms, self._heard = view.satellites, now
         self._silent = tuple(
             Standing("silence", one.satellite, silent(one), _ago(one.silent_seconds))
             for one in view.satellites

@@ -52,6 +52,7 @@ async def check_up(
     agreement, why_not = proved
     told = [
         checks.services(states),
+        checks.replicas(instances),
         checks.databases(vitals),
         _broker(flows),
         checks.stalls(alarms),

@@ -30,7 +30,6 @@ from tieout.servicekit import Database
 log = structlog.get_logger(__name__)
 
 CANDIDATES_MAX = 32
-COUNTED_AS = "agreement"  # Among the service's numbers.
 
 
 class Candidate(Struct, frozen=True):
@@ -77,6 +76,8 @@ class Continuous:
         """Until cancelled. What fails is logged and tried again at the next turn; the age tells how long it has."""
         if self._seconds <= 0:
             await asyncio.Event().wait()
+        database.readings["tieout.agreement.age"] = lambda: {"": round(self.age_seconds, 1)}
+        database.readings["tieout.agreement.disagreements"] = lambda: {"": sum(self._differing.values())}
         complained, calm = "", False
         while True:
             await rest(database, self._seconds, calm=calm)
@@ -90,9 +91,6 @@ class Continuous:
                     log.warning("the proof could not ask", service=error.service, why=error.why)
             except Exception:
                 log.exception("the proof failed")
-            counts = database.counts.setdefault(COUNTED_AS, {})
-            counts["agreement_age"] = round(self.age_seconds, 1)
-            counts["disagreements"] = sum(self._differing.values())
 
     async def look(self, database: Database) -> list[Finding]:
         """One proof of all measures, each at the newest point that all of its books have reached."""

@@ -5,10 +5,10 @@ too long for its partner document has one per service. A mute that ends, and a d
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import structlog
-from tieout.contracts.operation import UNREADABLE_EVENTS, Health
+from tieout.contracts.operation import UNREADABLE_EVENTS, UNSEEN_SECONDS_MAX, Health
 from tieout.contracts.streams import CORE_SERVICES
 from tieout.control import tickets
 from tieout.control.calm import rest
@@ -27,11 +27,25 @@ class Desk:
         self._colleagues = colleagues
         self._seconds = seconds
         self._parked_hours_max = parked_hours_max
+        self._replicas: Mapping[str, float] = {}
+        self._parked_oldest: dict[str, float] = {}
+        self._tickets: dict[str, float] = {}
+        self._overdue: dict[str, float] = {}
+
+    def readings(self) -> dict[str, Callable[[], Mapping[str, float]]]:
+        """What it saw last, as metrics."""
+        return {
+            "tieout.service.replicas": lambda: self._replicas,
+            "tieout.parked.oldest": lambda: self._parked_oldest,
+            "tieout.tickets": lambda: self._tickets,
+            "tieout.tickets.overdue": lambda: self._overdue,
+        }
 
     async def run(self, database: Database) -> None:
         """Until cancelled. What fails is logged and tried again at the next turn."""
         if self._seconds <= 0:
             await asyncio.Event().wait()
+        database.readings |= self.readings()
         while True:
             await rest(database, self._seconds, calm=True)  # A flow that stops has handled something before.
             try:
@@ -44,7 +58,10 @@ class Desk:
 
     async def once(self, database: Database) -> None:
         answers = await asyncio.gather(*(self._colleagues.health(service) for service in CORE_SERVICES))
-        await self.look(database, [health for instances in answers for health in instances])
+        told = [health for instances in answers for health in instances]
+        self._replicas = dict.fromkeys(CORE_SERVICES, 0) | {one.service: _running(one) for one in told}
+        self._parked_oldest = {one.service: one.parked_oldest_seconds for one in told}
+        await self.look(database, told)
 
     async def look(self, database: Database, told: Iterable[Health]) -> None:
         """What the services say of themselves. Who does not answer leaves his tickets as they are."""
@@ -53,11 +70,15 @@ class Desk:
         openings: list[Opening] = []
         settled: dict[str, str] = {}
         for health in told:
-            for durable, where in health.stopped.items():
+            stopped = dict(health.stopped)
+            for replica in health.replicas:
+                if replica.unseen_seconds < UNSEEN_SECONDS_MAX:
+                    stopped |= replica.stopped
+            for durable, where in stopped.items():
                 openings.append(_stopped(health.service, durable, where))
             for durable, numbers in health.flows.items():
                 # A process that has just started has not stopped yet, and proves nothing.
-                if durable not in health.stopped and numbers.get("done", 0) > 0:
+                if durable not in stopped and numbers.get("done", 0) > 0:
                     settled[f"flow_stopped:{durable}"] = "The flow handles messages again."
             late = _late(health.service)
             if health.parked_oldest_seconds > self._parked_hours_max * 3600:
@@ -72,8 +93,10 @@ class Desk:
 
     async def _write(self, database: Database, openings: list[Opening], settled: dict[str, str]) -> None:
         async with database.read() as connection:
-            clocks = await connection.fetchval(statements.clocks)
-        if not openings and not settled and not clocks:
+            standing = await connection.fetch(statements.clocks)
+        self._tickets = {str(row["priority"]): row["standing"] for row in standing}
+        self._overdue = {str(row["priority"]): row["overdue"] for row in standing}
+        if not openings and not settled and not any(row["over"] for row in standing):
             return
         async with database.transaction() as tx:
             for opening in openings:
@@ -115,6 +138,11 @@ def _stopped(service: str, durable: str, where: str) -> Opening:
         flow=durable,
         detail=f"{where}. Nothing is lost: the messages wait in the stream, and one is tried every ten seconds.",
     )
+
+
+def _running(health: Health) -> int:
+    """Processes that have noted themselves of late; whoever answers is one in any case."""
+    return max(1, sum(one.unseen_seconds < UNSEEN_SECONDS_MAX for one in health.replicas))
 
 
 def _late(service: str) -> str:

@@ -15,5 +15,10 @@ WHERE number IN (SELECT number FROM ticket WHERE state IN ('open', 'acknowledged
 RETURNING number, priority;
 
 -- name: clocks
-SELECT EXISTS (SELECT FROM ticket WHERE state = 'muted' AND muted_until <= now()
-               OR state IN ('open', 'acknowledged') AND due_at < now() AND NOT overdue_told);
+-- What stands by priority; `over`: a mute that has ended, or a deadline that has passed and was not told.
+SELECT p.priority, count(t.number) AS standing,
+       count(*) FILTER (WHERE state IN ('open', 'acknowledged') AND due_at < now()) AS overdue,
+       count(*) FILTER (WHERE state = 'muted' AND muted_until <= now()
+                        OR state IN ('open', 'acknowledged') AND due_at < now() AND NOT overdue_told) AS over
+FROM ticket_priority p LEFT JOIN ticket t ON t.priority = p.priority AND t.state <> 'resolved'
+GROUP BY p.priority ORDER BY p.priority;

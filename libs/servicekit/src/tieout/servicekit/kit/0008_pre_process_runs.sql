@@ -6,10 +6,13 @@ CREATE TABLE process_run (
     version            text        NOT NULL,
     started_at         timestamptz NOT NULL DEFAULT clock_timestamp(),
     seen_at            timestamptz NOT NULL DEFAULT clock_timestamp(),
-    memory_bytes       bigint      NOT NULL,  -- What it last noted; only while it works, an idle one writes nothing.
+    memory_bytes       bigint      NOT NULL,  -- What it last noted: every few seconds while it works, twice a minute while it is idle.
     memory_limit_bytes bigint      NOT NULL,  -- 0: none.
     oom_kills          bigint      NOT NULL,  -- The machine's own count for this group of processes, where it has one.
-    ended              text        NOT NULL DEFAULT '' CHECK (ended IN ('', 'stopped', 'killed', 'out_of_memory')),
+    ready              boolean     NOT NULL DEFAULT false,
+    stopped            text        NOT NULL DEFAULT '{}',  -- JSON: its flows that have stopped -> where their code fails.
+    -- `lost`: of another host, and not heard of for long; nobody can say what became of it.
+    ended              text        NOT NULL DEFAULT '' CHECK (ended IN ('', 'stopped', 'killed', 'out_of_memory', 'lost')),
     ended_at           timestamptz
 ) WITH (fillfactor = 50);
 CALL state_table('process_run');

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from tieout.contracts.control import Agreement, FlowState, ServiceStatus
-from tieout.contracts.operation import Health
+from tieout.contracts.operation import UNSEEN_SECONDS_MAX, Health
 from tieout.contracts.watch import Alarm, Check, CheckState, TableSize, Vitals
 
 DATABASE_MS = 200.0
@@ -28,6 +28,34 @@ def services(states: Sequence[ServiceStatus]) -> Check:
         f"./tieout logs {away[0]}",
         "ServiceAway",
     )
+
+
+def replicas(instances: Iterable[Health]) -> Check:
+    """Every process of every service, also those that did not answer themselves."""
+    every = [(health.service, one) for health in instances for one in health.replicas]
+    silent = [(service, one) for service, one in every if one.unseen_seconds > UNSEEN_SECONDS_MAX]
+    if silent:
+        told = ", ".join(f"{service} {one.pid} on {one.host} ({_span(one.unseen_seconds)})" for service, one in silent)
+        return Check(
+            "replicas",
+            "look",
+            f"Not heard of: {told}.",
+            "It hangs, or died and was not started again. The others do its work, with less strength.",
+            f"./tieout logs {silent[0][0]}",
+            "ServiceAway",
+        )
+    unready = [f"{service} {one.pid} on {one.host}" for service, one in every if not one.ready]
+    if unready:
+        why = "A process that has just started becomes ready within seconds; one that stays so waits for a server."
+        told = f"Not ready: {', '.join(unready)}."
+        return Check("replicas", "look", told, why, "Wait a moment; then read its log.", "ServiceAway")
+    counts: dict[str, int] = {}
+    for service, _ in every:
+        counts[service] = counts.get(service, 0) + 1
+    told = ", ".join(f"{service} {count}" for service, count in sorted(counts.items()))
+    versions = {one.version for _, one in every}
+    mixed = f" Versions: {', '.join(sorted(versions))}." if len(versions) > 1 else ""
+    return Check("replicas", "ok", f"Processes: {told or 'none'}.{mixed}")
 
 
 def databases(vitals: Mapping[str, Vitals]) -> Check:
