@@ -5,6 +5,7 @@ The toys have nothing of their namesakes but the books of measure 4; control and
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import date
 from pathlib import Path
 
@@ -13,9 +14,10 @@ import pytest
 from msgspec import Struct
 from msgspec.structs import replace
 from tieout.contracts.agreement import MEASURES, Book, Mark, Violations
-from tieout.contracts.event import document_id, order_id
+from tieout.contracts.event import document_id, event_id, order_id
 from tieout.contracts.inventory import GoodsDelivered, GoodsShipped, ShippedLine
 from tieout.contracts.operation import Nothing
+from tieout.contracts.order import OrderPlaced
 from tieout.control.app import build
 from tieout.control.colleagues import Colleagues
 from tieout.control.domain.agreement import NEVER
@@ -45,6 +47,7 @@ class Trio(Struct):
     gate: asyncio.Event
     owners: dict[str, str]
     partners: set[str]  # Orders whose early shipments may be billed by now.
+    beside: tuple[Service, ...] = ()
 
     async def ship(self, *numbers: str, lines: int = 1, hold: float = 0.0, fail: bool = False) -> list[int]:
         """One shipment per order number, all in one transaction; its positions.
@@ -93,6 +96,17 @@ class Trio(Struct):
             self.partners.update(keys)
             tx.wake(keys)
 
+    async def arrived(self, *durables: str) -> None:
+        """Until these consumers have confirmed all that was published."""
+        colleagues = Colleagues(lambda: self.control.nats)
+        async with asyncio.timeout(10):
+            for one in self.beside:
+                mark = await colleagues.ask(one.name, "mark", Nothing(), Mark)
+                while mark.position < mark.last_position:
+                    mark = await colleagues.ask(one.name, "mark", Nothing(), Mark)
+            while any(floor.sequence < NEVER for floor in (await colleagues.floors(durables)).values()):  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+
     async def settled(self) -> None:
         """Until finance has handled what was shipped, and control has heard of it."""
         colleagues = Colleagues(lambda: self.control.nats)
@@ -138,7 +152,7 @@ def toy_billing(gate: asyncio.Event, partners: set[str]) -> BatchFlow:
     async def bill(batch: list[Received[GoodsShipped]], database: Database) -> None:
         await gate.wait()
         for received in batch:
-            if received.data.order_no.startswith("poison"):
+            if received.data.order_no.startswith("poison") and "antidote" not in partners:
                 raise Unprocessable("toy_poison", "order_no", "This toy cannot bill poison.")
             if received.data.order_no.startswith("bug") and "mended" not in partners:
                 raise AttributeError("no such attribute")
@@ -161,8 +175,32 @@ def toy_billing(gate: asyncio.Event, partners: set[str]) -> BatchFlow:
     return bill
 
 
-@pytest.fixture(scope="module")
-async def _trio(testbed: Testbed) -> AsyncIterator[Trio]:
+@batch_flow("inventory-reserve-stock", OrderPlaced, size=50)
+async def ships_at_once(batch: list[Received[OrderPlaced]], database: Database) -> None:
+    """A toy that books a shipment for each order, and finds the one that it has announced already by its identity."""
+    async with database.transaction() as tx:
+        for received in batch:
+            number = received.data.order_no
+            event = shipment(number)
+            if await tx.fetchval("SELECT true FROM shipped_line WHERE order_no = $1", number):
+                continue
+            identity = event_id(GoodsShipped.SUBJECT, event.order_id, 1)
+            position = await tx.fetchval(
+                "SELECT pos[array_position(ids, $1::uuid)] FROM outbox WHERE $1::uuid = ANY (ids)", identity
+            )
+            if position is None:
+                (position,) = await tx.positions(1)
+                tx.announce(event, position=position, key=(event.order_id, 1), chain=event.order_id, order_no=number,
+                            company="C1", cause=received)  # fmt: skip
+            rows = [(position, line.line_no, event.order_id, number, line.to_micro) for line in event.lines]
+            await tx.copy("shipped_line", columns=_COLUMNS, records=rows)
+
+
+@asynccontextmanager
+async def started(
+    testbed: Testbed, flows_of_inventory: tuple[BatchFlow, ...] = (), *, beside: tuple[str, ...] = ()
+) -> AsyncIterator[Trio]:
+    """`beside`: names of further toys, which only announce; they start first."""
     gate = asyncio.Event()
     gate.set()
     partners: set[str] = set()
@@ -174,13 +212,15 @@ async def _trio(testbed: Testbed) -> AsyncIterator[Trio]:
 
     async def toy(name: str, flows: tuple[BatchFlow, ...]) -> Service:
         database = await database_of(name, migrated=False)
+        folder = HERE / ("toy_inventory" if name in beside else f"toy_{name}")
         connection = await asyncpg.connect(database.owner_url)
-        await migrate(connection, name, HERE / f"toy_{name}")
+        await migrate(connection, name, folder)
         await connection.close()
         settings = ToySettings.from_environment({**database.environment, "TIEOUT_SCRUB_SECONDS": "0"})
-        return Service(name, settings, migrations=HERE / f"toy_{name}", flows=flows)
+        return Service(name, settings, migrations=folder, flows=flows)
 
-    inventory = await toy("inventory", ())
+    others = [await toy(name, ()) for name in beside]
+    inventory = await toy("inventory", flows_of_inventory)
     finance = await toy("finance", (toy_billing(gate, partners),))
     database = await database_of("control", migrated=True)
     control = build(
@@ -194,19 +234,34 @@ async def _trio(testbed: Testbed) -> AsyncIterator[Trio]:
             }
         )
     )
-    services = (inventory, finance, control)
+    services = (*others, inventory, finance, control)
     for service in services:
         await service.start()
     prover = Prover(Colleagues(lambda: control.nats), measures=(SHIPPED,))
     owners = {service.name: database.owner_url for service, database in zip(services, made, strict=True)}
-    yield Trio(inventory, finance, control, prover, gate, owners, partners)
-    gate.set()
-    await asyncio.gather(*(service.stop() for service in services))
-    for database in made:
-        await testbed.drop_database(database)
-    operator = await testbed.connect()
-    await testbed.clear_streams(operator)
-    await operator.close()
+    try:
+        yield Trio(inventory, finance, control, prover, gate, owners, partners, tuple(others))
+    finally:
+        gate.set()
+        await asyncio.gather(*(service.stop() for service in services))
+        for database in made:
+            await testbed.drop_database(database)
+        operator = await testbed.connect()
+        await testbed.clear_streams(operator)
+        await operator.close()
+
+
+@pytest.fixture(scope="module")
+async def _trio(testbed: Testbed) -> AsyncIterator[Trio]:
+    async with started(testbed) as trio:
+        yield trio
+
+
+@pytest.fixture
+async def quartet(testbed: Testbed) -> AsyncIterator[Trio]:
+    """With an order service that announces orders, and an inventory that hears them."""
+    async with started(testbed, (ships_at_once,), beside=("order",)) as quartet:
+        yield quartet
 
 
 @pytest.fixture

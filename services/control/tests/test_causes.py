@@ -7,12 +7,15 @@ import pytest
 from msgspec.structs import replace
 from tieout.contracts.agreement import MEASURES, WAITS_FOR_APPROVAL, Row, Waiting
 from tieout.contracts.control import Agreement, AgreementRequest
-from tieout.contracts.repair import RepairPreviewRequest, RepairRequest, RepairsRequest
+from tieout.contracts.repair import RepairPreviewRequest, RepairRequest, RepairResult, RepairsRequest
+from tieout.contracts.replay import FREEZE_REPLAY
 from tieout.control.colleagues import Colleagues
 from tieout.control.continuous import Continuous
 from tieout.control.domain.agreement import NEVER, BookRows, Context, Floor
 from tieout.control.domain.causes import Evidence, explain
 from tieout.control.repairs import Repairs
+from tieout.control.replay.asking import Asking, read_view
+from tieout.control.replay.mending import Mending
 from tieout.servicekit import Refused
 
 SHIPPED = replace(MEASURES[3], books=tuple(book for book in MEASURES[3].books if book.service != "order"))
@@ -28,12 +31,32 @@ async def causes(trio: Any) -> list[tuple[str, str]]:
     return [(d.order_no, d.cause) for d in (await prove(trio)).differences]
 
 
-async def repair(trio: Any, **asked: Any) -> list[tuple[str, str, str]]:
-    repairs = Repairs(Colleagues(lambda: trio.control.nats), trio.prover, (SHIPPED,))
+@pytest.fixture(autouse=True)
+def of_the_toys(trio: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The toys have the books of one measure; replays are proved by that."""
+    monkeypatch.setattr(replays(trio)._runner, "_prover", trio.prover)
+
+
+def replays(trio: Any) -> Asking:
+    (freezing,) = [one for one in trio.control.operations if one.operation is FREEZE_REPLAY]
+    found: Asking = freezing.function.__self__
+    return found
+
+
+def repairs_of(trio: Any) -> Repairs:
+    colleagues = Colleagues(lambda: trio.control.nats)
+    return Repairs(colleagues, trio.prover, Mending(colleagues, replays(trio)), (SHIPPED,))
+
+
+async def repaired(trio: Any, **asked: Any) -> tuple[RepairResult, ...]:
+    repairs = repairs_of(trio)
     preview = await repairs.preview(RepairPreviewRequest(**asked), trio.control.database)
     request = RepairRequest(token=preview.token, reason="a test", **asked)
-    done = await repairs.run(request, trio.control.database)
-    return [(result.cause, result.repair, result.state) for result in done.results]
+    return (await repairs.run(request, trio.control.database)).results
+
+
+async def repair(trio: Any, **asked: Any) -> list[tuple[str, str, str]]:
+    return [(result.cause, result.repair, result.state) for result in await repaired(trio, **asked)]
 
 
 async def lose(trio: Any, monkeypatch: pytest.MonkeyPatch, number: str) -> None:
@@ -110,22 +133,53 @@ async def test_the_continuous_audit_publishes_again_without_anybody_asking(
     assert (await prove(trio)).verdict == "agree"
 
 
-async def test_a_consumer_that_wrote_nothing_is_unknown_and_its_words_are_a_replay(
-    trio: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await trio.ship("1001")
+async def wrote_nothing(trio: Any, number: str) -> None:
+    """As a flow with a bug leaves it: confirmed, and no row. No hand, so no trigger sees it."""
+    await trio.ship(number)
     await trio.settled()
-    # As a flow with a bug leaves it: confirmed, and no row. No hand, so no trigger sees it.
     await trio.by_hand(
         "finance",
-        "ALTER TABLE billed_line DISABLE TRIGGER tamper_delete; DELETE FROM billed_line WHERE order_no = '1001'; "
+        f"ALTER TABLE billed_line DISABLE TRIGGER tamper_delete; DELETE FROM billed_line WHERE order_no = '{number}'; "
         "ALTER TABLE billed_line ENABLE ALWAYS TRIGGER tamper_delete",
     )
+
+
+async def test_what_a_consumer_did_not_write_is_unknown_rehearsed_replayed_and_proved(trio: Any) -> None:
+    await wrote_nothing(trio, "1001")
     assert await causes(trio) == [("1001", "unknown")]
-    repairs = Repairs(Colleagues(lambda: trio.control.nats), trio.prover, (SHIPPED,))
-    (step,) = (await repairs.preview(RepairPreviewRequest(), trio.control.database)).steps
-    assert (step.repair, step.runs, step.words) == ("replay", False, "tieout replay --orders 1001")
-    assert await repair(trio) == [("unknown", "replay", "failed")]  # It says so, instead of claiming what it cannot do.
+    (step,) = (await repairs_of(trio).preview(RepairPreviewRequest(), trio.control.database)).steps
+    assert (step.repair, step.runs, step.flow) == ("replay", True, "finance-bill-shipments")
+    assert [(count.flow, count.outcome, count.items) for count in step.would] == [(step.flow, "booked", 1)]
+    assert [(e.service, e.figure, e.rows, e.a) for e in step.effects] == [("finance", "billed_quantity", 1, 1_000_000)]
+    assert await rows_of(trio, "control", "replay") == await rows_of(trio, "finance", "billed_line") == 0  # Only shown.
+    (done,) = await repaired(trio)
+    assert (done.repair, done.state) == ("replay", "proved")
+    assert done.told == f"replay {done.replay}: 1 booked. The books agree on every document that it touched."
+    log = (await read_view(done.replay, trio.control.database)).log
+    assert [entry.action for entry in log] == ["frozen", "rehearsed", "ended", "run", "ended"]
+    assert {entry.note for entry in log if entry.action == "frozen"} == {"repair: a test"}
+    assert (await prove(trio)).verdict == "agree"
+
+
+async def test_a_dead_letter_is_replayed_once_its_cause_is_mended_and_its_ticket_is_resolved(trio: Any) -> None:
+    await trio.ship("poison-1")
+    await trio.settled()
+    assert await causes(trio) == [("poison-1", "dead")]
+    (step,) = (await repairs_of(trio).preview(RepairPreviewRequest(), trio.control.database)).steps
+    assert (step.runs, step.would[0].outcome, step.would[0].reason) == (False, "failed", "toy_poison")
+    assert step.words == "mend the cause first, it would fail again: toy_poison in finance-bill-shipments"
+    assert await repair(trio) == [("dead", "replay", "failed")]  # It says so, instead of trying.
+    trio.partners.add("antidote")
+    assert await repair(trio) == [("dead", "replay", "proved")]
+    async with trio.control.database.read() as connection:
+        tickets = await connection.fetch("SELECT state FROM ticket WHERE kind = 'dead_letter'")
+    assert [row["state"] for row in tickets] == ["resolved"]
+
+
+async def rows_of(trio: Any, service: str, table: str) -> int:
+    async with getattr(trio, service).database.read() as connection:
+        found: int = await connection.fetchval(f"SELECT count(*) FROM {table}")
+    return found
 
 
 async def test_what_the_source_does_not_have_is_missing_there_and_a_second_booking_is_a_duplicate(trio: Any) -> None:
@@ -198,7 +252,7 @@ async def test_a_repair_does_only_what_was_previewed_and_its_reason_is_kept(trio
     await trio.ship("1001", "1002")
     await trio.settled()
     await trio.by_hand("finance", "UPDATE billed_line SET quantity_micro = 7 WHERE order_no = '1001'")
-    repairs = Repairs(Colleagues(lambda: trio.control.nats), trio.prover, (SHIPPED,))
+    repairs = repairs_of(trio)
     preview = await repairs.preview(RepairPreviewRequest(), trio.control.database)
     await trio.by_hand("finance", "UPDATE billed_line SET quantity_micro = 7 WHERE order_no = '1002'")
     with pytest.raises(Refused, match="not those that were previewed"):
@@ -230,6 +284,15 @@ async def test_a_flow_that_stands_still_is_asked_anew(trio: Any) -> None:
     assert done == RestartedFlow("finance-bill-shipments", stopped=False)
     with pytest.raises(Refused, match="has no flow 'finance-x'"):
         await ask(trio.control.nats, "rpc.finance.restart_flow", replace(request, flow="finance-x"), RestartedFlow)
+
+
+async def test_a_source_that_heard_nothing_of_an_order_is_not_asked_again(trio: Any) -> None:
+    await trio.announce_only("2001", ordinal=1)
+    await trio.settled()
+    (step,) = (await repairs_of(trio).preview(RepairPreviewRequest(), trio.control.database)).steps
+    assert (step.cause, step.repair, step.runs) == ("missing_at_source", "resubmit", False)
+    assert step.words == "inventory has heard nothing of 2001; from its source: tieout census SATELLITE FILE --fetch"
+    assert await repair(trio) == [("missing_at_source", "resubmit", "failed")]
 
 
 # Without anybody asking

@@ -4,9 +4,10 @@ No repair edits a fact. What each kind does:
 
 * wait: nothing but proving again.
 * restart_flow: the flow that stands still asks for its messages anew.
-* replay: events are run again through their flow (`tieout replay`); here only its words are given.
+* replay: the events are run again through their flow, as a replay with its own log and proof; its dry run is the preview.
 * publish_again: what the broker lost, out of the producer's outbox.
-* resubmit: the document has to come from its source again; the gateway or the satellite does that.
+* resubmit: what the source of the fact had heard of these orders is handed to it again (of the gateway: the raw documents
+  that are not settled), as a replay. Where nothing was heard, only its satellite can send it: a census.
 * reverse_and_rebook: facts that take out what a hand left and put in what stood there before.
 """
 
@@ -15,6 +16,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 from tieout.contracts.control import Cause, Difference, RepairKind
 from tieout.contracts.operation import Operation
+from tieout.contracts.replay import Effect, OutcomeCount
 
 State = Literal["proved", "not_proved", "failed"]
 
@@ -46,6 +48,8 @@ class RepairStep(Struct, frozen=True, omit_defaults=True):
     book: str = ""
     why: str = ""
     differences: tuple[Difference, ...] = ()  # A few of them, with both values.
+    would: tuple[OutcomeCount, ...] = ()  # Dry run of a replay: what would become of each event,
+    effects: tuple[Effect, ...] = ()  # and of stock, vouchers and books.
 
 
 class RepairPreview(Struct, frozen=True, omit_defaults=True):
@@ -76,6 +80,7 @@ class RepairResult(Struct, frozen=True, omit_defaults=True):
     reason: str
     state: State | Literal["running"]
     told: str = ""
+    replay: int = 0  # That did it: /v1/replays/{replay}.
 
 
 class RepairResults(Struct, frozen=True, omit_defaults=True):

@@ -161,6 +161,8 @@ class Selection(Struct, frozen=True, omit_defaults=True):
     stream: str = ""  # ORDER, INVENTORY … with both sequences.
     first_sequence: int = 0
     last_sequence: int = 0
+    positions: tuple[int, ...] = ()  # Of the producer whose stream is named, instead of sequences.
+    letters: bool = False  # With positions: only those that died, each for the flow in which it died.
     step: str = ""  # A flow (finance-bill-shipments), a service (finance), an event (order.placed.v1), or `intake`.
 
 

@@ -16,7 +16,7 @@ import msgspec
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
-from tieout.contracts.repair import RepairPreview, RepairResults
+from tieout.contracts.repair import RepairPreview, RepairResults, RepairStep
 from tieout.devstack import questions
 from tieout.devstack.failures import CommandFailed
 from tieout.devstack.terminal import Screen
@@ -84,10 +84,25 @@ def _tell_preview(preview: RepairPreview, console: Console) -> None:
         done = escape(step.title) if step.runs else f"[yellow]by a person:[/] {escape(step.words or step.title)}"
         orders = ", ".join(step.order_nos[:3]) + (" …" if len(step.order_nos) > 3 else "")
         why = f"{escape(step.why)}\n[dim]{escape(orders)}[/]"
+        if step.would:
+            counts = ", ".join(f"{one.items} {one.outcome.replace('_', ' ')}" for one in step.would)
+            done += f"\n[dim]dry run: {escape(counts)}{escape(_effect(step))}[/]"
         table.add_row(step.measure, step.cause.replace("_", " "), str(step.events), done, why)
     if preview.steps:
         console.print(table)
     console.print(escape(preview.sentence), style="bold", highlight=False)
+
+
+def _effect(step: RepairStep) -> str:
+    """What the dry run would change: figures of the books, as they are counted."""
+    told = []
+    for effect in step.effects:
+        values = [
+            (name, value) for name, value in zip(effect.values, (effect.a, effect.b), strict=True) if name and value
+        ]
+        named = ", ".join(f"{name} {value:+,}" for name, value in values)
+        told.append(f"{effect.service} {effect.figure} {named} {effect.currency}".rstrip())
+    return f"; {'; '.join(told)}" if told else ""
 
 
 def _tell_results(found: RepairResults, as_json: bool) -> int:

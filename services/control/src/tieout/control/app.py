@@ -40,6 +40,7 @@ from tieout.control.notify.sender import Sender
 from tieout.control.proof import Prover
 from tieout.control.repairs import Repairs
 from tieout.control.replay.asking import Asking
+from tieout.control.replay.mending import Mending
 from tieout.control.replay.running import Runner
 from tieout.control.settings import Settings
 from tieout.control.watch import Watch
@@ -85,7 +86,7 @@ def build(settings: Settings) -> Service:
         operation(SHOW_DEAD_LETTER)(ticket_reads.show_dead_letter),
     )
 
-    repairs = Repairs(colleagues, prover)
+    repairs = Repairs(colleagues, prover, Mending(colleagues, replays))
     repairing = (
         operation(PREVIEW_REPAIR)(repairs.preview),
         operation(RUN_REPAIR)(repairs.run),

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from uuid import uuid4
 
 import msgspec
+from msgspec.structs import replace
 from tieout.contracts.agreement import (
     MEASURES,
     Measure,
@@ -36,20 +37,25 @@ from tieout.contracts.repair import (
     RepairStep,
 )
 from tieout.control.colleagues import Colleagues, Unanswered
-from tieout.control.domain.repairs import plan
+from tieout.control.domain.repairs import plan, selection, why_by_a_person
 from tieout.control.proof import Prover
+from tieout.control.replay.mending import Mending
 from tieout.servicekit import ACTOR, Database, Refused, sql
 
 statements = sql.load(__file__)
 
 LOOKED_AT = AgreementRequest(wait_seconds=2.0, violations=False, limit=1000, currencies=False)
+REPLAYED = ("replay", "resubmit")
 PROVED_SECONDS = (0.3, 1.0, 3.0)  # Consumers need a moment to handle what was published or asked for again.
 
 
 class Repairs:
-    def __init__(self, colleagues: Colleagues, prover: Prover, measures: Sequence[Measure] = MEASURES) -> None:
+    def __init__(
+        self, colleagues: Colleagues, prover: Prover, mending: Mending, measures: Sequence[Measure] = MEASURES
+    ) -> None:
         self._colleagues = colleagues
         self._prover = prover
+        self._mending = mending
         self._measures = {measure.name: measure for measure in measures}
 
     async def preview(self, request: RepairPreviewRequest, database: Database) -> RepairPreview:
@@ -59,8 +65,16 @@ class Repairs:
             raise Refused("invalid", f"There is no measure {request.measure!r}; there are: {known}.", field="measure")
         answer = await self._prover.prove(LOOKED_AT, database)
         chosen = [difference for difference in answer.differences if _wanted(difference, request)]
-        steps = plan(chosen, self._measures, request.limit)
+        steps = tuple([await self._rehearsed(s, database) for s in plan(chosen, self._measures, request.limit)])
         return RepairPreview(steps, _sentence(answer, steps), _token(steps) if steps else "")
+
+    async def _rehearsed(self, step: RepairStep, database: Database) -> RepairStep:
+        """A step that runs events again says what would come of it; one that would mend nothing is not run."""
+        if step.repair not in REPLAYED:
+            return step
+        told = await self._mending.rehearse(selection(step, self._measures[step.measure]), database)
+        words = "" if told.helps else why_by_a_person(step, told.would, told.trouble)
+        return replace(step, would=told.would, effects=told.effects, runs=told.helps, words=words)
 
     async def run(self, request: RepairRequest, database: Database) -> RepairResults:
         """Raises Refused where the differences are no longer those that were previewed."""
@@ -75,11 +89,11 @@ class Repairs:
             )
         actor = ACTOR.get() or "control"
         begun = [await self._begin(step, actor, request.reason, database) for step in preview.steps]
-        told = [await self._do(step, one, request) for step, one in zip(preview.steps, begun, strict=True)]
+        told = [await self._do(step, one, request, database) for step, one in zip(preview.steps, begun, strict=True)]
         standing = await self._prove(preview.steps, database)
         broken = {step.service: await self._broken_rules(step) for step in preview.steps if step.book}
         results = []
-        for step, one, (done, text) in zip(preview.steps, begun, told, strict=True):
+        for step, one, (done, text, replay) in zip(preview.steps, begun, told, strict=True):
             left = sorted(set(step.positions) & standing[step.measure])
             rules = broken.get(step.service, "") if step.book else ""
             state = "failed" if not done else "not_proved" if left or rules else "proved"
@@ -87,7 +101,7 @@ class Repairs:
             why += f"; {rules}" if rules else ""
             async with database.transaction() as tx:
                 await tx.execute(statements.end, one.repair_id, state, why)
-            results.append(msgspec.structs.replace(one, state=state, told=why))
+            results.append(replace(one, state=state, told=why, replay=replay))
         proved = sum(result.state == "proved" for result in results)
         return RepairResults(tuple(results), f"{proved} of {len(results)} repairs are proved.")
 
@@ -132,34 +146,43 @@ class Repairs:
             str(identity), _text(at), step.measure, step.cause, step.repair, step.order_nos, actor, reason, "running"
         )
 
-    async def _do(self, step: RepairStep, begun: RepairResult, request: RepairRequest) -> tuple[bool, str]:
-        """Whether it was done, and what there is to say. Waiting is always done; words for people never are."""
+    async def _do(
+        self, step: RepairStep, begun: RepairResult, request: RepairRequest, database: Database
+    ) -> tuple[bool, str, int]:
+        """Whether it was done, what there is to say, and the replay that did it.
+
+        Waiting is always done; words for people never are.
+        """
+        try:
+            if step.repair in REPLAYED and step.runs:
+                ran = await self._mending.run(selection(step, self._measures[step.measure]), request.reason, database)
+                return ran.state == "succeeded", f"replay {ran.replay}: {ran.sentence or ran.state}", ran.replay
+            return (*await self._do_at_once(step, begun, request), 0)
+        except Unanswered as error:
+            return False, str(error), 0
+        except Refused as refusal:
+            return False, refusal.problem.detail, 0
+
+    async def _do_at_once(self, step: RepairStep, begun: RepairResult, request: RepairRequest) -> tuple[bool, str]:
         measure = self._measures[step.measure]
         ask = self._colleagues.ask
-        try:
-            if step.repair == "wait":
-                return True, "waited"
-            if not step.runs:
-                return False, f"not done here: {step.words}"
-            if step.repair == "restart_flow":
-                asked = RestartFlowRequest(step.flow, begun.actor, request.reason)
-                flow = await ask(step.service, "restart_flow", asked, RestartedFlow)
-                return True, f"{flow.flow} asks for its messages anew" + (
-                    ", but its code fails" if flow.stopped else ""
-                )
-            if step.repair == "publish_again":
-                again = await ask(
-                    measure.producer, "publish_again", PublishAgainRequest(step.positions), PublishedAgain, seconds=20
-                )
-                lost = f"; {len(again.unknown)} are no longer in the outbox" if again.unknown else ""
-                return not again.unknown, f"{again.messages} messages published again{lost}"
-            rebook = RebookRequest(
-                measure.number, step.book, step.positions, begun.repair_id, begun.actor, request.reason
+        if step.repair == "wait":
+            return True, "waited"
+        if not step.runs:
+            return False, f"not done here: {step.words}"
+        if step.repair == "restart_flow":
+            asked = RestartFlowRequest(step.flow, begun.actor, request.reason)
+            flow = await ask(step.service, "restart_flow", asked, RestartedFlow)
+            return True, f"{flow.flow} asks for its messages anew" + (", but its code fails" if flow.stopped else "")
+        if step.repair == "publish_again":
+            again = await ask(
+                measure.producer, "publish_again", PublishAgainRequest(step.positions), PublishedAgain, seconds=20
             )
-            rebooked = await ask(step.service, "rebook", rebook, Rebooked, seconds=20)
-            return True, f"{rebooked.rows} correcting facts in {', '.join(rebooked.books) or 'no book'}"
-        except Unanswered as error:
-            return False, str(error)
+            lost = f"; {len(again.unknown)} are no longer in the outbox" if again.unknown else ""
+            return not again.unknown, f"{again.messages} messages published again{lost}"
+        rebook = RebookRequest(measure.number, step.book, step.positions, begun.repair_id, begun.actor, request.reason)
+        rebooked = await ask(step.service, "rebook", rebook, Rebooked, seconds=20)
+        return True, f"{rebooked.rows} correcting facts in {', '.join(rebooked.books) or 'no book'}"
 
     async def _broken_rules(self, step: RepairStep) -> str:
         """Balance rules read the edited rows themselves: what they still find is told, and is no success."""
@@ -212,7 +235,7 @@ def _wanted(difference: Difference, request: RepairPreviewRequest) -> bool:
 
 def _token(steps: Sequence[RepairStep]) -> str:
     """Without what moves by itself: how long something waits does not make it another repair."""
-    content = [(step.measure, step.cause, step.repair, step.positions) for step in steps]
+    content = [(s.measure, s.cause, s.repair, s.positions, s.runs, s.would) for s in steps]
     return hashlib.sha256(msgspec.json.encode(content)).hexdigest()[:32]
 
 

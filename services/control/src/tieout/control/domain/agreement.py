@@ -154,15 +154,20 @@ def _excuse(position: int, book: BookRows, context: Context) -> Excuse | None:
 
 def behind(position: int, book: Book, context: Context) -> list[str]:
     """The book's consumers that have yet to handle an event; those the broker does not know are the furthest behind."""
+    sequence = context.sequences.get(position, 0)
+    hearing = hears(position, book, context)
+    floors = {durable: context.floors[durable].sequence if durable in context.floors else 0 for durable in hearing}
+    return sorted((durable for durable, floor in floors.items() if floor < sequence), key=floors.__getitem__)
+
+
+def hears(position: int, book: Book, context: Context) -> list[str]:
+    """The book's consumers that an event is for; all of them where nobody knows its type."""
     event_type = context.types.get(position)
-    hearing = [
+    return [
         durable
         for durable in book.durables
         if event_type is None or event_type in context.subjects.get(durable, (event_type,))
     ]
-    sequence = context.sequences.get(position, 0)
-    floors = {durable: context.floors[durable].sequence if durable in context.floors else 0 for durable in hearing}
-    return sorted((durable for durable, floor in floors.items() if floor < sequence), key=floors.__getitem__)
 
 
 def line_differences(measure: Measure, position: int, told: Explanation, books: Sequence[BookRows]) -> list[Difference]:

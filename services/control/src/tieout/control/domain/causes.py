@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 from tieout.contracts.agreement import WAITS_FOR_APPROVAL, Measure, Touch, Waiting
 from tieout.contracts.control import Cause, RepairKind
-from tieout.control.domain.agreement import BookRows, Context, Excuse, Explanation, behind
+from tieout.control.domain.agreement import BookRows, Context, Excuse, Explanation, behind, hears
 
 STALLED_SECONDS = 15.0  # A consumer with work that has not moved for so long stands still.
 
@@ -152,8 +152,10 @@ def _not_excused(
             f"{source.book.service} has no such fact, others hold it",
             f"来源 {source.book.service} 没有这笔事实,其他账簿却有",
         )
+    flow = next((durable for book in absent for durable in hears(position, book.book, context)), "")
     return _told(
         "unknown",
         "no hand was seen, nothing is on the way, the stream holds the message",
         "未见手工修改,没有在途消息,消息流完整:原因不明",
+        flow,
     )

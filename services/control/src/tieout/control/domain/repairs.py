@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from tieout.contracts.agreement import Measure
 from tieout.contracts.control import Cause, Difference, RepairKind
 from tieout.contracts.repair import RepairStep
-from tieout.contracts.streams import FLOW
+from tieout.contracts.replay import INTAKE, OutcomeCount, Selection
+from tieout.contracts.streams import FLOW, stream_of
 
 SHOWN = 5  # Differences of a step that a preview shows with both values.
 ORDERS_IN_WORDS = 20
@@ -57,6 +58,36 @@ def _step(group: Group, found: Sequence[Difference], events_max: int) -> RepairS
     )
 
 
+def selection(step: RepairStep, measure: Measure) -> Selection:
+    """The replay that a step means. Of a source it is all that the source hears of these orders."""
+    if step.repair == "resubmit":
+        return Selection(order_nos=step.order_nos, step=INTAKE if step.service == "gateway" else step.service)
+    consumers = [durable for book in measure.books for durable in book.durables]
+    return Selection(
+        stream=stream_of(measure.producer),
+        positions=step.positions,
+        letters=step.cause == "dead",
+        step=step.flow or consumers[0],
+    )
+
+
+def why_by_a_person(step: RepairStep, would: Sequence[OutcomeCount], trouble: str) -> str:
+    """What has to be done where the dry run says that a replay mends nothing."""
+    numbers = " ".join(step.order_nos[:ORDERS_IN_WORDS])
+    if trouble:
+        return f"nobody knows what it would do: {trouble}"
+    if not would and step.repair == "resubmit":
+        return f"{step.service} has heard nothing of {numbers}; from its source: tieout census SATELLITE FILE --fetch"
+    if not would:
+        return "nobody has heard of these events: their producer has to announce them again"
+    failed = sorted({f"{one.reason or one.outcome} in {one.flow}" for one in would if one.outcome != "already_there"})
+    if failed:
+        return f"mend the cause first, it would fail again: {', '.join(failed)}"
+    return (
+        f"{step.flow or step.service} takes them for handled, so running them again changes nothing; its log says why"
+    )
+
+
 def _words(
     cause: Cause, repair: RepairKind, flow: str, service: str, orders: Sequence[str], events: int
 ) -> tuple[bool, str, str, str]:
@@ -70,11 +101,10 @@ def _words(
     if repair == "publish_again":
         return True, f"publish {events} events again out of {service}'s outbox", f"从 {service} 发件箱重新发布", ""
     if repair == "replay":
-        words = f"tieout replay --orders {numbers}" if numbers else f"tieout replay --step {flow}"
-        return False, "run the events again through their flow", "重放事件", words
+        return True, f"run {events} events again through {flow or 'their flows'}", f"经 {flow or '各流程'} 重放事件", ""
     if repair == "resubmit":
-        words = f"send the documents of {numbers or 'these orders'} again from their source"
-        return False, f"{service} has to get these documents again from their source", "从来源重新提交单据", words
+        what = numbers or "these orders"
+        return True, f"hand {service} again what it had heard of {what}", f"向 {service} 重新提交 {what} 的单据", ""
     if cause == "edited_by_hand":
         return (
             True,

@@ -109,7 +109,7 @@ class Asking:
             rows = (_row(number, item, wave, happened) for item, (wave, happened) in enumerate(ordered, 1))
             await tx.copy("replay_item", columns=ITEM_COLUMNS, records=rows)
             await _log(tx, number, "frozen", request.reason)
-        return await _view(number, database)
+        return await read_view(number, database)
 
     async def rehearse(self, request: RehearseReplay, database: Database) -> ReplayView:
         """Again, where something was edited or mended since."""
@@ -119,7 +119,7 @@ class Asking:
             await tx.execute(statements.forget_effects, request.replay)
             await _log(tx, request.replay, "rehearsed", "")
         self._runner.asked.set()
-        return await _view(request.replay, database)
+        return await read_view(request.replay, database)
 
     async def run(self, request: RunReplay, database: Database) -> ReplayView:
         """What was not booked by an earlier run is tried again."""
@@ -130,7 +130,7 @@ class Asking:
             rate = f" (at most {request.per_second} a second)" if request.per_second else ""
             await _log(tx, request.replay, "run", request.reason + rate)
         self._runner.asked.set()
-        return await _view(request.replay, database)
+        return await read_view(request.replay, database)
 
     async def pause(self, request: SteerReplay, database: Database) -> ReplayView:
         return await self._steer(request, database, "paused", "paused")
@@ -146,7 +146,7 @@ class Asking:
             await _move(tx, request.replay, action, state)
             await _log(tx, request.replay, action, request.reason)
         self._runner.asked.set()
-        return await _view(request.replay, database)
+        return await read_view(request.replay, database)
 
     # ------------------------------------------------------------------------------------------ single items
 
@@ -199,7 +199,7 @@ async def list_replays(request: ListReplays, database: Database) -> Replays:
 
 
 async def show_replay(request: ShowReplay, database: Database) -> ReplayView:
-    return await _view(request.replay, database)
+    return await read_view(request.replay, database)
 
 
 async def list_items(request: ListItems, database: Database) -> Items:
@@ -209,7 +209,7 @@ async def list_items(request: ListItems, database: Database) -> Items:
     return Items(tuple(_item_view(row) for row in rows), last)
 
 
-async def _view(number: int, database: Database) -> ReplayView:
+async def read_view(number: int, database: Database) -> ReplayView:
     async with database.read() as connection:
         row = await connection.fetchrow(statements.show, number)
         if row is None:

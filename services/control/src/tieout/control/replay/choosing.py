@@ -55,7 +55,7 @@ class Chooser:
         if selection.step == INTAKE:
             return await self._documents(selection, since, until)
         flows = _flows(selection.step)
-        if selection.ticket:
+        if selection.ticket or selection.letters:
             return await self._letters(selection, flows, since, until, database)
         wanted = await self._positions(selection)
         chains = await self._chains(selection, until, database)
@@ -107,17 +107,27 @@ class Chooser:
     ) -> list[Happened]:
         async with database.read() as connection:
             rows = await connection.fetch(
-                statements.letters, selection.ticket, list(selection.order_nos), selection.company, since, until
+                statements.letters,
+                selection.ticket,
+                list(selection.order_nos),
+                selection.company,
+                since,
+                until,
+                list(selection.positions),
             )
-        return [_of_letter(row) for row in rows if row["flow"] in flows]
+        stream = selection.stream.lower()
+        found = [_of_letter(row) for row in rows if row["flow"] in flows]
+        return [one for one in found if stream in ("", one.producer)]
 
     async def _positions(self, selection: Selection) -> dict[str, set[int]] | None:
         """Producer -> positions of a range of stream sequences; None where none is asked for."""
-        if not (selection.stream or selection.first_sequence or selection.last_sequence):
+        if not (selection.stream or selection.first_sequence or selection.last_sequence or selection.positions):
             return None
         producer = STREAMS.get(selection.stream.upper())
         if producer is None:
             raise Refused("invalid", f"There are the streams {', '.join(STREAMS)}.", field="stream", status=422)
+        if selection.positions:
+            return {producer: set(selection.positions)}
         if not 0 < selection.first_sequence <= selection.last_sequence:
             raise Refused("invalid", "Give the first and the last sequence.", field="first_sequence", status=422)
         found: set[int] = set()

@@ -1,6 +1,7 @@
 -- name: letters
 SELECT number, at, flow, subject, order_no, company, chain_id, position, letter FROM dead_letter
-WHERE ticket = $1 AND (cardinality($2::text[]) = 0 OR order_no = ANY($2::text[])) AND ($3 = '' OR company = $3)
+WHERE ($1 = 0 OR ticket = $1) AND (cardinality($6::bigint[]) = 0 OR position = ANY($6::bigint[])) AND ($1 <> 0 OR cardinality($6::bigint[]) > 0)
+  AND (cardinality($2::text[]) = 0 OR order_no = ANY($2::text[])) AND ($3 = '' OR company = $3)
   AND at BETWEEN $4 AND $5
 ORDER BY number;
 

@@ -258,11 +258,11 @@ class Playing:
             )
 
     async def _settle(self, tx: Transaction) -> None:
-        """The ticket that this replay was for is done, and so is one that an earlier run of it had opened."""
+        """Tickets whose letters are all through are done, and so is one that an earlier run of it had opened."""
         await tickets.settle_ticket(tx, f"replay:{self.replay}", "It was proved.", actor=SELF)
-        if self._selection.ticket:
-            fingerprint = await tx.fetchval(statements.whole_ticket, self._selection.ticket, self.replay)
-            if fingerprint:
+        if self._selection.ticket or self._selection.letters:
+            for row in await tx.fetch(statements.whole_tickets, self.replay):
+                fingerprint = row["fingerprint"]
                 why = f"Replay {self.replay} booked its messages, and the books agree."
                 await tickets.settle_ticket(tx, fingerprint, why, actor=SELF)
 

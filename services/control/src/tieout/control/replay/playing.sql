@@ -65,9 +65,12 @@ WHERE replay = $1 AND taken = $2 AND state IN ('rehearsing', 'running', 'proving
 -- name: log
 INSERT INTO replay_log (replay, actor, action, note) VALUES ($1, $2, $3, $4);
 
--- name: whole_ticket
--- Only where no other dead letter of the ticket is left.
-SELECT t.fingerprint FROM ticket t WHERE t.number = $1 AND NOT EXISTS (
-    SELECT FROM dead_letter d WHERE d.ticket = $1 AND NOT EXISTS (
+-- name: whole_tickets
+-- Of this replay's letters; only where no other dead letter of the ticket is left.
+SELECT t.fingerprint FROM ticket t
+WHERE t.number IN (SELECT d.ticket FROM replay_item i JOIN dead_letter d ON d.number = i.letter WHERE i.replay = $1)
+  AND NOT EXISTS (
+    SELECT FROM dead_letter d WHERE d.ticket = t.number AND NOT EXISTS (
         SELECT FROM replay_item i JOIN replay r USING (replay)
-        WHERE i.letter = d.number AND i.outcome IN ('booked', 'already_there', 'conflict') AND (r.state = 'succeeded' OR r.replay = $2)));
+        WHERE i.letter = d.number AND i.outcome IN ('booked', 'already_there', 'conflict') AND (r.state = 'succeeded' OR r.replay = $1)))
+ORDER BY t.fingerprint;
