@@ -7,14 +7,17 @@ from tieout.contracts import inventory as stock
 from tieout.contracts.finance import (
     CLOSE_PERIOD,
     PUT_COMPANY,
+    REQUEST_COUNT_APPROVAL,
     TRIAL_BALANCE,
     VOUCHERS,
     ClosePeriod,
     ListVouchers,
     PutCompany,
+    RequestCountApproval,
     TrialBalanceRequest,
 )
 from tieout.contracts.gateway import PutSatellite
+from tieout.contracts.period import PERIOD_AGREEMENT, PeriodAgreementRequest
 from tieout.devstack import establish
 from tieout.devstack.calling import call
 from tieout.devstack.satellites import key_headers
@@ -94,6 +97,21 @@ async def test_a_month_is_valued_at_its_average_and_closed(trade):
     await establish.wait_until_learned(client)
     await month.receive("R3", DEAR_POT, 5, month.at)  # Too late for the month that it names.
     assert (await trade.agreement()).verdict == "agree"
+    asked = PeriodAgreementRequest(month.period, HOUSE.code)
+    beside = await call(client, PERIOD_AGREEMENT, asked)
+    (stock_value, counted) = beside.figures
+    assert (stock_value.happened_minor, stock_value.posted_minor, stock_value.unexplained_minor) == (32_500, 22_500, 0)
+    assert counted.happened_minor == counted.posted_minor == 0
+    (late,) = beside.differences
+    assert (beside.verdict, late.cause, late.document_no, late.amount_minor) == (
+        "open",
+        "period_deferred",
+        "R3",
+        10_000,
+    )
+    assert f"R3 belongs to {month.period}, which was closed: posted in {month.next_period} as" in late.why
+    into = await call(client, PERIOD_AGREEMENT, PeriodAgreementRequest(month.next_period, HOUSE.code))
+    assert [(one.cause, one.amount_minor) for one in into.differences] == [("period_deferred", -10_000)]
 
     valued = await month.value(month.next_period)  # 15 of 22,500 and 5 of 10,000: 1,625 each.
     shelf = await month.shelf()
@@ -102,4 +120,22 @@ async def test_a_month_is_valued_at_its_average_and_closed(trade):
     assert (await month.turnovers(month.period))["1405"] == (30_000, 7_500, 22_500)  # As it was closed.
     vouchers = (await call(client, VOUCHERS, ListVouchers(HOUSE.code))).vouchers
     assert [one.period for one in vouchers if one.template == "T18r"] == [month.next_period, month.period]
+
+    await month.give(canonical.adjustment(HOUSE, "N1", month.next_at, "MAIN", POT, -MICRO))
+    asked = PeriodAgreementRequest(month.next_period, HOUSE.code)
+    counted = await trade.until(
+        lambda: call(client, PERIOD_AGREEMENT, asked), lambda found: found.figures[1].happened_minor == -1_625
+    )
+    assert counted.figures[1].posted_minor == counted.figures[1].unexplained_minor == 0
+    (count,) = [one for one in counted.differences if one.cause == "waiting_approval"]
+    assert (count.document_no, count.amount_minor) == ("N1", -1_625)
+    assert count.why == "count N1 stands on 1901: nobody has asked for its approval"
+    request = RequestCountApproval(
+        company=HOUSE.code, source=HOUSE.satellite, number="N1", cause="management", reason="counted twice"
+    )
+    await call(client, REQUEST_COUNT_APPROVAL, request)
+    counted = await call(client, PERIOD_AGREEMENT, asked)
+    (count,) = [one for one in counted.differences if one.cause == "waiting_approval"]
+    assert count.why.endswith("1 more must give it")
+    assert counted.verdict == "open"
     assert (await trade.agreement()).verdict == "agree"

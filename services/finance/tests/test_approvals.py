@@ -5,6 +5,7 @@ from datetime import date
 import asyncpg
 import pytest
 from tieout.contracts import finance
+from tieout.contracts.period import PERIOD_POSTINGS
 from tieout.servicekit import Refused
 
 NOVEMBER = date(2026, 11, 30)
@@ -243,3 +244,35 @@ async def test_bad_debts_are_provided_for_used_up_recovered_and_released(desk):
     with pytest.raises(Refused, match="0 changes nothing"):
         await provide(desk, 0, "B4")
     assert await desk.violations() == []
+
+
+async def test_a_period_tells_what_was_posted_in_another_one_and_which_count_waits_for_whom(desk):
+    """As control asks it: inventory's events up to a position, beside what the ledger holds of them."""
+
+    async def of(period):
+        return await desk.ask(PERIOD_POSTINGS, company="C1", period=period, upto=2**62)
+
+    await desk.give(desk.moved("purchase", (10, 1000)), desk.moved("adjusted", (-2, -100), (1, 30)))
+    november = await of("2026-11")
+    assert (november.value_minor, november.counted_minor, november.deferred) == (930, 0, ())
+    (count,) = november.open_counts
+    assert (count.document_no, count.left_minor, count.asked_by) == ("D1", -70, "")
+    request = {"company": "C1", "source": "wms", "number": "D1", "cause": "management", "reason": "checked twice"}
+    asked = await desk.ask_as("Li", finance.REQUEST_COUNT_APPROVAL, **request)
+    (count,) = (await of("2026-11")).open_counts
+    assert (count.asked_by, count.approvals, count.approvals_needed, count.rejected) == ("Li", 0, 1, False)
+    await decide(desk, "Wang", asked)
+    november = await of("2026-11")
+    assert (november.counted_minor, november.open_counts) == (-70, ())
+    await close(desk)
+    await desk.give(desk.moved("purchase", (1, 50)))
+    november, december = await of("2026-11"), await of("2026-12")
+    assert (november.value_minor, november.deferred_out_minor, november.deferred_in_minor) == (930, 50, 0)
+    assert (december.value_minor, december.deferred_out_minor, december.deferred_in_minor) == (50, 0, 50)
+    (late,) = november.deferred
+    assert (late.value_minor, late.deferred_from, late.period) == (50, "2026-11", "2026-12")
+    assert late.voucher_no.endswith("-2026-12-000001")
+    assert november.closed_through == "2026-11"
+    assert december.deferred == november.deferred
+    with pytest.raises(Refused, match="no company NONE"):
+        await desk.ask(PERIOD_POSTINGS, company="NONE", period="2026-11", upto=0)

@@ -4,10 +4,11 @@ No repair edits a fact. What each kind does:
 
 * wait: nothing but proving again.
 * restart_flow: the flow that stands still asks for its messages anew.
-* replay: the events are run again through their flow, as a replay with its own log and proof; its dry run is the preview.
+* replay: the events are run again through their flow, as a replay with its own log and proof; its dry run is the
+  preview.
 * publish_again: what the broker lost, out of the producer's outbox.
-* resubmit: what the source of the fact had heard of these orders is handed to it again (of the gateway: the raw documents
-  that are not settled), as a replay. Where nothing was heard, only its satellite can send it: a census.
+* resubmit: what the source of the fact had heard of these orders is handed to it again (of the gateway: the raw
+  documents that are not settled), as a replay. Where nothing was heard, only its satellite can send it: a census.
 * reverse_and_rebook: facts that take out what a hand left and put in what stood there before.
 """
 

@@ -18,7 +18,9 @@ from rich.table import Table
 from rich.text import Text
 from tieout.contracts.agreement import CurrencySum
 from tieout.contracts.control import Agreement, BookSide, Difference, MeasureResult
+from tieout.contracts.period import PERIOD_AGREEMENT, PeriodAgreement
 from tieout.devstack import hints, questions
+from tieout.devstack.failures import CommandFailed
 from tieout.devstack.journey import money, quantity
 from tieout.devstack.terminal import Screen
 
@@ -72,6 +74,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="compare the books only; of balances and settings tell what the services' own scrubs found last",
     )
 
+    parser.add_argument(
+        "--period", default="", metavar="P", help="what happened in 2026-10 beside what is posted in it"
+    )
+    parser.add_argument("--company", default="", metavar="C", help="with --period: whose")
+
 
 def _seconds(text: str) -> float:
     with contextlib.suppress(ValueError):
@@ -88,6 +95,8 @@ def _many(text: str) -> int:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    if arguments.period:
+        return _of_period(arguments)
     answer = questions.get(
         arguments.dir,
         "/v1/agreement",
@@ -129,6 +138,33 @@ def render(answer: Agreement, console: Console, *, explain: bool = False) -> Non
     style = {"agree": "bold green", "open": "bold yellow", "differ": "bold red"}[answer.verdict]
     sign = {"agree": "✓", "open": "…", "differ": "✗"}[answer.verdict]
     console.print(f"{sign} {answer.sentence}", style=style, highlight=False)
+
+
+def _of_period(arguments: argparse.Namespace) -> int:
+    if not arguments.company:
+        raise CommandFailed("--period needs a --company: each has its own calendar and currency")
+    path = PERIOD_AGREEMENT.path.replace("{company}", arguments.company).replace("{period}", arguments.period)
+    answer = questions.get(arguments.dir, path, PeriodAgreement, {}, seconds_max=40)
+    if arguments.json:
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(answer), indent=2).decode() + "\n")
+    else:
+        render_period(answer, Screen())
+    return {"agree": 0, "open": 2, "differ": 1}[answer.verdict]
+
+
+def render_period(answer: PeriodAgreement, console: Console) -> None:
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    for column in ("", "happened", "posted", "explained", "left"):
+        table.add_column(column, justify="left" if not column else "right")
+    for figure in answer.figures:
+        amounts = (figure.happened_minor, figure.posted_minor, figure.explained_minor, figure.unexplained_minor)
+        table.add_row(figure.title, *(money(amount, answer.currency) for amount in amounts))
+    console.print(table)
+    for one in answer.differences:
+        amount = money(one.amount_minor, answer.currency)
+        console.print(f"{amount}  {_CAUSES[one.cause]}: {escape(one.why)}", soft_wrap=True, highlight=False)
+    style = {"agree": "bold green", "open": "bold yellow", "differ": "bold red"}[answer.verdict]
+    console.print(answer.sentence, style=style, highlight=False)
 
 
 def exit_code(answer: Agreement) -> int:

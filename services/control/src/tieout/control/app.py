@@ -18,6 +18,7 @@ from tieout.contracts.control import (
     StatusRequest,
 )
 from tieout.contracts.control import Settings as SettingsLog
+from tieout.contracts.period import PERIOD_AGREEMENT, PeriodAgreement, PeriodAgreementRequest
 from tieout.contracts.repair import LIST_REPAIRS, PREVIEW_REPAIR, RUN_REPAIR
 from tieout.contracts.ticket import (
     CHANGE_TICKET,
@@ -26,7 +27,7 @@ from tieout.contracts.ticket import (
     SHOW_TICKET,
 )
 from tieout.contracts.watch import CHECKUP, LIST_ALARMS, Alarms, AlarmsRequest, Checkup, CheckupRequest
-from tieout.control import alarms, checkup, office, reads, ticket_reads
+from tieout.control import alarms, checkup, office, periods, reads, ticket_reads
 from tieout.control.alarms import Lookout
 from tieout.control.colleagues import Colleagues
 from tieout.control.continuous import Continuous
@@ -86,6 +87,10 @@ def build(settings: Settings) -> Service:
         operation(SHOW_DEAD_LETTER)(ticket_reads.show_dead_letter),
     )
 
+    @operation(PERIOD_AGREEMENT)
+    async def period_agreement(request: PeriodAgreementRequest, database: Database) -> PeriodAgreement:
+        return await periods.period_agreement(request, colleagues)
+
     repairs = Repairs(colleagues, prover, Mending(colleagues, replays))
     repairing = (
         operation(PREVIEW_REPAIR)(repairs.preview),
@@ -138,6 +143,7 @@ def build(settings: Settings) -> Service:
             list_settings,
             list_alarms,
             check_up,
+            period_agreement,
             *ticketing,
             *office.OPERATIONS,
             *repairing,

@@ -12,6 +12,7 @@ from tieout.inventory.flows.receive_goods import receive_goods
 from tieout.inventory.flows.reserve_stock import reserve_stock
 from tieout.inventory.flows.take_back import take_back
 from tieout.inventory.flows.value_period import value_period
+from tieout.inventory.period_moves import period_moves
 from tieout.inventory.settings import Settings
 from tieout.servicekit import Service, sql
 
@@ -41,6 +42,7 @@ def build(settings: Settings) -> Service:
             reads.list_stock,
             reads.list_moves,
             reads.outcomes,
+            period_moves,
         ),
         trail=reads.trail,
         violations=sql.load_file(__file__, "violations.sql"),

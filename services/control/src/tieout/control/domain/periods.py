@@ -1,0 +1,123 @@
+"""Why what happened in a period is not what was posted in it. Pure: both sides come in, named differences go out."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from tieout.contracts.period import (
+    Deferred,
+    OpenCount,
+    PeriodAgreement,
+    PeriodDifference,
+    PeriodFigure,
+    PeriodMoves,
+    PeriodPostings,
+)
+
+
+def compare(
+    company: str, period: str, moves: PeriodMoves, postings: PeriodPostings, *, caught_up: bool
+) -> PeriodAgreement:
+    """`caught_up`: finance has handled all of these moves; else what is not explained is still on its way."""
+    stock = _figure(
+        "stock_value",
+        "moves of stock at their value",
+        "库存变动金额",
+        moves.value_minor,
+        postings.value_minor,
+        postings.deferred_out_minor - postings.deferred_in_minor,
+    )
+    counted = _figure(
+        "counted",
+        "count differences in profit and loss",
+        "盘点差异计入损益",
+        moves.counted_minor,
+        postings.counted_minor,
+        sum(count.left_minor for count in postings.open_counts),
+    )
+    differences = [_deferred(one, period) for one in postings.deferred]
+    differences += [_waiting(one) for one in postings.open_counts]
+    differences += [_rest(figure, caught_up=caught_up) for figure in (stock, counted) if figure.unexplained_minor]
+    verdict: Literal["agree", "open", "differ"] = "agree"
+    if differences:
+        verdict = "differ" if any(one.cause == "unknown" for one in differences) else "open"
+    return PeriodAgreement(
+        company=company,
+        period=period,
+        currency=moves.currency,
+        verdict=verdict,
+        sentence=_sentence(period, differences),
+        figures=(stock, counted),
+        differences=tuple(differences),
+        closed_through=postings.closed_through,
+    )
+
+
+def _figure(
+    name: Literal["stock_value", "counted"], title: str, title_zh: str, happened: int, posted: int, explained: int
+) -> PeriodFigure:
+    return PeriodFigure(name, title, title_zh, happened, posted, explained, happened - posted - explained)
+
+
+def _deferred(one: Deferred, period: str) -> PeriodDifference:
+    """Out of the period it is missing there; into it, it is more than what happened."""
+    posted, posted_zh = f"posted in {one.period} as {one.voucher_no}", f"记入 {one.period},凭证 {one.voucher_no}"
+    amount = one.value_minor if one.deferred_from == period else -one.value_minor
+    return PeriodDifference(
+        figure="stock_value",
+        cause="period_deferred",
+        amount_minor=amount,
+        why=f"{one.document_no} belongs to {one.deferred_from}, which was closed: {posted}",
+        why_zh=f"{one.document_no} 属于 {one.deferred_from},该期间已关闭:{posted_zh}",
+        document_no=one.document_no,
+        chain_id=one.chain_id,
+        voucher_no=one.voucher_no,
+        position=one.position,
+    )
+
+
+def _waiting(one: OpenCount) -> PeriodDifference:
+    if one.rejected or not one.asked_by:
+        why = "was rejected" if one.rejected else "nobody has asked for its approval"
+        why_zh = "审批被驳回" if one.rejected else "尚未提交审批"
+    else:
+        left = one.approvals_needed - one.approvals
+        why = f"{one.asked_by} asked for its approval at {one.asked_at}, {left} more must give it"
+        why_zh = f"{one.asked_by} 于 {one.asked_at} 提交审批,还需 {left} 人批准"
+    return PeriodDifference(
+        figure="counted",
+        cause="waiting_approval",
+        amount_minor=one.left_minor,
+        why=f"count {one.document_no} stands on 1901: {why}",
+        why_zh=f"盘点 {one.document_no} 仍在 1901:{why_zh}",
+        document_no=one.document_no,
+        chain_id=one.chain_id,
+    )
+
+
+def _rest(figure: PeriodFigure, *, caught_up: bool) -> PeriodDifference:
+    if not caught_up:
+        why, why_zh = "finance has not handled all of it yet", "财务尚未处理完"
+    else:
+        why, why_zh = (
+            "no deferral and no approval explains it: ./tieout agreement",
+            "既非跨期也非待审批:./tieout agreement",
+        )
+    cause: Literal["in_flight", "unknown"] = "unknown" if caught_up else "in_flight"
+    return PeriodDifference(figure.name, cause, figure.unexplained_minor, why, why_zh)
+
+
+def _sentence(period: str, differences: Sequence[PeriodDifference]) -> str:
+    if not differences:
+        return f"All that happened in {period} is posted in it."
+    words = {
+        "period_deferred": "posted in another period",
+        "waiting_approval": "waiting for approval",
+        "in_flight": "still on the way",
+        "unknown": "without a reason",
+    }
+    told = []
+    for cause, meaning in words.items():
+        count = sum(one.cause == cause for one in differences)
+        if count:
+            told.append(f"{count} {meaning}")
+    return f"Not all of {period} is posted in it: {', '.join(told)}."
