@@ -2,6 +2,9 @@
 
 import re
 from pathlib import Path
+from typing import get_args
+
+from tieout.contracts.control import Cause
 
 ROOT = Path(__file__).resolve().parents[2]
 RUNBOOKS = ROOT / "docs" / "runbooks"
@@ -19,6 +22,14 @@ def test_every_row_of_a_promise_has_a_test() -> None:
     told = (ROOT / "docs" / "promises.md").read_text().partition("## What is not promised")[0]
     rows = [line for line in told.splitlines() if line.startswith("| ") and not line.startswith(("| promise", "|---"))]
     assert not [row for row in rows if "::test_" not in row]
+
+
+def test_every_cause_of_a_difference_is_planted_in_a_test() -> None:
+    told = (
+        (ROOT / "docs" / "promises.md").read_text().partition("## Every difference has its cause")[2].partition("##")[0]
+    )
+    planted = set(re.findall(r"`([a-z_]+)`", told))
+    assert planted == set(get_args(Cause))
 
 
 def test_every_runbook_that_is_named_exists() -> None:

@@ -13,7 +13,7 @@ import asyncpg
 import pytest
 from msgspec import Struct
 from msgspec.structs import replace
-from tieout.contracts.agreement import MEASURES, Book, Mark, Violations
+from tieout.contracts.agreement import MEASURES, WAITS_FOR_APPROVAL, Book, Mark, Violations
 from tieout.contracts.event import document_id, event_id, order_id
 from tieout.contracts.inventory import GoodsDelivered, GoodsShipped, ShippedLine
 from tieout.contracts.operation import Nothing
@@ -164,7 +164,8 @@ def toy_billing(gate: asyncio.Event, partners: set[str]) -> BatchFlow:
                 if received.position in held:
                     continue
                 if event.order_no.startswith("early") and str(event.order_id) not in partners:
-                    tx.park(received, key=str(event.order_id), reason="waits for its order")
+                    reason = WAITS_FOR_APPROVAL if "approval" in event.order_no else "waits for its order"
+                    tx.park(received, key=str(event.order_id), reason=reason)
                     continue
                 rows += [
                     (received.position, line.line_no, event.order_id, event.order_no, line.to_micro)

@@ -5,14 +5,13 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
-from tieout.contracts.agreement import MEASURES, WAITS_FOR_APPROVAL, Row, Waiting
+from tieout.contracts.agreement import MEASURES
 from tieout.contracts.control import Agreement, AgreementRequest
 from tieout.contracts.repair import RepairPreviewRequest, RepairRequest, RepairResult, RepairsRequest
 from tieout.contracts.replay import FREEZE_REPLAY
 from tieout.control.colleagues import Colleagues
 from tieout.control.continuous import Continuous
-from tieout.control.domain.agreement import NEVER, BookRows, Context, Floor
-from tieout.control.domain.causes import Evidence, explain
+from tieout.control.proof import Prover
 from tieout.control.repairs import Repairs
 from tieout.control.replay.asking import Asking, read_view
 from tieout.control.replay.mending import Mending
@@ -227,22 +226,15 @@ async def test_a_backlog_is_in_flight_with_its_lag_and_stalled_once_its_consumer
     await trio.settled()
 
 
-# What no toy can plant, from its evidence
-
-
-def waits(measure: int, reason: str) -> str:
-    held = {7: {1: Row(7, 1, "chain", "1007", 5, 0)}}
-    waiting = Waiting(7, "inventory-take-back", "key", reason, "2026-11-23T08:00:00Z")
-    source, other = MEASURES[measure - 1].books[:2]
-    books = [BookRows(source, held), BookRows(other, {}, frozenset({7}), waiting={7: waiting})]
-    context = Context({"inventory-take-back": Floor(NEVER)}, {7: 1})
-    return explain(MEASURES[measure - 1], 7, "parked", books, context, Evidence(waiting={7: waiting})).cause
-
-
-def test_goods_in_return_and_what_must_be_approved_have_names_of_their_own() -> None:
-    assert waits(8, "waits for its sale") == "goods_in_return"
-    assert waits(8, WAITS_FOR_APPROVAL) == "waiting_approval"
-    assert waits(4, "waits for its order") == "parked"
+async def test_what_people_must_approve_and_goods_that_come_back_have_names_of_their_own(trio: Any) -> None:
+    await trio.ship("early-1", "early-approval-1")
+    assert sorted(await causes(trio)) == [("early-1", "parked"), ("early-approval-1", "waiting_approval")]
+    returned = replace(SHIPPED, name="returned")  # As that measure's books would park it.
+    prover = Prover(Colleagues(lambda: trio.control.nats), measures=(returned,))
+    answer = await prover.prove(PATIENT, trio.control.database)
+    told = {d.order_no: (d.cause, d.repair) for d in answer.differences}
+    assert told == {"early-1": ("goods_in_return", "wait"), "early-approval-1": ("waiting_approval", "wait")}
+    assert answer.verdict == "open"  # Whoever waits for his partner or for people is no disagreement.
 
 
 # Repairs
