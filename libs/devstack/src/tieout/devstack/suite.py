@@ -248,7 +248,7 @@ class Stack:
             admin_token_file=str(self.secrets.file("admin_token")),
             hub=server(self.hub, permissions.OPERATOR, permissions.OPERATOR),
             sites={name: server(site, permissions.TILL, f"{name}-till") for name, site in self.sites.items()},
-            databases={service: database(service) for service in self.services_wanted},
+            databases={service: database(service) for service in self.services_wanted or installed_services()},
         )
 
     def running_processes(self) -> dict[str, psutil.Process]:

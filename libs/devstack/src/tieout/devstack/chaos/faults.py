@@ -19,7 +19,7 @@ import nats.js.errors
 import psutil
 from msgspec import Struct
 from tieout.contracts.streams import CORE_SERVICES, FLOWS, stream_of
-from tieout.devstack.chaos import poison
+from tieout.devstack.chaos import backups, poison
 from tieout.devstack.chaos.checker import Poison
 from tieout.devstack.chaos.line import Line, State
 from tieout.devstack.suite import Stack
@@ -47,6 +47,7 @@ class Harness(Struct):
     plan: Plan = Plan()
     frozen: list[psutil.Process] = []
     snapshot: Path | None = None
+    recoveries: list[dict[str, Any]] = []  # What each recovery of a restored database told.
 
     def set_plan(self, plan: Plan) -> None:
         self.plan = plan
@@ -268,6 +269,16 @@ async def _some_message(harness: Harness, js: Any, stream: str, subject: str) ->
     return []
 
 
+async def restore_backup(harness: Harness, seconds: float) -> str:
+    told = await backups.back_and_forward(harness.stack, harness.chance, seconds)
+    harness.recoveries.append(told)
+    return (
+        f"{told['service']} restored to a backup {seconds:.1f} s old and brought forward: {told['events']} events "
+        f"forgotten, {told['again']} again as they were, {told['differing']} otherwise, {told['missing']} not, "
+        f"{told['new']} came as new"
+    )
+
+
 async def exhaust_connections(harness: Harness, seconds: float) -> str:
     held: list[Any] = []
     service = harness.chance.choice(SERVICES)
@@ -363,6 +374,7 @@ CATALOGUE: dict[str, tuple[int, Strike]] = {
     "poison-messages": (2, poison_messages),
     "exhaust-connections": (1, exhaust_connections),
     "read-only": (1, read_only),
+    "restore-backup": (1, restore_backup),
     "hold-lock": (1, hold_lock),
     "end-sessions": (2, end_sessions),
     "step-clock": (1, step_clock),

@@ -174,7 +174,7 @@ async def _strike(harness: faults.Harness, seconds: float, only: str) -> list[st
         await asyncio.sleep(at)
         try:
             return f"{at:.1f} s {name}: {await faults.CATALOGUE[name][1](harness, lasting)}"
-        except (OSError, asyncpg.PostgresError, ServerFailed, psutil.Error) as error:
+        except (OSError, asyncpg.PostgresError, ServerFailed, CommandFailed, psutil.Error) as error:
             return f"{at:.1f} s {name}: could not strike, {error!r}"
 
     plan_ = [(name, chance.uniform(0.2, seconds), chance.uniform(0.3, 3.0)) for name in chosen]
