@@ -115,7 +115,7 @@ class _Scribe:
         tx.given = self._rehearse if self._learnt is None else self._give
 
     def _rehearse(self, count: int) -> list[int]:
-        first = self._work.next_position + len(self._drawn)
+        first = self._work.next_position + 1 + len(self._drawn)  # Nobody else draws meanwhile; rolled back anyway.
         self._drawn += range(first, first + count)
         return list(range(first, first + count))
 
@@ -337,13 +337,11 @@ class Recoverer:
             except Exception as error:
                 cause = cause_of(error)
                 unique = isinstance(error, asyncpg.UniqueViolationError)
-                if isinstance(error, TieoutError) and cause is Cause.CODE:
-                    raise
-                if cause is Cause.PASSING:
-                    raise
                 if cause is Cause.AGAIN and not unique and races < RACES_MAX:
                     races += 1
                     parts.appendleft(part)
+                elif cause is not Cause.DATA:
+                    raise  # Nothing is given up here that was handled before: a person must look at it.
                 elif len(part) > 1:
                     middle = len(part) // 2
                     parts.extendleft((part[middle:], part[:middle]))
