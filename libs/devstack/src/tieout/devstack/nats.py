@@ -8,6 +8,8 @@ import json
 import signal
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -70,6 +72,17 @@ class Nats:
         self._remote["disabled"] = not up
         self._write()
         self.process.send_signal(signal.SIGHUP)
+
+    def stores_nothing(self) -> bool:
+        """True where the server has switched JetStream off: after a full disk it does, and only a restart brings it
+        back. False also while nobody answers."""
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{self.monitor_port}/healthz?js-enabled-only=true", timeout=1)
+        except urllib.error.HTTPError as error:
+            return error.code == 503
+        except OSError:
+            return False
+        return False
 
     def _ready(self) -> bool:
         return processes.accepts(self.port) and processes.accepts(self.monitor_port)

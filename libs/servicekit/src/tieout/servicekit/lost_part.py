@@ -65,16 +65,12 @@ class Group(Struct):
     rows: list[Row]
 
     @property
-    def first_position(self) -> int:
-        return min(event.position for row in self.rows for event in row.events)
-
-    @property
     def causes(self) -> set[str]:
         return {event.cause for row in self.rows for event in row.events if event.cause}
 
 
 class LostPart(Struct):
-    """`groups` in the order of their positions. `known_causes`: of what we announced and still know."""
+    """`groups` in the order in which they were published. `known_causes`: of what we announced and still know."""
 
     groups: list[Group]
     by_id: dict[str, Announced]
@@ -137,7 +133,9 @@ async def read_lost(js: JetStreamContext, service: str, known: set[int], floor: 
 
 
 def _groups(notices: Iterable[tuple[Message, Notice]], events: Mapping[int, Announced]) -> tuple[list[Group], int]:
-    """Rows of one transaction carry the same time and stand behind each other."""
+    """In the order of the stream, which is that of the commits: who waited for another's lock was published after it.
+    Positions are drawn before the last locks (of voucher numbers). Rows of one transaction carry the same time and
+    stand behind each other."""
     groups: list[Group] = []
     seen: set[int] = set()
     gone = 0
@@ -154,7 +152,6 @@ def _groups(notices: Iterable[tuple[Message, Notice]], events: Mapping[int, Anno
             groups[-1].rows.append(row)
         else:
             groups.append(Group(notice.time, [row]))
-    groups.sort(key=lambda group: group.first_position)
     return groups, gone
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import random
 import subprocess
 import time
 from pathlib import Path
@@ -19,9 +18,8 @@ PAUSE_SECONDS = 0.5
 _FAILS = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, subprocess.CalledProcessError, CommandFailed)
 
 
-async def back_and_forward(stack: Stack, chance: random.Random, seconds: float, service: str = "") -> dict[str, Any]:
+async def back_and_forward(stack: Stack, service: str, seconds: float) -> dict[str, Any]:
     """A dump under load, `seconds` of further work, the restore, and the recovery; what the recovery told."""
-    service = service or chance.choice(recover.SERVICES)
     dump = stack.folder / f"{service}.dump"
     await _until_it_works(lambda: back_up(stack, service, dump))
     await asyncio.sleep(seconds)

@@ -76,9 +76,12 @@ class Disk:
     def take_over(self, folder: Path) -> None:
         """What stands in `folder` lies on this disk from now on."""
         _run("cp", "-a", folder, self.at)
-        _run("sync", "-f", self.at)  # It lay on a disk before; only what comes now may be lost by a cut.
+        self.sync()  # It lay on a disk before; only what comes now may be lost by a cut.
         shutil.rmtree(folder)
         folder.symlink_to(self.at / folder.name)
+
+    def sync(self) -> None:
+        _run("sync", "-f", self.at)
 
     def fill(self) -> None:
         """To the last block: what is written here from now on fails with ENOSPC."""

@@ -273,14 +273,17 @@ async def _some_message(harness: Harness, js: Any, stream: str, subject: str) ->
     return []
 
 
-async def restore_backup(harness: Harness, seconds: float) -> str:
-    told = await backups.back_and_forward(harness.stack, harness.chance, seconds)
-    harness.recoveries.append(told)
-    return (
-        f"{told['service']} restored to a backup {seconds:.1f} s old and brought forward: {told['events']} events "
-        f"forgotten, {told['again']} again as they were, {told['differing']} otherwise, {told['missing']} not, "
-        f"{told['new']} came as new"
-    )
+def _restore(service: str) -> Strike:
+    async def strike(harness: Harness, seconds: float) -> str:
+        told = await backups.back_and_forward(harness.stack, service, seconds)
+        harness.recoveries.append(told)
+        return (
+            f"{service} restored to a backup {seconds:.1f} s old and brought forward: {told['events']} events "
+            f"forgotten, {told['again']} again as they were, {told['differing']} otherwise, {told['missing']} not, "
+            f"{told['new']} came as new"
+        )
+
+    return strike
 
 
 async def exhaust_connections(harness: Harness, seconds: float) -> str:
@@ -410,7 +413,9 @@ CATALOGUE: dict[str, tuple[int, Strike]] = {
     "poison-messages": (2, poison_messages),
     "exhaust-connections": (1, exhaust_connections),
     "read-only": (1, read_only),
-    "restore-backup": (1, restore_backup),
+    "restore-order": (1, _restore("order")),
+    "restore-inventory": (1, _restore("inventory")),
+    "restore-finance": (1, _restore("finance")),
     "full-disk": (1, _full("postgres")),
     "full-disk-of-hub": (1, _full("hub")),
     "cut-power": (2, cut_power),
