@@ -43,7 +43,7 @@ _LAST_PORT = "gateway-port"  # In the stack's folder; stays when the stack stops
 _TAKEN_NAMES = ("hub", "postgres", "logs", "run", "secrets", permissions.OPERATOR, permissions.SYSTEM, permissions.TILL)
 START_SECONDS_MAX = 60.0
 _POLL_SECONDS = 0.25
-_HEALTH_SECONDS = 2.0
+_HEALTH_SECONDS = 1.0
 _LOG_BYTES_MAX = 16 * 1024 * 1024  # At a start; larger ones are put aside, and those put aside before forgotten.
 _STARTING_DEATHS_MAX = 3  # Who dies this often before the stack is ready will not come up by trying again.
 
@@ -431,9 +431,8 @@ class Stack:
             if time.monotonic() - asked > _HEALTH_SECONDS:
                 asked = time.monotonic()
                 for server in list(self._servers):
-                    if isinstance(server, broker.Nats) and await asyncio.to_thread(server.stores_nothing):
-                        told = f"{server.name} has stopped storing (a full disk?), so it is started anew"
-                        print(f"tieout: {told}", file=sys.stderr)
+                    if isinstance(server, broker.Nats) and await asyncio.to_thread(server.must_start_anew):
+                        print(f"tieout: the disk of {server.name} was full, so it is started anew", file=sys.stderr)
                         if server.process is not None:
                             server.process.send_signal(signal.SIGTERM)
             for server in self._servers:
