@@ -112,7 +112,7 @@ async def _run(arguments: argparse.Namespace) -> int:
 @contextlib.asynccontextmanager
 async def _servers(folder: Path) -> AsyncIterator[tuple[Endpoints, bool]]:
     """Of the running stack; or servers without services for as long as this takes."""
-    with contextlib.suppress(CommandFailed):
+    if (folder / "endpoints.json").exists():
         yield endpoints.of_stack(folder), True
         return
     if not (folder / "postgres").exists():

@@ -80,6 +80,7 @@ class Transaction:
         self.woken: list[str] = []
         self.parked: list[tuple[Any, ...]] = []
         self.said: list[Received[Any]] = []  # Events that changed something, as the flow itself says.
+        self.drawn = 0  # The highest position, which counts once this is committed: a crash may take it back before.
         self.given: Callable[[int], list[int]] | None = None  # A recovery gives the positions of before.
         self.tracing = database.tracing
         self._database = database
@@ -100,8 +101,7 @@ class Transaction:
         found: list[int] = await self.connection.fetchval("SELECT next_pos($1)", count)
         if found[0] <= highest:
             raise database.identity.replaced(f"it gave position {found[0]} after position {highest}")
-        if found[-1] > database.highest[0]:
-            database.highest[0] = found[-1]
+        self.drawn = found[-1]
         return found
 
     def announce(
@@ -269,7 +269,7 @@ class Database:
         self.counts: dict[str, dict[str, float]] = {}
         self.on_woken: list[Any] = []  # Called after a commit that woke parked messages.
         self.identity = identity or Identity()
-        self.highest = [0]  # Position that was drawn, or heard of. Shared with copies, like what follows.
+        self.highest = [0]  # Position that was committed, or heard of. Shared with copies, like what follows.
         self.begun = [0]  # Shared with the copies that `taking` makes.
         self._taking: tuple[str, list[str]] | None = None
         self._witness: Witness | None = None
@@ -330,6 +330,8 @@ class Database:
                     parts = await outbox.write(connection, tx)
                 if failpoints.ARMED is not None:
                     await failpoints.ARMED.reach("commit")
+            if tx.drawn > self.highest[0]:
+                self.highest[0] = tx.drawn
             if failpoints.ARMED is not None:
                 await failpoints.ARMED.reach("committed")
         except BaseException:
