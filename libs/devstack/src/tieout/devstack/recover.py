@@ -96,7 +96,7 @@ async def _run(arguments: argparse.Namespace) -> int:
         if report.preview["lost"]:
             report.commands = await commands_since(where, service, report.preview["backup_at"])
         _tell_preview(report, console)
-        if report.preview["lost"] or report.preview["announced_position"] > report.preview["known_position"]:
+        if report.preview["lost"] or arguments.yes:
             _make_sure(arguments, report)
             report.done = await bring_forward(where, folder, service)
             if runs:
@@ -128,8 +128,6 @@ async def _servers(folder: Path) -> AsyncIterator[tuple[Endpoints, bool]]:
 async def preview(where: Endpoints, folder: Path, service: str) -> dict[str, Any]:
     """The whole recovery on a copy of the database; the database itself is only read."""
     looked = await bring_forward(where, folder, service, really=False)
-    if not looked["lost"]:
-        return looked
     name = databases.database_of(service)
     copy = f"{name}_recovery"
     server = await asyncpg.connect(_superuser(where, folder, service), timeout=10)
@@ -260,7 +258,8 @@ def _make_sure(arguments: argparse.Namespace, report: Report) -> None:
 def _tell_preview(report: Report, console: Console) -> None:
     found = report.preview
     if not found["lost"]:
-        console.print(f"{report.service} knows all that its stream holds; nothing is to be recovered.", style="green")
+        told = "knows all that it has announced. With --yes, what it heard without announcing anything is run again."
+        console.print(f"{report.service} {told}", style="green", soft_wrap=True)
         return
     at = (found["backup_at"] or "")[:19].replace("T", " ")
     console.print(

@@ -204,9 +204,6 @@ class Recoverer:
 
     async def run(self, progress: Callable[[int, int], None] = lambda done, all_: None) -> Recovery:
         """For good. Raises what the flows raise where the cause passes: run it again, it goes on where it stood."""
-        if not self.lost.groups and not self.lost.letters:
-            self.found.done = True
-            return self.found
         await self._restore_letters()
         by_id, loose = await self._read_inputs()
         groups = self.lost.groups
@@ -238,7 +235,7 @@ class Recoverer:
         What came before everything forgotten is run at once: nearly always it is there already, and nothing happens.
         """
         causes = set().union(*(group.causes for group in self.lost.groups))
-        first = min((group.time for group in self.lost.groups), default="")
+        first = min((group.time for group in self.lost.groups), default="~")  # None is lost: all came before it.
         by_id: dict[str, _Input] = {}
         loose: list[_Input] = []
         early: list[_Input] = []
@@ -498,9 +495,8 @@ async def recover(
         )
         work = Recoverer(service, flows, pool, client.jetstream(timeout=10))
         found = await work.examine()
-        if really and found.lost:
+        if really:  # Also where nothing announced is lost: what was heard without a word may be.
             await work.run(progress)
-        if really:
             await owner.execute(statements.reset_mark)
             await owner.fetchval(statements.advance, max(found.announced_position + HEADROOM, work.next_position))
         return found
