@@ -8,7 +8,7 @@ from tieout.contracts.agreement import Mark
 from tieout.contracts.inventory import OrderRefused
 from tieout.contracts.operation import Nothing
 from tieout.servicekit import ask
-from tieout.servicekit.errors import OlderThanItsStream
+from tieout.servicekit.errors import Cause, DatabaseReplaced, OlderThanItsStream, cause_of
 from tieout.servicekit.retention import Retention
 
 
@@ -237,6 +237,32 @@ async def test_a_database_from_an_older_backup_is_refused_before_anything_is_wri
     await owner.execute("DELETE FROM outbox WHERE last_pos > 0; ALTER SEQUENCE outbox_pos RESTART WITH 2")
     with pytest.raises(OlderThanItsStream, match="restored from an older backup"):
         await start_service()
+
+
+async def test_a_dump_whose_sequence_is_newer_than_its_rows_is_refused_as_well(
+    start_service, toy, operator, owner
+) -> None:
+    service = await start_service()
+    await announce(service, toy, "1", "2", "3")
+    await toy.until(stream_has(operator, toy, "1", "2", "3"))
+    await service.stop()
+    await owner.execute("DELETE FROM outbox WHERE last_pos > 1; UPDATE mark SET m = 0, last = 0")
+    with pytest.raises(OlderThanItsStream, match="tieout recover inventory"):
+        await start_service()
+
+
+async def test_a_database_that_is_replaced_below_a_running_service_ends_it_before_a_position_is_given_twice(
+    start_service, toy, operator, owner
+) -> None:
+    service = await start_service()
+    await announce(service, toy, "1", "2", "3")
+    await toy.until(stream_has(operator, toy, "1", "2", "3"))
+    await owner.execute("ALTER SEQUENCE outbox_pos RESTART WITH 2")
+    with pytest.raises(DatabaseReplaced, match="position 2 after position 3"):
+        await announce(service, toy, "4")
+    assert service._stop.is_set()
+    assert isinstance(service._failure, DatabaseReplaced)
+    assert cause_of(service._failure) is Cause.PASSING  # A batch in hand is not given up for it.
 
 
 async def test_what_was_about_to_be_published_when_the_broker_went_away_is_published_later(

@@ -79,6 +79,7 @@ COMMANDS = (
     Command("tickets", "tieout.devstack.tickets", "What needs a person: list, show, take and resolve tickets."),
     Command("desk", "tieout.devstack.desk", "Who looks after what, how soon, and when people work."),
     Command("replay", "tieout.devstack.replay", "Run events again: rehearsed first, and proved afterwards."),
+    Command("recover", "tieout.devstack.recover", "Bring a database forward that was restored from an older backup."),
     Command("token", "tieout.devstack.tokens", "Make, list, rotate and revoke tokens of people and services."),
     Command("bench", "tieout.devstack.bench", "Measure throughput and latency on this machine."),
     Command("chaos", "tieout.devstack.chaos", "Break things on purpose, and prove that nothing is lost or doubled."),

@@ -5,9 +5,12 @@ Configurations are written as JSON, which the server reads as it reads its own d
 
 import importlib.util
 import json
+import shutil
 import signal
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -17,6 +20,7 @@ from tieout.devstack.processes import ServerFailed
 from tieout.devstack.secrets import Secrets
 
 _MAX_PAYLOAD_BYTES = 1024 * 1024
+_FULL_BYTES = 4 << 20  # Less room than this: some write has failed, or will.
 
 
 class Nats:
@@ -31,6 +35,7 @@ class Nats:
         self.monitor_port = 0
         self.process: subprocess.Popen[bytes] | None = None
         self._durable = durable
+        self._was_full = False
         self._accounts: dict[str, object] = {}
         self._remote: dict[str, object] | None = None
 
@@ -70,6 +75,28 @@ class Nats:
         self._remote["disabled"] = not up
         self._write()
         self.process.send_signal(signal.SIGHUP)
+
+    def must_start_anew(self) -> bool:
+        """True once there is room again on a disk that was full. The server never goes on by itself: it switches
+        JetStream off, or refuses for ever what belongs to a stream whose write has failed."""
+        free = shutil.disk_usage(self.folder).free
+        if free < _FULL_BYTES:
+            self._was_full = True
+            return False
+        if self._was_full and free > 2 * _FULL_BYTES:
+            self._was_full = False
+            return True
+        return self._stores_nothing()
+
+    def _stores_nothing(self) -> bool:
+        """The server says so itself. False while nobody answers."""
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{self.monitor_port}/healthz?js-enabled-only=true", timeout=1)
+        except urllib.error.HTTPError as error:
+            return error.code == 503
+        except OSError:
+            return False
+        return False
 
     def _ready(self) -> bool:
         return processes.accepts(self.port) and processes.accepts(self.monitor_port)

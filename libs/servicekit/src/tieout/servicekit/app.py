@@ -54,7 +54,7 @@ from tieout.servicekit.agreement import statements as agreement_statements
 from tieout.servicekit.batches import FlowSubscriber, subscribe
 from tieout.servicekit.connection import QuickBroker, QuickClient
 from tieout.servicekit.corrections import Corrections
-from tieout.servicekit.database import Database, open_pool
+from tieout.servicekit.database import Database, Identity, open_pool
 from tieout.servicekit.errors import Cause, Misconfigured, OlderThanItsStream, Refused, cause_of
 from tieout.servicekit.flow import BatchFlow
 from tieout.servicekit.letterbox import Letterbox
@@ -150,14 +150,21 @@ class Service:
             raise Misconfigured("TIEOUT_DATABASE_URL is missing. Set it to postgresql://role@host:port/database.")
         password = secret(settings.database_password_file, "TIEOUT_DATABASE_PASSWORD_FILE")
         size = settings.database_connections_max
-        pool = await _patiently("database", lambda: open_pool(settings.database_url, password, self.name, size=size))
+        identity = Identity()
+        identity.on_replaced = self._end_for
+        pool = await _patiently(
+            "database", lambda: open_pool(settings.database_url, password, self.name, size=size, identity=identity)
+        )
         marks = await _patiently(
-            "database", lambda: open_pool(settings.database_url, password, self.name, size=2, durable=False)
+            "database",
+            lambda: open_pool(settings.database_url, password, self.name, size=2, durable=False, identity=identity),
         )
         self._pools = (pool, marks)
         outbox = Outbox(self.name)
         self.tracing = Tracing.from_environment(self.name, self.version)
-        self.database = Database(pool, service=self.name, version=self.version, outbox=outbox, tracing=self.tracing)
+        self.database = Database(
+            pool, service=self.name, version=self.version, outbox=outbox, tracing=self.tracing, identity=identity
+        )
         self.evidence = Evidence(self.database, self.violations)
         await self.evidence.start()
         self._runs = RunLog(self.database, self.version, self._state)
@@ -171,7 +178,7 @@ class Service:
         config = own_stream(self.name, replicas=settings.stream_replicas, max_age_days=settings.stream_max_age_days)
         self._audit = Audit(self.jetstream, outbox, marks, config, hours)
         with contextlib.suppress(OSError, TimeoutError, nats.errors.Error):  # Else the audit asks again.
-            await self._audit.refuse_older()
+            self.database.highest[0] = await self._audit.refuse_older()
         self._letterbox = Letterbox(self.jetstream, outbox, marks, hours)
         self._audit_soon()
 
@@ -214,6 +221,13 @@ class Service:
             error_cb=self._told,
             **options,
         )
+
+    def _end_for(self, error: BaseException) -> None:
+        """The process cannot go on; the next one looks at everything anew."""
+        if self._failure is None:
+            log.error(str(error))
+            self._failure = error
+            self._stop.set()
 
     def _spawn(self, work: Coroutine[Any, Any, Any], name: str) -> "asyncio.Task[Any]":
         """A task whose death ends the process: a half-dead service helps nobody, and the supervisor starts it again."""

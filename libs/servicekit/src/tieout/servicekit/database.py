@@ -13,7 +13,7 @@ import asyncpg
 import structlog
 from tieout.contracts.event import Event, event_id
 from tieout.servicekit import failpoints
-from tieout.servicekit.errors import Unprocessable
+from tieout.servicekit.errors import DatabaseReplaced, Unprocessable
 from tieout.servicekit.letters import write_letter
 from tieout.servicekit.outbox import MESSAGE_BYTES_MAX, Outbox, Part
 from tieout.servicekit.received import Outgoing, Received, encode
@@ -26,6 +26,9 @@ Connection = asyncpg.pool.PoolConnectionProxy
 PARKED_SECONDS_MAX = 3600  # A parked message is tried at least this often, woken or not.
 ACTOR: ContextVar[str] = ContextVar("actor", default="")  # Whom a command is done for; the log of settings names him.
 
+_WHICH = (
+    "SELECT d.oid, c.timeline_id FROM pg_database d, pg_control_checkpoint() c WHERE d.datname = current_database()"
+)
 _WAKE = "UPDATE parked SET due_at = now() WHERE key = ANY($1::text[])"
 _TAKE = "DELETE FROM parked WHERE durable = $1 AND event_id = ANY($2::text[])"
 _PARK = """
@@ -77,6 +80,8 @@ class Transaction:
         self.woken: list[str] = []
         self.parked: list[tuple[Any, ...]] = []
         self.said: list[Received[Any]] = []  # Events that changed something, as the flow itself says.
+        self.drawn = 0  # The highest position, which counts once this is committed: a crash may take it back before.
+        self.given: Callable[[int], list[int]] | None = None  # A recovery gives the positions of before.
         self.tracing = database.tracing
         self._database = database
         self._source = f"/{database.service}"
@@ -89,7 +94,14 @@ class Transaction:
         """Fresh outbox positions, ascending. Numbers of a rolled back transaction are lost, and that is fine."""
         if count == 0:
             return []
+        if self.given is not None:
+            return self.given(count)
+        database = self._database
+        highest = database.highest[0]  # Of before: others draw while we wait.
         found: list[int] = await self.connection.fetchval("SELECT next_pos($1)", count)
+        if found[0] <= highest:
+            raise database.identity.replaced(f"it gave position {found[0]} after position {highest}")
+        self.drawn = found[-1]
         return found
 
     def announce(
@@ -247,6 +259,7 @@ class Database:
         version: str = "0",
         outbox: Outbox | None = None,
         tracing: Tracing | None = None,
+        identity: "Identity | None" = None,
     ) -> None:
         self.pool = pool
         self.service = service
@@ -256,6 +269,8 @@ class Database:
         self.counts: dict[str, dict[str, float]] = {}
         self.readings: dict[str, Callable[[], Mapping[str, float]]] = {}  # Of metrics.READINGS.
         self.on_woken: list[Any] = []  # Called after a commit that woke parked messages.
+        self.identity = identity or Identity()
+        self.highest = [0]  # Position that was committed, or heard of. Shared with copies, like what follows.
         self.begun = [0]  # Shared with the copies that `taking` makes.
         self._taking: tuple[str, list[str]] | None = None
         self._witness: Witness | None = None
@@ -316,6 +331,8 @@ class Database:
                     parts = await outbox.write(connection, tx)
                 if failpoints.ARMED is not None:
                     await failpoints.ARMED.reach("commit")
+            if tx.drawn > self.highest[0]:
+                self.highest[0] = tx.drawn
             if failpoints.ARMED is not None:
                 await failpoints.ARMED.reach("committed")
         except BaseException:
@@ -365,8 +382,38 @@ class Database:
             yield connection
 
 
+class Identity:
+    """Which database it is that we work on. Asked once for each new connection: an administrator may put an older one
+    in its place while we run, and nothing else would tell us before a position is given out twice.
+
+    A standby that was promoted is another one too: a start more costs little.
+    """
+
+    def __init__(self) -> None:
+        self._seen: tuple[Any, ...] | None = None
+        self.on_replaced: Callable[[DatabaseReplaced], None] = lambda error: None
+
+    async def check(self, connection: Any) -> None:
+        row = tuple(await connection.fetchrow(_WHICH))
+        if self._seen is None:
+            self._seen = row
+        elif row != self._seen:
+            raise self.replaced(f"it is database {row[0]} of timeline {row[1]} now")
+
+    def replaced(self, how: str) -> DatabaseReplaced:
+        error = DatabaseReplaced(f"the database was replaced while we worked on it: {how}. Nothing was written")
+        self.on_replaced(error)
+        return error
+
+
 async def open_pool(
-    url: str, password: str | None, service: str, *, size: int = 8, durable: bool = True
+    url: str,
+    password: str | None,
+    service: str,
+    *,
+    size: int = 8,
+    durable: bool = True,
+    identity: Identity | None = None,
 ) -> "asyncpg.Pool[asyncpg.Record]":
     """`durable=False`: commits do not wait for the disk; only for marks that may be lost."""
     settings = {
@@ -386,6 +433,7 @@ async def open_pool(
         server_settings=settings,
         command_timeout=90,
         reset=_nothing_to_reset,
+        init=identity.check if identity is not None else None,
     )
 
 

@@ -6,6 +6,7 @@
     ├── Unprocessable      this message can never be handled: the kit finds it, writes a dead letter, goes on
     ├── Refused            a question or command is answered with a Problem; nothing is logged as an error
     ├── OlderThanItsStream the database was restored from a backup: the process stops before it gives a position twice
+    ├── DatabaseReplaced   another database answers under the same name: the process ends, and its next start looks
     └── NotPublished       the broker did not take a batch; its rows stay in the outbox and go out later
 
 Every other exception of a flow falls into one of the classes that `cause_of` tells apart.
@@ -38,6 +39,10 @@ class NotPublished(TieoutError):
 
 
 class OlderThanItsStream(TieoutError):
+    pass
+
+
+class DatabaseReplaced(TieoutError):
     pass
 
 
@@ -74,6 +79,7 @@ _PASSING = (
     asyncio.TimeoutError,
     nats.errors.Error,
     NotPublished,
+    DatabaseReplaced,  # The process ends; whoever has a batch in hand must not give it up meanwhile.
     asyncpg.PostgresConnectionError,
     asyncpg.CannotConnectNowError,
     asyncpg.AdminShutdownError,

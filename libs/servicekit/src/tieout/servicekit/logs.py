@@ -3,7 +3,7 @@
 import logging
 import sys
 import time
-from typing import Any
+from typing import Any, TextIO
 
 import structlog
 
@@ -28,8 +28,12 @@ class _Rarely(logging.Filter):
         return True
 
 
-def set_up_logs(service: str, style: str, level: str) -> None:
-    """`style` is json or text. Libraries that use the standard logging appear from warnings up, in the same form."""
+def set_up_logs(service: str, style: str, level: str, out: TextIO | None = None) -> None:
+    """`style` is json or text. Libraries that use the standard logging appear from warnings up, in the same form.
+
+    `out`: standard output, unless that is for something else.
+    """
+    out = out or sys.stdout
     number = logging.getLevelNamesMapping().get(level.upper(), logging.INFO)
 
     def add_service(_: Any, __: str, entry: Any) -> Any:
@@ -45,18 +49,18 @@ def set_up_logs(service: str, style: str, level: str) -> None:
     rendered: list[Any]
     if style == "text":
         rendered = [
-            structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty(), exception_formatter=structlog.dev.plain_traceback)
+            structlog.dev.ConsoleRenderer(colors=out.isatty(), exception_formatter=structlog.dev.plain_traceback)
         ]
     else:
         rendered = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     structlog.configure(
         processors=[*shared, *rendered],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.PrintLoggerFactory(sys.stdout),
+        logger_factory=structlog.PrintLoggerFactory(out),
         cache_logger_on_first_use=True,
     )
 
-    handler = logging.StreamHandler(sys.stdout)
+    handler = logging.StreamHandler(out)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,

@@ -1,4 +1,4 @@
-"""A service as a process: `python -m tieout.inventory serve|migrate`."""
+"""A service as a process: `python -m tieout.inventory serve|migrate|recover`."""
 
 import argparse
 import asyncio
@@ -37,24 +37,31 @@ async def migrate_service(service: Service, phase: str = "all") -> list[str]:
 
 
 def main(name: str, build: Callable[[Any], Service]) -> None:
-    """`serve` runs until it is told to stop; `migrate [--phase pre|post]` brings the database up to date."""
+    """`serve` runs until it is told to stop; `migrate [--phase pre|post]` brings the database up to date; `recover
+    [--yes]` one that was restored from a backup (recovery.py), and prints one JSON document."""
     parser = argparse.ArgumentParser(prog=f"python -m tieout.{name}", description=build.__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("serve", help="run the service until SIGTERM")
     migrating = commands.add_parser("migrate", help="bring the database up to date")
     migrating.add_argument("--phase", choices=("pre", "post", "all"), default="all")
+    recovering = commands.add_parser("recover", help="bring a database forward that was restored from a backup")
+    recovering.add_argument("--yes", action="store_true", help="do it; without this it only looks")
     arguments = parser.parse_args()
     kind = typing.get_type_hints(build).get("settings", Settings)
     try:
         if os.environ.get("TIEOUT_SETTINGS") == "stdin" and not _told_by_launcher():
             return
         settings = kind.from_environment()
-        set_up_logs(name, settings.log, settings.log_level)
+        set_up_logs(
+            name, settings.log, settings.log_level, sys.stderr if arguments.command == "recover" else sys.stdout
+        )
         failpoints.arm(settings.failpoints, name)
         service = build(settings)
         if arguments.command == "migrate":
             for applied in asyncio.run(migrate_service(service, arguments.phase)):
                 log.info("applied", migration=applied)
+        elif arguments.command == "recover":
+            _recover(service, really=arguments.yes)
         else:
             _run(service.serve())
     except TieoutError as error:
@@ -62,6 +69,14 @@ def main(name: str, build: Callable[[Any], Service]) -> None:
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _recover(service: Service, *, really: bool) -> None:
+    from tieout.servicekit.recovery import recover
+
+    found = asyncio.run(recover(service.name, service.flows, service.settings, really=really))
+    document = msgspec.to_builtins(found) | {"exact": found.exact, "lost": found.lost}
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n")
 
 
 def _told_by_launcher() -> bool:

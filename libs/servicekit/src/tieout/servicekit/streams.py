@@ -28,6 +28,9 @@ NEWEST_AUDITED = 5  # Batches compared at the start, on every reconnect and each
 AT_ONCE = 64
 BATCHES_PER_LOOK = 10
 _LAST_POSITION = "SELECT last_position FROM take_mark()"
+_KNOWN = """
+SELECT m, EXISTS (SELECT FROM outbox WHERE first_pos <= $1 AND last_pos >= $1 AND $1 = ANY (pos)) AS written FROM mark
+"""
 _read_notice = msgspec.json.Decoder(Notice).decode
 
 
@@ -97,8 +100,8 @@ class Audit:
         self._cursor = 0  # The batch up to which the slow look has come.
         self._state = StreamState(messages=0, bytes=0, first_seq=0, last_seq=0, consumer_count=0)
 
-    async def refuse_older(self) -> None:
-        """Raises OlderThanItsStream where we have announced what our database does not know.
+    async def refuse_older(self) -> int:
+        """The highest position that we have announced. Raises OlderThanItsStream where our database does not know it.
 
         Then it was restored from a backup. Its next positions would be those of other events, which colleagues have
         booked: nothing could tell them apart any more. So nothing may be written before a person has decided.
@@ -108,14 +111,23 @@ class Audit:
             told = await self._js.get_last_msg(self._config.name or "", subject, direct=True)
             announced = max(_read_notice(told.data or b"").positions, default=0)
         except (NotFoundError, NoRespondersError, msgspec.MsgspecError):
-            return  # No stream yet, or nothing in it that we wrote.
-        known: int = await self._pool.fetchval(_LAST_POSITION)
+            return 0  # No stream yet, or nothing in it that we wrote.
+        # Not by the sequence alone: a dump reads its sequences later than its rows. And no mark is taken before we
+        # know: it would close numbers as never committed that others have booked.
+        row = await self._pool.fetchrow(_KNOWN, announced)
+        known: int = row["m"]
+        if row["written"]:
+            return announced
+        if announced <= known:
+            known = await self._pool.fetchval(_LAST_POSITION)
         if announced > known:
             raise OlderThanItsStream(
                 f"this database knows positions up to {known}, but {self._config.name} holds our announcements up to "
                 f"{announced}: it was restored from an older backup. Nothing was written. Restore it up to the last "
-                "commit (write-ahead log), then start again"
+                "commit (write-ahead log), or bring it forward from the streams: ./tieout recover "
+                f"{self._outbox.service}"
             )
+        return announced
 
     async def run(self) -> int:
         """Number of messages published again. Afterwards the outbox may publish."""

@@ -19,8 +19,9 @@ import nats.js.errors
 import psutil
 from msgspec import Struct
 from tieout.contracts.streams import CORE_SERVICES, FLOWS, stream_of
-from tieout.devstack.chaos import poison
+from tieout.devstack.chaos import backups, poison
 from tieout.devstack.chaos.checker import Poison
+from tieout.devstack.chaos.disk import Disk, why_not
 from tieout.devstack.chaos.line import Line, State
 from tieout.devstack.suite import Stack
 from tieout.devstack.trading_day.catalogue import STORE
@@ -47,6 +48,8 @@ class Harness(Struct):
     plan: Plan = Plan()
     frozen: list[psutil.Process] = []
     snapshot: Path | None = None
+    disks: dict[str, Disk] = {}  # By server; only where a fault of this run needs them.
+    recoveries: list[dict[str, Any]] = []  # What each recovery of a restored database told.
 
     def set_plan(self, plan: Plan) -> None:
         self.plan = plan
@@ -68,6 +71,8 @@ class Harness(Struct):
 
     async def heal(self) -> None:
         self.line.set("open")
+        for disk in self.disks.values():
+            disk.empty()
         self.set_plan(Plan())
         for process in self.frozen:
             with contextlib.suppress(psutil.Error):
@@ -268,6 +273,19 @@ async def _some_message(harness: Harness, js: Any, stream: str, subject: str) ->
     return []
 
 
+def _restore(service: str) -> Strike:
+    async def strike(harness: Harness, seconds: float) -> str:
+        told = await backups.back_and_forward(harness.stack, service, seconds)
+        harness.recoveries.append(told)
+        return (
+            f"{service} restored to a backup {seconds:.1f} s old and brought forward: {told['events']} events "
+            f"forgotten, {told['again']} again as they were, {told['differing']} otherwise, {told['missing']} not, "
+            f"{told['new']} came as new"
+        )
+
+    return strike
+
+
 async def exhaust_connections(harness: Harness, seconds: float) -> str:
     held: list[Any] = []
     service = harness.chance.choice(SERVICES)
@@ -290,6 +308,38 @@ async def read_only(harness: Harness, seconds: float) -> str:
         await asyncio.sleep(seconds)
         await _superuser(harness, "ALTER SYSTEM RESET default_transaction_read_only", "SELECT pg_reload_conf()")
     return f"databases read-only {seconds:.1f} s"
+
+
+def _full(server: str) -> Strike:
+    async def strike(harness: Harness, seconds: float) -> str:
+        disk = harness.disks.get(server)
+        if disk is None:
+            return f"not possible here: {why_not()}"
+        disk.fill()
+        await asyncio.sleep(seconds + 3)
+        disk.empty()
+        return f"disk of {server} really full {seconds + 3:.1f} s"
+
+    return strike
+
+
+async def cut_power(harness: Harness, seconds: float) -> str:
+    """Of everything at once. What was not synced is gone; what was acknowledged must not be."""
+    if not harness.disks:
+        return f"not possible here: {why_not()}"
+    began = asyncio.get_running_loop().time()
+
+    def cut() -> None:
+        for disk in harness.disks.values():
+            disk.cut()
+
+    def mount() -> None:
+        for disk in harness.disks.values():
+            disk.unmount()
+            disk.mount()
+
+    await harness.stack.interrupt(cut, mount)
+    return f"power cut for {asyncio.get_running_loop().time() - began:.1f} s"
 
 
 async def hold_lock(harness: Harness, seconds: float) -> str:
@@ -363,6 +413,12 @@ CATALOGUE: dict[str, tuple[int, Strike]] = {
     "poison-messages": (2, poison_messages),
     "exhaust-connections": (1, exhaust_connections),
     "read-only": (1, read_only),
+    "restore-order": (1, _restore("order")),
+    "restore-inventory": (1, _restore("inventory")),
+    "restore-finance": (1, _restore("finance")),
+    "full-disk": (1, _full("postgres")),
+    "full-disk-of-hub": (1, _full("hub")),
+    "cut-power": (2, cut_power),
     "hold-lock": (1, hold_lock),
     "end-sessions": (2, end_sessions),
     "step-clock": (1, step_clock),
@@ -373,3 +429,7 @@ CATALOGUE: dict[str, tuple[int, Strike]] = {
     "bug-in-all": (1, _failpoint("bug", "handled", times=60)),
     "slow-consumer": (2, _failpoint("slow", "begin", "commit", "handled", times=12)),
 }
+
+# What needs disks of its own, and how many MB for whom.
+ON_DISKS = ("full-disk", "full-disk-of-hub", "cut-power")
+DISKS_MB = {"postgres": 256, "hub": 64, STORE: 64}

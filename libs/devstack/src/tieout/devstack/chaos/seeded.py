@@ -21,6 +21,7 @@ from tieout.devstack import demo, establish
 from tieout.devstack.calling import call
 from tieout.devstack.chaos import books, faults
 from tieout.devstack.chaos.checker import Finding, Sent, judge
+from tieout.devstack.chaos.disk import Disk, why_not
 from tieout.devstack.chaos.line import Line
 from tieout.devstack.chaos.load import POISON, Load, poisoned
 from tieout.devstack.failures import CommandFailed
@@ -107,21 +108,25 @@ async def run(
     """Everything in `folder`, which is removed where the run was good."""
     began = time.monotonic()
     chance = random.Random(seed)
+    for left in folder.glob("disk-*"):
+        Disk(left, left.with_suffix(".image"), 0).unmount()
     shutil.rmtree(folder, ignore_errors=True)
     await asyncio.to_thread(subprocess.run, ["cp", "-a", str(furnished), str(folder)], check=True)
+    chosen = _choose(chance, only)
+    disks = await asyncio.to_thread(_disks, folder) if {*chosen} & {*faults.ON_DISKS} and not why_not() else {}
     points = folder / "failpoints"
     faults.prepare(points)
     line = Line()
     await line.start()
     stack = Stack(folder, environment=environment(points), postgres_settings=POSTGRES, line=line.between)
-    harness = faults.Harness(stack, line, points, chance)
+    harness = faults.Harness(stack, line, points, chance, disks=disks)
     try:
         async with stack.running():
             keys: Mapping[str, str] = json.loads((folder / "keys.json").read_text())
             load = Load(stack, keys)
             day = plan(seed, orders, datetime.now(UTC))
             watching = asyncio.create_task(_watch_memory(stack))
-            striking = asyncio.create_task(_strike(harness, seconds, only))
+            striking = asyncio.create_task(_strike(harness, seconds, chosen))
             await load.send(day.documents, seconds, poisoned(chance, 4))
             struck = await striking
             await harness.heal()
@@ -135,6 +140,8 @@ async def run(
             memory = _PEAKS.pop(id(stack), {})
     finally:
         await line.stop()
+        for disk in disks.values():
+            await asyncio.to_thread(disk.unmount)
     high = [f"{name} {size >> 20} MB" for name, size in memory.items() if size > MEMORY_BYTES_MAX]
     findings = [str(one) for one in found] + load.surprises + [f"memory: {one}" for one in high]
     if verdict != "agree":
@@ -161,20 +168,32 @@ async def run(
     return result
 
 
-async def _strike(harness: faults.Harness, seconds: float, only: str) -> list[str]:
-    """The faults of this seed, some of them at the same time."""
-    chance = harness.chance
+def _choose(chance: random.Random, only: str) -> list[str]:
     names = sorted(faults.CATALOGUE)
     weights = [faults.CATALOGUE[name][0] for name in names]
     chosen = chance.choices(names, weights, k=chance.choice(FAULTS_AT_ONCE))
-    if only:
-        chosen = [*only.split(",")]
+    return [*only.split(",")] if only else chosen
+
+
+def _disks(folder: Path) -> dict[str, Disk]:
+    """What the servers keep, on small disks of their own."""
+    found = {}
+    for server, megabytes in faults.DISKS_MB.items():
+        disk = found[server] = Disk(folder / f"disk-{server}", folder / f"disk-{server}.image", megabytes)
+        disk.make()
+        disk.take_over(folder / server)
+    return found
+
+
+async def _strike(harness: faults.Harness, seconds: float, chosen: list[str]) -> list[str]:
+    """The faults of this seed, some of them at the same time."""
+    chance = harness.chance
 
     async def one(name: str, at: float, lasting: float) -> str:
         await asyncio.sleep(at)
         try:
             return f"{at:.1f} s {name}: {await faults.CATALOGUE[name][1](harness, lasting)}"
-        except (OSError, asyncpg.PostgresError, ServerFailed, psutil.Error) as error:
+        except (OSError, asyncpg.PostgresError, ServerFailed, CommandFailed, psutil.Error) as error:
             return f"{at:.1f} s {name}: could not strike, {error!r}"
 
     plan_ = [(name, chance.uniform(0.2, seconds), chance.uniform(0.3, 3.0)) for name in chosen]

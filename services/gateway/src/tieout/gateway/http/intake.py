@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
+import asyncpg
 import msgspec
 import structlog
 from msgspec import Struct
@@ -102,6 +103,9 @@ class Intake:
             else:
                 log.warning("intake waits for the database", error=repr(error)[:300])
                 problem = Problem("unavailable", "The database is away; nothing was kept. Send it again.", "", 503)
+                if isinstance(error, asyncpg.DiskFullError):
+                    told = "The disk of the database is full; nothing was kept. Send it again once there is room."
+                    problem = Problem("disk_full", told, "", 507)
             await refuse(send, problem, path, rest=body.rest)
         else:
             location = (b"location", f"/v1/documents/{kept.first}".encode())

@@ -192,7 +192,7 @@ def _intake() -> dict[str, Any]:
         },
         "responses": {
             "202": _content("On disk.", {"$ref": "#/components/schemas/Accepted"}),
-            **_refused("401", "404", "408", "409", "413", "415", "422", "429", "503"),
+            **_refused("401", "404", "408", "409", "413", "415", "422", "429", "503", "507"),
         },
     }
 

@@ -24,6 +24,7 @@ TITLES = {
     500: "A mistake of ours",
     503: "Not just now",
     504: "No answer in time",
+    507: "No room to keep it",
 }
 
 Headers = Iterable[tuple[bytes, bytes]]
@@ -44,7 +45,7 @@ def body_of(problem: Problem, instance: str) -> bytes:
 
 
 def headers_of(problem: Problem) -> Headers:
-    if problem.status in (429, 503):
+    if problem.status in (429, 503, 507):
         return [(b"retry-after", b"1")]
     if problem.status == 401:
         return [(b"www-authenticate", b'Bearer realm="tieout"')]

@@ -1,0 +1,199 @@
+"""What the streams still hold of the time that a restored database has forgotten: our own announcements, with their
+positions, and the events that led to them. Read only; recovery.py does something with it."""
+
+from collections.abc import AsyncIterator, Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from nats.js import JetStreamContext
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+from nats.js.errors import NotFoundError
+from tieout.contracts.event import Envelope, Notice
+from tieout.contracts.streams import notice_subject, stream_of
+from tieout.servicekit.errors import UNREADABLE
+from tieout.servicekit.letters import LETTERS_STREAM
+from tieout.servicekit.packs import unpacked
+from tieout.servicekit.wire import when
+
+FETCHED = 500  # Messages at once.
+FETCH_SECONDS = 10.0
+
+_read_notice = msgspec.json.Decoder(Notice).decode
+_read_envelope = msgspec.json.Decoder(Envelope).decode
+
+
+class Message(Struct, frozen=True):
+    """As it stands in a stream."""
+
+    stream: str
+    sequence: int
+    subject: str
+    body: bytes
+
+
+class Announced(Struct, frozen=True):
+    """An event of ours that the database has forgotten."""
+
+    id: str
+    position: int
+    kind: str
+    order_no: str
+    company: str
+    cause: str
+    sequence: int
+    body: bytes
+
+    @property
+    def named(self) -> str:
+        return " ".join(one for one in (self.kind, self.company, self.order_no) if one)
+
+
+class Row(Struct, frozen=True):
+    """A row of the outbox as it was: the events of a notice, and the notice."""
+
+    time: str
+    events: tuple[Announced, ...]
+    notice: Message
+
+
+class Group(Struct):
+    """What one transaction announced: a row, or several where it announced more than a row holds."""
+
+    time: str
+    rows: list[Row]
+
+    @property
+    def causes(self) -> set[str]:
+        return {event.cause for row in self.rows for event in row.events if event.cause}
+
+
+class LostPart(Struct):
+    """`groups` in the order in which they were published. `known_causes`: of what we announced and still know."""
+
+    groups: list[Group]
+    by_id: dict[str, Announced]
+    known_causes: set[str]
+    letters: list[Message]
+    top_position: int
+    created: datetime | None
+    gone: int = 0  # Announced as their notice says, but the stream does not hold them any more.
+
+
+async def read_lost(js: JetStreamContext, service: str, known: set[int], floor: int, letters: set[str]) -> LostPart:
+    """`known`: positions in the outbox; below `floor` all are known, as it was pruned up to there.
+    `letters`: ids of the dead letters in the outbox."""
+    stream = stream_of(service)
+    events: dict[int, Announced] = {}
+    notices: list[tuple[Message, Notice]] = []
+    known_causes: set[str] = set()
+    top = 0
+    async for message in read_stream(js, stream):
+        if message.subject == notice_subject(service):
+            try:
+                notice = _read_notice(message.body)
+            except UNREADABLE:
+                continue  # Not ours: somebody published it by hand.
+            top = max(top, *notice.positions)
+            if all(position <= floor or position in known for position in notice.positions):
+                known_causes.update(notice.causes)
+            else:
+                notices.append((message, notice))
+            continue
+        for body in unpacked(message.body):
+            try:
+                envelope = _read_envelope(body)
+                position = envelope.position
+            except (*UNREADABLE, ValueError):
+                continue
+            if position > floor and position not in known and position not in events:
+                events[position] = Announced(
+                    envelope.id,
+                    position,
+                    envelope.type,
+                    envelope.orderno,
+                    envelope.company,
+                    envelope.causationid,
+                    message.sequence,
+                    body,
+                )
+    try:
+        created = when((await js.stream_info(stream)).created)
+    except NotFoundError:
+        created = None
+    groups, gone = _groups(notices, events)
+    lost = [
+        message
+        async for message in read_stream(js, LETTERS_STREAM)
+        if message.subject.startswith(f"dead.{service}.") and letter_id(message.body) not in letters
+    ]
+    by_id = {event.id: event for group in groups for row in group.rows for event in row.events}
+    return LostPart(groups, by_id, known_causes, lost, top, created, gone)
+
+
+def _groups(notices: Iterable[tuple[Message, Notice]], events: Mapping[int, Announced]) -> tuple[list[Group], int]:
+    """In the order of the stream, which is that of the commits: who waited for another's lock was published after it.
+    Positions are drawn before the last locks (of voucher numbers). Rows of one transaction carry the same time and
+    stand behind each other."""
+    groups: list[Group] = []
+    seen: set[int] = set()
+    gone = 0
+    for message, notice in notices:
+        if notice.positions[0] in seen:
+            continue  # Published twice.
+        seen.add(notice.positions[0])
+        found = tuple(events[position] for position in notice.positions if position in events)
+        gone += len(notice.positions) - len(found)
+        if not found:
+            continue
+        row = Row(notice.time, found, message)
+        if groups and groups[-1].time == notice.time:
+            groups[-1].rows.append(row)
+        else:
+            groups.append(Group(notice.time, [row]))
+    return groups, gone
+
+
+class _Letter(Struct):
+    id: str = ""
+
+
+_read_letter = msgspec.json.Decoder(_Letter).decode
+
+
+def letter_id(body: bytes) -> str:
+    try:
+        return _read_letter(body).id
+    except UNREADABLE:
+        return ""
+
+
+async def read_stream(js: JetStreamContext, stream: str) -> AsyncIterator[Message]:
+    """All messages that stand in a stream now, in its order; nothing where there is no such stream."""
+    try:
+        state = (await js.stream_info(stream)).state
+    except NotFoundError:
+        return
+    if not state.messages:
+        return
+    config = ConsumerConfig(deliver_policy=DeliverPolicy.ALL, ack_policy=AckPolicy.NONE, inactive_threshold=60.0)
+    subscription = await js.pull_subscribe("", stream=stream, config=config)
+    try:
+        while True:
+            for message in await subscription.fetch(FETCHED, timeout=FETCH_SECONDS):
+                sequence = message.metadata.sequence.stream
+                yield Message(stream, sequence, message.subject, message.data)
+                if sequence >= state.last_seq:
+                    return
+    finally:
+        await subscription.unsubscribe()
+
+
+async def delivered(js: JetStreamContext, stream: str, durable: str) -> int:
+    """Up to which sequence a flow was given its messages; all that comes later it still gets by itself."""
+    try:
+        found: Any = (await js.consumer_info(stream, durable)).delivered
+    except NotFoundError:
+        return 0
+    return int(found.stream_seq) if found else 0

@@ -1,0 +1,508 @@
+"""A database that was restored from an older backup, brought forward to where its own stream says that it stood.
+
+Others have booked what this service announced after the backup, under its positions. So nothing is announced again:
+the events that led to it are run through the flows once more, in the order in which they had their effect, and what
+they announce gets the position that the stream holds for the same id. A transaction runs twice: rolled back, to learn
+which ids it announces in which order; then for good, with their positions. The outbox is filled from the stream, byte
+by byte. Voucher numbers and values follow from the same events in the same order; where something comes out otherwise
+than announced, it is told, event by event. See docs/decisions/0011-a-restored-database-is-brought-forward.md.
+"""
+
+import collections
+import itertools
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+import asyncpg
+import msgspec
+import structlog
+from msgspec import Struct
+from nats.aio.client import Client
+from nats.js import JetStreamContext
+from tieout.contracts.event import Envelope, event_id
+from tieout.contracts.streams import notice_subject, stream_of
+from tieout.servicekit import sql
+from tieout.servicekit.database import Database, Rehearsed, Transaction, open_pool
+from tieout.servicekit.errors import UNREADABLE, Cause, Misconfigured, TieoutError, cause_of
+from tieout.servicekit.flow import BatchFlow
+from tieout.servicekit.giving_up import give_up
+from tieout.servicekit.letters import LETTERS_STREAM, write_letter
+from tieout.servicekit.lost_part import Announced, Group, LostPart, Message, Row, delivered, letter_id, read_stream
+from tieout.servicekit.lost_part import read_lost as read_lost_part
+from tieout.servicekit.packs import packed, unpacked
+from tieout.servicekit.received import Reader, Received
+from tieout.servicekit.settings import Settings, secret
+
+statements = sql.load(__file__)
+log = structlog.get_logger(__name__)
+
+RECOVERABLE = ("order", "inventory", "finance")  # Whose state follows from events that others keep.
+HEADROOM = 100_000  # Positions that may have been drawn and never published; nobody misses them.
+SHOWN = 200  # Differences that are named one by one; all are counted.
+RACES_MAX = 10
+_LOCK = 0x7E0073C0  # Of the database: two at once would run everything twice.
+
+_read_envelope = msgspec.json.Decoder(Envelope).decode
+_read_any = msgspec.json.Decoder().decode
+
+
+class NotRepeatable(TieoutError):
+    """A flow announced otherwise when it ran a second time: it does not follow from its events alone."""
+
+
+class Difference(Struct, frozen=True, omit_defaults=True):
+    """An event that is not again as it was announced."""
+
+    what: str  # differs | missing | new
+    kind: str
+    company: str
+    order_no: str
+    position: int
+    fields: tuple[str, ...] = ()  # differs: where.
+    why: str = ""
+
+
+class Recovery(Struct):
+    """What a recovery found and did. `exact`: everything that was announced stands here again as it was announced."""
+
+    service: str
+    backup_at: datetime | None = None
+    known_position: int = 0
+    announced_position: int = 0
+    transactions: int = 0  # Lost ones that announced something.
+    events: int = 0  # Announced and forgotten.
+    again: int = 0  # Brought back, equal to what the stream holds.
+    played: int = 0  # Events of others that were run through the flows.
+    letters: int = 0
+    gone: int = 0  # Announced, and no longer in the stream.
+    differing: int = 0
+    missing: int = 0
+    new: int = 0
+    differences: list[Difference] = []
+    unreachable: list[str] = []  # Why it cannot be exact, as far as that can be told before it runs.
+    done: bool = False  # Written for good.
+
+    @property
+    def lost(self) -> bool:
+        return bool(self.events or self.letters)
+
+    @property
+    def exact(self) -> bool:
+        """What is new was in hand when the database was lost: nobody has heard of it yet."""
+        return self.done and not (self.differing or self.missing or self.gone)
+
+
+class _Input(Struct):
+    received: Received[Any]
+    flow: BatchFlow
+    time: str
+
+
+class _Scribe:
+    """Looks on one transaction: gives it positions, compares what it announces, fills the outbox."""
+
+    def __init__(self, work: "Recoverer", rows: Sequence[Row]) -> None:
+        self._work = work
+        self._rows = rows
+        self._drawn: list[int] = []
+        self._learnt: dict[int, str] | None = None  # By a position of the rehearsal: the id announced under it.
+        self._wanted: collections.deque[int] = collections.deque()
+        self._ids: dict[int, str] = {}
+        self.told: list[tuple[int, str, str, bytes, str, str]] = []  # Of the transaction that was committed.
+
+    async def begin(self, tx: Transaction) -> None:
+        tx.given = self._rehearse if self._learnt is None else self._give
+
+    def _rehearse(self, count: int) -> list[int]:
+        first = self._work.next_position + 1 + len(self._drawn)  # Nobody else draws meanwhile; rolled back anyway.
+        self._drawn += range(first, first + count)
+        return list(range(first, first + count))
+
+    def _give(self, count: int) -> list[int]:
+        if count > len(self._wanted):
+            raise NotRepeatable("a transaction drew more positions than in its rehearsal")
+        return [self._wanted.popleft() for _ in range(count)]
+
+    async def look(self, tx: Transaction) -> None:
+        if self._drawn and self._learnt is None:
+            self._learnt = {position: identity for position, identity, _, _ in tx.announced}
+            self._wanted.extend(map(self._position_of, self._drawn))
+            raise Rehearsed
+        for position, identity, kind, _ in tx.announced:
+            if self._ids.get(position) != identity:
+                raise NotRepeatable(f"{kind} was announced in another order than in its rehearsal")
+        known = self._work.lost.by_id
+        self.told += [(*event, told[1], told[2]) for event, told in zip(tx.announced, tx.told, strict=True)]
+        fresh = [(event, told) for event, told in zip(tx.announced, tx.told, strict=True) if event[1] not in known]
+        tx.announced = [event for event, _ in fresh]
+        tx.told = [told for _, told in fresh]
+        tx.letters = [letter for letter in tx.letters if str(letter[0]) not in self._work.letter_ids]
+        for row in self._rows:
+            await self._work.restore_row(tx.connection, row)
+
+    def _position_of(self, drawn: int) -> int:
+        assert self._learnt is not None
+        identity = self._learnt.get(drawn, "")
+        before = self._work.lost.by_id.get(identity)
+        position = before.position if before is not None else self._work.fresh_position()
+        self._ids[position] = identity
+        return position
+
+
+class Recoverer:
+    """One recovery of one database. `run` may be called again after whatever stopped it: it goes on."""
+
+    def __init__(
+        self, service: str, flows: Iterable[BatchFlow], pool: "asyncpg.Pool[asyncpg.Record]", js: JetStreamContext
+    ) -> None:
+        self.service = service
+        self._js = js
+        self._pool = pool
+        self._flows = {flow.durable: flow for flow in flows}
+        self._readers = {flow.durable: Reader(*flow.types) for flow in self._flows.values()}
+        self._database = Database(pool, service=service)
+        self.lost = LostPart([], {}, set(), [], 0, None)
+        self.letter_ids: set[str] = set()
+        self.next_position = 0
+        self.found = Recovery(service)
+        self._told: set[str] = set()  # Ids that were announced again.
+
+    # ------------------------------------------------------------------ what there is
+
+    async def examine(self) -> Recovery:
+        """Read only: what was lost, and what of it cannot be brought back."""
+        found = self.found
+        async with self._pool.acquire() as connection:
+            known = set(await connection.fetchval(statements.outbox_positions, stream_of(self.service)))
+            floor = await connection.fetchval(statements.floor)
+            letters = set(await connection.fetchval(statements.letters))
+            found.backup_at = await connection.fetchval(statements.newest)
+            found.known_position = max(known, default=floor)
+            highest = await connection.fetchval(statements.highest)
+        self.lost = lost = await read_lost_part(self._js, self.service, known, floor, letters)
+        self.letter_ids = {letter_id(message.body) for message in lost.letters}
+        self.next_position = max(lost.top_position, highest) + HEADROOM
+        found.announced_position = lost.top_position
+        found.transactions = len(lost.groups)
+        found.events, found.letters, found.gone = len(lost.by_id), len(lost.letters), lost.gone
+        if lost.gone:
+            found.unreachable.append(
+                f"{lost.gone} events that this service announced are no longer in its stream: their positions are "
+                "known to others, but not what they said"
+            )
+        for stream in sorted({flow.hears.stream for flow in self._flows.values()}) if lost.groups else ():
+            began = await _began(self._js, stream)
+            if began and found.backup_at and began > found.backup_at:
+                found.unreachable.append(
+                    f"{stream} begins at {began:%Y-%m-%d %H:%M:%S} UTC, after the backup: what was heard of it "
+                    "before is gone"
+                )
+        return found
+
+    # ------------------------------------------------------------------ the run
+
+    async def run(self, progress: Callable[[int, int], None] = lambda done, all_: None) -> Recovery:
+        """For good. Raises what the flows raise where the cause passes: run it again, it goes on where it stood."""
+        await self._restore_letters()
+        by_id, loose = await self._read_inputs()
+        groups = self.lost.groups
+        waiting = collections.deque(sorted(loose, key=lambda one: one.time))
+        for number, group in enumerate(groups):
+            await self._play_loose(waiting, until=group.time)
+            mine = [by_id.pop(cause) for cause in sorted(group.causes) if cause in by_id]
+            await self._play_group(group, mine)
+            progress(number + 1, len(groups))
+        await self._play_loose(waiting, until="")
+        async with self._pool.acquire() as connection, connection.transaction():
+            for row in itertools.chain.from_iterable(group.rows for group in groups):
+                await self.restore_row(connection, row)
+        for identity, event in self.lost.by_id.items():
+            if identity not in self._told:
+                why = "no event led to it: a person's command, which stands in no stream" if not event.cause else ""
+                self._note(Difference("missing", event.kind, event.company, event.order_no, event.position, (), why))
+                self.found.missing += 1
+        self.found.done = True
+        return self.found
+
+    def fresh_position(self) -> int:
+        self.next_position += 1
+        return self.next_position
+
+    async def _read_inputs(self) -> tuple[dict[str, _Input], list[_Input]]:
+        """By id those that led to something we have forgotten; and those that may have changed us without a word.
+
+        What came before everything forgotten is run at once: nearly always it is there already, and nothing happens.
+        """
+        causes = set().union(*(group.causes for group in self.lost.groups))
+        first = min((group.time for group in self.lost.groups), default="~")  # None is lost: all came before it.
+        by_id: dict[str, _Input] = {}
+        loose: list[_Input] = []
+        early: list[_Input] = []
+        for stream in sorted({flow.hears.stream for flow in self._flows.values()}):
+            hearing = {
+                subject: flow
+                for flow in self._flows.values()
+                if flow.hears.stream == stream
+                for subject in flow.hears.subjects
+            }
+            given = {flow.durable: await delivered(self._js, stream, flow.durable) for flow in hearing.values()}
+            async for message in read_stream(self._js, stream):
+                flow = hearing.get(message.subject)
+                if flow is None:
+                    continue
+                for one in self._read(flow, message):
+                    identity = one.received.business_id
+                    if identity in causes:
+                        by_id.setdefault(identity, one)
+                    elif identity in self.lost.known_causes or message.sequence > given[flow.durable]:
+                        continue
+                    elif one.time < first:
+                        early.append(one)
+                        if len(early) >= flow.size:
+                            await self._play_loose(collections.deque(early), until="")
+                            early.clear()
+                    else:
+                        loose.append(one)
+        await self._play_loose(collections.deque(early), until="")
+        for row in await self._pool.fetch(statements.parked):
+            flow = self._flows.get(row["durable"])
+            if flow is not None and row["event_id"] in causes and row["event_id"] not in by_id:
+                kept = Message(row["stream"], row["stream_sequence"], row["subject"], row["body"])
+                for one in self._read(flow, kept):
+                    by_id[row["event_id"]] = one
+        return by_id, loose
+
+    def _read(self, flow: BatchFlow, message: Message) -> list[_Input]:
+        """Its events; what cannot be read is a dead letter since long, and its letter is restored from DEAD."""
+        found = []
+        for body in unpacked(message.body):
+            try:
+                received = self._readers[flow.durable].read(
+                    body,
+                    subject=message.subject,
+                    attempts=1,
+                    stream=message.stream,
+                    stream_sequence=message.sequence,
+                    durable=flow.durable,
+                )
+            except (*UNREADABLE, ValueError):
+                continue
+            letter, _, _ = write_letter(
+                service=self.service,
+                version="",
+                durable=flow.durable,
+                subject="",
+                body=b"",
+                stream=message.stream,
+                sequence=message.sequence,
+                attempts=1,
+                reason="",
+                event_id_=received.envelope.id,
+            )
+            if str(letter) not in self.letter_ids:
+                found.append(_Input(received, flow, received.envelope.time))
+        return found
+
+    async def _play_loose(self, waiting: "collections.deque[_Input]", *, until: str) -> None:
+        """In the order of their time, as long as they came before `until`; "" for all."""
+        while waiting and (not until or waiting[0].time <= until):
+            part = [waiting.popleft()]
+            while (
+                waiting
+                and len(part) < part[0].flow.size
+                and waiting[0].flow is part[0].flow
+                and (not until or waiting[0].time <= until)
+            ):
+                part.append(waiting.popleft())
+            await self._play(part, ())
+
+    async def _play_group(self, group: Group, inputs: list[_Input]) -> None:
+        """In the order in which the broker gave them, as the first time; the last part restores the rows."""
+        inputs.sort(key=lambda one: (one.flow.durable, one.received.stream_sequence, one.received.position))
+        parts = [list(some) for _, some in itertools.groupby(inputs, key=lambda one: one.flow.durable)]
+        for number, part in enumerate(parts):
+            await self._play(part, group.rows if number == len(parts) - 1 else ())
+
+    async def _play(self, inputs: list[_Input], rows: Sequence[Row]) -> None:
+        parts = collections.deque([inputs])
+        races = 0
+        while parts:
+            part = parts.popleft()
+            try:
+                await self._run(part, rows if not parts else ())
+            except Exception as error:
+                cause = cause_of(error)
+                unique = isinstance(error, asyncpg.UniqueViolationError)
+                if cause is Cause.AGAIN and not unique and races < RACES_MAX:
+                    races += 1
+                    parts.appendleft(part)
+                elif cause is not Cause.DATA:
+                    raise  # Nothing is given up here that was handled before: a person must look at it.
+                elif len(part) > 1:
+                    middle = len(part) // 2
+                    parts.extendleft((part[middle:], part[:middle]))
+                else:
+                    await give_up([(part[0].received, error)], self._database, part[0].flow.retry_seconds)
+        self.found.played += len(inputs)
+
+    async def _run(self, part: list[_Input], rows: Sequence[Row]) -> None:
+        received = [one.received for one in part]
+        ids = [one.business_id for one in received]
+        flow = part[0].flow
+        scribe = _Scribe(self, rows)
+        database = self._database.witnessed(flow.durable, ids, scribe, rehearsal=False)
+        try:
+            await flow.function(received, database)
+        except Rehearsed:
+            database = self._database.witnessed(flow.durable, ids, scribe, rehearsal=False)
+            await flow.function(received, database)
+        await database.take_rest()
+        for position, identity, kind, body, order_no, company in scribe.told:
+            self._compare(position, identity, kind, body, order_no, company)
+
+    def _compare(self, position: int, identity: str, kind: str, body: bytes, order_no: str, company: str) -> None:
+        before = self.lost.by_id.get(identity)
+        if before is None:
+            self.found.new += 1
+            self._note(
+                Difference("new", kind, company, order_no, position, (), "it was in hand, and not announced yet")
+            )
+            return
+        if identity in self._told:
+            return
+        self._told.add(identity)
+        fields = _differing(before, body)
+        if fields:
+            self.found.differing += 1
+            self._note(Difference("differs", kind, company, order_no, before.position, fields))
+        else:
+            self.found.again += 1
+
+    def _note(self, difference: Difference) -> None:
+        if len(self.found.differences) < SHOWN:
+            self.found.differences.append(difference)
+
+    # ------------------------------------------------------------------ the outbox
+
+    async def restore_row(self, connection: Any, row: Row) -> None:
+        """Unless it is there already."""
+        sequences = sorted({*(event.sequence for event in row.events), row.notice.sequence})
+        numbers = {sequence: number for number, sequence in enumerate(sequences, 1)}
+        positions = [event.position for event in row.events]
+        subjects = [*(event.kind for event in row.events), row.notice.subject]
+        bodies = [*(event.body for event in row.events), row.notice.body]
+        message = [*(numbers[event.sequence] for event in row.events), numbers[row.notice.sequence]]
+        packed(subjects, bodies, message)  # Raises where the numbers do not fit: better now than at the next audit.
+        notice = _notice_id(self.service, positions[0])
+        consecutive = sequences == list(range(sequences[0], sequences[-1] + 1))
+        await connection.execute(
+            statements.restore_row,
+            stream_of(self.service),
+            positions,
+            positions[0],
+            positions[-1],
+            [*(event.id for event in row.events), notice],
+            subjects,
+            bodies,
+            message,
+            datetime.fromisoformat(row.time),
+            sequences[0],
+            sequences[-1],
+            None if consecutive else sequences,
+            self.lost.created,
+        )
+
+    async def _restore_letters(self) -> None:
+        async with self._pool.acquire() as connection, connection.transaction():
+            for message in self.lost.letters:
+                told = _read_any(message.body)
+                await connection.execute(
+                    statements.restore_row,
+                    LETTERS_STREAM,
+                    [],
+                    None,
+                    None,
+                    [told["id"]],
+                    [message.subject],
+                    [message.body],
+                    [1],
+                    datetime.fromisoformat(told["at"]),
+                    message.sequence,
+                    message.sequence,
+                    None,
+                    None,
+                )
+
+
+def _notice_id(service: str, position: int) -> str:
+    return event_id(notice_subject(service), position)
+
+
+def _differing(before: Announced, body: bytes) -> tuple[str, ...]:
+    """The fields of the data that are not as they were."""
+    one, other = bytes(_read_envelope(before.body).data), bytes(_read_envelope(body).data)
+    if one == other:
+        return ()
+    left, right = _read_any(one), _read_any(other)
+    return tuple(sorted(name for name in {*left, *right} if left.get(name) != right.get(name)))
+
+
+async def _began(js: JetStreamContext, stream: str) -> datetime | None:
+    """When the first message came that the stream still holds, where it has let go of earlier ones."""
+    async for message in read_stream(js, stream):
+        if message.sequence <= 1:
+            return None
+        try:
+            return datetime.fromisoformat(_read_envelope(unpacked(message.body)[0]).time)
+        except (*UNREADABLE, ValueError):
+            continue
+    return None
+
+
+async def recover(
+    service: str,
+    flows: Sequence[BatchFlow],
+    settings: Settings,
+    *,
+    really: bool,
+    progress: Callable[[int, int], None] = lambda done, all_: None,
+) -> Recovery:
+    """As a process of its own, while the service does not run. `really=False` only looks."""
+    if service not in RECOVERABLE:
+        raise Misconfigured(
+            f"{service} cannot be brought forward from streams: what it keeps stands nowhere else. Restore it to the "
+            "last commit from the write-ahead log; see docs/runbooks/DatabaseRestored.md for what to do without one"
+        )
+    if not settings.owner_url:
+        raise Misconfigured("TIEOUT_OWNER_URL is missing. Set it to postgresql://<service>_owner@host:port/database.")
+    owner = await asyncpg.connect(
+        settings.owner_url, password=secret(settings.owner_password_file, "TIEOUT_OWNER_PASSWORD_FILE")
+    )
+    client = Client()
+    pool = None
+    try:
+        if not await owner.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK):
+            raise Misconfigured("Another recovery of this database is under way. Wait for it.")
+        password = secret(settings.database_password_file, "TIEOUT_DATABASE_PASSWORD_FILE")
+        pool = await open_pool(settings.database_url, password, f"{service}-recovery", size=3)
+        await client.connect(
+            settings.nats_url,
+            user=settings.nats_user or None,
+            password=secret(settings.nats_password_file, "TIEOUT_NATS_PASSWORD_FILE"),
+            inbox_prefix=f"_INBOX_{settings.nats_user or service}".encode(),
+            allow_reconnect=False,
+        )
+        work = Recoverer(service, flows, pool, client.jetstream(timeout=10))
+        found = await work.examine()
+        if really:  # Also where nothing announced is lost: what was heard without a word may be.
+            await work.run(progress)
+            await owner.execute(statements.reset_mark)
+            await owner.fetchval(statements.advance, max(found.announced_position + HEADROOM, work.next_position))
+        return found
+    finally:
+        if client.is_connected:
+            await client.close()
+        if pool is not None:
+            pool.terminate()
+        await owner.close()
