@@ -167,3 +167,9 @@ def _group_of(user: str) -> int:
     import pwd
 
     return pwd.getpwnam(user).pw_gid
+
+
+def complain(text: str) -> None:
+    """For whoever watches the launcher. On a full disk nobody can be told, and the launcher goes on."""
+    with contextlib.suppress(OSError):
+        print(f"tieout: {text}", file=sys.stderr, flush=True)

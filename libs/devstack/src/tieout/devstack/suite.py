@@ -12,7 +12,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from pathlib import Path
@@ -426,22 +425,27 @@ class Stack:
 
     async def _restart_dead_servers(self) -> None:
         asked = time.monotonic()
+        noted = True
         while True:
             await asyncio.sleep(_POLL_SECONDS)
             if time.monotonic() - asked > _HEALTH_SECONDS:
                 asked = time.monotonic()
                 for server in list(self._servers):
                     if isinstance(server, broker.Nats) and await asyncio.to_thread(server.must_start_anew):
-                        print(f"tieout: the disk of {server.name} was full, so it is started anew", file=sys.stderr)
+                        processes.complain(f"the disk of {server.name} was full, so it is started anew")
                         if server.process is not None:
                             server.process.send_signal(signal.SIGTERM)
             for server in self._servers:
                 if server.process is not None and server.process.poll() is not None:
+                    noted = False
                     try:
                         server.start(server.port)
-                    except ServerFailed as failure:  # Tried again in a moment: its services wait for it.
-                        print(f"tieout: {failure}", file=sys.stderr)
+                    except (ServerFailed, OSError) as failure:  # Tried again in a moment: its services wait for it.
+                        processes.complain(str(failure))
+            if not noted:
+                with contextlib.suppress(OSError):  # The disk is full.
                     self._note_processes()
+                    noted = True
 
     def _note_processes(self) -> None:
         """For `status`, and for a later launcher that has to clear up after this one."""

@@ -16,6 +16,7 @@ STOP_SECONDS_MAX = 10.0
 _PAUSE_SECONDS_MIN, _PAUSE_SECONDS_MAX = 0.1, 10.0
 _STEADY_SECONDS = 30.0  # Who ran this long before it died is started again at once.
 _POLL_SECONDS = 0.25
+_STARTED_NOT_SECONDS = 1.0
 
 
 class Supervised:
@@ -125,11 +126,15 @@ class Supervisor:
             for service in self.services.values():
                 if not service.wanted:
                     continue
-                if service.process is not None and service.process.poll() is not None:
-                    self._note_death(service, service.process.returncode, now)
-                if service.process is None and now >= service.start_again_at:
-                    service.restarts += 1
-                    self.start(service.name)
+                try:
+                    if service.process is not None and service.process.poll() is not None:
+                        self._note_death(service, service.process.returncode, now)
+                    if service.process is None and now >= service.start_again_at:
+                        self.start(service.name)
+                        service.restarts += 1
+                except OSError as error:  # A full disk: no log, no list of processes. There may be room in a moment.
+                    service.start_again_at = now + _STARTED_NOT_SECONDS
+                    processes.complain(f"{service.name} could not be started: {error}. Tried again")
 
     def _note_death(self, service: Supervised, code: int, now: float) -> None:
         service.process = None
