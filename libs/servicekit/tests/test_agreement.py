@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 from tieout.contracts.agreement import DigestRequest, RowsRequest
+from tieout.contracts.inventory import OrderRefused
 from tieout.contracts.operation import Nothing
 from tieout.servicekit import Refused, Unprocessable, sql
 from tieout.servicekit.agreement import Evidence
@@ -197,3 +198,20 @@ async def test_numbers_beyond_all_bounds_are_one_finding_and_hide_no_other_book(
     found = (await evidence.violations(Nothing(), database)).violations
     told = {(one.rule, one.kept.partition(":")[0]) for one in found}
     assert {("doubled", "cannot be computed"), ("always", ""), ("digest_is_rows", "cannot be computed")} <= told
+
+
+async def test_what_the_broker_does_not_take_is_told_with_the_mark(evidence, database, owner, toy) -> None:
+    async with database.transaction() as tx:
+        (position,) = await tx.positions(1)
+        event = OrderRefused(toy.placed("1").order_id, "C1", "1", ())
+        tx.announce(event, position=position, key=("1",), chain="1")
+    fresh = await evidence.mark(Nothing(), database)
+    assert (fresh.position, fresh.unpublished) == (0, 0)  # Of a moment ago: on its way.
+    await owner.execute("UPDATE outbox SET written_at = written_at - interval '4 minutes'")
+    told = await evidence.mark(Nothing(), database)
+    assert (told.position, told.last_position, told.unpublished) == (0, 1, 1)
+    assert told.unpublished_seconds >= 240
+    await owner.execute("UPDATE outbox SET first_seq = 1, last_seq = 1")
+    for _ in range(3):
+        published = await evidence.mark(Nothing(), database)
+    assert (published.position, published.unpublished) == (1, 0)

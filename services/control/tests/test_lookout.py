@@ -64,6 +64,8 @@ async def test_what_it_saw_is_told_as_metrics_and_its_age_grows_when_nobody_look
     trio.gate.clear()
     await trio.ship("waiting-1", "waiting-2")
     await look.look(trio.control.database)
+    while not readings["tieout.consumer.waiting"]().get(DURABLE):
+        await look.look(trio.control.database)
     await asyncio.sleep(0.5)
     await look.look(trio.control.database)
     assert readings["tieout.consumer.waiting"]()[DURABLE] == 1  # Both travel in one message.

@@ -163,6 +163,8 @@ class Mark(Struct, frozen=True):
     sequences: dict[str, int]  # Q per stream: the highest stream sequence among them.
     last_position: int  # The highest number given out, closed or not.
     oldest_writer: str = ""  # The transaction that holds M back, if one is older than a second.
+    unpublished: int = 0  # Events in the outbox that the broker has not taken for seconds: committed, but above M.
+    unpublished_seconds: float = 0.0  # How long the oldest of them waits.
 
 
 class BookUpto(Struct, frozen=True, array_like=True):

@@ -175,6 +175,8 @@ class Watermark(Struct, frozen=True, omit_defaults=True):
     last_position: int
     at: str
     oldest_writer: str = ""
+    unpublished: int = 0  # Events that the producer has committed and the broker has not taken for seconds.
+    unpublished_seconds: float = 0.0
 
 
 class FlowState(Struct, frozen=True, omit_defaults=True):

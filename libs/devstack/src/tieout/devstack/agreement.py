@@ -126,7 +126,13 @@ def render(answer: Agreement, console: Console, *, explain: bool = False) -> Non
         for told in _violations(answer):
             console.print(told, soft_wrap=True)
     for watermark in answer.watermarks:
-        if watermark.oldest_writer:
+        if watermark.unpublished:
+            console.print(
+                f"{watermark.producer} has {watermark.unpublished} events that the broker has not taken for "
+                f"{watermark.unpublished_seconds:,.0f} s; ./tieout doctor says why",
+                style="yellow",
+            )
+        elif watermark.oldest_writer:
             console.print(
                 f"{watermark.producer} is held back by a long transaction: {watermark.oldest_writer}", style="yellow"
             )

@@ -13,6 +13,7 @@ from typing import Any
 
 import asyncpg
 import structlog
+from msgspec import structs
 from tieout.contracts.agreement import (
     BEFORE_ALL,
     DIGEST_VERSION,
@@ -119,9 +120,16 @@ class Evidence:
                 await asyncio.sleep(0.005)
                 row = await connection.fetchrow(statements.take_mark)
             assert row is not None
-            oldest = "" if row["closed"] else await connection.fetchval(statements.oldest_writer) or ""
-        stream = stream_of(database.service)
-        return Mark(row["m"], {stream: row["q"]}, row["last_position"], oldest)
+            held = None if row["closed"] else await connection.fetchrow(statements.held_back)
+        mark = Mark(row["m"], {stream_of(database.service): row["q"]}, row["last_position"])
+        if held is None:
+            return mark
+        return structs.replace(
+            mark,
+            oldest_writer=held["oldest_writer"] or "",
+            unpublished=held["events"],
+            unpublished_seconds=round(held["seconds"], 1),
+        )
 
     async def close_positions(self) -> None:
         """Each second under load: closing takes two looks, so whoever asks finds the first one done."""

@@ -8,11 +8,15 @@ SELECT book, measure, tab, position, line, chain, order_no, a, b, condition, cur
 -- name: take_mark
 SELECT m, q, last_position, closed FROM take_mark();
 
--- name: oldest_writer
--- Whoever holds the mark back; other databases' transactions count, as ids are given out per cluster.
-SELECT format('pid %s in %s, %s s, %s', pid, datname, round(extract(epoch FROM clock_timestamp() - xact_start)), coalesce(nullif(application_name, ''), usename))
-FROM pg_stat_activity WHERE backend_xid IS NOT NULL AND xact_start < clock_timestamp() - interval '1 second'
-ORDER BY xact_start LIMIT 1;
+-- name: held_back
+-- What the broker has not taken for seconds, and who else holds the mark back: other databases' transactions count, as
+-- ids are given out per cluster.
+SELECT coalesce(sum(cardinality(pos)), 0)::bigint AS events,
+       coalesce(extract(epoch FROM clock_timestamp() - min(written_at)), 0)::float8 AS seconds,
+       (SELECT format('pid %s in %s, %s s, %s', pid, datname, round(extract(epoch FROM clock_timestamp() - xact_start)), coalesce(nullif(application_name, ''), usename))
+        FROM pg_stat_activity WHERE backend_xid IS NOT NULL AND xact_start < clock_timestamp() - interval '1 second'
+        ORDER BY xact_start LIMIT 1) AS oldest_writer
+FROM outbox WHERE first_seq IS NULL AND stream <> 'DEAD' AND written_at < clock_timestamp() - interval '5 seconds';
 
 -- name: sequences
 SELECT p.position, coalesce(o.seqs[p.message], o.first_seq + p.message - 1, 0) AS sequence

@@ -120,10 +120,11 @@ class Prover:
         if currencies and request.currencies:
             results = await asyncio.gather(*(self._with_currencies(result) for result in results))
         unanswered = tuple(sorted(away | mute | {r.note for r in results if r.state == "unanswered"}))
-        verdict = rules.verdict_of((result.state for result in results), len(violations), unanswered)
+        unpublished = sum(mark.unpublished for mark in marks.values())
+        verdict = rules.verdict_of((result.state for result in results), len(violations), unanswered, unpublished)
         return Agreement(
             verdict=verdict,
-            sentence=rules.sentence(verdict, results, len(violations), unanswered),
+            sentence=rules.sentence(verdict, results, len(violations), unanswered, unpublished),
             at=_text(at),
             took_ms=round((time.perf_counter() - started) * 1000, 1),
             measures=tuple(results),
@@ -264,6 +265,8 @@ class Prover:
                 last_position=mark.last_position,
                 at=_text(min(moment for _, moment in agreed)) if whole else "",
                 oldest_writer=mark.oldest_writer,
+                unpublished=mark.unpublished,
+                unpublished_seconds=mark.unpublished_seconds,
             )
 
     async def _with_currencies(self, result: MeasureResult) -> MeasureResult:

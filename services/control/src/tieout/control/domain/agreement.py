@@ -221,15 +221,23 @@ def state_of(*, differing: int, dead: int, in_flight: int, parked: int) -> Measu
     return "open" if in_flight or parked else "agree"
 
 
-def verdict_of(states: Iterable[MeasureState], violations: int, unanswered: Sequence[str]) -> Verdict:
+def verdict_of(
+    states: Iterable[MeasureState], violations: int, unanswered: Sequence[str], unpublished: int = 0
+) -> Verdict:
     seen = set(states)
     if violations or "differ" in seen:
         return "differ"
-    return "open" if unanswered or seen & {"open", "unanswered"} else "agree"
+    return "open" if unanswered or unpublished or seen & {"open", "unanswered"} else "agree"
 
 
 def sentence(
-    verdict: Verdict, measures: Sequence[MeasureResult], violations: int, unanswered: Sequence[str], *, shown: int = 3
+    verdict: Verdict,
+    measures: Sequence[MeasureResult],
+    violations: int,
+    unanswered: Sequence[str],
+    unpublished: int = 0,
+    *,
+    shown: int = 3,
 ) -> str:
     """The verdict as people say it: what disagrees first, then what is still on its way."""
     told = []
@@ -248,6 +256,8 @@ def sentence(
         told.append(f"{_count(on_the_way, 'event')} still on the way")
     if waiting:
         told.append(f"{_count(waiting, 'event')} waiting for a partner document")
+    if unpublished:
+        told.append(f"{_count(unpublished, 'event')} committed that the broker has not taken")
     if unanswered:
         told.append(f"no answer from {', '.join(unanswered)}")
     rest = f", and {len(told) - shown} more" if len(told) > shown else ""
