@@ -305,9 +305,13 @@ async def exhaust_connections(harness: Harness, seconds: float) -> str:
 async def read_only(harness: Harness, seconds: float) -> str:
     with contextlib.suppress(*_AWAY):
         await _superuser(harness, "ALTER SYSTEM SET default_transaction_read_only = on", "SELECT pg_reload_conf()")
-        await asyncio.sleep(seconds)
-        await _superuser(harness, "ALTER SYSTEM RESET default_transaction_read_only", "SELECT pg_reload_conf()")
-    return f"databases read-only {seconds:.1f} s"
+    await asyncio.sleep(seconds)
+    while True:  # Another fault may have taken the server away meanwhile; the setting outlives that. A run has an end.
+        try:
+            await _superuser(harness, "ALTER SYSTEM RESET default_transaction_read_only", "SELECT pg_reload_conf()")
+            return f"databases read-only {seconds:.1f} s"
+        except _AWAY:
+            await asyncio.sleep(0.5)
 
 
 def _full(server: str) -> Strike:
