@@ -21,44 +21,16 @@ import nats.errors
 import structlog
 from faststream.security import SASLPlaintext
 from nats.js import JetStreamContext
-from tieout.contracts.agreement import (
-    AUDITED_MAX,
-    CurrencySums,
-    Digest,
-    DigestRequest,
-    Mark,
-    Positions,
-    PositionsRequest,
-    PublishAgainRequest,
-    PublishedAgain,
-    Rebooked,
-    RebookRequest,
-    RestartedFlow,
-    RestartFlowRequest,
-    Rows,
-    RowsRequest,
-    Sequences,
-    SequencesRequest,
-    SettingsChanges,
-    SettingsChangesRequest,
-    SumsRequest,
-    TotalsRequest,
-    Violations,
-)
-from tieout.contracts.operation import UNREADABLE_EVENTS, Health, Nothing, Operation, Trail, TrailRequest
-from tieout.contracts.replay import Kept, KeptRequest, PlayedBatch, PlayRequest
-from tieout.contracts.watch import Vitals, VitalsRequest
-from tieout.servicekit import parked, sql
+from tieout.contracts.operation import Trail, TrailRequest
+from tieout.servicekit import sql
 from tieout.servicekit.agreement import Evidence
-from tieout.servicekit.agreement import statements as agreement_statements
+from tieout.servicekit.answers import OwnAnswers, stopped_flows
 from tieout.servicekit.batches import FlowSubscriber, subscribe
 from tieout.servicekit.connection import QuickBroker, QuickClient
-from tieout.servicekit.corrections import Corrections
 from tieout.servicekit.database import Database, Identity, open_pool
-from tieout.servicekit.errors import Cause, Misconfigured, OlderThanItsStream, Refused, cause_of
+from tieout.servicekit.errors import Cause, Misconfigured, OlderThanItsStream, cause_of
 from tieout.servicekit.flow import BatchFlow
 from tieout.servicekit.letterbox import Letterbox
-from tieout.servicekit.memory import memory_bytes
 from tieout.servicekit.metrics import Metrics
 from tieout.servicekit.outbox import SWEEP_ROWS, Outbox
 from tieout.servicekit.outbox import statements as outbox_statements
@@ -186,7 +158,23 @@ class Service:
         await self.broker.start()
         self._player = Player(self.database, self._subscribers)
         self.endpoints = Endpoints(self.nats, self.database)
-        await self.endpoints.start([*self.operations, *self._own_operations()])
+        own = OwnAnswers(
+            self.name,
+            self.version,
+            started_at=self._started_at,
+            trail=self.trail,
+            evidence=self.evidence,
+            audit=self._audit,
+            player=self._player,
+            witness=self._witness,
+            runs=self._runs,
+            subscribers=self._subscribers,
+            is_ready=lambda: self._state()[0],
+        )
+        taken = {answer.operation.name for answer in self.operations}
+        await self.endpoints.start(
+            [*self.operations, *(answer for answer in own.operations() if answer.operation.name not in taken)]
+        )
 
         self._metrics = Metrics(
             self.name, self.version, self._all_numbers, lambda: self._outbox_seen, lambda: self.database.readings
@@ -346,114 +334,8 @@ class Service:
         if row is not None:
             self._outbox_seen = (row["seconds"], row["batches"])
 
-    # ------------------------------------------------------------------ what every service answers
-
-    def _own_operations(self) -> list[Answers[Any, Any]]:
-        name = self.name
-
-        def answers(verb: str, request: type, response: type, function: Any) -> Answers[Any, Any]:
-            return Answers(Operation(f"{name}.{verb}", "GET", "", request, response, verb), function)
-
-        found = [
-            answers("health", Nothing, Health, self._health),
-            answers("mark", Nothing, Mark, self.evidence.mark),
-            answers("totals", TotalsRequest, Digest, self.evidence.totals),
-            answers("digest", DigestRequest, Digest, self.evidence.digest),
-            answers("positions", PositionsRequest, Positions, self.evidence.positions),
-            answers("sums", SumsRequest, CurrencySums, self.evidence.sums),
-            answers("rows", RowsRequest, Rows, self.evidence.rows),
-            answers("sequences", SequencesRequest, Sequences, self._sequences),
-            answers("publish_again", PublishAgainRequest, PublishedAgain, self._publish_again),
-            answers("rebook", RebookRequest, Rebooked, Corrections(self.evidence).rebook),
-            answers("restart_flow", RestartFlowRequest, RestartedFlow, self._restart_flow),
-            answers("violations", Nothing, Violations, self.evidence.violations),
-            answers("findings", Nothing, Violations, self.evidence.findings),
-            answers("settings_changes", SettingsChangesRequest, SettingsChanges, self.evidence.settings_changes),
-            answers("replay", PlayRequest, PlayedBatch, self._player.replay),
-            answers("rehearse", PlayRequest, PlayedBatch, self._player.rehearse),
-            answers("kept", KeptRequest, Kept, self._player.kept),
-            answers("trail", TrailRequest, Trail, self._whole_trail),
-            answers("vitals", VitalsRequest, Vitals, self._witness.vitals),
-        ]
-        taken = {answer.operation.name for answer in self.operations}
-        return [answer for answer in found if answer.operation.name not in taken]
-
-    async def _whole_trail(self, request: TrailRequest, database: Database) -> Trail:
-        """What the service tells of a chain, and what of it waits here."""
-        told = await self.trail(request, database) if self.trail else Trail(())
-        return Trail((*told.entries, *await parked.trail(request.chain_id, database)))
-
-    async def _health(self, request: Nothing, database: Database) -> Health:
-        async with database.read() as connection:
-            waiting = await connection.fetchrow(outbox_statements.waiting)
-            kept = await connection.fetchrow(agreement_statements.parked_and_dead)
-        assert waiting is not None
-        assert kept is not None
-        return Health(
-            service=self.name,
-            version=self.version,
-            pid=os.getpid(),
-            ready=self.ready and database.outbox.open.is_set(),
-            memory_bytes=memory_bytes(),
-            started_at=self._started_at,
-            outbox_waiting=waiting["batches"],
-            outbox_oldest_seconds=round(waiting["seconds"], 3),
-            parked=kept["parked"],
-            dead=kept["dead"],
-            findings=len(self.evidence.found.violations),
-            scrubbed_at=self.evidence.found_at,
-            stopped=self._stopped(),
-            parked_oldest_seconds=round(kept["parked_oldest_seconds"], 1),
-            flows=self._numbers(),
-            replicas=await self._runs.replicas(),
-        )
-
-    def _stopped(self) -> dict[str, str]:
-        return {one.flow.durable: one.stopped_why for one in self._subscribers if one.stopped}
-
     def _state(self) -> tuple[bool, dict[str, str]]:
-        return self.ready and self.database.outbox.open.is_set(), self._stopped()
-
-    async def _sequences(self, request: SequencesRequest, database: Database) -> Sequences:
-        """Where events stand in our stream; and, on demand, which of them it does not hold as we published them."""
-        found = await self.evidence.sequences(request, database)
-        if not request.audit or self._audit is None:
-            return found
-        lost = await self._audit.lost_of(sorted(set(request.positions))[:AUDITED_MAX])
-        return Sequences(found.sequences, tuple(lost))
-
-    async def _publish_again(self, request: PublishAgainRequest, database: Database) -> PublishedAgain:
-        positions = sorted(set(request.positions))
-        if not 0 < len(positions) <= AUDITED_MAX:
-            raise Refused("invalid", f"Give 1 to {AUDITED_MAX} positions.", field="positions", status=422)
-        if self._audit is None or not database.outbox.open.is_set():
-            raise Refused("unavailable", "The broker is away; the audit runs by itself when it is back.", status=503)
-        messages, unknown = await self._audit.publish_again(positions)
-        return PublishedAgain(messages, tuple(unknown))
-
-    async def _restart_flow(self, request: RestartFlowRequest, database: Database) -> RestartedFlow:
-        """Make a flow ask anew: its durable is looked at, created where it is missing, and messages are asked for."""
-        subscriber = next((one for one in self._subscribers if one.flow.durable == request.flow), None)
-        if subscriber is None:
-            flows = ", ".join(one.flow.durable for one in self._subscribers) or "none"
-            raise Refused(
-                "not_found", f"{self.name} has no flow {request.flow!r}; it has: {flows}.", field="flow", status=404
-            )
-        if request.give_up_unreadable:
-            if not subscriber.stopped_why.startswith(UNREADABLE_EVENTS):
-                raise Refused(
-                    "conflict", f"{request.flow} is not stopped by what it cannot read.", field="flow", status=409
-                )
-            subscriber.giving_up.set()
-        subscriber.intake.again()
-        log.warning(
-            "flow restarted",
-            flow=request.flow,
-            actor=request.actor,
-            reason=request.reason,
-            give_up_unreadable=request.give_up_unreadable,
-        )
-        return RestartedFlow(request.flow, subscriber.stopped)
+        return self.ready and self.database.outbox.open.is_set(), stopped_flows(self._subscribers)
 
     def _numbers(self) -> dict[str, dict[str, float]]:
         return {subscriber.flow.durable: subscriber.numbers() for subscriber in self._subscribers}
