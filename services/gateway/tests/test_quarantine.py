@@ -26,6 +26,7 @@ CASES = {
     "a quantity of 4,300 digits": ({"lines": [line(quantity_micro="@")]}, ("bad_quantity", "lines[0].quantity_micro")),
     "a negative price": ({"lines": [line(net_minor=-1)]}, ("bad_amount", "lines[0].net_minor")),
     "a text for an amount": ({"lines": [line(net_minor="12")]}, ("bad_amount", "lines[0].net_minor")),
+    "lines that are null": ({"lines": None}, ("wrong_type", "lines")),
     "no lines": ({"lines": []}, ("missing", "lines")),
     "two lines of one number": ({"lines": [line(), line()]}, ("repeated_line", "lines")),
     "an unknown currency": ({"currency": "XXX"}, ("bad_currency", "currency")),
@@ -183,6 +184,19 @@ async def test_a_correction_takes_the_place_of_the_document_and_the_original_sta
     assert other.status_code == 409
     assert len(await house.commands(SubmitOrder)) == 1
     assert (await house.get("/v1/gateway-outcomes"))["outcomes"] == []
+
+
+async def test_a_correction_that_is_no_json_object_is_refused_and_the_document_can_still_be_corrected(house):
+    bad = await house.document(await house.send(house.order(number="8", currency="NIX")))
+    path = f"/v1/quarantine/{bad['intake_id']}/correct"
+    for content in ('{"kind":"order"', "", "[]", "null"):
+        answer = await house.post(path, content=content)
+        assert (answer.status_code, answer.json().get("field")) == (422, "content"), answer.text
+    assert (await house.get(f"/v1/documents/{bad['intake_id']}"))["state"] == "quarantined"
+    assert (await house.post(path, content=bad["content"].replace("NIX", "CNY"))).status_code == 200
+    decided = await house.post(path, content="{}")
+    assert decided.status_code == 409
+    assert f"./tieout quarantine show {bad['intake_id']}" in decided.json()["detail"]
 
 
 async def test_documents_are_resubmitted_once_their_article_is_known(house):

@@ -190,7 +190,7 @@ def _fault(error: Exception, body: bytes, kind: Any = None) -> Fault:
         return Fault("implausible_date", field, detail)
     if last == "company":
         return Fault("unknown_company", field, detail)
-    if last == "lines":
+    if last == "lines" and "length" in message:
         return Fault("missing" if ">= 1" in message else "too_many", field, detail)
     if "length" in message:
         return Fault("bad_text", field, detail)
