@@ -126,10 +126,16 @@ def _company(content: dict[str, Any], satellite: Satellite, world: World) -> Any
 def _dates(content: dict[str, Any], now: datetime) -> None:
     at: datetime = content["occurred_at"]
     if at.year < EARLIEST_YEAR or at > now + AHEAD:
-        raise Fault("implausible_date", "occurred_at", f"{at.isoformat()} is too long ago or in the future")
+        raise Fault("implausible_date", "occurred_at", _bounds(at.isoformat(), now + AHEAD))
     day = content["business_date"]
     if day.year < EARLIEST_YEAR or day > (now + AHEAD).date() + AHEAD:
-        raise Fault("implausible_date", "business_date", f"{day.isoformat()} is too long ago or in the future")
+        latest = (now + AHEAD).date() + AHEAD
+        raise Fault("implausible_date", "business_date", _bounds(day.isoformat(), latest))
+
+
+def _bounds(told: str, latest: date) -> str:
+    last = latest.isoformat(timespec="minutes") if isinstance(latest, datetime) else latest.isoformat()
+    return f"{told} is too long ago or in the future: {EARLIEST_YEAR}-01-01 to {last} is taken"
 
 
 def _terms(content: Mapping[str, Any], money: str | None, functional: str) -> None:
