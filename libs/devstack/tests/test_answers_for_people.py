@@ -84,6 +84,22 @@ def test_what_came_after_the_last_effect_is_told_apart() -> None:
     assert "took 800 ms  (what came after that, until 1 min 6 s, changed nothing)" in " ".join(told.split("\n"))
 
 
+def test_an_edited_document_is_shown_as_text_and_cut() -> None:
+    body = '{"kind":"order"}'
+    edited = Violation("raw_document", "7", f'{{"body":"\\\\x{body.encode().hex()}"}}', '{"body":"\\\\xff"}', "")
+    told = shown(agreement.render, answer("differ", "The books differ.", violations=(("gateway", edited),)))
+    assert f"body: \\xff -> {body}" in told
+    long = Violation("raw_document", "7", "\\x" + ("x" * 900).encode().hex(), "was", "")
+    assert "x … (900 characters)" in shown(agreement.render, answer("differ", "", violations=(("gateway", long),)))
+
+
+def test_where_the_books_differ_the_next_step_is_told() -> None:
+    told = shown(agreement.render, answer("differ", "The books differ."))
+    assert "agreement --explain" in told
+    assert "repair preview" in told
+    assert "repair preview" not in shown(agreement.render, answer("agree", "They agree."))
+
+
 def test_the_verdict_is_the_last_line_and_the_exit_code() -> None:
     agreed = answer("agree", "Orders, stock and books agree.")
     assert shown(agreement.render, agreed).rstrip().splitlines()[-1] == "✓ Orders, stock and books agree."

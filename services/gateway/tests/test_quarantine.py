@@ -246,6 +246,11 @@ async def test_documents_are_resubmitted_once_their_warehouse_is_described(house
     assert (await house.settled(first["intake_id"]))["state"] == "mapped"
 
 
+async def test_an_implausible_day_is_told_with_the_days_that_are_taken(house):
+    refused = await house.document(await house.send(house.order(business_date="0207-01-01")))
+    assert "1990-01-01 to 2" in refused["refusals"][0]["detail"]
+
+
 async def test_prices_before_and_with_tax_discounts_and_rounding_tie_to_the_line(house):
     priced = {
         "before tax": line(unit_price_micro=1_000_000, tax_minor=13),
