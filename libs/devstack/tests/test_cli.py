@@ -76,6 +76,8 @@ def test_hints_fit_the_stack_that_they_speak_of(tmp_path, capsys, monkeypatch):
     assert "--dir " not in told.partition(", or")[0]
     assert "./tieout" not in told  # From another folder the checkout's command is told with its path.
     hints.about(folder)
+    told = hints.fitted("Decided: ./tieout quarantine show 01a2081c-337b-76b9-9ec1-0739a6000000")
+    assert told.endswith(f"quarantine show 01a2081c-337b-76b9-9ec1-0739a6000000 --dir '{folder}'")
     assert hints.fitted("See ./tieout quarantine list").endswith(f"tieout quarantine list --dir '{folder}'")
 
 
