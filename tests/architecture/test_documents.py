@@ -29,6 +29,17 @@ def test_the_journey_document_names_real_subjects() -> None:
     assert not {subject for subject in named if subject.partition(".")[0] in owners} - set(EVENTS)
 
 
+def test_both_readmes_show_the_same_commands_and_lead_to_every_page() -> None:
+    english, chinese = ((ROOT / name).read_text() for name in ("README.md", "README.zh-CN.md"))
+    links = re.compile(r"\]\(((?:docs|services|CONTRIBUTING)[^)]*)\)")
+    commands = re.compile(r"^\./tieout [^#\n]*?(?=\s*(?:#|$))", re.MULTILINE)
+    assert set(links.findall(english)) == set(links.findall(chinese))
+    assert commands.findall(english) == commands.findall(chinese)
+    pages = {f"docs/{page.name}" for page in (ROOT / "docs").iterdir() if not page.name.startswith(".")}
+    assert not pages - set(links.findall(english))
+    assert english.count("\n## ") == chinese.count("\n## ")
+
+
 def tracked() -> list[str]:
     return subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True).stdout.split()
 

@@ -25,7 +25,7 @@ MAY_IMPORT = {
 PURE = {
     *("__future__", "base64", "bisect", "calendar", "collections", "copy", "dataclasses", "datetime", "decimal"),
     *("enum", "fractions", "functools", "hashlib", "heapq", "itertools", "json", "math", "operator", "re"),
-    *("statistics", "string", "types", "typing", "uuid", "zoneinfo", "msgspec"),
+    *("statistics", "string", "types", "typing", "unicodedata", "uuid", "zoneinfo", "msgspec"),
 }
 BANNED_NAMES = {"utils", "util", "common", "helpers", "helper", "misc", "shared", "models", "base"}
 CLOCKS = {"now", "utcnow", "today", "time", "monotonic", "perf_counter", "uuid4", "uuid1"}

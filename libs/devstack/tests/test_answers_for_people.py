@@ -1,5 +1,6 @@
 """What `tieout journey` and `tieout agreement` show: a clerk must find the answer without knowing the inside."""
 
+import argparse
 import io
 from collections.abc import Callable
 from typing import Any
@@ -23,6 +24,7 @@ from tieout.contracts.control import (
     Watermark,
 )
 from tieout.devstack import agreement, journey, settings
+from tieout.devstack.failures import CommandFailed
 
 VERDICTS: tuple[Verdict, ...] = ("agree", "differ", "open")
 
@@ -63,6 +65,39 @@ def answer(verdict: Verdict, sentence: str, **told: object) -> Agreement:
         watermarks=(Watermark("inventory", 7, 7, 7, "2026-11-23T08:00:00Z"),),
         **told,  # type: ignore[arg-type]
     )
+
+
+def test_amounts_have_the_decimals_of_their_currency() -> None:
+    told = [journey.money(12_345, code) for code in ("KWD", "JPY", "CNY", "UYW", "KRW", "IQD")]
+    assert told == ["12.345 KWD", "12,345 JPY", "123.45 CNY", "1.2345 UYW", "12,345 KRW", "12.345 IQD"]
+
+
+def test_an_order_without_a_number_is_told_before_anything_is_asked() -> None:
+    with pytest.raises(CommandFailed, match="name the order"):
+        journey.run(argparse.Namespace(order_no=" ", company="", json=False, dir=None))
+
+
+def test_what_came_after_the_last_effect_is_told_apart() -> None:
+    at = "2026-11-23T08:00:00Z"
+    steps = (JourneyStep(0, "order", "placed", at), JourneyStep(1, "order", "duplicate", at, since_start_ms=66_000.0))
+    told = shown(journey.render, Journeys((Journey("1001", "C1", "o1", "", at, at, 800.0, steps),)))
+    assert "took 800 ms  (what came after that, until 1 min 6 s, changed nothing)" in " ".join(told.split("\n"))
+
+
+def test_an_edited_document_is_shown_as_text_and_cut() -> None:
+    body = '{"kind":"order"}'
+    edited = Violation("raw_document", "7", f'{{"body":"\\\\x{body.encode().hex()}"}}', '{"body":"\\\\xff"}', "")
+    told = shown(agreement.render, answer("differ", "The books differ.", violations=(("gateway", edited),)))
+    assert f"body: \\xff -> {body}" in told
+    long = Violation("raw_document", "7", "\\x" + ("x" * 900).encode().hex(), "was", "")
+    assert "x … (900 characters)" in shown(agreement.render, answer("differ", "", violations=(("gateway", long),)))
+
+
+def test_where_the_books_differ_the_next_step_is_told() -> None:
+    told = shown(agreement.render, answer("differ", "The books differ."))
+    assert "agreement --explain" in told
+    assert "repair preview" in told
+    assert "repair preview" not in shown(agreement.render, answer("agree", "They agree."))
 
 
 def test_the_verdict_is_the_last_line_and_the_exit_code() -> None:

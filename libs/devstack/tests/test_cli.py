@@ -1,8 +1,9 @@
 import re
 from pathlib import Path
 
+import httpx
 import pytest
-from tieout.devstack import hints, up
+from tieout.devstack import hints, status, up
 from tieout.devstack.cli import COMMANDS, main
 from tieout.devstack.failures import CommandFailed
 
@@ -38,6 +39,33 @@ def test_a_command_without_a_stack_says_how_to_start_one(command, tmp_path, caps
     assert "./tieout up" in capsys.readouterr().err
 
 
+def test_a_seed_that_is_no_number_is_told_in_a_sentence(capsys):
+    with pytest.raises(SystemExit):
+        main(["demo", "--seed", "x"])
+    assert "'x' is no seed: give a whole number" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("answers", ["nothing listens", "the database is away"])
+def test_a_status_that_nobody_can_tell_says_so_and_the_next_step(answers, tmp_path):
+    def reply(request):
+        if answers == "nothing listens":
+            raise httpx.ConnectError("[Errno 111] Connection refused")
+        return httpx.Response(503, json={"detail": "The service control does not answer."}, request=request)
+
+    class Where:
+        gateway = "http://127.0.0.1:1"
+
+        def client(self, timeout):
+            return httpx.Client(base_url=self.gateway, transport=httpx.MockTransport(reply), timeout=timeout)
+
+    found, told = status._ask(Where())
+    assert found is None
+    assert "mozilla" not in told
+    assert "Errno" not in told
+    assert ("logs gateway" if answers == "nothing listens" else "control does not answer") in told
+    assert ("up --detach" if answers == "nothing listens" else "doctor") in told
+
+
 def test_hints_fit_the_stack_that_they_speak_of(tmp_path, capsys, monkeypatch):
     folder = tmp_path / "a stack"
     assert main(["status", "--dir", str(folder)]) == 1
@@ -48,6 +76,8 @@ def test_hints_fit_the_stack_that_they_speak_of(tmp_path, capsys, monkeypatch):
     assert "--dir " not in told.partition(", or")[0]
     assert "./tieout" not in told  # From another folder the checkout's command is told with its path.
     hints.about(folder)
+    told = hints.fitted("Decided: ./tieout quarantine show 01a2081c-337b-76b9-9ec1-0739a6000000")
+    assert told.endswith(f"quarantine show 01a2081c-337b-76b9-9ec1-0739a6000000 --dir '{folder}'")
     assert hints.fitted("See ./tieout quarantine list").endswith(f"tieout quarantine list --dir '{folder}'")
 
 

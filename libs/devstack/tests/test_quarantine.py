@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 from rich.console import Console
-from tieout.contracts.gateway import CommandView, DocumentView, Quarantined, Refusal
+from tieout.contracts.gateway import CommandView, Decided, DocumentView, Quarantined, Refusal
 from tieout.devstack import quarantine
 from tieout.devstack.failures import CommandFailed
 
@@ -58,6 +58,25 @@ def test_a_document_goes_into_a_file_byte_for_byte():
     console = Console(file=io.StringIO(), width=80)
     quarantine.render_document(view, console)
     assert console.file.getvalue().endswith(f"\n{raw}\n")
+
+
+def test_after_a_correction_is_told_what_became_of_it(monkeypatch, tmp_path, capsys):
+    fixed = tmp_path / "fixed.json"
+    fixed.write_text("{}")
+    monkeypatch.setattr(quarantine.questions, "post", lambda *_: Decided(ID))
+    refusal = Refusal(AT, "bad_currency", "currency", "'NIX' is no currency")
+    command = CommandView("order", "7", "C1", str(ID), 3, AT.date(), 1, 1_000_000, 5)
+    refused = DocumentView(ID, "quarantined", "till", "tieout", "", AT, 2, "", refusals=(refusal,))
+    mapped = DocumentView(ID, "mapped", "till", "tieout", "", AT, 2, "", commands=(command,))
+    pending = DocumentView(ID, "pending", "till", "tieout", "", AT, 2, "")
+    for views, code, sentence in (
+        ([pending, refused], 1, "The correction was quarantined too: bad_currency currency: 'NIX' is no currency."),
+        ([pending, mapped], 0, "It became order 7 of C1."),
+    ):
+        answers = iter(views)
+        monkeypatch.setattr(quarantine.questions, "get", lambda *_, answers=answers: next(answers))
+        assert quarantine.run(parsed("correct", str(ID), "--file", str(fixed))) == code
+        assert sentence in capsys.readouterr().out
 
 
 def parsed(*words):

@@ -34,6 +34,19 @@ def test_parents_come_before_children_and_each_step_says_how_long_it_took() -> N
     assert (journey.duration_ms, journey.trace_id) == (500.0, "o1")
 
 
+def test_a_duplicate_that_comes_later_does_not_make_the_order_take_longer() -> None:
+    again = [
+        TrailEntry(at="2026-11-23T08:01:06Z", step="received", document="1001"),
+        TrailEntry(at="2026-11-23T08:01:06Z", step="handed over", document="1001", event_id="x"),
+    ]
+    known = TrailEntry(at="2026-11-23T08:01:06.1Z", step="duplicate", document="1001", cause_id="x")
+    journey = tell("1001", "C1", "o1", STEPS, {"gateway": again, "order": [known]})
+    assert (journey.duration_ms, journey.ended_at) == (500.0, "2026-11-23T08:00:00.500000Z")
+    assert max(step.since_start_ms for step in journey.steps) == 66_100
+    only = tell("1001", "C1", "o1", [], {"gateway": again})
+    assert only.ended_at == "2026-11-23T08:01:06Z"
+
+
 def test_what_the_books_say_of_an_event_fills_in_its_step() -> None:
     entry = TrailEntry(
         at="2026-11-23T08:00:00.5Z",

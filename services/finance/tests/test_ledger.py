@@ -154,6 +154,21 @@ async def test_a_company_keeps_its_currency_and_takes_new_policies(desk):
     assert [one.revision for one in await desk.announced(finance.CompanyOpened)] == [1, 2]
 
 
+async def test_of_a_company_only_what_is_named_changes_and_a_new_one_says_what_it_needs(desk):
+    before = await desk.open()
+    after = await desk.ask(finance.PUT_COMPANY, company="C1", tax_point="invoice")
+    assert (after.name, after.currency, after.zone, after.tax_point) == (
+        before.name,
+        before.currency,
+        before.zone,
+        "invoice",
+    )
+    assert (await desk.ask(finance.PUT_COMPANY, company="C1", name="Renamed")).tax_point == "invoice"
+    with pytest.raises(Refused, match="no company C77 yet, and a new one needs name, zone") as caught:
+        await desk.ask(finance.PUT_COMPANY, company="C77", currency="CNY")
+    assert caught.value.problem.field == "name"
+
+
 @pytest.mark.parametrize(
     ("edit", "rule"),
     [

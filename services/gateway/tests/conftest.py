@@ -206,6 +206,7 @@ async def start(
             CompanyOpened("C2", "Company two", "EUR", "Europe/Berlin"),
             ArticlesListed("C1", "l1", ("A", "B", "C")),
             ArticlesListed("C2", "l2", ("A",)),
+            ArticlesListed("C1", "warehouse-EAST", (), ("EAST",)),
         )
         return house
 

@@ -242,6 +242,7 @@ async def test_journeys_find_what_arrived_and_what_was_refused(house):
     chain = str(order_id("C1", "till", "1001"))
     told = (await trail(TrailRequest(chain, "1001"), house.service.database)).entries
     assert [entry.step for entry in told] == ["received", "handed over", "received", "handed over", "quarantined"]
+    assert [entry.currency for entry in told] == ["", "CNY", "", "", ""]
     (order,) = await house.commands(SubmitOrder)
     assert told[1].event_id == event_id("order.submit.v1", order.intake_id)
 

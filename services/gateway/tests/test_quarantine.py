@@ -26,6 +26,27 @@ CASES = {
     "a quantity of 4,300 digits": ({"lines": [line(quantity_micro="@")]}, ("bad_quantity", "lines[0].quantity_micro")),
     "a negative price": ({"lines": [line(net_minor=-1)]}, ("bad_amount", "lines[0].net_minor")),
     "a text for an amount": ({"lines": [line(net_minor="12")]}, ("bad_amount", "lines[0].net_minor")),
+    "a number of blanks": ({"number": "  "}, ("bad_text", "number")),
+    "a number that reads backwards": ({"number": "10\u202e01"}, ("bad_text", "number")),
+    "a line break in a number": ({"number": "10\n01"}, ("bad_text", "number")),
+    "a customer of blanks": ({"customer": " "}, ("bad_text", "customer")),
+    "no customer": ({"customer": ""}, ("missing", "customer")),
+    "a tax of five times the net amount": ({"lines": [line(tax_minor=500)]}, ("bad_amount", "lines[0].tax_minor")),
+    "a price that the amount is above": (
+        {"lines": [line(unit_price_micro=999)]},
+        ("bad_amount", "lines[0].unit_price_micro"),
+    ),
+    "a misspelt warehouse": ({"lines": [line(warehouse="MAlN")]}, ("unknown_warehouse", "lines[0].warehouse")),
+    "a receipt into a misspelt warehouse": (
+        {
+            "kind": "receipt",
+            "receipt_kind": "purchase",
+            "warehouse": "MIAN",
+            "lines": [{"line_no": 1, "sku": "A", "quantity_micro": ONE, "value_minor": 5}],
+        },
+        ("unknown_warehouse", "warehouse"),
+    ),
+    "lines that are null": ({"lines": None}, ("wrong_type", "lines")),
     "no lines": ({"lines": []}, ("missing", "lines")),
     "two lines of one number": ({"lines": [line(), line()]}, ("repeated_line", "lines")),
     "an unknown currency": ({"currency": "XXX"}, ("bad_currency", "currency")),
@@ -52,7 +73,7 @@ async def test_a_bad_canonical_document_is_refused_with_reason_and_field(house):
     bodies = []
     for case, (change, _) in CASES.items():
         body = house.order(**change)
-        if case == "a missing field":
+        if case in ("a missing field", "a receipt into a misspelt warehouse"):
             del body["customer"]
         content = msgspec.json.encode(body).replace(b'"@"', b"9" * 4300)
         bodies.append(
@@ -185,6 +206,19 @@ async def test_a_correction_takes_the_place_of_the_document_and_the_original_sta
     assert (await house.get("/v1/gateway-outcomes"))["outcomes"] == []
 
 
+async def test_a_correction_that_is_no_json_object_is_refused_and_the_document_can_still_be_corrected(house):
+    bad = await house.document(await house.send(house.order(number="8", currency="NIX")))
+    path = f"/v1/quarantine/{bad['intake_id']}/correct"
+    for content in ('{"kind":"order"', "", "[]", "null"):
+        answer = await house.post(path, content=content)
+        assert (answer.status_code, answer.json().get("field")) == (422, "content"), answer.text
+    assert (await house.get(f"/v1/documents/{bad['intake_id']}"))["state"] == "quarantined"
+    assert (await house.post(path, content=bad["content"].replace("NIX", "CNY"))).status_code == 200
+    decided = await house.post(path, content="{}")
+    assert decided.status_code == 409
+    assert f"./tieout quarantine show {bad['intake_id']}" in decided.json()["detail"]
+
+
 async def test_documents_are_resubmitted_once_their_article_is_known(house):
     answers = [await house.send(house.order(lines=[line(sku="NEW")])) for _ in range(5)]
     first = await house.document(answers[0])
@@ -199,6 +233,34 @@ async def test_documents_are_resubmitted_once_their_article_is_known(house):
     await house.quiet()
     assert [(await house.document(answer))["state"] for answer in answers] == ["mapped"] * 5
     assert (await house.get("/v1/quarantine"))["open"] == 0
+
+
+async def test_documents_are_resubmitted_once_their_warehouse_is_described(house):
+    lines = [line(warehouse="NORTH"), line(line_no=2, warehouse="NOWHERE", kind="service", sku="CARRIAGE")]
+    first = await house.document(await house.send(house.order(lines=lines)))
+    assert (first["state"], first["refusals"][0]["reason"]) == ("quarantined", "unknown_warehouse")
+    assert "PUT /v1/companies/C1/warehouses/NORTH" in first["refusals"][0]["detail"]
+    await house.hear(ArticlesListed("C1", "warehouse-NORTH", (), ("NORTH",)))
+    assert (await house.post("/v1/quarantine/resubmit", reason="unknown_warehouse")).json() == {"documents": 1}
+    await house.quiet()
+    assert (await house.settled(first["intake_id"]))["state"] == "mapped"
+
+
+async def test_an_implausible_day_is_told_with_the_days_that_are_taken(house):
+    refused = await house.document(await house.send(house.order(business_date="0207-01-01")))
+    assert "1990-01-01 to 2" in refused["refusals"][0]["detail"]
+
+
+async def test_prices_before_and_with_tax_discounts_and_rounding_tie_to_the_line(house):
+    priced = {
+        "before tax": line(unit_price_micro=1_000_000, tax_minor=13),
+        "with tax": line(unit_price_micro=1_130_000, tax_minor=13),
+        "less a discount": line(unit_price_micro=2_500_000),
+        "a rounded price of thirds": line(unit_price_micro=330_000, quantity_micro=3 * ONE),
+        "a free line with tax": line(net_minor=0, tax_minor=13),
+    }
+    found = await house.refusals(await house.send([house.order(lines=[one]) for one in priced.values()]))
+    assert dict(zip(priced, found, strict=True)) == dict.fromkeys(priced, ("", ""))
 
 
 async def test_a_dismissed_document_stays_out_and_says_why(house):

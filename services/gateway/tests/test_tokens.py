@@ -118,7 +118,7 @@ async def test_who_changed_what_is_told(house):
     assert (await house.settled(bad["intake_id"]))["refusals"][0]["decided_by"] == "韩梅梅"
     again = await house.client.post(path.replace("dismiss", "resubmit"), json={}, headers=han)
     assert again.status_code == 409
-    assert f"GET /v1/documents/{bad['intake_id']} " in again.json()["detail"]
+    assert f"quarantine show {bad['intake_id']}" in again.json()["detail"]
     entries = (await house.get("/v1/audit", who="韩梅梅"))["entries"]
     assert [(e["token"], e["operation"], e["status"]) for e in entries] == [
         ("han-1", "gateway.resubmit", 409),

@@ -226,6 +226,14 @@ def test_a_credit_for_what_was_stopped_can_never_fit():
     assert decision.conflict.reason == "above_shipped"
 
 
+def test_a_credit_that_is_too_much_says_how_much_its_line_can_bear():
+    sale = order(sold(3 * ONE, 300, 39, shipped=3 * ONE))
+    told = judge(credit(back(4 * ONE, 100)), sale).conflict
+    assert "can bear 3 more, not 4" in told.detail
+    told = judge(credit(back(ONE, 301)), sale).conflict
+    assert "300 net and 39 tax more (minor units), not 301 and 0" in told.detail
+
+
 def test_a_credit_in_another_currency_is_a_conflict():
     decision = judge(credit(back(ONE, 1), currency="EUR"), order(sold(ONE, 1, shipped=ONE)))
     assert decision.conflict is not None

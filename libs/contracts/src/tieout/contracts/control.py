@@ -56,7 +56,7 @@ class Journey(Struct, frozen=True, omit_defaults=True):
     chain_id: str  # The order's; its payments and credit notes may run under chains of their own.
     trace_id: str
     began_at: str
-    ended_at: str
+    ended_at: str  # Of the last effect: a duplicate that comes later changes nothing.
     duration_ms: float
     steps: tuple[JourneyStep, ...]
     vouchers: tuple[str, ...] = ()

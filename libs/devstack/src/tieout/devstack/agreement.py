@@ -24,6 +24,7 @@ from tieout.devstack.failures import CommandFailed
 from tieout.devstack.journey import money, quantity
 from tieout.devstack.terminal import Screen
 
+SHOWN_MAX = 200  # Characters of one value.
 _SIGNS = {
     "agree": "[bold green]✓[/]",
     "open": "[bold yellow]…[/]",
@@ -141,6 +142,9 @@ def render(answer: Agreement, console: Console, *, explain: bool = False) -> Non
         f"Compared up to position {upto or '0'}; {answer.rules_checked} balance rules; {answer.took_ms:,.0f} ms.",
         style="dim",
     )
+    if answer.verdict == "differ" and not explain:
+        steps = f"{hints.command('agreement --explain')}; what would mend it: {hints.command('repair preview')}"
+        console.print(f"Why: {steps}", highlight=False, soft_wrap=True)
     style = {"agree": "bold green", "open": "bold yellow", "differ": "bold red"}[answer.verdict]
     sign = {"agree": "✓", "open": "…", "differ": "✗"}[answer.verdict]
     console.print(f"{sign} {answer.sentence}", style=style, highlight=False)
@@ -318,12 +322,22 @@ def _values(kept: str, facts: str) -> Iterator[str]:
     try:
         now, was = (msgspec.json.decode(text, type=dict[str, Any]) for text in (kept, facts))
     except msgspec.MsgspecError:
-        yield f"kept: {kept}"
-        yield f"its facts say: {facts}"
+        yield f"kept: {_readable(kept)}"
+        yield f"its facts say: {_readable(facts)}"
         return
     for name in was | now:
         if was.get(name) != now.get(name):
-            yield f"{name}: {was.get(name, '(was not there)')} -> {now.get(name, '(gone)')}"
+            before, after = was.get(name, "(was not there)"), now.get(name, "(gone)")
+            yield f"{name}: {_readable(before)} -> {_readable(after)}"
+
+
+def _readable(value: Any) -> Any:
+    """Bytes as Postgres writes them (\\x7b22) as the text that they are, where they are one; a long value cut."""
+    text = value if isinstance(value, str) else str(value)
+    if text.startswith("\\x"):
+        with contextlib.suppress(ValueError):
+            text = bytes.fromhex(text[2:]).decode("utf-8")
+    return text if len(text) <= SHOWN_MAX else f"{text[:SHOWN_MAX]} … ({len(text):,} characters)"
 
 
 def _value(name: str, value: int, currency: str = "", currencies: Sequence[str] = ()) -> str:

@@ -54,7 +54,7 @@ PARTNER_SECONDS_MAX = 20.0  # Who waits for a partner looks again after some sec
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--orders", type=_count, default=ORDERS, metavar="N", help=f"orders of the day ({ORDERS})")
-    parser.add_argument("--seed", type=int, default=SEED, metavar="S", help=f"another seed, another day ({SEED})")
+    parser.add_argument("--seed", type=_seed, default=SEED, metavar="S", help=f"another seed, another day ({SEED})")
     parser.add_argument("--json", action="store_true", help="the report as one JSON document")
     parser.add_argument("--keep", action="store_true", help="keep the stack running afterwards, until Ctrl-C")
 
@@ -98,6 +98,9 @@ async def _run(arguments: argparse.Namespace) -> int:
             shutil.rmtree(folder, ignore_errors=True)
         elif not good:
             console.print(f"Everything is kept for a closer look: {folder} (logs in {folder}/logs)", style="yellow")
+        else:
+            again = hints.command("up", folder)
+            console.print(f"Stopped. The day is kept in {folder}; go on with it: {again}", highlight=False)
     return 0 if good else 1
 
 
@@ -265,6 +268,13 @@ async def _keep(console: Console, folder: Path) -> None:
     for received in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(received, stopped.set)
     await stopped.wait()
+
+
+def _seed(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no seed: give a whole number, like {SEED}") from None
 
 
 def _count(text: str) -> int:

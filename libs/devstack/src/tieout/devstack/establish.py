@@ -38,7 +38,8 @@ async def admit(client: httpx.AsyncClient, satellite: PutSatellite) -> str:
 
 
 async def wait_until_learned(client: httpx.AsyncClient) -> None:
-    """Companies and articles are announced as events; who has not heard of them yet would refuse what names them."""
+    """Companies, warehouses and articles are announced as events; who has not heard of them yet refuses what names
+    them."""
     deadline = time.monotonic() + LEARN_SECONDS_MAX
     quiet = 0
     while quiet < 2:

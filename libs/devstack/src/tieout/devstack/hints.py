@@ -8,7 +8,7 @@ from pathlib import Path
 DEFAULT_FOLDER = ".tieout"
 
 _FOLDER: ContextVar[Path | None] = ContextVar("folder", default=None)  # Of the stack that this run speaks about.
-_HINT = re.compile(r"\./tieout ((?:[a-z]+ ?)+\b)")
+_HINT = re.compile(r"\./tieout ([a-z]+\b(?: [a-z]+\b)*(?: [0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})?)")
 _ROOT = Path(__file__).resolve().parents[5]  # Of the checkout, where there is one.
 
 

@@ -10,23 +10,11 @@ from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 from tieout.contracts.control import Journey, Journeys, JourneyStep
+from tieout.contracts.currency import EXPONENTS
 from tieout.devstack import questions
+from tieout.devstack.failures import CommandFailed
 from tieout.devstack.terminal import Screen
 
-# Decimals of the currencies that do not have two (ISO 4217).
-_DECIMALS = {
-    "JPY": 0,
-    "KRW": 0,
-    "VND": 0,
-    "CLP": 0,
-    "ISK": 0,
-    "XAF": 0,
-    "BHD": 3,
-    "KWD": 3,
-    "OMR": 3,
-    "JOD": 3,
-    "TND": 3,
-}
 _SERVICE_STYLES = {"gateway": "cyan", "order": "blue", "inventory": "yellow", "finance": "green", "control": "magenta"}
 
 
@@ -37,6 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    if not arguments.order_no.strip():
+        raise CommandFailed("name the order: its number, as its shop or store wrote it")
     path = f"/v1/journeys/{quote(arguments.order_no, safe='')}"
     answer = questions.get(arguments.dir, path, Journeys, {"company": arguments.company})
     if arguments.json:
@@ -60,7 +50,7 @@ def render(answer: Journeys, console: Console) -> None:
 
 def money(amount_minor: int, currency: str) -> str:
     """123450, CNY -> 1,234.50 CNY; exact, whatever the currency's decimals."""
-    decimals = _DECIMALS.get(currency, 2)
+    decimals = EXPONENTS.get(currency, 2)
     whole, part = divmod(abs(amount_minor), 10**decimals)
     sign = "-" if amount_minor < 0 else ""
     fraction = f".{part:0{decimals}d}" if decimals else ""
@@ -96,6 +86,9 @@ def _tree(journey: Journey) -> Tree:
         f"  {_clock(journey.began_at, with_date=True)}",
         (f"  took {duration(journey.duration_ms)}", "bold"),
     )
+    later = max((step.since_start_ms for step in journey.steps), default=0.0)
+    if later > journey.duration_ms:
+        title.append(f"  (what came after that, until {duration(later)}, changed nothing)", style="dim")
     tree = Tree(title, guide_style="dim")
     branches = [tree]
     for step in journey.steps:

@@ -7,11 +7,13 @@
     tieout quarantine resubmit --satellite S --reason R    all of them
     tieout quarantine dismiss ID --note WHY         it stays out of the books
 
-The original bytes stay whatever is decided.
+The original bytes stay whatever is decided. Correcting and resubmitting one document waits a moment for what becomes of
+it; the exit code is 1 where it was quarantined again.
 """
 
 import argparse
 import sys
+import time
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -40,6 +42,7 @@ from tieout.devstack.terminal import Screen
 PAGE = 100
 LISTED_MAX = 1000
 RESUBMITTED_MAX = 10_000
+OUTCOME_SECONDS_MAX = 3.0  # Mapping takes a few milliseconds; a longer queue is told, and not waited for.
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -146,14 +149,15 @@ def _correct(arguments: argparse.Namespace) -> int:
         raise CommandFailed(f"{arguments.file} cannot be read: {getattr(error, 'strerror', None) or error}") from None
     body = {"content": content, "note": arguments.note}
     decided = questions.post(arguments.dir, _path(CORRECT.path, arguments.id), Decided, body)
-    return _decided(arguments, decided, f"Submitted as {decided.intake_id}.")
+    again = "The correction was quarantined too"
+    return _decided(arguments, decided, f"Submitted as {decided.intake_id}.", again=again)
 
 
 def _resubmit(arguments: argparse.Namespace) -> int:
     if arguments.id:
         path = _path(RESUBMIT.path, arguments.id)
         decided = questions.post(arguments.dir, path, Decided, {"note": arguments.note})
-        return _decided(arguments, decided, "It is mapped again.")
+        return _decided(arguments, decided, "It is mapped again.", again="It was quarantined again")
     if not (arguments.satellite or arguments.reason):
         raise CommandFailed("name an intake id, or choose with --satellite or --reason")
     chosen = {"satellite": arguments.satellite, "reason": arguments.reason, "note": arguments.note}
@@ -174,13 +178,41 @@ def _dismiss(arguments: argparse.Namespace) -> int:
     return _decided(arguments, decided, "It stays out of the books.")
 
 
-def _decided(arguments: argparse.Namespace, decided: Decided, sentence: str) -> int:
+def _decided(arguments: argparse.Namespace, decided: Decided, sentence: str, *, again: str = "") -> int:
+    """Tells what was decided; with `again` (how to say that it failed) also what became of it meanwhile."""
+    view = _outcome(arguments, decided) if again else None
     if arguments.json:
         _print_json(decided)
     else:
         repeated = " That had been decided before." if decided.repeated else ""
-        sys.stdout.write(f"{sentence}{repeated} See: {hints.command(f'quarantine show {decided.intake_id}')}\n")
-    return 0
+        told = f" {outcome(view, again)}" if view is not None else ""
+        see = hints.command(f"quarantine show {decided.intake_id}")
+        sys.stdout.write(f"{sentence}{repeated}{told} See: {see}\n")
+    return 1 if view is not None and view.state == "quarantined" else 0
+
+
+def _outcome(arguments: argparse.Namespace, decided: Decided) -> DocumentView:
+    path = _path(SHOW_DOCUMENT.path, str(decided.intake_id))
+    deadline = time.monotonic() + OUTCOME_SECONDS_MAX
+    while True:
+        view = questions.get(arguments.dir, path, DocumentView, {"content": "false"})
+        if view.state != "pending" or time.monotonic() > deadline:
+            return view
+        time.sleep(0.1)
+
+
+def outcome(view: DocumentView, again: str) -> str:
+    """What became of a document, in a sentence."""
+    if view.state == "quarantined" and view.refusals:
+        last = view.refusals[-1]
+        return f"{again}: {f'{last.reason} {last.field}'.strip()}: {last.detail.rstrip('.')}."
+    if view.commands:
+        return f"It became {', '.join(f'{one.kind} {one.number} of {one.company}' for one in view.commands)}."
+    if view.state == "ignored":
+        return f"It means nothing to the books: {view.ignored}."
+    if view.state == "waiting":
+        return f"It waits for the order that it names, {view.waits_for}."
+    return "It has not been mapped yet." if view.state == "pending" else f"It is {view.state}."
 
 
 def _path(template: str, intake_id: str) -> str:

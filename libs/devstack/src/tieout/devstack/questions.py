@@ -47,7 +47,7 @@ def _ask(folder: Path, method: str, path: str, answer: type[Answer], seconds_max
     except (httpx.HTTPError, OSError) as error:
         raise CommandFailed(f"{where.gateway} does not answer ({error}). See: {hints.command('status')}") from None
     if response.is_error:
-        raise CommandFailed(_refusal(response))
+        raise CommandFailed(refusal(response))
     try:
         return msgspec.json.decode(response.content, type=answer)
     except msgspec.MsgspecError as error:
@@ -57,7 +57,7 @@ def _ask(folder: Path, method: str, path: str, answer: type[Answer], seconds_max
         ) from None
 
 
-def _refusal(response: httpx.Response) -> str:
+def refusal(response: httpx.Response) -> str:
     """The detail of a problem+json (RFC 9457), or the bare status where there is none."""
     try:
         problem = response.json()

@@ -15,10 +15,13 @@ import httpx
 import msgspec
 import psutil
 from rich.table import Table
+from rich.text import Text
 from tieout.contracts.control import Status
 from tieout.contracts.operation import UNSEEN_SECONDS_MAX
 from tieout.devstack import endpoints, hints
 from tieout.devstack.failures import CommandFailed
+from tieout.devstack.journey import duration
+from tieout.devstack.questions import refusal
 from tieout.devstack.suite import ProcessFacts
 from tieout.devstack.terminal import Screen
 
@@ -75,10 +78,25 @@ def _ask(where: endpoints.Endpoints) -> tuple[Status | None, str]:
     try:
         with where.client(timeout=10) as client:
             answer = client.get("/v1/status")
-        answer.raise_for_status()
+    except httpx.TimeoutException:
+        return None, f"The gateway did not answer within 10 s. What is wrong: {hints.command('doctor')}"
+    except (httpx.HTTPError, OSError):
+        return None, (
+            f"Nothing answers at {where.gateway}. The gateway's log: {hints.command('logs gateway')}. "
+            f"If its launcher is gone: {hints.command('down')}, then {hints.command('up --detach')}"
+        )
+    if answer.is_error:
+        return None, (
+            f"The gateway cannot tell how the services are ({refusal(answer)}). "
+            f"What is wrong: {hints.command('doctor')}"
+        )
+    try:
         return msgspec.json.decode(answer.content, type=Status), ""
-    except (httpx.HTTPError, msgspec.MsgspecError, OSError) as error:
-        return None, f"{where.gateway}/v1/status does not answer as it should: {error}"
+    except msgspec.MsgspecError:
+        return None, (
+            f"The stack answers what this version does not understand. "
+            f"Restart it with the same version: {hints.command('down')}, then {hints.command('up --detach')}"
+        )
 
 
 def _show(where: endpoints.Endpoints, facts: list[dict[str, Any]], status: Status | None, failure: str) -> None:
@@ -97,6 +115,9 @@ def _show(where: endpoints.Endpoints, facts: list[dict[str, Any]], status: Statu
         if service is not None:
             health = service.instances
             cells += [str(service.waiting), *(str(sum(getattr(h, name) for h in health)) for name in _COUNTS)]
+            oldest = max((h.outbox_oldest_seconds for h in health if h.outbox_waiting), default=0.0)
+            if oldest >= 1:
+                cells[6] += f", {duration(oldest * 1000)}"
             if not service.up:
                 cells[1] = "[red]silent[/]"
         table.add_row(*cells)
@@ -104,7 +125,7 @@ def _show(where: endpoints.Endpoints, facts: list[dict[str, Any]], status: Statu
     total = sum(fact["memory_bytes"] for fact in facts) / 2**20
     console.print(f"memory in all: {total:.0f} MB", highlight=False)
     if status is None:
-        console.print(f"[red]{failure}[/]")
+        console.print(Text(failure, style="red"), soft_wrap=True)
         return
     for told in _replicas(status):
         console.print(told, highlight=False)

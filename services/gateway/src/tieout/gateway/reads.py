@@ -226,6 +226,7 @@ async def trail(request: TrailRequest, database: Database) -> Trail:
                 event_id=event_id(contract.SUBJECT, row["id"]),
                 quantity_micro=row["quantity_micro"],
                 amount_minor=row["amount_minor"],
+                currency=row["currency"] if row["amount_minor"] else "",
                 detail=row["kind"],
             )
         )

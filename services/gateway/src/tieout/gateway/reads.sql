@@ -116,7 +116,7 @@ SELECT satellite, kind, count(*) FROM command WHERE $1 = '' OR satellite = $1 GR
 
 -- name: trail_commands
 -- The document itself may have been let go. A command without an order number belongs to several orders or to none: found by its own chain.
-SELECT c.kind, c.number, c.id, c.quantity_micro, c.amount_minor, c.at, coalesce(r.received_at, c.at) AS received_at, c.satellite, coalesce(r.channel, '') AS channel
+SELECT c.kind, c.number, c.id, c.quantity_micro, c.amount_minor, c.currency, c.at, coalesce(r.received_at, c.at) AS received_at, c.satellite, coalesce(r.channel, '') AS channel
 FROM command c LEFT JOIN raw_document r
   ON r.id = (overlay(c.id::text placing '0' from 36 for 1))::uuid
 WHERE (c.order_no = $2 AND c.order_no <> '' AND c.chain_id = $1) OR (c.order_no = '' AND c.chain_id = $1)

@@ -371,6 +371,11 @@ class _Claims:
                 orders[order].loose_credit_minor += net + tax
 
 
+def _pieces(micro: int) -> str:
+    """1_500_000 -> 1.5"""
+    return f"{micro // 1_000_000}.{micro % 1_000_000:06d}".rstrip("0").rstrip(".")
+
+
 def _fit(
     credit: SubmitCredit, line: CreditLine, order: OrderBalance, claims: _Claims
 ) -> tuple[Conflict | Literal["now", "later"], int]:
@@ -393,7 +398,13 @@ def _fit(
             return Conflict("other_sku", f"Line {line.order_line_no} of order {order.order_no} sold {sold.sku}."), 0
         returned_micro = sold.credited_micro + taken[0]
         if returned_micro + line.quantity_micro > sold.fulfillable_micro:
-            return Conflict("above_shipped", f"Line {line.order_line_no} of order {order.order_no} cannot bear it."), 0
+            left = max(sold.fulfillable_micro - returned_micro, 0)
+            return Conflict(
+                "above_shipped",
+                f"Line {line.order_line_no} of order {order.order_no} can bear {_pieces(left)} more, "
+                f"not {_pieces(line.quantity_micro)}: {_pieces(sold.fulfillable_micro)} were sold and not stopped, "
+                f"{_pieces(returned_micro)} are credited.",
+            ), 0
         left_micro = max(sold.passed_micro - returned_micro, 0)
         # Goods that come back without having been delivered were never sold: they are asked to be stopped (T04).
         undelivered = line.restock in ("yes", "scrap") and left_micro < now_micro <= left_micro + sold.on_way_micro
@@ -404,14 +415,23 @@ def _fit(
         net_after, tax_after = sold.credited_net_minor + taken[1] + net, sold.credited_tax_minor + taken[2] + tax
         billable_net, billable_tax = sold.billable
         if net_after > billable_net or tax_after > billable_tax:
+            left_net = max(billable_net - sold.credited_net_minor - taken[1], 0)
+            left_tax = max(billable_tax - sold.credited_tax_minor - taken[2], 0)
             return Conflict(
-                "above_billed", f"Line {line.order_line_no} of order {order.order_no} was sold for less."
+                "above_billed",
+                f"Line {line.order_line_no} of order {order.order_no} was sold for less: of {order.currency} it can "
+                f"bear {left_net} net and {left_tax} tax more (minor units), not {net} and {tax}.",
             ), 0
         later = later or net_after > sold.billed_net_minor or tax_after > sold.billed_tax_minor
     net, tax = _worth(line, now_micro)
     total = order.credited_minor + claims.by_order.get(order.order_id, 0) + net + tax
     if total > order.billable_minor:
-        return Conflict("above_billed", f"Order {order.order_no} would be credited above what is billed."), 0
+        left = max(order.billable_minor - order.credited_minor - claims.by_order.get(order.order_id, 0), 0)
+        return Conflict(
+            "above_billed",
+            f"Order {order.order_no} would be credited above what is billed: it can bear {left} minor units of "
+            f"{order.currency} more, not {net + tax}.",
+        ), 0
     if later or total > order.billed_minor:
         return "later", 0
     claims.by_order[order.order_id] = claims.by_order.get(order.order_id, 0) + net + tax

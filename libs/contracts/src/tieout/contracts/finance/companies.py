@@ -14,14 +14,14 @@ AccountCode = Annotated[str, Meta(pattern=r"^\d{4}(\.\d{2}){0,3}$")]
 class PutCompany(Struct, frozen=True, kw_only=True):
     """Open a company, or change its name and policies. Its currency and zone never change: its books are in them.
 
-    A policy that is not named stays as it is; of a new company it is goods_issue, one and issue. The same holds for
-    each role: named by nobody, it is the chart's default.
+    What is not named stays as it is. A new company needs name, currency and zone; its policies are goods_issue, one and
+    issue unless named, and each role is the chart's default.
     """
 
     company: Company
-    name: Annotated[str, Meta(min_length=1, max_length=200)]
-    currency: Currency
-    zone: Annotated[str, Meta(min_length=1, max_length=64)]  # Asia/Shanghai
+    name: Annotated[str, Meta(min_length=1, max_length=200)] | UnsetType = UNSET
+    currency: Currency | UnsetType = UNSET
+    zone: Annotated[str, Meta(min_length=1, max_length=64)] | UnsetType = UNSET  # Asia/Shanghai
     tax_point: Literal["goods_issue", "invoice", "payment"] | UnsetType = UNSET
     voucher_words: Literal["one", "three"] | UnsetType = UNSET  # All 记, or 收, 付 and 转.
     roles: dict[str, AccountCode] = {}  # Account by role of the voucher templates, where it is not the chart's default.

@@ -249,7 +249,8 @@ def sentence(
         if measure.state == "differ" and not measure.differing and not measure.dead:
             told.append(f"{measure.title}: {measure.note}")
     if violations:
-        told.append(f"{_count(violations, 'kept balance')} not the sum of its facts")
+        are = "is not the sum of its facts" if violations == 1 else "are not the sums of their facts"
+        told.append(f"{_count(violations, 'kept balance')} {are}")
     on_the_way = sum(measure.in_flight for measure in measures)
     waiting = sum(measure.parked for measure in measures)
     if on_the_way:

@@ -53,6 +53,11 @@ def chains_by_journey(steps: Iterable[HeardStep]) -> dict[tuple[str, str], list[
     return journeys
 
 
+WITHOUT_EFFECT = frozenset(
+    ("duplicate", "repeated", "conflict", "conflicted")
+)  # The document was known; it changed nothing.
+
+
 class _Node(Struct):
     service: str
     at: datetime
@@ -84,7 +89,9 @@ def tell(
         siblings.sort(key=lambda key: (nodes[key].at, nodes[key].step.depth, key))
 
     start = min(node.at for node in nodes.values())
-    end = max(node.at for node in nodes.values())
+    end = max(
+        (node.at for node in nodes.values() if _has_effect(node)), default=max(node.at for node in nodes.values())
+    )
     steps: list[JourneyStep] = []
     told: set[str] = set()
     roots = children.get("", [])
@@ -101,6 +108,11 @@ def tell(
         steps=tuple(steps),
         vouchers=tuple(dict.fromkeys(step.voucher_no for step in steps if step.voucher_no)),
     )
+
+
+def _has_effect(node: _Node) -> bool:
+    """Whether the order was still under way then: what arrives is no effect yet, and what was told again has none."""
+    return node.service != "gateway" and node.step.step not in WITHOUT_EFFECT
 
 
 def _walk(

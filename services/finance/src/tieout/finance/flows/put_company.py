@@ -26,18 +26,9 @@ async def put_company(request: PutCompany, database: Database) -> CompanyView:
     async with database.transaction() as tx:
         await tx.execute(statements.hold_name, request.company)
         before = await tx.fetchrow(statements.company, request.company)
-        if before is not None:
-            for field in ("currency", "zone"):
-                if before[field] != getattr(request, field):
-                    detail = (
-                        f"The books of {request.company} are kept with {field} {before[field]}, which cannot change. "
-                        f"Leave it, or open another company."
-                    )
-                    raise Refused("conflict", detail, field=field, status=409)
+        name, currency, zone = head_of(before, request)
         policies = policies_of(before, request)
-        await tx.execute(
-            statements.put_company, request.company, request.name, request.currency, request.zone, *policies.values()
-        )
+        await tx.execute(statements.put_company, request.company, name, currency, zone, *policies.values())
         codes = {account.code: account for account in CHART}
         await tx.execute(
             statements.put_accounts,
@@ -56,15 +47,13 @@ async def put_company(request: PutCompany, database: Database) -> CompanyView:
         await tx.execute(statements.put_roles, request.company, list(roles), list(roles.values()))
         row = await tx.fetchrow(statements.company, request.company)
         assert row is not None
-        if before is None or before["name"] != request.name or changed(before, policies) or had != roles:
+        if before is None or before["name"] != name or changed(before, policies) or had != roles:
             row = await tx.fetchrow(statements.count_revision, request.company, before is not None)
             assert row is not None
             revision = row["revision"]
             (position,) = await tx.positions(1)
             tx.announce(
-                CompanyOpened(
-                    request.company, request.name, request.currency, request.zone, revision, row["control_passes"]
-                ),
+                CompanyOpened(request.company, name, currency, zone, revision, row["control_passes"]),
                 position=position,
                 key=(request.company, revision),
                 chain=UUID(event_id("company", request.company)),
@@ -76,7 +65,8 @@ async def put_company(request: PutCompany, database: Database) -> CompanyView:
 
 def check(request: PutCompany) -> None:
     try:
-        ZoneInfo(request.zone)
+        if request.zone is not UNSET:
+            ZoneInfo(request.zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         detail = f"{request.zone!r} is no time zone. Name one like Asia/Shanghai or Europe/London."
         raise Refused("unknown_zone", detail, field="zone") from None
@@ -84,6 +74,28 @@ def check(request: PutCompany) -> None:
     if unknown:
         detail = f"No voucher template knows the role {', '.join(unknown)}. Known: {', '.join(ROLES)}, wallet:<method>."
         raise Refused("unknown_role", detail, field="roles")
+
+
+def head_of(before: Any, request: PutCompany) -> tuple[str, str, str]:
+    """Name, currency and zone: as they were named, else as they stand; a new company must name all three."""
+    told = {field: getattr(request, field) for field in ("name", "currency", "zone")}
+    if before is None:
+        missing = [field for field, value in told.items() if value is UNSET]
+        if missing:
+            detail = (
+                f"There is no company {request.company} yet, and a new one needs {', '.join(missing)}. "
+                f"Send them, or correct the name of the company."
+            )
+            raise Refused("missing", detail, field=missing[0], status=422)
+        return told["name"], told["currency"], told["zone"]
+    for field in ("currency", "zone"):
+        if told[field] is not UNSET and told[field] != before[field]:
+            detail = (
+                f"The books of {request.company} are kept with {field} {before[field]}, which cannot change. "
+                f"Leave it, or open another company."
+            )
+            raise Refused("conflict", detail, field=field, status=409)
+    return before["name"] if told["name"] is UNSET else told["name"], before["currency"], before["zone"]
 
 
 def policies_of(before: Any, request: PutCompany) -> dict[str, str]:

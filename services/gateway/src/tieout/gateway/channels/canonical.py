@@ -9,7 +9,8 @@ May be left out: `version` ("1"), `zone` (the satellite's), `business_date` (the
 `fingerprint`. A field that nobody knows here is refused, wherever it stands: it was written for a reason.
 A receipt's own kind is `receipt_kind`. A `delivery` says that goods of an order have reached their customer: its
 `lines`, all of its `shipment`, or without both all that is on its way. `total_minor` of an order is checked against its
-lines. `fault` is what the sender's own checks found: such a document is kept and refused with that reason.
+lines; a tax above its net amount and a net amount above price x quantity are refused. `fault` is what the sender's own
+checks found: such a document is kept and refused with that reason.
 """
 
 from datetime import date
@@ -22,6 +23,7 @@ from tieout.contracts.event import Event
 from tieout.gateway.channels.reading import UNREADABLE, decode, inspect, read_object, zone_of
 from tieout.gateway.domain.drafts import Draft, KnownOrder, Mapped, Satellite, Summary
 from tieout.gateway.domain.faults import Fault
+from tieout.gateway.domain.plausible import check_lines
 from tieout.gateway.known_fields import strict_type, told_unknown, unknown_field
 from tieout.gateway.wording import explained
 
@@ -128,6 +130,10 @@ class Canonical:
             raise Fault("implausible_date", "occurred_at", "a time with its offset is expected, 2026-11-23T08:00:00Z")
         zone_of(zone)
         content["business_date"] = read.business_date or at.astimezone(zone_of(zone)).date()
+        if content.get("customer") == "":
+            raise Fault("missing", "customer", "an id is expected; for sales over the counter any fixed one, CASH")
+        if form.kind in ("order", "credit"):
+            check_lines(content["lines"], content["currency"])
         total = None if read.total_minor is UNSET else read.total_minor
         draft = Draft(form.kind, content, version=read.version, fingerprint=read.fingerprint, total_minor=total)
         draft.total_field = "total_minor"
@@ -190,7 +196,7 @@ def _fault(error: Exception, body: bytes, kind: Any = None) -> Fault:
         return Fault("implausible_date", field, detail)
     if last == "company":
         return Fault("unknown_company", field, detail)
-    if last == "lines":
+    if last == "lines" and "length" in message:
         return Fault("missing" if ">= 1" in message else "too_many", field, detail)
     if "length" in message:
         return Fault("bad_text", field, detail)

@@ -21,7 +21,7 @@ def read_object(body: bytes) -> dict[str, Any]:
     except UNREADABLE as error:
         raise Fault("unreadable", "", f"no JSON: {str(error) or type(error).__name__}") from None
     if type(document) is not dict:
-        raise Fault("unreadable", "", "a JSON object is expected")
+        raise Fault("unreadable", "", "no JSON object, and one is expected")
     return document
 
 

@@ -82,6 +82,7 @@ class World(Struct):
     unknown_skus: set[tuple[str, str]]  # (company, SKU) that inventory has not listed.
     # (currency, company's currency, business date) -> rate in millionths, and the date that it is of.
     rates: Mapping[tuple[str, str, date], tuple[int, date]] = {}
+    unknown_warehouses: frozenset[tuple[str, str]] = frozenset()  # (company, warehouse) that nobody has described.
 
 
 class Verdict(Struct):

@@ -26,6 +26,7 @@ Reason = Literal[
     "unknown_company",
     "foreign_company",  # The satellite may not speak for it.
     "unknown_sku",
+    "unknown_warehouse",  # Nobody has described it; misspelt, most of the time.
     "unknown_line",
     "unknown_order",
     "missing_rate",

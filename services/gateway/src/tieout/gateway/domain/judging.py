@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from hashlib import sha256
+from operator import attrgetter, itemgetter
 from typing import Any, Literal
 from uuid import UUID
 
@@ -13,6 +14,7 @@ from tieout.contracts.event import Event, event_id
 from tieout.gateway.domain.amounts import MICRO
 from tieout.gateway.domain.drafts import Company, Draft, Satellite, Verdict, World
 from tieout.gateway.domain.faults import Fault
+from tieout.gateway.domain.plausible import seen
 from tieout.gateway.domain.pricing import tie_to_header
 from tieout.gateway.wording import explained
 
@@ -28,6 +30,20 @@ CONTRACTS: dict[str, type[Event]] = {
     "delivery": inventory.SubmitDelivery,
 }
 RATED = ("order", "payment", "refund")  # Kinds that carry a rate where their currency is not the company's.
+# The fields of a document's head by which people and other documents name things.
+NAMES: dict[str, tuple[str, ...]] = {
+    "order": ("number", "customer"),
+    "cancel": ("number", "order_number"),
+    "credit": ("number", "customer", "order_number"),
+    "payment": ("number", "customer"),
+    "refund": ("number", "customer", "order_number", "order_source"),
+    "receipt": ("number",),
+    "adjustment": ("number",),
+    "confirmation": ("number", "order_number", "order_source"),
+    "delivery": ("number", "order_number", "order_source"),
+}
+MAIN = "MAIN"  # The warehouse that every company has; others exist once somebody has described them.
+_warehouse_of_dict, _warehouse_of_struct = itemgetter("warehouse"), attrgetter("warehouse")
 ALLOWANCE = "ALLOWANCE"  # The SKU of a credit by value.
 EARLIEST_YEAR = 1990
 AHEAD = timedelta(days=1)  # Clocks of satellites may be wrong by hours; a day is a mistake.
@@ -45,6 +61,17 @@ def wanted_skus(draft: Draft) -> Sequence[tuple[str, str]]:
         return ()
     company = draft.content["company"]
     return [(company, sku) for sku, goods in map(_sku, draft.content["lines"]) if goods]
+
+
+def wanted_warehouses(draft: Draft) -> set[str]:
+    """All warehouses that the draft names: of its company somebody must have described them."""
+    content = draft.content
+    if draft.kind not in ("order", "credit"):
+        return {content["warehouse"]} if "warehouse" in content else set()
+    lines = content["lines"]
+    if not lines:
+        return set()
+    return set(map(_warehouse_of_dict if type(lines[0]) is dict else _warehouse_of_struct, lines))
 
 
 def wanted_rate(draft: Draft, companies: Mapping[str, Company]) -> tuple[str, str, date] | None:
@@ -80,6 +107,8 @@ def judge(draft: Draft, satellite: Satellite, world: World, now: datetime, docum
     if draft.total_minor is not None and draft.kind == "order":
         content["lines"] = lines = tie_to_header(lines, draft.total_minor, draft.total_field)
     command = _command(draft, satellite, company, document, ordinal, fingerprint)
+    if world.unknown_warehouses:
+        _known_warehouses(draft, command, world)
     _own_rules(draft.kind, command)
     return _verdict(draft.kind, command, _count(draft.kind, command, lines))
 
@@ -97,10 +126,16 @@ def _company(content: dict[str, Any], satellite: Satellite, world: World) -> Any
 def _dates(content: dict[str, Any], now: datetime) -> None:
     at: datetime = content["occurred_at"]
     if at.year < EARLIEST_YEAR or at > now + AHEAD:
-        raise Fault("implausible_date", "occurred_at", f"{at.isoformat()} is too long ago or in the future")
+        raise Fault("implausible_date", "occurred_at", _bounds(at.isoformat(), now + AHEAD))
     day = content["business_date"]
     if day.year < EARLIEST_YEAR or day > (now + AHEAD).date() + AHEAD:
-        raise Fault("implausible_date", "business_date", f"{day.isoformat()} is too long ago or in the future")
+        latest = (now + AHEAD).date() + AHEAD
+        raise Fault("implausible_date", "business_date", _bounds(day.isoformat(), latest))
+
+
+def _bounds(told: str, latest: date) -> str:
+    last = latest.isoformat(timespec="minutes") if isinstance(latest, datetime) else latest.isoformat()
+    return f"{told} is too long ago or in the future: {EARLIEST_YEAR}-01-01 to {last} is taken"
 
 
 def _terms(content: Mapping[str, Any], money: str | None, functional: str) -> None:
@@ -145,6 +180,21 @@ def _known_skus(company: str, lines: Sequence[Any], place: str, world: World) ->
     for index, (sku, goods) in enumerate(map(_sku, lines)):
         if goods and (company, sku) in world.unknown_skus:
             raise Fault("unknown_sku", f"{place}[{index}].sku", f"inventory knows no article {str(sku)[:64]!r}")
+
+
+def _known_warehouses(draft: Draft, command: Any, world: World) -> None:
+    """A misspelt warehouse must not be made up: its stock is empty, so that every order would be refused as short."""
+    if draft.kind in ("order", "credit"):  # A service has no stock.
+        named = [(f"{draft.lines_field}[{index}].warehouse", line) for index, line in enumerate(command.lines)]
+        named = [(field, line) for field, line in named if line.kind == "goods" and line.sku != ALLOWANCE]
+    else:
+        named = [("warehouse", command)] if hasattr(command, "warehouse") else []
+    for field, place in named:
+        name = place.warehouse
+        if (command.company, name) in world.unknown_warehouses:
+            detail = f"nobody has described a warehouse {name!r} of {command.company}. Correct it, or describe it with"
+            path = f"PUT /v1/companies/{command.company}/warehouses/{name}"
+            raise Fault("unknown_warehouse", field, f"{detail} {path} and resubmit this")
 
 
 def _sku(line: Any) -> tuple[str, bool]:
@@ -195,21 +245,31 @@ def _of_contract(message: str, contract: type[Event]) -> Fault:
 
 def _own_rules(kind: str, command: Any) -> None:
     """What only one kind of document has to keep."""
+    for name in NAMES[kind]:
+        text = getattr(command, name)
+        if not text.isprintable() or text.isspace():
+            seen(name, text)
     if kind in ("order", "credit"):
         _short_enough("customer", command.customer)
         for index, line in enumerate(command.lines):
             if not line.sku.strip():
                 raise Fault("missing", f"lines[{index}].sku", "an SKU is required")
+            if not line.sku.isprintable():
+                seen(f"lines[{index}].sku", line.sku)
             if not (line.quantity_micro or line.net_minor or line.tax_minor):
                 raise Fault("bad_quantity", f"lines[{index}]", "without quantity and amount it says nothing")
         if kind == "credit":
             _parts_in_turn(command.lines)
+            for index, line in enumerate(command.lines):
+                seen(f"lines[{index}].order_number", line.order_number)
         elif 2 * sum(abs(line.residual_minor) for line in command.lines) > len(command.lines):
             raise Fault("bad_amount", "lines.residual_minor", "a residual is at most half a minor unit for each line")
     elif kind == "payment":
         _short_enough("customer", command.customer)
         if command.fee_minor > command.received_minor:
             raise Fault("bad_amount", "fee_minor", "the fee is above what was received")
+        for index, share in enumerate(command.allocations):
+            seen(f"allocations[{index}].order_number", share.order_number)
         shares = [share.amount_minor or 0 for share in command.allocations]
         if any(share < 0 for share in shares):
             raise Fault("bad_amount", "allocations", "an allocation cannot be negative")

@@ -18,6 +18,8 @@ from tieout.contracts.gateway import (
     ResubmitMany,
     Resubmitted,
 )
+from tieout.gateway.channels.reading import read_object
+from tieout.gateway.domain.faults import Fault
 from tieout.gateway.identifiers import first_of_request
 from tieout.gateway.intake.keeping import Delivery, Kept, write_documents
 from tieout.gateway.people import asking
@@ -29,8 +31,14 @@ statements = sql.load(__file__)
 
 @operation(CORRECT)
 async def correct_document(request: CorrectDocument, database: Database) -> Decided:
-    """The same correction again (same bytes) is told as repeated; another one on top is a conflict."""
+    """The same correction again (same bytes) is told as repeated; another one on top is a conflict. What is no JSON
+    object is refused at once: it would use up the one correction that a refusal has, and be refused again."""
     body = request.content.encode()
+    try:
+        read_object(body)
+    except Fault as fault:
+        detail = f"The correction is {fault.detail}. Nothing was changed; send the whole document."
+        raise Refused("unreadable", detail, field="content", status=422) from None
     async with database.transaction() as tx:
         refusal = await _refusal(tx, request.intake_id)
         if refusal["decision"] is not None:
@@ -94,7 +102,7 @@ async def _refusal(tx: Transaction, document: UUID) -> Any:
     if row is None:
         raise Refused(
             "not_found",
-            f"No document of this id was refused. See GET /v1/documents/{document} for what became of it.",
+            f"No document of this id was refused. What became of it: ./tieout quarantine show {document}",
             field="intake_id",
             status=404,
         )
@@ -105,7 +113,7 @@ def _decided_before(refusal: Any, document: UUID) -> Refused:
     return Refused(
         "conflict",
         f"It was {refusal['decision']} already, at {refusal['decided_at']:%Y-%m-%d %H:%M:%S} UTC. "
-        f"See GET /v1/documents/{document} for what became of it.",
+        f"What became of it: ./tieout quarantine show {document}",
         field="intake_id",
         status=409,
     )

@@ -19,7 +19,7 @@ from tieout.contracts.event import event_id
 from tieout.gateway.channels.registry import CHANNELS
 from tieout.gateway.domain.drafts import Company, KnownOrder, Satellite, Summary, Verdict, World
 from tieout.gateway.domain.faults import Fault
-from tieout.gateway.domain.judging import wanted_rate, wanted_skus
+from tieout.gateway.domain.judging import MAIN, wanted_rate, wanted_skus, wanted_warehouses
 from tieout.gateway.identifiers import number_of
 from tieout.gateway.intake.splitting import depth_exceeds, depth_of
 from tieout.gateway.papers import Paper, attempt, interpret, judge_all, read
@@ -38,6 +38,7 @@ IDLE_SECONDS = 1.0  # Another replica may have taken documents in,
 WAKE_SECONDS = 1.0  # or have seen an order that somebody waits for here.
 LINGER_SECONDS = 0.015
 SKUS_REMEMBERED = 500_000
+MAIN_ONLY = {MAIN}
 
 REFUSED_SPANS_MAX = 16  # Of one batch: a feed that is all wrong must stay cheap.
 
@@ -94,6 +95,7 @@ class Mapper:
         self._rate_days_max = rate_days_max
         self._depth_max = depth_max
         self._skus: set[tuple[str, str]] = set()  # Known ones only: an article is never taken off the list.
+        self._warehouses: dict[str, set[str]] = {}  # By company; the same.
         self._counts = database.counts.setdefault("gateway-map-documents", {})
         self._looked = self._woken = 0.0
         self._one_by_one = False  # The last batch met a row that the database refuses: find it.
@@ -229,14 +231,20 @@ class Mapper:
                 attempt(paper, judge_all, (world, now))
 
     async def _look_around(self, tx: Transaction, papers: Sequence[Paper]) -> World:
-        """Companies, which of the SKUs that these documents name nobody has listed, and rates of foreign money."""
+        """Companies, which of the SKUs and warehouses that these documents name nobody has told of, and rates of
+        foreign money."""
         companies = {row[0]: Company(*row) for row in await tx.fetch(statements.companies)}
         wanted: set[tuple[str, str]] = set()
+        warehouses: set[tuple[str, str]] = set()
         foreign: set[tuple[str, str, date]] = set()
         for paper in papers:
             if paper.mapped is not None:
                 for draft in paper.mapped.drafts:
                     wanted.update(wanted_skus(draft))
+                    company = draft.content["company"]
+                    names = wanted_warehouses(draft)
+                    if not names <= self._warehouses.get(company, MAIN_ONLY):
+                        warehouses.update((company, name) for name in names)
                     if (rate := wanted_rate(draft, companies)) is not None:
                         foreign.add(rate)
         wanted -= self._skus
@@ -248,12 +256,19 @@ class Mapper:
             if len(self._skus) > SKUS_REMEMBERED:
                 self._skus.clear()
             self._skus |= wanted - unknown
+        undescribed: frozenset[tuple[str, str]] = frozenset()
+        if warehouses:
+            asked = [(c, w) for c, w in warehouses if w != MAIN and "\0" not in w]
+            rows = await tx.fetch(statements.unknown_warehouses, [c for c, _ in asked], [w for _, w in asked])
+            undescribed = frozenset((row[0], row[1]) for row in rows)
+            for company, name in set(asked) - undescribed:
+                self._warehouses.setdefault(company, {MAIN}).add(name)
         rates = {}
         if foreign:
             asked_rates = [list(column) for column in zip(*foreign, strict=True)]
             rows = await tx.fetch(statements.rates, *asked_rates, self._rate_days_max)
             rates = {(row[0], row[1], row[2]): (row[3], row[4]) for row in rows}
-        return World(companies, unknown, rates)
+        return World(companies, unknown, rates, undescribed)
 
     # -------------------------------------------------------------------------------------------------- saving
 

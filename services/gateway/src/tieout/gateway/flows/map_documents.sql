@@ -32,6 +32,10 @@ CROSS JOIN LATERAL (
 SELECT w.company, w.sku FROM unnest($1::text[], $2::text[]) AS w (company, sku)
 WHERE NOT EXISTS (SELECT FROM known_sku k WHERE k.company = w.company AND k.sku = w.sku);
 
+-- name: unknown_warehouses
+SELECT w.company, w.warehouse FROM unnest($1::text[], $2::text[]) AS w (company, warehouse)
+WHERE NOT EXISTS (SELECT FROM known_warehouse k WHERE k.company = w.company AND k.warehouse = w.warehouse);
+
 -- name: known_orders
 SELECT k.satellite, k.external_id, k.told
 FROM known_order k JOIN unnest($1::text[], $2::text[]) AS w (satellite, external_id) USING (satellite, external_id);

@@ -1,4 +1,4 @@
-"""inventory.articles_listed -> known_sku: what orders may name."""
+"""inventory.articles_listed -> known_sku, known_warehouse: what documents may name."""
 
 from tieout.contracts.inventory import ArticlesListed
 from tieout.servicekit import Database, Received, batch_flow, sql
@@ -9,9 +9,19 @@ statements = sql.load(__file__)
 @batch_flow("gateway-note-articles", ArticlesListed, size=50)
 async def note_articles(batch: list[Received[ArticlesListed]], database: Database) -> None:
     listed = sorted({(received.data.company, sku) for received in batch for sku in received.data.skus})
+    places = sorted({(received.data.company, name) for received in batch for name in received.data.warehouses})
     async with database.transaction() as tx:
-        rows = await tx.fetch(statements.note, [company for company, _ in listed], [sku for _, sku in listed])
+        rows = await tx.fetch(statements.note, *_columns(listed)) if listed else ()
         new = {(row["company"], row["sku"]) for row in rows}
-        for received in batch if new else ():
-            if any((received.data.company, sku) in new for sku in received.data.skus):
+        rows = await tx.fetch(statements.note_warehouses, *_columns(places)) if places else ()
+        described = {(row["company"], row["warehouse"]) for row in rows}
+        for received in batch if new or described else ():
+            told = received.data
+            if any((told.company, sku) in new for sku in told.skus) or any(
+                (told.company, name) in described for name in told.warehouses
+            ):
                 tx.changed(received)
+
+
+def _columns(pairs: list[tuple[str, str]]) -> tuple[list[str], list[str]]:
+    return [company for company, _ in pairs], [name for _, name in pairs]

@@ -202,6 +202,12 @@ CREATE TABLE known_sku (
     PRIMARY KEY (company, sku)
 );
 CALL settings_table('known_sku');
+CREATE TABLE known_warehouse (  -- Without MAIN, which every company has, unless somebody described it.
+    company   text COLLATE "C" NOT NULL,
+    warehouse text COLLATE "C" NOT NULL,
+    PRIMARY KEY (company, warehouse)
+);
+CALL settings_table('known_warehouse');
 
 -- Who changed what through the gateway.
 CREATE TABLE audit (
