@@ -1,13 +1,12 @@
 """Payments and refunds: submitted once, booked on the open items of their orders, posted as one voucher each."""
 
 from collections.abc import Sequence
-from datetime import date
 from uuid import UUID
 
 from msgspec import Struct, structs
 from tieout.contracts.event import document_id
 from tieout.contracts.finance import DocumentSettled, SubmitPayment, SubmitRefund
-from tieout.finance import forgiving, ledger, money, open_items
+from tieout.finance import forgiving, ledger, money, open_items, prepayments
 from tieout.finance.domain import payment
 from tieout.finance.domain.open_item import OpenItem, customer_item
 from tieout.finance.domain.periods import Posting
@@ -39,6 +38,7 @@ class Booked(Struct):
     shares: dict[UUID, int]
     taxed: Draft | None  # Tax that reached its tax point by it: a voucher of its own, for a receipt holds only money.
     discounts: list[tuple[Draft, OpenItem, int]]  # T14b, each a voucher of its own for the same reason.
+    claims: dict[UUID, int]  # What orders named without an amount took, where one of them is unknown: it is not final.
 
     @property
     def drafts(self) -> list[Draft]:
@@ -102,15 +102,12 @@ async def book(batch: Sequence[Submitted], database: Database) -> None:
 async def _book(tx: Transaction, fresh: list[Submitted], told: list[Told], companies: dict[str, Company]) -> None:
     wanted = {item.key: item for received in fresh for item in payment.items_of(received.data)}
     items = await open_items.lock(tx, wanted)
-    due: dict[UUID, date] = {}
-    if items:
-        due = {row[0]: row[1] for row in await tx.fetch(statements.due_dates, [key[0] for key in items])}
     calendar = ledger.Calendar()
     booked: list[Booked] = []
     for received in fresh:
         mine = {item.item_id: items[item.key] for item in payment.items_of(received.data)}
         if (short := payment.discount_too_large(received.data, mine)) is None:
-            booked.append(decide(received, mine, due, companies[received.data.company], calendar))
+            booked.append(decide(received, mine, companies[received.data.company], calendar))
         elif payment.to_come(short):
             short.awaited = True
             tx.park(received, key=str(short.item_id), reason="its discount waits until its sale is billed")
@@ -142,6 +139,7 @@ async def _book(tx: Transaction, fresh: list[Submitted], told: list[Told], compa
             for item_id, amount in one.shares.items()
         ]
         await tx.copy("money_part", columns=PART_COLUMNS, records=parts)
+        await prepayments.note(tx, [(one.document_id, one.received.data, one.claims) for one in booked if one.claims])
     submissions = [submission_row(Told(one.received, one.document_id, "accepted")) for one in booked]
     submissions += [submission_row(one) for one in told]
     if submissions:
@@ -156,18 +154,19 @@ async def _book(tx: Transaction, fresh: list[Submitted], told: list[Told], compa
         announce_told(tx, changed_nothing, next(positions))
 
 
-def decide(
-    received: Submitted, mine: dict[UUID, OpenItem], due: dict[UUID, date], company: Company, calendar: ledger.Calendar
-) -> Booked:
+def decide(received: Submitted, mine: dict[UUID, OpenItem], company: Company, calendar: ledger.Calendar) -> Booked:
     """Raise received or refunded of each item, let the balances follow, and draft the voucher that says so."""
     event = received.data
     identity = id_of(event)
     unlinked = customer_item(event.company, event.customer)
     refund = isinstance(event, SubmitRefund)
+    claims: dict[UUID, int] = {}
     if isinstance(event, SubmitRefund):
         shares = {next(iter(mine)): event.paid_minor}
     else:
-        shares = payment.allocate(event, mine, due, unlinked)
+        shares, spread = payment.allocate(event, mine, unlinked)
+        if any(mine[item_id].order_net is None for item_id in spread):
+            claims = spread
     orders = [mine[item_id] for item_id in shares if mine[item_id].of_order]
     chain = orders[0].item_id if len(orders) == 1 else identity
     order_no = orders[0].order_no if len(orders) == 1 else ""
@@ -208,9 +207,9 @@ def decide(
         discount = _discount_of(draft, item)
         taxed = taxed or structs.replace(draft, template=money.TAX_POINT, kind="transfer", lines=[])
         taken = structs.replace(settlement, document_id=discount.document_id, cause="write_off", items=[])
-        settled = item.settled
+        told = item.told
         forgiving.close(discount, taxed, item, "discount", amount)
-        taken.add(item, settled)
+        taken.add(item, told)
         discounts.append((discount, item, amount))
         settlements.append(taken)
     for item_id, amount in shares.items():
@@ -218,7 +217,7 @@ def decide(
         if item.rate_micro is None:
             item.rate_micro = event.rate_micro
         before = money.Before.of(item, company.currency)
-        settled = item.settled
+        told = item.told
         item.money_date = item.not_before_its_money(event.business_date)
         if refund:
             item.refunded += amount
@@ -229,12 +228,12 @@ def decide(
         if item.tax_due != before.tax_due:
             taxed = taxed or structs.replace(draft, template=money.TAX_POINT, kind="transfer", lines=[])
             move_tax(taxed, item, before.tax_due)
-        settlement.add(item, settled)
+        settlement.add(item, told)
     level(draft)
     draft.template = payment.template_of(draft, refund)
     if taxed is not None and not taxed.lines:
         taxed = None
-    return Booked(received, identity, when, draft, settlements, shares, taxed, discounts)
+    return Booked(received, identity, when, draft, settlements, shares, taxed, discounts, claims)
 
 
 def _discount_of(paid: Draft, item: OpenItem) -> Draft:

@@ -62,6 +62,7 @@ STEPS = {
     "T08": "refunded",
     "T09": "paid",
     "T10": "paid",
+    "T10a": "applied",
     "T11": "paid",
     "T10c": "released",
     "T11b": "settled",

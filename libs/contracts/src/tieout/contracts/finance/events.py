@@ -109,11 +109,12 @@ class VoucherPosted(Event, frozen=True):
 class SettledItem(Struct, frozen=True, omit_defaults=True):
     order_id: UUID
     order_no: str
-    amount_minor: Minor  # Signed: a refund or a reversal takes back.
+    amount_minor: Minor  # Signed: a refund or a reversal takes back. 0 where only what is held has changed.
+    held_minor: Minor = 0  # Change of what is held for it besides: a deposit, or money that is owed back.
 
 
 class OrdersSettled(Event, frozen=True):
-    """Money (or prepaid money) was applied to the receivables of orders, or taken back from them."""
+    """Money (or prepaid money) was applied to the receivables of orders, taken back from them, or is held for them."""
 
     SUBJECT: ClassVar = "finance.settled.v1"
     PRODUCER: ClassVar = "finance"

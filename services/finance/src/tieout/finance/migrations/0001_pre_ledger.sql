@@ -448,10 +448,23 @@ CREATE TABLE money_part (
     item_id      uuid NOT NULL,
     amount_minor bigint NOT NULL,
     currency     text NOT NULL,
-    PRIMARY KEY (document_id, item_id)
+    moved        bigint NOT NULL DEFAULT 0,        -- Position of the voucher by which a payment went on to another item; 0: as it came.
+    PRIMARY KEY (document_id, item_id, moved)
 );
 CREATE INDEX money_part_item ON money_part (item_id);
 CALL fact_table('money_part');
+
+-- Payments that name orders without an amount, while one of those is unknown: what each of them holds until then.
+CREATE TABLE waiting_claim (
+    document_id   uuid NOT NULL,
+    place         integer NOT NULL,                -- The first named takes first.
+    item_id       uuid NOT NULL,
+    customer_item uuid NOT NULL,                   -- Takes what none of them needs.
+    taken_minor   bigint NOT NULL,
+    PRIMARY KEY (document_id, place)
+);
+CREATE INDEX waiting_claim_item ON waiting_claim (item_id);
+CALL state_table('waiting_claim');
 
 -- Facts: money of a customer that named no order, and was applied to one later. What moved stands in money_part.
 CREATE TABLE application (
@@ -473,6 +486,7 @@ CALL fact_table('application');
 CREATE TABLE settlement (
     position     bigint NOT NULL,
     amount_minor bigint NOT NULL,
+    held_minor   bigint NOT NULL,                  -- Change of what is held for the order besides (2204 and 2221.06, 2241.01, 2203).
     order_id     uuid NOT NULL,
     line_no      integer NOT NULL,
     posting_date date NOT NULL,
