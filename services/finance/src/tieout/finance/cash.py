@@ -1,6 +1,7 @@
 """Payments and refunds: submitted once, booked on the open items of their orders, posted as one voucher each."""
 
 from collections.abc import Sequence
+from typing import Literal
 from uuid import UUID
 
 from msgspec import Struct, structs
@@ -24,7 +25,7 @@ DOCUMENT_COLUMNS = (
 )
 SUBMISSION_COLUMNS = (
     *("intake_id", "document_id", "outcome", "reason", "detail", "kind", "company", "source", "number"),
-    *("amount_minor", "currency", "business_date"),
+    *("amount_minor", "currency", "business_date", "orders"),
 )
 PART_COLUMNS = ("document_id", "item_id", "amount_minor", "currency")
 
@@ -46,11 +47,11 @@ class Booked(Struct):
 
 
 class Told(Struct):
-    """A document that changed nothing."""
+    """A document that changed nothing; or a refund that is booked, of more than came."""
 
     received: Submitted
     document_id: UUID
-    outcome: str  # duplicate or conflict
+    outcome: Literal["accepted", "duplicate", "conflict", "above_received"]
     reason: str = ""
     detail: str = ""
 
@@ -104,10 +105,13 @@ async def _book(tx: Transaction, fresh: list[Submitted], told: list[Told], compa
     items = await open_items.lock(tx, wanted)
     calendar = ledger.Calendar()
     booked: list[Booked] = []
+    above: list[Told] = []
     for received in fresh:
         mine = {item.item_id: items[item.key] for item in payment.items_of(received.data)}
         if (short := payment.discount_too_large(received.data, mine)) is None:
             booked.append(decide(received, mine, companies[received.data.company], calendar))
+            if isinstance(received.data, SubmitRefund):
+                above += above_received(received, next(iter(mine.values())))
         elif payment.to_come(short):
             short.awaited = True
             tx.park(received, key=str(short.item_id), reason="its discount waits until its sale is billed")
@@ -120,7 +124,7 @@ async def _book(tx: Transaction, fresh: list[Submitted], told: list[Told], compa
 
     settlements = [settlement for one in booked for settlement in one.settlements if settlement.items]
     drafts = [(draft, one.received) for one in booked for draft in one.drafts]
-    positions = iter(await tx.positions(len(drafts) + len(settlements) + len(told)))
+    positions = iter(await tx.positions(len(drafts) + len(settlements) + len(told) + len(above)))
     for draft, _ in drafts:
         draft.place(next(positions))
     for settlement in settlements:
@@ -140,7 +144,10 @@ async def _book(tx: Transaction, fresh: list[Submitted], told: list[Told], compa
         ]
         await tx.copy("money_part", columns=PART_COLUMNS, records=parts)
         await prepayments.note(tx, [(one.document_id, one.received.data, one.claims) for one in booked if one.claims])
-    submissions = [submission_row(Told(one.received, one.document_id, "accepted")) for one in booked]
+    noted = {one.document_id: one for one in above}
+    submissions = [
+        submission_row(noted.get(one.document_id) or Told(one.received, one.document_id, "accepted")) for one in booked
+    ]
     submissions += [submission_row(one) for one in told]
     if submissions:
         await tx.copy("money_submission", columns=SUBMISSION_COLUMNS, records=submissions)
@@ -150,8 +157,20 @@ async def _book(tx: Transaction, fresh: list[Submitted], told: list[Told], compa
         for draft, item, amount in one.discounts:
             await forgiving.note(tx, draft, item, "discount", amount)
     await money.write_settlements(tx, settlements)
-    for changed_nothing in told:
-        announce_told(tx, changed_nothing, next(positions))
+    for one_told in (*told, *above):
+        announce_told(tx, one_told, next(positions))
+
+
+def above_received(received: Received[SubmitRefund], item: OpenItem) -> list[Told]:
+    """The money has left, so it is booked: what never came is a claim on the customer (1122). Somebody should look."""
+    if item.refunded <= item.received:
+        return []
+    whose = f"order {received.data.order_number}" if item.of_order else f"customer {item.customer} without an order"
+    detail = (
+        f"Of {whose} {item.received} {item.currency} came by then and {item.refunded} went back. The refund is booked,"
+        " and the difference is a claim on the customer: send the payment if it is missing, or claim the money back."
+    )
+    return [Told(received, id_of(received.data), "above_received", "above_received", detail)]
 
 
 def decide(received: Submitted, mine: dict[UUID, OpenItem], company: Company, calendar: ledger.Calendar) -> Booked:
@@ -278,7 +297,7 @@ def submission_row(one: Told) -> tuple[object, ...]:
     return (
         event.intake_id,
         one.document_id,
-        one.outcome,
+        "accepted" if one.outcome == "above_received" else one.outcome,
         one.reason,
         one.detail,
         kind_of(event),
@@ -288,6 +307,7 @@ def submission_row(one: Told) -> tuple[object, ...]:
         amount_of(event),
         event.currency,
         event.business_date,
+        [] if one.outcome == "accepted" else [item.item_id for item in payment.items_of(event) if item.of_order],
     )
 
 
@@ -304,6 +324,7 @@ def announce_told(tx: Transaction, one: Told, position: int) -> None:
             outcome="duplicate" if one.outcome == "duplicate" else "conflict",
             reason=one.reason,
             detail=one.detail,
+            booked=one.outcome == "above_received",
         ),
         position=position,
         key=(event.intake_id,),

@@ -153,4 +153,8 @@ FROM (
 ) found JOIN voucher v USING (position) ORDER BY v.position;
 
 -- name: without_effect
-SELECT submitted_at, number, outcome, reason, detail FROM money_submission WHERE document_id = $1 AND outcome <> 'accepted' ORDER BY submitted_at;
+-- Also papers that name this order, and refunds that are booked although more went back than came.
+SELECT submitted_at, number, kind, outcome, reason, detail, intake_id FROM (
+    SELECT * FROM money_submission WHERE document_id = $1 AND (outcome <> 'accepted' OR reason <> '')
+    UNION SELECT * FROM money_submission WHERE orders @> ARRAY[$1::uuid] AND (outcome <> 'accepted' OR reason <> '')
+) s ORDER BY submitted_at, number;

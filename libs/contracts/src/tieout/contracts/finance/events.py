@@ -128,7 +128,10 @@ class OrdersSettled(Event, frozen=True):
 
 
 class DocumentSettled(Event, frozen=True):
-    """What became of a payment or refund that changed nothing: repeated, or in conflict."""
+    """What became of a payment or refund that changed nothing: repeated, or in conflict.
+
+    One conflict is `booked`: a refund `above_received`, of more than came, for that money has left.
+    """
 
     SUBJECT: ClassVar = "finance.document_settled.v1"
     PRODUCER: ClassVar = "finance"
@@ -142,6 +145,7 @@ class DocumentSettled(Event, frozen=True):
     outcome: Literal["duplicate", "conflict"]
     reason: str = ""
     detail: str = ""
+    booked: bool = False
 
 
 class CompanyOpened(Event, frozen=True):

@@ -437,9 +437,11 @@ CREATE TABLE money_submission (
     amount_minor bigint NOT NULL,
     currency     text NOT NULL,
     business_date date NOT NULL,
+    orders       uuid[] NOT NULL,                  -- That it names; left empty where it is booked and nothing is to be told.
     submitted_at timestamptz NOT NULL DEFAULT now()
 );
-CREATE INDEX money_submission_document ON money_submission (document_id) WHERE outcome <> 'accepted';
+CREATE INDEX money_submission_document ON money_submission (document_id) WHERE outcome <> 'accepted' OR reason <> '';
+CREATE INDEX money_submission_orders ON money_submission USING gin (orders) WHERE outcome <> 'accepted' OR reason <> '';
 CALL fact_table('money_submission');
 
 -- Facts: what each payment brought to (positive) and each refund took from (negative) an open item.
