@@ -237,6 +237,17 @@ CREATE TRIGGER check_posting AFTER INSERT ON voucher REFERENCING NEW TABLE AS po
     FOR EACH STATEMENT EXECUTE FUNCTION check_posting();
 ALTER TABLE voucher ENABLE ALWAYS TRIGGER check_posting;
 
+-- Nor is a posted voucher edited, by anybody: it is reversed. Statement-level, and not on the way in: postings do not pay for it.
+-- The owner may switch triggers off; that, and what he edits then, is found (guard, digests, violations).
+CREATE FUNCTION refuse_edit() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'posted vouchers are never edited: no % of %; post a red voucher instead', TG_OP, TG_TABLE_NAME;
+END $$;
+CREATE TRIGGER refuse_edit BEFORE UPDATE OR DELETE OR TRUNCATE ON voucher FOR EACH STATEMENT EXECUTE FUNCTION refuse_edit();
+CREATE TRIGGER refuse_edit BEFORE UPDATE OR DELETE OR TRUNCATE ON voucher_line FOR EACH STATEMENT EXECUTE FUNCTION refuse_edit();
+ALTER TABLE voucher ENABLE ALWAYS TRIGGER refuse_edit;
+ALTER TABLE voucher_line ENABLE ALWAYS TRIGGER refuse_edit;
+
 -- What the customer of one order owes us in one currency and what money of his we hold for it; also one per customer for
 -- credits and money that name no order. The anchor of all money flows: locked, sorted, before anything is read.
 -- The lower half follows from the upper half by domain/open_item.py, whatever came first.
