@@ -48,8 +48,9 @@ async def test_prepaid_money_is_applied_at_delivery_and_not_before(desk):
     balances = await desk.balances()
     assert "2204" not in balances
     assert "1122" not in balances
-    (settled,) = await desk.announced(finance.OrdersSettled)
-    assert (settled.cause, settled.items[0].amount_minor) == ("prepayment", 339)
+    held, settled = await desk.announced(finance.OrdersSettled)
+    assert (held.cause, held.items[0].amount_minor, held.items[0].held_minor) == ("payment", 0, 339)
+    assert (settled.cause, settled.items[0].amount_minor, settled.items[0].held_minor) == ("prepayment", 339, -339)
     assert await desk.violations() == []
 
 

@@ -5,6 +5,8 @@ from datetime import date
 
 import pytest
 from tieout.contracts import finance
+from tieout.contracts.operation import TrailRequest
+from tieout.finance.reads import trail
 from tieout.servicekit import Refused
 
 BILLED = {"6001.01": -300, "2221.01.01": -39, "6401": 300, "1405": -300}
@@ -12,7 +14,9 @@ BILLED = {"6001.01": -300, "2221.01.01": -39, "6401": 300, "1405": -300}
 
 async def settled(desk) -> list[tuple[str, str, int]]:
     found = await desk.announced(finance.OrdersSettled)
-    return [(event.cause, item.order_no, item.amount_minor) for event in found for item in event.items]
+    return [
+        (event.cause, item.order_no, item.amount_minor) for event in found for item in event.items if item.amount_minor
+    ]
 
 
 async def test_a_payment_of_a_billed_order_settles_its_receivable(desk):
@@ -61,12 +65,12 @@ async def test_money_for_an_order_that_nobody_knows_waits_in_2203(desk):
     assert await desk.violations() == []
 
 
-async def test_one_payment_for_several_orders_takes_the_oldest_due_first_where_no_amount_is_named(desk):
+async def test_one_payment_for_several_orders_takes_the_first_named_first_where_no_amount_is_named(desk):
     await desk.give(
         desk.placed("1", due_days=60), desk.placed("2", due_days=10), desk.shipped(number="1"), desk.shipped(number="2")
     )
     await desk.give(desk.pay(400, "1", "2"))
-    assert await settled(desk) == [("payment", "2", 339), ("payment", "1", 61)]
+    assert await settled(desk) == [("payment", "1", 339), ("payment", "2", 61)]
     assert await desk.violations() == []
 
 
@@ -107,7 +111,7 @@ async def test_the_same_document_again_is_a_duplicate_and_other_content_a_confli
 async def test_two_documents_of_one_number_in_one_batch_are_told_apart(desk):
     await desk.give(desk.refund(10, "1001"), desk.refund(11, "1001", fingerprint="b" * 64))
     assert await desk.balances() == {"1002": -10, "1122": 10}
-    assert [one.outcome for one in await desk.announced(finance.DocumentSettled)] == ["conflict"]
+    assert [one.outcome for one in await desk.announced(finance.DocumentSettled)] == ["conflict", "conflict"]
     assert await desk.violations() == []
 
 
@@ -359,4 +363,33 @@ async def test_a_deposit_is_owed_back_from_the_day_of_the_cancellation(desk):
         ("T11", date(2026, 11, 30)),
         ("T03b", date(2026, 12, 3)),
     ]
+    assert await desk.violations() == []
+
+
+@pytest.mark.parametrize("order", [*itertools.permutations(range(3))])
+async def test_a_refund_above_what_came_is_booked_as_a_claim_and_told_whatever_came_first(desk, order):
+    messages = [desk.message(fact) for fact in (desk.placed(), desk.pay(100, ("1001", 100)), desk.refund(150, "1001"))]
+    for number in order:
+        await desk.give(messages[number], messages[number])
+    assert await desk.balances() == {"1002": -50, "1122": 50}
+    (told,) = await desk.announced(finance.DocumentSettled)
+    assert (told.outcome, told.reason, told.booked) == ("conflict", "above_received", True)
+    assert await desk.rows("SELECT outcome, reason FROM money_submission WHERE number = 'F1'") == [
+        ("accepted", "above_received")
+    ]
+    entries = (await trail(TrailRequest(str(desk.id())), desk.database)).entries
+    assert "above what came" in [entry.step for entry in entries]
+    assert await desk.violations() == []
+
+
+async def test_a_refund_of_all_that_came_is_told_to_nobody(desk):
+    await desk.give(desk.placed(), desk.pay(339, ("1001", 339)), desk.refund(339, "1001"))
+    assert await desk.announced(finance.DocumentSettled) == []
+
+
+async def test_a_payment_that_comes_after_its_refund_leaves_no_claim(desk):
+    await desk.give(desk.refund(339, "1001"), desk.placed(), desk.pay(339, ("1001", 339)))
+    assert await desk.balances() == {}
+    (told,) = await desk.announced(finance.DocumentSettled)
+    assert told.reason == "above_received"
     assert await desk.violations() == []

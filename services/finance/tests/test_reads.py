@@ -132,3 +132,15 @@ async def test_the_chart_names_accounts_in_two_languages_with_their_roles(desk):
     )
     companies = (await desk.ask(finance.COMPANIES)).companies
     assert [one.company for one in companies] == ["C1"]
+
+
+async def test_a_trail_tells_money_documents_of_the_order_that_changed_nothing(desk):
+    await desk.give(desk.placed(), desk.pay(339, ("1001", 339)))
+    await desk.give(desk.pay(339, ("1001", 339)), desk.pay(300, ("1001", 300), fingerprint="b" * 64))
+    entries = (await trail(TrailRequest(str(desk.id())), desk.database)).entries
+    assert [(entry.step, entry.document) for entry in entries] == [
+        ("paid", "P1"),
+        ("duplicate", "P1"),
+        ("conflict", "P1"),
+    ]
+    assert entries[2].detail.startswith("other_content: ")

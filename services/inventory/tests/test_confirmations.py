@@ -3,8 +3,11 @@
 from typing import Any
 
 import pytest
+from tieout.contracts.event import event_id, order_id
 from tieout.contracts.inventory import CancelDecided, ConfirmRequest, DocumentSettled, GoodsShipped
+from tieout.contracts.operation import TrailRequest
 from tieout.contracts.order import CancelLine
+from tieout.inventory.reads import trail
 from tieout.servicekit import Refused
 
 ONE = 1_000_000
@@ -131,3 +134,22 @@ async def test_what_a_line_was_tied_by_travels_with_each_of_its_parts(yard: Any)
     await yard.give(yard.placed("1001", yard.line(1, "A", 4, 400, residual_minor=-1)))
     await yard.give(yard.confirmation("1001", (1, 1)), yard.confirmation("1001", (1, 3)))
     assert [one.lines[0].residual_minor for one in await yard.announced(GoodsShipped)] == [-1, -1]
+
+
+async def test_the_trail_of_an_order_tells_confirmations_that_changed_nothing(yard: Any) -> None:
+    await yard.give(yard.placed("1001", ("A", 4)))
+    await yard.give(yard.confirmation("1001", (1, 5), number="W1"))
+    await yard.give(yard.confirmation("1001", (1, 4), number="W2"))
+    await yard.give(yard.confirmation("1001", (1, 4), number="W2"))
+    chain = str(order_id("C1", "shop", "1001"))
+    entries = (await trail(TrailRequest(chain), yard.database)).entries
+    assert [(entry.step, entry.document) for entry in entries] == [
+        ("reserved", "1001"),
+        ("conflict", "W1"),
+        ("shipped", "1001"),
+        ("duplicate", "W2"),
+    ]
+    assert entries[1].detail.startswith("above_reserved: ")
+    assert len(entries[1].detail) > len("above_reserved: ")
+    (conflict, _) = await yard.announced(DocumentSettled)
+    assert entries[1].event_id == event_id(DocumentSettled.SUBJECT, conflict.intake_id)

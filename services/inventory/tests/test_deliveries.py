@@ -222,3 +222,10 @@ def test_what_left_is_delivered_recalled_or_on_its_way_and_so_is_its_cost(
     assert quantity - line.stopped == line.shipped - line.recalled + line.reserved
     assert stock.value + line.on_way_value + sum(p.cost for p in delivered) == value
     assert line.on_way or not line.on_way_value
+
+
+async def test_the_trail_of_an_order_tells_deliveries_that_changed_nothing(shop: Any) -> None:
+    await shop.give(shop.placed("1001", ("A", 4)))
+    await shop.give(shop.delivery("1001", number="D1"))
+    entries = (await trail(TrailRequest(str(order_id("C1", "shop", "1001"))), shop.database)).entries
+    assert [(entry.step, entry.document) for entry in entries if entry.step == "conflict"] == [("conflict", "D1")]

@@ -224,8 +224,9 @@ class Desk:
         )
         return inventory.CancelDecided(cancel_id, self.id(number), "C1", number, lines)
 
-    def paid(self, *amounts: tuple[str, int], cause: Any = "payment") -> OrdersSettled:
-        items = tuple(SettledItem(self.id(number), number, amount) for number, amount in amounts)
+    def paid(self, *amounts: tuple[str, int] | tuple[str, int, int], cause: Any = "payment") -> OrdersSettled:
+        """Amounts: what was applied to the order of this number, and what is held for it besides."""
+        items = tuple(SettledItem(self.id(number), number, *amount) for number, *amount in amounts)
         return OrdersSettled(uuid.uuid4(), "C1", "CNY", cause, "P1", items)
 
 

@@ -147,7 +147,7 @@ def test_the_three_statuses_are_independent_of_each_other():
     assert (domain.fulfilment_of(it), domain.billing_of(it)) == ("closed_short", "billed")
     it.lines[1].credited_net_minor, it.lines[1].credited_tax_minor = 200, 26
     assert (domain.billing_of(it), domain.payment_of(it)) == ("credited", "overpaid")
-    it.refunded_minor = 226
+    it.refunded_minor = it.came_minor = it.went_minor = 226
     assert domain.payment_of(it) == "refunded"
 
 

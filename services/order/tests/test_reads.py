@@ -1,10 +1,20 @@
 from uuid import UUID
 
 import pytest
+from tieout.contracts import inventory
 from tieout.contracts.operation import TrailRequest
-from tieout.contracts.order import ListOrders, OrderReturned, OutcomesRequest, ShowOrder, SubmissionConflicted
+from tieout.contracts.order import (
+    CancelRequested,
+    ListOrders,
+    OrderReturned,
+    OutcomesRequest,
+    ShowOrder,
+    SubmissionConflicted,
+)
 from tieout.order.reads import list_orders, show_order, show_outcomes, trail
 from tieout.servicekit import Refused, rehearsal
+
+ONE = 1_000_000
 
 
 async def sell_ship_credit_and_pay(desk):
@@ -177,3 +187,56 @@ async def test_the_service_itself_cannot_change_a_fact(desk):
     await desk.give(desk.submit())
     with pytest.raises(Exception, match="permission denied"):
         await desk.database.pool.execute("UPDATE order_line SET net_minor = 0")
+
+
+async def test_an_order_is_paid_in_advance_by_money_that_is_held_for_it(desk):
+    await desk.give(desk.submit())
+    await desk.give(desk.paid(("1001", 0, 100)))
+    assert (await desk.view()).summary.payment == "part_paid"
+    await desk.give(desk.paid(("1001", 0, 239)))
+    summary = (await desk.view()).summary
+    assert (summary.fulfilment, summary.billing, summary.payment) == ("open", "unbilled", "paid")
+    assert (summary.settled_minor, summary.held_minor, summary.completed) == (0, 339, False)
+    await desk.give(desk.shipped((1, 0, 3)), desk.paid(("1001", 339, -339), cause="prepayment"))
+    summary = (await desk.view()).summary
+    assert (summary.payment, summary.held_minor, summary.completed) == ("paid", 0, True)
+
+
+async def test_a_deposit_paid_back_is_refunded_and_more_than_ever_came_is_not(desk):
+    await desk.give(desk.submit(), desk.submit(number="1002"))
+    await desk.give(desk.paid(("1001", 0, 339)), desk.paid(("1001", 0, -339), cause="refund"))
+    assert (await desk.view()).summary.payment == "refunded"
+    await desk.give(desk.paid(("1002", -100), cause="refund"))
+    assert (await desk.view("1002")).summary.payment == "unpaid"
+
+
+async def test_a_line_shows_what_warehouses_took_back_of_it(desk):
+    await desk.give(desk.submit(), desk.shipped((1, 0, 3)))
+    await desk.give(desk.credit(desk.back()))
+    assert (await desk.view()).lines[0].returned_micro == 0
+    (credit,) = await desk.announced(OrderReturned)
+    await desk.give(
+        inventory.GoodsReturned(
+            credit_id=credit.credit_id,
+            company="C1",
+            credit_no=credit.credit_no,
+            customer="K1",
+            cost_currency="CNY",
+            business_date=credit.business_date,
+            period="2026-11",
+            lines=(inventory.ReturnedLine(1, "A", ONE, 100),),
+        )
+    )
+    line = (await desk.view()).lines[0]
+    assert (line.returned_micro, line.credited_micro, line.shipped_micro) == (ONE, ONE, 3 * ONE)
+
+
+async def test_a_journey_tells_quantities_without_zeros_that_mean_nothing(desk):
+    await desk.give(desk.submit(), desk.reserved((1, 1, 2)))
+    await desk.give(desk.cancel())
+    (asked,) = await desk.announced(CancelRequested)
+    await desk.give(desk.decided(asked.cancel_id, (1, 1, 0, 1)))
+    told = await trail(TrailRequest(str(desk.id())), desk.database)
+    details = [entry.detail for entry in told.entries]
+    assert "back-ordered 2" in details
+    assert "too late for 1" in details

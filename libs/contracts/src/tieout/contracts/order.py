@@ -320,6 +320,7 @@ class LineView(Struct, frozen=True, omit_defaults=True):
     back_ordered_micro: int = 0
     shipped_micro: int = 0
     unallocated_micro: int = 0
+    returned_micro: int = 0  # Of what was shipped: taken back by a warehouse.
     credited_micro: int = 0
     billed_net_minor: int = 0
     billed_tax_minor: int = 0
@@ -348,6 +349,7 @@ class OrderSummary(Struct, frozen=True, omit_defaults=True):
     owed_minor: int  # billed - credited - settled; negative: the customer is owed.
     completed: bool = False
     control_passes: ControlPasses = "issue"
+    held_minor: int = 0  # Money held for it besides: a deposit before its goods leave, or what is owed back.
 
 
 class DocumentView(Struct, frozen=True, omit_defaults=True):

@@ -1,13 +1,13 @@
 """Payments and refunds: submitted once, booked on the open items of their orders, posted as one voucher each."""
 
 from collections.abc import Sequence
-from datetime import date
+from typing import Literal
 from uuid import UUID
 
 from msgspec import Struct, structs
 from tieout.contracts.event import document_id
 from tieout.contracts.finance import DocumentSettled, SubmitPayment, SubmitRefund
-from tieout.finance import forgiving, ledger, money, open_items
+from tieout.finance import forgiving, ledger, money, open_items, prepayments
 from tieout.finance.domain import payment
 from tieout.finance.domain.open_item import OpenItem, customer_item
 from tieout.finance.domain.periods import Posting
@@ -25,7 +25,7 @@ DOCUMENT_COLUMNS = (
 )
 SUBMISSION_COLUMNS = (
     *("intake_id", "document_id", "outcome", "reason", "detail", "kind", "company", "source", "number"),
-    *("amount_minor", "currency", "business_date"),
+    *("amount_minor", "currency", "business_date", "orders"),
 )
 PART_COLUMNS = ("document_id", "item_id", "amount_minor", "currency")
 
@@ -39,6 +39,7 @@ class Booked(Struct):
     shares: dict[UUID, int]
     taxed: Draft | None  # Tax that reached its tax point by it: a voucher of its own, for a receipt holds only money.
     discounts: list[tuple[Draft, OpenItem, int]]  # T14b, each a voucher of its own for the same reason.
+    claims: dict[UUID, int]  # What orders named without an amount took, where one of them is unknown: it is not final.
 
     @property
     def drafts(self) -> list[Draft]:
@@ -46,11 +47,11 @@ class Booked(Struct):
 
 
 class Told(Struct):
-    """A document that changed nothing."""
+    """A document that changed nothing; or a refund that is booked, of more than came."""
 
     received: Submitted
     document_id: UUID
-    outcome: str  # duplicate or conflict
+    outcome: Literal["accepted", "duplicate", "conflict", "above_received"]
     reason: str = ""
     detail: str = ""
 
@@ -102,15 +103,15 @@ async def book(batch: Sequence[Submitted], database: Database) -> None:
 async def _book(tx: Transaction, fresh: list[Submitted], told: list[Told], companies: dict[str, Company]) -> None:
     wanted = {item.key: item for received in fresh for item in payment.items_of(received.data)}
     items = await open_items.lock(tx, wanted)
-    due: dict[UUID, date] = {}
-    if items:
-        due = {row[0]: row[1] for row in await tx.fetch(statements.due_dates, [key[0] for key in items])}
     calendar = ledger.Calendar()
     booked: list[Booked] = []
+    above: list[Told] = []
     for received in fresh:
         mine = {item.item_id: items[item.key] for item in payment.items_of(received.data)}
         if (short := payment.discount_too_large(received.data, mine)) is None:
-            booked.append(decide(received, mine, due, companies[received.data.company], calendar))
+            booked.append(decide(received, mine, companies[received.data.company], calendar))
+            if isinstance(received.data, SubmitRefund):
+                above += above_received(received, next(iter(mine.values())))
         elif payment.to_come(short):
             short.awaited = True
             tx.park(received, key=str(short.item_id), reason="its discount waits until its sale is billed")
@@ -123,7 +124,7 @@ async def _book(tx: Transaction, fresh: list[Submitted], told: list[Told], compa
 
     settlements = [settlement for one in booked for settlement in one.settlements if settlement.items]
     drafts = [(draft, one.received) for one in booked for draft in one.drafts]
-    positions = iter(await tx.positions(len(drafts) + len(settlements) + len(told)))
+    positions = iter(await tx.positions(len(drafts) + len(settlements) + len(told) + len(above)))
     for draft, _ in drafts:
         draft.place(next(positions))
     for settlement in settlements:
@@ -142,7 +143,11 @@ async def _book(tx: Transaction, fresh: list[Submitted], told: list[Told], compa
             for item_id, amount in one.shares.items()
         ]
         await tx.copy("money_part", columns=PART_COLUMNS, records=parts)
-    submissions = [submission_row(Told(one.received, one.document_id, "accepted")) for one in booked]
+        await prepayments.note(tx, [(one.document_id, one.received.data, one.claims) for one in booked if one.claims])
+    noted = {one.document_id: one for one in above}
+    submissions = [
+        submission_row(noted.get(one.document_id) or Told(one.received, one.document_id, "accepted")) for one in booked
+    ]
     submissions += [submission_row(one) for one in told]
     if submissions:
         await tx.copy("money_submission", columns=SUBMISSION_COLUMNS, records=submissions)
@@ -152,22 +157,35 @@ async def _book(tx: Transaction, fresh: list[Submitted], told: list[Told], compa
         for draft, item, amount in one.discounts:
             await forgiving.note(tx, draft, item, "discount", amount)
     await money.write_settlements(tx, settlements)
-    for changed_nothing in told:
-        announce_told(tx, changed_nothing, next(positions))
+    for one_told in (*told, *above):
+        announce_told(tx, one_told, next(positions))
 
 
-def decide(
-    received: Submitted, mine: dict[UUID, OpenItem], due: dict[UUID, date], company: Company, calendar: ledger.Calendar
-) -> Booked:
+def above_received(received: Received[SubmitRefund], item: OpenItem) -> list[Told]:
+    """The money has left, so it is booked: what never came is a claim on the customer (1122). Somebody should look."""
+    if item.refunded <= item.received:
+        return []
+    whose = f"order {received.data.order_number}" if item.of_order else f"customer {item.customer} without an order"
+    detail = (
+        f"Of {whose} {item.received} {item.currency} came by then and {item.refunded} went back. The refund is booked,"
+        " and the difference is a claim on the customer: send the payment if it is missing, or claim the money back."
+    )
+    return [Told(received, id_of(received.data), "above_received", "above_received", detail)]
+
+
+def decide(received: Submitted, mine: dict[UUID, OpenItem], company: Company, calendar: ledger.Calendar) -> Booked:
     """Raise received or refunded of each item, let the balances follow, and draft the voucher that says so."""
     event = received.data
     identity = id_of(event)
     unlinked = customer_item(event.company, event.customer)
     refund = isinstance(event, SubmitRefund)
+    claims: dict[UUID, int] = {}
     if isinstance(event, SubmitRefund):
         shares = {next(iter(mine)): event.paid_minor}
     else:
-        shares = payment.allocate(event, mine, due, unlinked)
+        shares, spread = payment.allocate(event, mine, unlinked)
+        if any(mine[item_id].order_net is None for item_id in spread):
+            claims = spread
     orders = [mine[item_id] for item_id in shares if mine[item_id].of_order]
     chain = orders[0].item_id if len(orders) == 1 else identity
     order_no = orders[0].order_no if len(orders) == 1 else ""
@@ -208,9 +226,9 @@ def decide(
         discount = _discount_of(draft, item)
         taxed = taxed or structs.replace(draft, template=money.TAX_POINT, kind="transfer", lines=[])
         taken = structs.replace(settlement, document_id=discount.document_id, cause="write_off", items=[])
-        settled = item.settled
+        told = item.told
         forgiving.close(discount, taxed, item, "discount", amount)
-        taken.add(item, settled)
+        taken.add(item, told)
         discounts.append((discount, item, amount))
         settlements.append(taken)
     for item_id, amount in shares.items():
@@ -218,7 +236,7 @@ def decide(
         if item.rate_micro is None:
             item.rate_micro = event.rate_micro
         before = money.Before.of(item, company.currency)
-        settled = item.settled
+        told = item.told
         item.money_date = item.not_before_its_money(event.business_date)
         if refund:
             item.refunded += amount
@@ -229,12 +247,12 @@ def decide(
         if item.tax_due != before.tax_due:
             taxed = taxed or structs.replace(draft, template=money.TAX_POINT, kind="transfer", lines=[])
             move_tax(taxed, item, before.tax_due)
-        settlement.add(item, settled)
+        settlement.add(item, told)
     level(draft)
     draft.template = payment.template_of(draft, refund)
     if taxed is not None and not taxed.lines:
         taxed = None
-    return Booked(received, identity, when, draft, settlements, shares, taxed, discounts)
+    return Booked(received, identity, when, draft, settlements, shares, taxed, discounts, claims)
 
 
 def _discount_of(paid: Draft, item: OpenItem) -> Draft:
@@ -279,7 +297,7 @@ def submission_row(one: Told) -> tuple[object, ...]:
     return (
         event.intake_id,
         one.document_id,
-        one.outcome,
+        "accepted" if one.outcome == "above_received" else one.outcome,
         one.reason,
         one.detail,
         kind_of(event),
@@ -289,6 +307,7 @@ def submission_row(one: Told) -> tuple[object, ...]:
         amount_of(event),
         event.currency,
         event.business_date,
+        [] if one.outcome == "accepted" else [item.item_id for item in payment.items_of(event) if item.of_order],
     )
 
 
@@ -305,6 +324,7 @@ def announce_told(tx: Transaction, one: Told, position: int) -> None:
             outcome="duplicate" if one.outcome == "duplicate" else "conflict",
             reason=one.reason,
             detail=one.detail,
+            booked=one.outcome == "above_received",
         ),
         position=position,
         key=(event.intake_id,),

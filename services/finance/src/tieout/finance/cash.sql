@@ -7,7 +7,3 @@ SELECT intake_id FROM money_submission WHERE intake_id = ANY ($1::uuid[]);
 
 -- name: documents
 SELECT document_id, version, fingerprint FROM money_document WHERE document_id = ANY ($1::uuid[]);
-
--- name: due_dates
--- By the terms of their orders; an order that nobody knows yet is due last.
-SELECT item_id, min(business_date + due_days) FROM open_item WHERE item_id = ANY ($1::uuid[]) AND business_date IS NOT NULL GROUP BY item_id;

@@ -50,9 +50,9 @@ async def forgive(tx: Transaction, company: Company, item: OpenItem, paper: Pape
         None,
         [],
     )
-    settled = item.settled
+    told = item.told
     close(draft, taxed, item, paper.kind, amount)
-    settlement.add(item, settled)
+    settlement.add(item, told)
 
     drafts = [one for one in (draft, taxed) if one.lines]
     *places, settlement.position = await tx.positions(len(drafts) + 1)

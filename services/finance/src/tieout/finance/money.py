@@ -17,6 +17,7 @@ Cause = Literal["payment", "prepayment", "refund", "credit", "write_off"]
 COLUMNS = (
     "position",
     "amount_minor",
+    "held_minor",
     "order_id",
     "line_no",
     "posting_date",
@@ -54,7 +55,7 @@ def transfer(draft: Draft, item: OpenItem, before: Before) -> None:
 
 
 class Settlement(Struct):
-    """Money that was applied to the receivables of orders by one document, or taken back from them."""
+    """Money that was applied to the receivables of orders by one document, or taken back; and deposits of them."""
 
     document_id: UUID
     document_no: str
@@ -66,10 +67,11 @@ class Settlement(Struct):
     items: list[SettledItem]
     position: int = 0
 
-    def add(self, item: OpenItem, before: int) -> None:
-        change = item.settled - before
-        if change and item.of_order:
-            self.items.append(SettledItem(item.item_id, item.order_no, change))
+    def add(self, item: OpenItem, before: tuple[int, int]) -> None:
+        """`before` is what `item.told` was."""
+        change, held = (now - then for now, then in zip(item.told, before, strict=True))
+        if (change or held) and item.of_order:
+            self.items.append(SettledItem(item.item_id, item.order_no, change, held))
 
 
 async def write_settlements(tx: Transaction, settlements: list[Settlement]) -> None:
@@ -83,6 +85,7 @@ async def write_settlements(tx: Transaction, settlements: list[Settlement]) -> N
             (
                 one.position,
                 item.amount_minor,
+                item.held_minor,
                 item.order_id,
                 line_no,
                 one.posting_date,

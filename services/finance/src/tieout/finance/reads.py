@@ -20,6 +20,7 @@ from tieout.contracts.finance import (
     AccountTurnovers,
     Chart,
     Companies,
+    DocumentSettled,
     FinanceOutcome,
     FinanceOutcomes,
     FinanceOutcomesRequest,
@@ -62,6 +63,7 @@ STEPS = {
     "T08": "refunded",
     "T09": "paid",
     "T10": "paid",
+    "T10a": "applied",
     "T11": "paid",
     "T10c": "released",
     "T11b": "settled",
@@ -255,7 +257,10 @@ async def trail(request: TrailRequest, database: Database) -> Trail:
                     detail=f"template {template}",
                 )
             )
-        for at, number, outcome, reason, detail in await c.fetch(statements.without_effect, chain):
-            told = ": ".join(part for part in (reason, detail) if part)
-            entries.append(TrailEntry(at.isoformat(), outcome, number, detail=told))
+        for at, number, kind, outcome, reason, detail, intake in await c.fetch(statements.without_effect, chain):
+            told = ": ".join(part for part in (reason, detail) if part) or f"a {kind} that came again"
+            step = outcome if outcome != "accepted" else "above what came"
+            entries.append(
+                TrailEntry(at.isoformat(), step, number, event_id(DocumentSettled.SUBJECT, intake), detail=told)
+            )
     return Trail(tuple(entries))

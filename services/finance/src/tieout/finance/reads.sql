@@ -24,6 +24,7 @@ SELECT v.*, c.currency AS functional_currency
 FROM (
     SELECT v.position FROM open_item i JOIN voucher v ON v.chain_id = i.item_id WHERE i.order_no = $2
     UNION SELECT d.position FROM open_item i JOIN money_part p USING (item_id) JOIN money_document d USING (document_id) WHERE i.order_no = $2
+    UNION SELECT p.moved FROM open_item i JOIN money_part p USING (item_id) WHERE i.order_no = $2 AND p.moved > 0
     UNION SELECT v.position FROM open_item i JOIN credit_line l USING (item_id) JOIN voucher v ON v.cause_position = l.position AND v.cause = 'order' WHERE i.order_no = $2
     UNION SELECT v.position FROM credit_note n JOIN voucher v ON v.document_id = n.credit_id AND v.cause_position = n.position WHERE n.credit_no = $2
 ) found JOIN voucher v USING (position) JOIN company c USING (company)
@@ -69,6 +70,7 @@ WITH item AS (
             WHERE l.item_id = i.item_id AND l.role = 'receivable' AND l.currency = i.currency AND v.posting_date <= $2
                 AND v.template NOT IN ('T01', 'T02b', 'T05', 'T06', 'T07')
                 AND v.position IN (SELECT d.position FROM money_part p JOIN money_document d USING (document_id) WHERE p.item_id = i.item_id
+                    UNION SELECT p.moved FROM money_part p WHERE p.item_id = i.item_id AND p.moved > 0
                     UNION SELECT v3.position FROM credit_line cl JOIN voucher v3 ON v3.cause_position = cl.position AND v3.cause = 'order' WHERE cl.item_id = i.item_id)), 0) END AS settled
     FROM open_item i
     WHERE i.company = $1 AND $3 IN ('', i.customer) AND $4 IN ('', i.order_no) AND i.item_id > $5
@@ -146,8 +148,13 @@ SELECT v.posted_at, v.template, v.document_id, v.document_no, v.word, v.period, 
 FROM (
     SELECT position FROM voucher WHERE chain_id = $1
     UNION SELECT d.position FROM money_part p JOIN money_document d USING (document_id) WHERE p.item_id = $1
+    UNION SELECT p.moved FROM money_part p WHERE p.item_id = $1 AND p.moved > 0
     UNION SELECT v.position FROM credit_line l JOIN voucher v ON v.cause_position = l.position AND v.cause = 'order' WHERE l.item_id = $1
 ) found JOIN voucher v USING (position) ORDER BY v.position;
 
 -- name: without_effect
-SELECT submitted_at, number, outcome, reason, detail FROM money_submission WHERE document_id = $1 AND outcome <> 'accepted' ORDER BY submitted_at;
+-- Also papers that name this order, and refunds that are booked although more went back than came.
+SELECT submitted_at, number, kind, outcome, reason, detail, intake_id FROM (
+    SELECT * FROM money_submission WHERE document_id = $1 AND (outcome <> 'accepted' OR reason <> '')
+    UNION SELECT * FROM money_submission WHERE orders @> ARRAY[$1::uuid] AND (outcome <> 'accepted' OR reason <> '')
+) s ORDER BY submitted_at, number;

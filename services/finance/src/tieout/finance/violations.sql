@@ -40,7 +40,8 @@ FROM open_item i
 LEFT JOIN (SELECT item_id, currency, sum(amount_minor) AS amount FROM receivable GROUP BY 1, 2) b ON b.item_id = i.item_id AND b.currency = i.currency COLLATE "C"
 LEFT JOIN (SELECT l.item_id, n.currency, sum(l.net_minor + l.tax_minor) AS amount FROM credit_line l JOIN credit_note n USING (position) GROUP BY 1, 2) c
     ON c.item_id = i.item_id AND c.currency = i.currency COLLATE "C"
-LEFT JOIN (SELECT item_id, currency, sum(amount_minor) FILTER (WHERE amount_minor > 0) AS received, -sum(amount_minor) FILTER (WHERE amount_minor < 0) AS refunded
+LEFT JOIN (SELECT item_id, currency, sum(amount_minor) FILTER (WHERE amount_minor > 0 OR moved > 0) AS received,
+               -sum(amount_minor) FILTER (WHERE amount_minor < 0 AND moved = 0) AS refunded
            FROM money_part GROUP BY 1, 2) m ON m.item_id = i.item_id AND m.currency = i.currency COLLATE "C"
 LEFT JOIN (SELECT order_id, currency, sum(amount_minor) AS amount FROM settlement GROUP BY 1, 2) s ON s.order_id = i.item_id AND s.currency = i.currency COLLATE "C"
 WHERE i.billed <> coalesce(b.amount, 0) OR i.credited <> coalesce(c.amount, 0) OR i.received <> coalesce(m.received, 0) OR i.refunded <> coalesce(m.refunded, 0)
@@ -163,3 +164,17 @@ WHERE p.template = 'T15p' GROUP BY p.position HAVING count(v.given_by) < coalesc
 SELECT v.company AS key, '0' AS kept, sum(CASE l.side WHEN 'D' THEN l.functional_minor ELSE -l.functional_minor END)::text AS facts, '6603.04' AS detail
 FROM voucher v JOIN voucher_line l USING (position) WHERE v.template IN ('T21', 'T21r') AND l.role = 'fx_unrealised'
 GROUP BY v.company HAVING sum(CASE l.side WHEN 'D' THEN l.functional_minor ELSE -l.functional_minor END) <> 0;
+
+-- name: waiting_claims_are_what_their_orders_hold
+-- What orders named without an amount hold of a payment, while one of them is unknown, is at most what it brought them.
+SELECT d.number AS key, w.taken_minor::text AS kept, coalesce(p.amount, 0)::text AS facts, 'company ' || d.company AS detail
+FROM waiting_claim w JOIN money_document d USING (document_id)
+LEFT JOIN (SELECT document_id, item_id, sum(amount_minor) AS amount FROM money_part GROUP BY 1, 2) p USING (document_id, item_id)
+WHERE w.taken_minor > coalesce(p.amount, 0);
+
+-- name: orders_were_told_what_is_held_for_them
+SELECT i.order_no AS key, i.held::text AS kept, coalesce(s.held, 0)::text AS facts, 'company ' || i.company AS detail
+FROM (SELECT *, CASE WHEN order_net IS NULL THEN 0 ELSE deposit_net + deposit_tax + refundable + unapplied END AS held FROM open_item WHERE of_order) i
+LEFT JOIN (SELECT order_id, currency, sum(held_minor) AS held FROM settlement GROUP BY 1, 2) s
+    ON s.order_id = i.item_id AND s.currency = i.currency COLLATE "C"
+WHERE i.held <> coalesce(s.held, 0);

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Generic, Literal, TypeVar
 from uuid import UUID
 
-from tieout.contracts.event import document_id
+from tieout.contracts.event import document_id, order_id
 from tieout.contracts.inventory import (
     DocumentSettled,
     SubmitAdjustment,
@@ -27,6 +27,7 @@ P = TypeVar("P", SubmitReceipt, SubmitAdjustment, SubmitConfirmation, SubmitDeli
 
 SUBMISSIONS = columns(
     "intake_id document_id kind outcome reason company source number business_date lines quantity_micro value_minor"
+    " detail order_id"
 )
 
 
@@ -111,7 +112,7 @@ class Papers(Generic[P]):
         self._settle(paper, "conflict", reason, detail)
 
     def accept(self, paper: Paper[P], quantity_micro: int, value_minor: int) -> None:
-        self._submissions.append(self._row(paper, "accepted", "", quantity_micro, value_minor))
+        self._submissions.append(self._row(paper, "accepted", "", "", quantity_micro, value_minor))
 
     def _settle(
         self, paper: Paper[P], outcome: Literal["duplicate", "conflict"], reason: str = "", detail: str = ""
@@ -121,7 +122,7 @@ class Papers(Generic[P]):
             self.conflicts.append(paper)
         quantity = sum(line.quantity_micro for line in content.lines)
         value = sum(line.value_minor for line in content.lines) if isinstance(content, SubmitReceipt) else 0
-        self._submissions.append(self._row(paper, outcome, reason, quantity, value))
+        self._submissions.append(self._row(paper, outcome, reason, detail, quantity, value))
         event = DocumentSettled(
             content.intake_id,
             paper.document_id,
@@ -135,8 +136,13 @@ class Papers(Generic[P]):
         )
         self._journal.told(event, (content.intake_id,), paper.document_id, content.number, content.company, paper.cause)
 
-    def _row(self, paper: Paper[P], outcome: str, reason: str, quantity: int, value: int) -> tuple[Any, ...]:
+    def _row(
+        self, paper: Paper[P], outcome: str, reason: str, detail: str, quantity: int, value: int
+    ) -> tuple[Any, ...]:
         c = paper.content
+        order = None
+        if isinstance(c, SubmitConfirmation | SubmitDelivery):
+            order = order_id(c.company, c.order_source, c.order_number)
         return (
             c.intake_id,
             paper.document_id,
@@ -150,6 +156,8 @@ class Papers(Generic[P]):
             len(c.lines),
             quantity,
             value,
+            detail,
+            order,
         )
 
     async def save(self) -> None:

@@ -11,6 +11,7 @@ from tieout.contracts.inventory import (
     STOCK,
     WAREHOUSES,
     CancelDecided,
+    DocumentSettled,
     GoodsDelivered,
     GoodsRecalled,
     GoodsReturned,
@@ -99,7 +100,7 @@ async def outcomes(request: InventoryOutcomesRequest, database: Database) -> Inv
 
 
 async def trail(request: TrailRequest, database: Database) -> Trail:
-    """What was promised, what left, what was stopped, what came back: for one order or document."""
+    """What was promised, what left, was stopped, came back, and what changed nothing: for one order or document."""
     try:
         chain = UUID(request.chain_id)
     except ValueError:
@@ -109,6 +110,7 @@ async def trail(request: TrailRequest, database: Database) -> Trail:
             *map(_promised, await connection.fetch(statements.trail_of_promises, chain)),
             *map(_stopped, await connection.fetch(statements.trail_of_stops, chain)),
             *map(_moved, await connection.fetch(statements.trail_of_moves, chain)),
+            *map(_without_effect, await connection.fetch(statements.trail_of_papers, chain)),
         ]
     return Trail(tuple(sorted(entries, key=lambda entry: entry.at)))
 
@@ -152,6 +154,17 @@ def _stopped(row: Any) -> TrailEntry:
         event_id=identity,
         quantity_micro=abs(row["quantity"]),
         detail=detail,
+    )
+
+
+def _without_effect(row: Any) -> TrailEntry:
+    told = ": ".join(part for part in (row["reason"], row["detail"]) if part)
+    return TrailEntry(
+        at=row["at"],
+        step=row["outcome"],
+        document=row["number"],
+        event_id=event_id(DocumentSettled.SUBJECT, row["intake_id"]),
+        detail=told or f"a {row['kind']} that came again",
     )
 
 

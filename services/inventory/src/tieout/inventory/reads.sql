@@ -102,6 +102,14 @@ FROM cancellation c JOIN sales_order o USING (order_id)
 WHERE c.order_id = $1 AND NOT EXISTS (SELECT FROM stop t WHERE t.position = c.position)
 ORDER BY 1;
 
+-- name: trail_of_papers
+-- Papers that changed nothing: what named the order, or came under this document's own number.
+SELECT to_char(p.recorded_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS at, p.kind, p.number, p.outcome, p.reason, p.detail, p.intake_id
+FROM (
+    SELECT * FROM submission WHERE order_id = $1 AND outcome <> 'accepted'
+    UNION SELECT * FROM submission WHERE document_id = $1 AND outcome <> 'accepted'
+) p ORDER BY p.recorded_at, p.number;
+
 -- name: trail_of_moves
 -- By order: its issues (services with them) and its linked returns; by document: whatever it moved. One row per event.
 SELECT to_char(min(m.recorded_at) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS at, min(m.kind) AS kind, m.chain_id, m.document_no, count(*) AS lines,

@@ -23,20 +23,23 @@ async def load(source: Reads, positions: Collection[int]) -> dict[int, OrderBala
     rows = await source.fetch(statements.orders, wanted)
     orders = {
         position: OrderBalance(
-            order_id=order_id,
+            order_id=id,
             position=position,
             company=company,
-            order_no=order_no,
+            order_no=number,
             currency=currency,
             rate_micro=rate,
             lines={},
             received_minor=received,
             refunded_minor=refunded,
+            held_minor=money[0],
+            came_minor=money[1],
+            went_minor=money[2],
             loose_credit_minor=loose,
-            completed=completed,
+            completed=done,
             at_delivery=late,
         )
-        for position, order_id, company, order_no, currency, rate, received, refunded, loose, completed, late in rows
+        for position, id, company, number, currency, rate, received, refunded, *money, loose, done, late in rows
     }
     for position, line_no, *sums in await source.fetch(statements.lines, wanted):
         orders[position].lines[line_no] = LineBalance(*sums)

@@ -2,12 +2,14 @@
 -- One row per order: what is true of it as a whole. Money that names no line is summed here.
 SELECT h.position, h.order_id, h.company, h.order_no, h.currency, h.rate_micro,
     coalesce(m.received, 0)::bigint AS received, coalesce(m.refunded, 0)::bigint AS refunded,
+    coalesce(m.held, 0)::bigint AS held, coalesce(m.came, 0)::bigint AS came, coalesce(m.went, 0)::bigint AS went,
     coalesce(c.loose, 0)::bigint AS loose, d.order_position IS NOT NULL AS completed, h.at_delivery
 FROM order_header h
 LEFT JOIN completion d ON d.order_position = h.position
 LEFT JOIN (
     SELECT order_position, sum(amount_minor) FILTER (WHERE amount_minor > 0) AS received,
-        -sum(amount_minor) FILTER (WHERE amount_minor < 0) AS refunded
+        -sum(amount_minor) FILTER (WHERE amount_minor < 0) AS refunded, sum(held_minor) AS held,
+        sum(greatest(amount_minor + held_minor, 0)) AS came, -sum(least(amount_minor + held_minor, 0)) AS went
     FROM settlement WHERE order_position = ANY($1::bigint[]) GROUP BY 1
 ) m ON m.order_position = h.position
 LEFT JOIN (

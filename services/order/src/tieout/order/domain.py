@@ -165,6 +165,9 @@ class OrderBalance(Struct):
     lines: dict[int, LineBalance]
     received_minor: int = 0  # Money applied.
     refunded_minor: int = 0  # Money taken back, as a positive number.
+    held_minor: int = 0  # Money held for it besides: a deposit, or what is owed back.
+    came_minor: int = 0  # Money of the customer, applied or held.
+    went_minor: int = 0  # Paid back to him, as a positive number.
     loose_credit_minor: int = 0  # Net and tax of credits that name the order but none of its lines.
     completed: bool = False  # Announced as completed.
     at_delivery: bool = False  # Control passes then.
@@ -224,11 +227,16 @@ def billing_of(order: OrderBalance) -> Billing:
 
 
 def payment_of(order: OrderBalance) -> PaymentStatus:
-    if order.settled_minor <= 0:
-        return "refunded" if order.refunded_minor else "unpaid"
-    if order.owed_minor < 0:
+    """Money that is held counts against all that the order can still cost, so an order may be paid before it ships;
+    without such money, paid is what was billed. More paid back than ever came is no refund: its customer owes it."""
+    if order.settled_minor + order.held_minor <= 0:
+        return "refunded" if order.came_minor and order.went_minor else "unpaid"
+    to_pay = order.owed_minor
+    if order.held_minor:
+        to_pay += order.billable_minor - order.billed_minor - order.held_minor
+    if to_pay < 0:
         return "overpaid"
-    return "part_paid" if order.owed_minor else "paid"
+    return "part_paid" if to_pay else "paid"
 
 
 # ------------------------------------------------------------------------------------------------ cancellations

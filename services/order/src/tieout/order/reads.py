@@ -37,6 +37,7 @@ async def show_order(request: ShowOrder, database: Database) -> OrderView:
         row = await only_order(c, request.order_no, request.company, request.source)
         balance = (await balances.load(c, [row["position"]]))[row["position"]]
         texts = {text["line_no"]: text for text in await c.fetch(statements.line_texts, row["position"])}
+        returned = {line[0]: line[1] for line in await c.fetch(statements.returned, row["position"])}
         documents = [
             DocumentView(
                 "order",
@@ -73,6 +74,7 @@ async def show_order(request: ShowOrder, database: Database) -> OrderView:
             back_ordered_micro=line.back_ordered_micro,
             shipped_micro=line.shipped_micro,
             unallocated_micro=line.unallocated_micro,
+            returned_micro=returned.get(line_no, 0),
             credited_micro=line.credited_micro,
             billed_net_minor=line.billed_net_minor,
             billed_tax_minor=line.billed_tax_minor,
@@ -158,6 +160,7 @@ def _summary(row: Any, balance: OrderBalance) -> OrderSummary:
         credited_minor=balance.credited_minor,
         settled_minor=balance.settled_minor,
         owed_minor=balance.owed_minor,
+        held_minor=balance.held_minor,
         completed=balance.completed,
         control_passes="delivery" if balance.at_delivery else "issue",
     )

@@ -16,6 +16,12 @@ ORDER BY position DESC LIMIT $6;
 -- name: line_texts
 SELECT line_no, kind, account, warehouse, uom FROM order_line WHERE position = $1;
 
+-- name: returned
+-- What warehouses took back of each line of the order.
+SELECT l.order_line_no, sum(t.quantity_micro)::bigint
+FROM credit_line l JOIN taken_back t ON t.credit_position = l.position AND t.line_no = l.line_no
+WHERE l.order_position = $1 AND l.order_line_no > 0 GROUP BY 1;
+
 -- name: cancellations
 SELECT c.number, c.cancel_id, c.requested_at, c.reason, coalesce(sum(l.quantity_micro), 0)::bigint AS quantity
 FROM cancellation c LEFT JOIN cancellation_line l USING (position)
@@ -52,12 +58,12 @@ SELECT placed_at AS at, 'placed' AS step, order_no AS document, 'order.placed.v1
 FROM order_header h WHERE position = $1
 UNION ALL
 SELECT min(noted_at), 'reservation noted', '', '', '', sum(reserved_micro)::bigint, 0,
-    CASE WHEN sum(back_ordered_micro) > 0 THEN 'back-ordered ' || sum(back_ordered_micro) / 1000000.0 ELSE '' END
+    CASE WHEN sum(back_ordered_micro) > 0 THEN 'back-ordered ' || trim_scale(sum(back_ordered_micro) / 1000000.0) ELSE '' END
 FROM reservation WHERE order_position = $1 GROUP BY position
 UNION ALL
 SELECT min(noted_at), min(kind) || ' noted', '', '', '', sum(quantity_micro)::bigint, 0,
     concat_ws(', ', CASE WHEN sum(of_issued_micro) > 0 THEN trim_scale(sum(of_issued_micro) / 1000000.0) || ' stopped on the way' END,
-        CASE WHEN sum(too_late_micro) > 0 THEN 'too late for ' || sum(too_late_micro) / 1000000.0 END)
+        CASE WHEN sum(too_late_micro) > 0 THEN 'too late for ' || trim_scale(sum(too_late_micro) / 1000000.0) END)
 FROM stop WHERE order_position = $1 GROUP BY position
 UNION ALL
 SELECT min(noted_at), CASE WHEN bool_and(leaves) THEN 'shipment noted' ELSE 'delivery noted' END, '', '', '',
@@ -72,7 +78,8 @@ SELECT n.credited_at, 'credited', n.credit_no, 'order.returned.v1', n.credit_id:
     sum(l.net_minor + l.tax_minor)::bigint, n.reason
 FROM credit_line l JOIN credit_note n USING (position) WHERE l.order_position = $1 GROUP BY n.position
 UNION ALL
-SELECT settled_at, 'settlement noted', document_no, '', '', 0, amount_minor, cause
+SELECT settled_at, CASE WHEN amount_minor = 0 THEN 'money held noted' ELSE 'settlement noted' END, document_no, '', '', 0,
+    CASE WHEN amount_minor = 0 THEN held_minor ELSE amount_minor END, cause
 FROM settlement WHERE order_position = $1
 UNION ALL
 SELECT c.completed_at, 'completed', '', 'order.completed.v1', h.order_id::text, 0, 0, ''

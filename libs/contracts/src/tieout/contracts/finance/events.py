@@ -109,11 +109,12 @@ class VoucherPosted(Event, frozen=True):
 class SettledItem(Struct, frozen=True, omit_defaults=True):
     order_id: UUID
     order_no: str
-    amount_minor: Minor  # Signed: a refund or a reversal takes back.
+    amount_minor: Minor  # Signed: a refund or a reversal takes back. 0 where only what is held has changed.
+    held_minor: Minor = 0  # Change of what is held for it besides: a deposit, or money that is owed back.
 
 
 class OrdersSettled(Event, frozen=True):
-    """Money (or prepaid money) was applied to the receivables of orders, or taken back from them."""
+    """Money (or prepaid money) was applied to the receivables of orders, taken back from them, or is held for them."""
 
     SUBJECT: ClassVar = "finance.settled.v1"
     PRODUCER: ClassVar = "finance"
@@ -127,7 +128,10 @@ class OrdersSettled(Event, frozen=True):
 
 
 class DocumentSettled(Event, frozen=True):
-    """What became of a payment or refund that changed nothing: repeated, or in conflict."""
+    """What became of a payment or refund that changed nothing: repeated, or in conflict.
+
+    One conflict is `booked`: a refund `above_received`, of more than came, for that money has left.
+    """
 
     SUBJECT: ClassVar = "finance.document_settled.v1"
     PRODUCER: ClassVar = "finance"
@@ -141,6 +145,7 @@ class DocumentSettled(Event, frozen=True):
     outcome: Literal["duplicate", "conflict"]
     reason: str = ""
     detail: str = ""
+    booked: bool = False
 
 
 class CompanyOpened(Event, frozen=True):

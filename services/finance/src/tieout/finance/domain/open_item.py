@@ -68,13 +68,21 @@ class OpenItem(Struct, gc=False):
         return self.billed - self.credited - self.settled
 
     @property
-    def expected(self) -> int:
+    def told(self) -> tuple[int, int]:
+        """What its order hears of money: applied to the receivable, and held besides, once the order is known."""
+        if self.order_net is None:
+            return self.settled, 0
+        return self.settled, self.deposit_net + self.deposit_tax + self.refundable + self.unapplied
+
+    @property
+    def to_pay(self) -> int:
         """What a payment that names no amount should bring: the whole order, or what was billed of it by now.
+        Negative where more has come than that.
 
         Also what was stopped of it: money for that is owed back (2241.01), whether it came before the stop or after it.
         """
         whole = max(self.billed, (self.order_net or 0) + (self.order_tax or 0))
-        return max(whole - self.credited - self.forgiven - self.received + self.refunded, 0)
+        return whole - self.credited - self.forgiven - self.received + self.refunded
 
     def not_before_its_money(self, day: date) -> date:
         """The business date of what moves this money: a shipment that is told late cannot use a payment of tomorrow."""

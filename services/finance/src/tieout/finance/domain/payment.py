@@ -1,16 +1,14 @@
 """Which order gets how much of a payment, and the lines that a payment or a refund posts besides the open items."""
 
 from collections.abc import Mapping
-from datetime import date
 from uuid import UUID
 
 from tieout.contracts.event import order_id
 from tieout.contracts.finance import SubmitPayment, SubmitRefund
+from tieout.finance.domain.allocation import spread
 from tieout.finance.domain.amounts import convert
 from tieout.finance.domain.open_item import OpenItem, customer_item
 from tieout.finance.domain.voucher import Draft
-
-FAR = date.max
 
 
 def items_of(event: SubmitPayment | SubmitRefund) -> list[OpenItem]:
@@ -54,36 +52,30 @@ def faulty(event: SubmitPayment) -> str:
 
 
 def allocate(
-    event: SubmitPayment, items: Mapping[UUID, OpenItem], due: Mapping[UUID, date], unlinked: UUID
-) -> dict[UUID, int]:
-    """Amount per open item; the sum is the payment.
+    event: SubmitPayment, items: Mapping[UUID, OpenItem], unlinked: UUID
+) -> tuple[dict[UUID, int], dict[UUID, int]]:
+    """Amount per open item, the sum of which is the payment; and of these, what orders without an amount took.
 
-    Named amounts first, as they are named: what an order does not need is held for it as unapplied cash. Orders named
-    without an amount get what they cost, less a discount taken, oldest due date first; the last unknown one keeps all
-    that is left, as nobody can say yet what it will cost. Money that no order is named for belongs to the customer.
+    Named amounts first: what an order does not need is held for it as unapplied cash. Orders named without an amount
+    get what they owe, less a discount taken, in the order that they are named. What is left belongs to the customer;
+    while one of these orders is unknown, it is held for that.
     """
-    left = event.received_minor
     shares: dict[UUID, int] = {}
     open_ended: list[UUID] = []
-    kept = discounts(event)
     for allocation in event.allocations:
         item_id = order_id(event.company, allocation.order_source, allocation.order_number)
         if allocation.amount_minor is None:
             open_ended.append(item_id)
-            continue
-        shares[item_id] = shares.get(item_id, 0) + allocation.amount_minor
-        left -= allocation.amount_minor
-    open_ended = list(dict.fromkeys(open_ended))
-    unknown = [item_id for item_id in open_ended if items[item_id].order_net is None]
-    for item_id in sorted(open_ended, key=lambda one: (due.get(one, FAR), str(one))):
-        if item_id in unknown:
-            continue
-        amount = min(left, max(items[item_id].expected - kept.get(item_id, 0) - shares.get(item_id, 0), 0))
+        else:
+            shares[item_id] = shares.get(item_id, 0) + allocation.amount_minor
+    besides = dict(shares)
+    for item_id, discount in discounts(event).items():
+        besides[item_id] = besides.get(item_id, 0) + discount
+    left = event.received_minor - sum(shares.values())
+    taken, left = spread(list(dict.fromkeys(open_ended)), {}, left, items, besides)
+    for item_id, amount in (*taken.items(), (unlinked, left)):
         shares[item_id] = shares.get(item_id, 0) + amount
-        left -= amount
-    rest = unknown[-1] if unknown else unlinked
-    shares[rest] = shares.get(rest, 0) + left
-    return {item_id: amount for item_id, amount in shares.items() if amount}
+    return {item_id: amount for item_id, amount in shares.items() if amount}, taken
 
 
 def discounts(event: SubmitPayment | SubmitRefund) -> dict[UUID, int]:

@@ -51,14 +51,14 @@ async def apply_money(request: ApplyMoney, database: Database) -> MoneyApplied:
         settlement = money.Settlement(
             identity, request.number, order.company, order.currency, "prepayment", draft.posting_date, None, []
         )
-        before = [(item, money.Before.of(item, company.currency), item.settled) for item in (customer, order)]
+        before = [(item, money.Before.of(item, company.currency), item.told) for item in (customer, order)]
         customer.refunded += request.amount_minor
         order.received += request.amount_minor
-        for item, then, settled in before:
+        for item, then, told in before:
             item.settle()
             move_money(draft, item, then.held, then.functional)
             move_tax(taxed, item, then.tax_due)
-            settlement.add(item, settled)
+            settlement.add(item, told)
         level(draft)
 
         drafts = [one for one in (draft, taxed) if one.lines]

@@ -167,7 +167,7 @@ class Billing:
             before = money.Before.of(item, company.currency)
         made = bill(event, received.position, position, item, company, when)
         self._bills.append((position, received, when, made))
-        settled = item.settled
+        told = item.told
         booked = None if before.functional is None else item.functional(company.currency)
         before = money.Before(before.held, booked, before.tax_due)
         if item.settle():
@@ -177,7 +177,7 @@ class Billing:
         settlement = money.Settlement(
             document_of(event), event.order_no, event.company, event.currency, "prepayment", moves.day, received, []
         )
-        settlement.add(item, settled)
+        settlement.add(item, told)
         if settlement.items:
             self._settlements.append(settlement)
         if item.awaited:

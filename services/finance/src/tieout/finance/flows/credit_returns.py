@@ -127,10 +127,10 @@ def decide(received: Credit, items: dict[UUID, OpenItem], company: Company, cale
     credit(red, event, items, customer_item(event.company, event.customer))
     for item in items.values():
         before = money.Before.of(item, company.currency)
-        settled = item.settled
+        told = item.told
         if item.settle():
             money.transfer(transfer, item, before)
-            settlement.add(item, settled)
+            settlement.add(item, told)
     return Credited(received, when, red, transfer, settlement)
 
 

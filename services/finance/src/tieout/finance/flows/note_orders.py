@@ -10,7 +10,7 @@ from uuid import UUID
 from msgspec import Struct
 from tieout.contracts.event import Company, Currency, Event, Number
 from tieout.contracts.order import OrderPlaced
-from tieout.finance import ledger, money, open_items
+from tieout.finance import ledger, money, open_items, prepayments
 from tieout.finance.domain.open_item import OpenItem
 from tieout.finance.domain.voucher import Company as Books
 from tieout.finance.domain.voucher import Draft
@@ -75,21 +75,24 @@ async def note_orders(batch: list[Received[OrderHeader]], database: Database) ->
 
 
 async def complete(tx: Transaction, placed: dict[open_items.Key, Received[OrderHeader]]) -> None:
-    """Orders whose money, shipment or credit came first: what they can cost is known now, and money may move."""
+    """Orders whose money, shipment or credit came first: what they can cost is known now, and money may move.
+
+    Also on to other orders that the same payment names, and does not say how much for.
+    """
     companies = await ledger.lock_companies(tx, list(placed.values()))
     named = {key: received for key, received in placed.items() if received.data.company in companies}
-    items = await open_items.lock(tx, {key: bare(received.data) for key, received in named.items()})
+    items, waiting = await prepayments.lock(tx, {key: bare(received.data) for key, received in named.items()})
     calendar = ledger.Calendar()
     transfers: list[tuple[Draft, Received[OrderHeader]]] = []
     settlements: list[money.Settlement] = []
-    touched = []
+    touched: list[OpenItem] = []
     for key, received in named.items():
         item, order = items[key], received.data
         if item.order_net is not None:
             continue  # Came twice.
         books: Books = companies[order.company]
         before = money.Before.of(item, books.currency)
-        settled = item.settled
+        told = item.told
         item.order_no = order.order_no
         item.order_net, item.order_tax, item.rate_micro = order.net_minor, order.tax_minor, order.rate_micro
         touched.append(item)
@@ -120,11 +123,23 @@ async def complete(tx: Transaction, placed: dict[open_items.Key, Received[OrderH
         settlement = money.Settlement(
             order.order_id, order.order_no, order.company, order.currency, "prepayment", when.day, received, []
         )
-        settlement.add(item, settled)
+        settlement.add(item, told)
         if settlement.items:
             settlements.append(settlement)
+    new = {item.item_id: named[item.key] for item in touched}
+    spread = [one for one in waiting if new.keys() & one.taken.keys()]
+    moved = []
+    for one in spread:
+        cause = new[next(item_id for item_id in one.taken if item_id in new)]
+        if (found := prepayments.move(one, items, cause, companies[cause.data.company])) is not None:
+            moved.append(found)
+            transfers.append((found.draft, cause))
+            if found.settlement.items:
+                settlements.append(found.settlement)
 
-    await open_items.save(tx, touched)
+    reached = {item.key for item in touched}
+    reached |= {(item_id, one.waiting.currency) for one in moved for item_id in one.changes}
+    await open_items.save(tx, [items[key] for key in sorted(reached)])
     await tx.execute(
         statements.complete_orders,
         [item.item_id for item in touched],
@@ -141,6 +156,7 @@ async def complete(tx: Transaction, placed: dict[open_items.Key, Received[OrderH
         draft.place(next(positions))
     for settlement in settlements:
         settlement.position = next(positions)
+    await prepayments.save(tx, spread, moved, items)
     await ledger.post(tx, [draft for draft, _ in transfers])
     ledger.announce_vouchers(tx, transfers)
     await money.write_settlements(tx, settlements)

@@ -237,6 +237,17 @@ CREATE TRIGGER check_posting AFTER INSERT ON voucher REFERENCING NEW TABLE AS po
     FOR EACH STATEMENT EXECUTE FUNCTION check_posting();
 ALTER TABLE voucher ENABLE ALWAYS TRIGGER check_posting;
 
+-- Nor is a posted voucher edited, by anybody: it is reversed. Statement-level, and not on the way in: postings do not pay for it.
+-- The owner may switch triggers off; that, and what he edits then, is found (guard, digests, violations).
+CREATE FUNCTION refuse_edit() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'posted vouchers are never edited: no % of %; post a red voucher instead', TG_OP, TG_TABLE_NAME;
+END $$;
+CREATE TRIGGER refuse_edit BEFORE UPDATE OR DELETE OR TRUNCATE ON voucher FOR EACH STATEMENT EXECUTE FUNCTION refuse_edit();
+CREATE TRIGGER refuse_edit BEFORE UPDATE OR DELETE OR TRUNCATE ON voucher_line FOR EACH STATEMENT EXECUTE FUNCTION refuse_edit();
+ALTER TABLE voucher ENABLE ALWAYS TRIGGER refuse_edit;
+ALTER TABLE voucher_line ENABLE ALWAYS TRIGGER refuse_edit;
+
 -- What the customer of one order owes us in one currency and what money of his we hold for it; also one per customer for
 -- credits and money that name no order. The anchor of all money flows: locked, sorted, before anything is read.
 -- The lower half follows from the upper half by domain/open_item.py, whatever came first.
@@ -437,9 +448,11 @@ CREATE TABLE money_submission (
     amount_minor bigint NOT NULL,
     currency     text NOT NULL,
     business_date date NOT NULL,
+    orders       uuid[] NOT NULL,                  -- That it names; left empty where it is booked and nothing is to be told.
     submitted_at timestamptz NOT NULL DEFAULT now()
 );
-CREATE INDEX money_submission_document ON money_submission (document_id) WHERE outcome <> 'accepted';
+CREATE INDEX money_submission_document ON money_submission (document_id) WHERE outcome <> 'accepted' OR reason <> '';
+CREATE INDEX money_submission_orders ON money_submission USING gin (orders) WHERE outcome <> 'accepted' OR reason <> '';
 CALL fact_table('money_submission');
 
 -- Facts: what each payment brought to (positive) and each refund took from (negative) an open item.
@@ -448,10 +461,23 @@ CREATE TABLE money_part (
     item_id      uuid NOT NULL,
     amount_minor bigint NOT NULL,
     currency     text NOT NULL,
-    PRIMARY KEY (document_id, item_id)
+    moved        bigint NOT NULL DEFAULT 0,        -- Position of the voucher by which a payment went on to another item; 0: as it came.
+    PRIMARY KEY (document_id, item_id, moved)
 );
 CREATE INDEX money_part_item ON money_part (item_id);
 CALL fact_table('money_part');
+
+-- Payments that name orders without an amount, while one of those is unknown: what each of them holds until then.
+CREATE TABLE waiting_claim (
+    document_id   uuid NOT NULL,
+    place         integer NOT NULL,                -- The first named takes first.
+    item_id       uuid NOT NULL,
+    customer_item uuid NOT NULL,                   -- Takes what none of them needs.
+    taken_minor   bigint NOT NULL,
+    PRIMARY KEY (document_id, place)
+);
+CREATE INDEX waiting_claim_item ON waiting_claim (item_id);
+CALL state_table('waiting_claim');
 
 -- Facts: money of a customer that named no order, and was applied to one later. What moved stands in money_part.
 CREATE TABLE application (
@@ -473,6 +499,7 @@ CALL fact_table('application');
 CREATE TABLE settlement (
     position     bigint NOT NULL,
     amount_minor bigint NOT NULL,
+    held_minor   bigint NOT NULL,                  -- Change of what is held for the order besides (2204 and 2221.06, 2241.01, 2203).
     order_id     uuid NOT NULL,
     line_no      integer NOT NULL,
     posting_date date NOT NULL,

@@ -284,7 +284,10 @@ CREATE TABLE submission (
     lines          integer NOT NULL,
     quantity_micro bigint NOT NULL,
     value_minor    bigint NOT NULL,
+    detail         text NOT NULL,
+    order_id       uuid,                           -- Of confirmations and deliveries.
     recorded_at    timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX submission_document ON submission (document_id);
+CREATE INDEX submission_order ON submission (order_id) WHERE outcome <> 'accepted';
 CALL fact_table('submission');

@@ -1,6 +1,7 @@
 """finance.settled -> settlement facts, order.completed
 
-Money is finance's business; the order only notes what was applied to it, so that it can tell when nothing is owed.
+Money is finance's business; the order only notes what was applied to it or is held for it, so that it can tell when
+nothing is owed.
 """
 
 from tieout.contracts.finance import OrdersSettled
@@ -10,7 +11,7 @@ from tieout.servicekit import Database, Received, batch_flow, sql
 
 statements = sql.load(__file__)
 
-COLUMNS = ("position", "order_position", "amount_minor", "line_no", "cause", "document_no")
+COLUMNS = ("position", "order_position", "amount_minor", "held_minor", "line_no", "cause", "document_no")
 
 
 @batch_flow("order-note-settlements", OrdersSettled, size=1000)
@@ -19,7 +20,7 @@ async def note_settlements(batch: list[Received[OrdersSettled]], database: Datab
         held = await anchors.claim(tx, {item.order_id for received in batch for item in received.data.items})
         noted = {row[0] for row in await tx.fetch(statements.noted, [received.position for received in batch])}
         waiting = Waiting()
-        rows: list[tuple[int, int, int, int, str, str]] = []
+        rows: list[tuple[int, int, int, int, int, str, str]] = []
         touched: set[int] = set()
         for received in batch:
             if received.position in noted:
@@ -35,7 +36,8 @@ async def note_settlements(batch: list[Received[OrdersSettled]], database: Datab
             for line_no, item in enumerate(event.items, 1):
                 position = held[item.order_id].position
                 assert position is not None
-                rows.append((received.position, position, item.amount_minor, line_no, event.cause, event.document_no))
+                amounts = item.amount_minor, item.held_minor
+                rows.append((received.position, position, *amounts, line_no, event.cause, event.document_no))
                 touched.add(position)
         if rows:
             await tx.copy("settlement", columns=COLUMNS, records=rows)

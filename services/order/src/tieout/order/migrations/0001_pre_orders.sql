@@ -287,6 +287,7 @@ CREATE TABLE settlement (
     position bigint NOT NULL,
     order_position bigint NOT NULL,
     amount_minor bigint NOT NULL,
+    held_minor bigint NOT NULL,                -- Change of what is held for it besides: a deposit, or owed back.
     settled_at timestamptz NOT NULL DEFAULT now(),
     line_no integer NOT NULL,
     cause text NOT NULL,
