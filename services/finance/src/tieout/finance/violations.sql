@@ -70,6 +70,15 @@ GROUP BY i.item_id, i.currency HAVING i.stopped <> sum(l.amount)
 UNION ALL SELECT i.order_no, i.stopped::text, '0', 'company ' || i.company
 FROM open_item i WHERE i.stopped <> 0 AND NOT EXISTS (SELECT FROM stopped_line s WHERE s.item_id = i.item_id);
 
+-- name: billed_in_the_currency_of_its_order
+-- An order has one currency, as it was placed. Money may come in others; shipments and deliveries may not.
+SELECT i.order_no AS key, i.currency AS kept, b.currency AS facts, format('company %s, %s', i.company, string_agg(DISTINCT b.told, ', ')) AS detail
+FROM (SELECT item_id, currency, 'receivable' AS told FROM receivable
+      UNION ALL SELECT chain_id, currency, template FROM voucher WHERE template IN ('T01', 'T02b')
+      UNION ALL SELECT chain_id, currency, 'lines' FROM posted_line WHERE kind IN ('shipped', 'service', 'delivered')) b
+JOIN open_item i ON i.item_id = b.item_id AND i.order_net IS NOT NULL AND i.currency <> b.currency COLLATE "C"
+GROUP BY i.item_id, i.currency, b.currency;
+
 -- name: control_accounts_are_the_open_items
 -- 1122, 2204, 2221.06, 2241.01 and 2203, per open item: what the ledger says and what the item says.
 SELECT coalesce(nullif(i.order_no, ''), coalesce(i.item_id, l.item_id)::text) || ' ' || coalesce(i.role, l.role) AS key,
