@@ -53,3 +53,10 @@ async def test_a_shipment_in_another_currency_than_its_order_is_shown_as_it_was_
     await desk.give(desk.shipped(currency="USD", rate_micro=RATE))
     assert await told(desk, "billed", 6) == {"USD": (300, 39)}
     assert [row[:4] for row in await desk.violations()] == [(RULE, "1001", "CNY", "USD")]
+
+
+async def test_values_that_add_up_beyond_64_bits_are_told_and_break_no_rule(desk):
+    for _ in range(2):
+        await desk.give(desk.moved("purchase", *[(1, 10**15)] * 5_000))
+    assert await told(desk, "stock_value", 5) == {"CNY": (10_000 * 10**6, 10_000 * 10**15)}
+    assert await desk.violations() == []
