@@ -2,8 +2,9 @@
 
 import asyncio
 
+import msgspec
 import pytest
-from tieout.contracts.agreement import DigestRequest, RowsRequest
+from tieout.contracts.agreement import BookUpto, Digest, DigestRequest, RowsRequest, TotalsRequest
 from tieout.contracts.inventory import OrderRefused
 from tieout.contracts.operation import Nothing
 from tieout.servicekit import Refused, Unprocessable, sql
@@ -215,3 +216,28 @@ async def test_what_the_broker_does_not_take_is_told_with_the_mark(evidence, dat
     for _ in range(3):
         published = await evidence.mark(Nothing(), database)
     assert (published.position, published.unpublished) == (1, 0)
+
+
+async def test_sums_beyond_64_bits_are_told_exactly(evidence, database, toy) -> None:
+    """Each value fits; a year of them, or one satellite's large receipts, need not."""
+    huge, rows = 4 * 10**18, 7
+    async with database.transaction() as tx:
+        records = [(p, 1, toy.placed(str(p)).order_id, str(p), huge, -huge, "goods") for p in range(1, rows + 1)]
+        await tx.copy("demand", columns=COLUMNS, records=records)
+    asked = TotalsRequest((BookUpto(2, "demand", 600),))
+    for _ in range(2):  # From the deltas and rows, and from the folded tree.
+        told = decoded(await evidence.totals(asked, database))
+        (whole,) = told.entries
+        assert (whole.rows, whole.a, whole.b) == (rows, rows * huge, -rows * huge)
+        for level in ({"leaves": True}, {"by_branch": True}):
+            (entry,) = decoded(await evidence.digest(DigestRequest(2, "demand", 600, **level), database)).entries
+            assert (entry.a, entry.b, entry.hash) == (whole.a, whole.b, whole.hash)
+        await evidence.fold()
+    rows_told = (await evidence.rows(RowsRequest(2, "demand", 600, (1,)), database)).rows
+    assert [(row.a, row.b) for row in rows_told] == [(huge, -huge)]
+    assert await rules(evidence, database) == set()
+
+
+def decoded(digest: Digest) -> Digest:
+    """As whoever asked receives it."""
+    return msgspec.json.decode(msgspec.json.encode(digest), type=Digest)

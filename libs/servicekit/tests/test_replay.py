@@ -44,6 +44,14 @@ async def test_a_rehearsal_says_what_would_be_booked_and_writes_nothing(start_se
     assert await rows(service) == (0, 0, 0)
 
 
+async def test_a_rehearsal_adds_up_beyond_64_bits(start_service, flow, toy, operator) -> None:
+    await start_service([flow])
+    bodies = [toy.envelope(toy.placed(str(number), amount=4 * 10**18), number) for number in (1, 2, 3)]
+    told = await asked(operator, again(*bodies), "rehearse")
+    (demand,) = (effect for effect in told.effects if effect.figure == "demand")
+    assert (demand.rows, demand.b) == (3, 12 * 10**18)
+
+
 async def test_a_replay_books_once_and_then_says_that_it_is_there(start_service, flow, orders, toy, operator) -> None:
     service = await start_service([flow])
     assert (await asked(operator, again(*orders[:3]))).played == (BOOKED,) * 3

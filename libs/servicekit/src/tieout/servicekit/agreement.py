@@ -47,7 +47,7 @@ from tieout.contracts.agreement import (
 from tieout.contracts.operation import Nothing
 from tieout.contracts.streams import stream_of
 from tieout.servicekit import sql
-from tieout.servicekit.books import Book, Sums, totals
+from tieout.servicekit.books import Book, Sums, totals, whole
 from tieout.servicekit.database import Database
 from tieout.servicekit.errors import Misconfigured, Refused
 
@@ -152,7 +152,7 @@ class Evidence:
                 self._totals, [asked.book for asked in request.books], [asked.upto for asked in request.books]
             )
             highest = {row["book"]: row["highest"] for row in await connection.fetch(self._highest)}
-        found = {row["book"]: DigestEntry(-1, row["n"], row["a"], row["b"], row["h"]) for row in rows}
+        found = {row["book"]: _entry(-1, row) for row in rows}
         return Digest(
             tuple(found.get(asked.book, NOTHING) for asked in request.books),
             tuple(BEFORE_ALL if (top := highest[asked.book]) is None else top for asked in request.books),
@@ -167,7 +167,7 @@ class Evidence:
         level = "leaves" if request.leaves else "branches"
         async with database.read() as connection:
             rows = await connection.fetch(book.levels, request.upto, level, list(request.branches), book.name)
-        return Digest(tuple(DigestEntry(row["leaf"], row["n"], row["a"], row["b"], row["h"]) for row in rows))
+        return Digest(tuple(_entry(row["leaf"], row) for row in rows))
 
     async def positions(self, request: PositionsRequest, database: Database) -> Positions:
         book = self.book(request.measure, request.book, request.version)
@@ -193,14 +193,14 @@ class Evidence:
             return CurrencySums(())
         async with database.read() as connection:
             rows = await connection.fetch(self._totals, [book.name], [request.upto])
-            whole = (rows[0]["n"], rows[0]["a"], rows[0]["b"]) if rows else (0, 0, 0)
+            total = _sums(rows[0]) if rows else (0, 0, 0)
             known, sums = book.summed
             if known > request.upto:
                 known, sums = 0, {}
             found = _added(sums, await connection.fetch(book.sums, known, request.upto))
-            if known and _total(found) != whole:  # Late rows, or somebody's hand.
+            if known and _total(found) != total:  # Late rows, or somebody's hand.
                 found = _added({}, await connection.fetch(book.sums, 0, request.upto))
-        if _total(found) == whole:
+        if _total(found) == total:
             book.summed = (request.upto, found)
         return CurrencySums(tuple(CurrencySum(currency, *found[currency]) for currency in sorted(found)))
 
@@ -218,7 +218,7 @@ class Evidence:
                 touched = await connection.fetch(book.touched, positions)
         return Rows(
             tuple(
-                Row(r["position"], r["line"], r["chain"], r["order_no"], r["a"], r["b"], r["currency"])
+                Row(r["position"], r["line"], r["chain"], r["order_no"], whole(r["a"]), whole(r["b"]), r["currency"])
                 for r in found[:limit]
             ),
             tuple(
@@ -382,11 +382,20 @@ def _moment(text: str) -> datetime | None:
         raise Refused("invalid", f"{text!r} is no time. Write 2026-11-23T08:00:00Z.", field="before") from None
 
 
+def _sums(row: Any) -> tuple[int, int, int]:
+    return row["n"], whole(row["a"]), whole(row["b"])
+
+
+def _entry(leaf: int, row: Any) -> DigestEntry:
+    return DigestEntry(leaf, *_sums(row), row["h"])
+
+
 def _added(sums: Sums, rows: list[Any]) -> Sums:
     found = dict(sums)
     for row in rows:
-        n, a, b = found.get(row["currency"], (0, 0, 0))
-        found[row["currency"]] = (n + row["n"], a + row["a"], b + row["b"])
+        before = found.get(row["currency"], (0, 0, 0))
+        n, a, b = _sums(row)
+        found[row["currency"]] = (before[0] + n, before[1] + a, before[2] + b)
     return found
 
 

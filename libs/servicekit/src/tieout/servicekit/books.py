@@ -3,9 +3,12 @@
 A book is a tree: 256 positions are a leaf, 256 leaves a branch (kit/0003_pre_digests.sql, 0006_pre_digest_tree.sql).
 So the total up to any position costs a few branches, the leaves of the begun branch and the rows of the begun leaf,
 however large the book is; and each level down asks only for what differed above it.
+
+Sums are of any size: each value fits into 64 bits, a year of them need not. They are read with `whole`.
 """
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 from tieout.contracts.agreement import BEFORE_ALL, BRANCH_BITS, LEAF_BITS
@@ -37,7 +40,7 @@ class Book:
         self.rows = self._rows(row["chain"], row["order_no"], currency or "''")
         self.touched = self._touched()
         self.sums = f"""
-            SELECT currency, sum(n)::bigint AS n, sum(a)::bigint AS a, sum(b)::bigint AS b
+            SELECT currency, sum(n)::bigint AS n, sum(a)::numeric AS a, sum(b)::numeric AS b
             FROM (SELECT coalesce(({currency or "''"})::text, '') AS currency,
                          count(*) AS n, sum({self._a}) AS a, sum({self._b}) AS b
                   FROM {self._tab} WHERE {self._place} > $1 AND {self._place} <= $2 AND ({self._where}) GROUP BY 1
@@ -64,7 +67,7 @@ class Book:
         begun = f"($1::bigint >> {BRANCH})"
         return f"""
             SELECT CASE WHEN $2 = 'leaves' THEN leaf ELSE leaf >> {BRANCH_BITS} END AS leaf,
-                   sum(n)::bigint AS n, sum(a)::bigint AS a, sum(b)::bigint AS b, sum(h)::text AS h
+                   sum(n)::bigint AS n, sum(a)::numeric AS a, sum(b)::numeric AS b, sum(h)::text AS h
             FROM (SELECT branch << {BRANCH_BITS} AS leaf, n, a, b, h FROM digest_branch
                   WHERE book = $4 AND branch < {begun} AND $2 = 'branches'
                   UNION ALL
@@ -119,7 +122,7 @@ class Book:
         """$1 positions, $2 upto, $3 limit, $4 after: the rows as they count, corrections included."""
         return f"""
             SELECT position, line, max(chain) AS chain, max(order_no) AS order_no, max(currency) AS currency,
-                   sum(a)::bigint AS a, sum(b)::bigint AS b
+                   sum(a)::numeric AS a, sum(b)::numeric AS b
             FROM (SELECT {self._place} AS position, ({self._line})::bigint AS line,
                          coalesce(({chain})::text, '') AS chain, coalesce(({order_no})::text, '') AS order_no,
                          coalesce(({currency})::text, '') AS currency,
@@ -158,7 +161,7 @@ def totals(books: Sequence[Book]) -> str:
     ]
     return f"""
         WITH asked (book, upto) AS MATERIALIZED (SELECT * FROM unnest($1::text[], $2::bigint[]))
-        SELECT book, sum(n)::bigint AS n, sum(a)::bigint AS a, sum(b)::bigint AS b, sum(h)::text AS h
+        SELECT book, sum(n)::bigint AS n, sum(a)::numeric AS a, sum(b)::numeric AS b, sum(h)::text AS h
         FROM (SELECT q.book, d.n, d.a, d.b, d.h FROM asked q
               JOIN digest_branch d ON d.book = q.book AND d.branch < q.upto >> {BRANCH}
               UNION ALL
@@ -171,6 +174,11 @@ def totals(books: Sequence[Book]) -> str:
               UNION ALL
               {" UNION ALL ".join(parts)}) x
         GROUP BY book"""  # noqa: S608
+
+
+def whole(sum_of_integers: Decimal | int) -> int:
+    """Exact, however long: asyncpg reads a numeric as a Decimal, which would be a string in JSON."""
+    return int(sum_of_integers)
 
 
 def by_table(books: Mapping[str, Book], table: str) -> list[Book]:

@@ -8,7 +8,7 @@ import asyncpg
 from tieout.contracts.agreement import BEFORE_ALL, DIGEST_VERSION, Rebooked, RebookRequest
 from tieout.servicekit import sql
 from tieout.servicekit.agreement import Evidence
-from tieout.servicekit.books import Book, by_table
+from tieout.servicekit.books import Book, by_table, whole
 from tieout.servicekit.database import Database, Transaction
 from tieout.servicekit.errors import Refused
 
@@ -62,12 +62,13 @@ async def _of_book(
     for (position, line), was in sorted(before.items(), key=lambda item: item[0]):
         held: asyncpg.Record | None = now.get((position, line))
         wanted = (was["a"], was["b"]) if was["counts"] else None
-        if (None if held is None else (held["a"], held["b"])) == wanted:
+        counts = None if held is None else (whole(held["a"]), whole(held["b"]))
+        if counts == wanted:
             continue
         named = held if held is not None else _neighbour(now, position)
         names = (named["chain"], named["order_no"], named["currency"]) if named is not None else ("", "", "")
-        if held is not None:
-            records.append((book.name, position, line, -1, held["a"], held["b"], *names, request.repair_id))
+        if counts is not None:
+            records.append((book.name, position, line, -1, *counts, *names, request.repair_id))
         if wanted is not None:
             records.append((book.name, position, line, 1, *wanted, *names, request.repair_id))
     return records

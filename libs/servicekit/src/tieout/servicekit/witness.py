@@ -19,6 +19,7 @@ from tieout.contracts.event import Envelope
 from tieout.contracts.replay import Played
 from tieout.contracts.streams import EVENTS, stream_of
 from tieout.servicekit import sql
+from tieout.servicekit.books import whole
 from tieout.servicekit.database import Database, Rehearsed, Transaction
 from tieout.servicekit.received import Received
 
@@ -90,7 +91,7 @@ def _sums_of(book: Any, service: str) -> str:
     name = book["book"].replace("'", "''")
     currency = f"coalesce(({book['currency']})::text, '')" if book["currency"] else "''"
     return f"""SELECT '{name}'::text AS book, ({book["position"]})::bigint AS position, {currency} AS currency,
-            count(*) AS n, sum({book["a"]})::bigint AS a, sum({book["b"]})::bigint AS b
+            count(*) AS n, sum({book["a"]})::numeric AS a, sum({book["b"]})::numeric AS b
         FROM {book["tab"]} WHERE ({book["position"]}) = ANY({mine}::bigint[]) AND ({book["condition"]})
           AND $1::bigint[] IS NOT NULL AND $2::bigint[] IS NOT NULL
           AND xmin = pg_current_xact_id()::xid GROUP BY 2, 3"""  # noqa: S608
@@ -179,7 +180,8 @@ class Look:
                 if event := places.get((stream, row["position"])):
                     self._changed.add(event)
                 if self._rehearsal:
-                    self._add((row["book"], _VALUES[measure], row["currency"]), (row["n"], row["a"], row["b"]))
+                    sums = (row["n"], whole(row["a"]), whole(row["b"]))
+                    self._add((row["book"], _VALUES[measure], row["currency"]), sums)
         silent = self._silent()
         if silent and ledger.of_orders:
             rows = await tx.fetch(ledger.of_orders, [i for one in silent if (i := _order_id(one)) is not None])

@@ -98,15 +98,19 @@ WHERE t.quantity < 0 OR (t.quantity = 0 AND t.value <> 0) OR o.at_delivery IS NO
    OR t.value <> coalesce(m.value, 0) - t.delivered_value;
 
 -- name: returned_within_shipped
-SELECT format('%s line %s', r.document_no, r.order_line_no) AS key, format('returned %s', r.returned) AS kept, format('shipped %s', coalesce(m.shipped, 0)) AS facts, '' AS detail
+-- Both meet in a GROUP BY, not in a join: an order of ten thousand lines that all came back would be read for each of them.
+SELECT format('%s line %s', document_no, line_no) AS key, format('returned %s', returned) AS kept, format('shipped %s', shipped) AS facts, '' AS detail
 FROM (
-    SELECT order_position, order_line_no, sum(quantity_micro) AS returned, max(document_no) AS document_no
-    FROM move WHERE kind = 'return' AND order_position IS NOT NULL GROUP BY 1, 2
-) r LEFT JOIN LATERAL (
-    SELECT sum(to_micro - from_micro) AS shipped FROM move m
-    WHERE m.order_position = r.order_position AND m.line_no = r.order_line_no AND m.kind = 'issue'
-) m ON true
-WHERE r.returned > coalesce(m.shipped, 0);
+    SELECT order_position, line_no, sum(returned) AS returned, sum(shipped) AS shipped, max(document_no) AS document_no
+    FROM (SELECT order_position, order_line_no AS line_no, quantity_micro AS returned, 0 AS shipped, document_no
+          FROM move WHERE kind = 'return' AND order_position IS NOT NULL
+          UNION ALL
+          SELECT order_position, line_no, 0, to_micro - from_micro, NULL
+          FROM move WHERE kind = 'issue'
+              AND order_position = ANY (ARRAY(SELECT DISTINCT r.order_position FROM move r WHERE r.kind = 'return' AND r.order_position IS NOT NULL))) x
+    GROUP BY 1, 2
+) m
+WHERE returned > shipped;
 
 -- name: scrap_is_what_came_back
 -- Each was the return before it: the same goods at the same value, in the same period.

@@ -364,6 +364,14 @@ class _Claims:
     def __init__(self) -> None:
         self.by_line: dict[tuple[UUID, int], list[int]] = {}
         self.by_order: dict[UUID, int] = {}
+        self._bounds: dict[UUID, tuple[int, int, int]] = {}
+
+    def bounds(self, order: OrderBalance) -> tuple[int, int, int]:
+        """Credited before, billable and billed. Added up once: both may have ten thousand lines."""
+        found = self._bounds.get(order.order_id)
+        if found is None:
+            found = self._bounds[order.order_id] = (order.credited_minor, order.billable_minor, order.billed_minor)
+        return found
 
     def taken(self, order: UUID, line_no: int) -> list[int]:
         return self.by_line.setdefault((order, line_no), [0, 0, 0])
@@ -432,15 +440,16 @@ def _fit(
             ), 0
         later = later or net_after > sold.billed_net_minor or tax_after > sold.billed_tax_minor
     net, tax = _worth(line, now_micro)
-    total = order.credited_minor + claims.by_order.get(order.order_id, 0) + net + tax
-    if total > order.billable_minor:
-        left = max(order.billable_minor - order.credited_minor - claims.by_order.get(order.order_id, 0), 0)
+    credited, billable, billed = claims.bounds(order)
+    before = credited + claims.by_order.get(order.order_id, 0)
+    total = before + net + tax
+    if total > billable:
         return Conflict(
             "above_billed",
-            f"Order {order.order_no} would be credited above what is billed: it can bear {left} minor units of "
-            f"{order.currency} more, not {net + tax}.",
+            f"Order {order.order_no} would be credited above what is billed: it can bear {max(billable - before, 0)} "
+            f"minor units of {order.currency} more, not {net + tax}.",
         ), 0
-    if later or total > order.billed_minor:
+    if later or total > billed:
         return "later", 0
     claims.by_order[order.order_id] = claims.by_order.get(order.order_id, 0) + net + tax
     taken[0] += now_micro

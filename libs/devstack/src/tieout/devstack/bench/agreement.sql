@@ -32,8 +32,8 @@ SELECT p, line, 'issue', -(p % 7 + line) * 1000000, -(p % 500), 0, (p % 7 + line
 FROM generate_series($1::bigint, $2::bigint) p, generate_series(1, $3::integer) line;
 
 -- name: finance_posted
-INSERT INTO posted_line (position, quantity_micro, value_minor, net_minor, tax_minor, chain_id, line_no, kind, account, starts, document_no)
-SELECT p, -(p % 7 + line) * 1000000, -(p % 500), p % 1000 + 100, p % 190, md5('o' || p)::uuid, line, 'shipped', 'goods', true, (900000000 + p)::text
+INSERT INTO posted_line (position, quantity_micro, value_minor, net_minor, tax_minor, chain_id, line_no, kind, account, starts, document_no, currency)
+SELECT p, -(p % 7 + line) * 1000000, -(p % 500), p % 1000 + 100, p % 190, md5('o' || p)::uuid, line, 'shipped', 'goods', true, (900000000 + p)::text, 'EUR'
 FROM generate_series($1::bigint, $2::bigint) p, generate_series(1, $3::integer) line;
 
 -- name: edit

@@ -10,9 +10,13 @@ from tieout.finance.domain.open_item import OpenItem
 from tieout.finance.domain.periods import Posting
 from tieout.finance.domain.voucher import Company, Draft
 
-# position, quantity, value, net, tax, chain, line number, kind, account class, starts, document number: posted_line's
-# columns. The position is the one of inventory's event.
-PostedLine = tuple[int, int, int, int, int, UUID, int, str, str, bool, str]
+# posted_line's columns, as LINE_COLUMNS names them. The position is the one of inventory's event, the currency
+# that of net and tax.
+PostedLine = tuple[int, int, int, int, int, UUID, int, str, str, bool, str, str]
+LINE_COLUMNS = (
+    *("position", "quantity_micro", "value_minor", "net_minor", "tax_minor", "chain_id", "line_no", "kind", "account"),
+    *("starts", "document_no", "currency"),
+)
 
 
 ROUNDING = "rounding"  # 6603.05, the only account for it.
@@ -47,7 +51,7 @@ def bill(event: Passed, cause_position: int, position: int, item: OpenItem, comp
     cost: dict[str, int] = {}
     tax_total = stock = gross = 0
     lines: list[PostedLine] = []
-    chain, number = event.order_id, event.order_no
+    chain, number, currency = event.order_id, event.order_no, event.currency
     template, stock_role, goods, service = "T01", "stock", "shipped", "service"
     if type(event) is GoodsDelivered:
         template, stock_role, goods, service = "T02b", "in_transit", "delivered", "delivered"
@@ -78,10 +82,11 @@ def bill(event: Passed, cause_position: int, position: int, item: OpenItem, comp
                 line.account,
                 start == 0,
                 number,
+                currency,
             )
         )
 
-    currency, functional = event.currency, company.currency
+    functional = company.currency
     before = 0 if currency == functional else item.functional(functional)[0]
     item.take_tax_point(company.tax_point)
     pending = 0

@@ -41,14 +41,15 @@ def template_of(event: StockEvent) -> str:
 
 def posted_lines(event: StockEvent, position: int, chain: UUID) -> Iterator[PostedLine]:
     kind, _, number = document_of(event)
+    told = (number, event.cost_currency)
     if isinstance(event, GoodsRecalled):
         for back in event.lines:
             if back.kind == "goods":
                 moved = (back.quantity_micro, back.value_minor, 0, 0, chain, back.line_no)
-                yield position, *moved, kind, "goods", True, number
+                yield position, *moved, kind, "goods", True, *told
         return
     for line in event.lines:
-        yield position, line.quantity_micro, line.value_minor, 0, 0, chain, line.line_no, kind, "goods", True, number
+        yield position, line.quantity_micro, line.value_minor, 0, 0, chain, line.line_no, kind, "goods", True, *told
 
 
 def draft_lines(draft: Draft, event: StockEvent) -> None:

@@ -46,7 +46,7 @@ def sent_lines(event: GoodsShipped, position: int) -> Iterator[PostedLine]:
         kind = "shipped" if line.kind == "goods" else "service"
         quantity = line.from_micro - line.to_micro
         what = (quantity, -line.cost_minor, 0, 0, event.order_id, line.line_no, kind, line.account)
-        yield position, *what, False, event.order_no
+        yield position, *what, False, event.order_no, event.currency
 
 
 def transit_lines(event: GoodsShipped | GoodsDelivered | GoodsRecalled, position: int) -> Iterator[TransitLine]:

@@ -12,7 +12,7 @@ from uuid import UUID
 from tieout.contracts.finance import ReceivableOpened
 from tieout.contracts.inventory import GoodsDelivered, GoodsShipped
 from tieout.finance import ledger, money, open_items
-from tieout.finance.domain.billing import Bill, Passed, PostedLine, bill, document_of, faulty_line
+from tieout.finance.domain.billing import LINE_COLUMNS, Bill, Passed, PostedLine, bill, document_of, faulty_line
 from tieout.finance.domain.open_item import OpenItem
 from tieout.finance.domain.periods import Posting
 from tieout.finance.domain.transit import TransitLine, send, sent_lines, transit_lines
@@ -21,10 +21,6 @@ from tieout.servicekit import Database, Received, Transaction, Unprocessable, ba
 
 statements = sql.load(__file__)
 
-LINE_COLUMNS = (
-    *("position", "quantity_micro", "value_minor", "net_minor", "tax_minor", "chain_id", "line_no", "kind", "account"),
-    *("starts", "document_no"),
-)
 RECEIVABLE_COLUMNS = (
     *("shipment_id", "item_id", "amount_minor", "cause_position", "position", "business_date", "posting_date"),
     *("due_date", "currency", "source"),

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from tieout.contracts.inventory import GoodsRecalled, GoodsReceived, GoodsReturned, StockAdjusted, StockRevalued
 from tieout.finance import ledger
-from tieout.finance.domain.billing import PostedLine
+from tieout.finance.domain.billing import LINE_COLUMNS, PostedLine
 from tieout.finance.domain.stock import StockEvent, document_of, draft_lines, posted_lines, template_of
 from tieout.finance.domain.transit import TransitLine, transit_lines
 from tieout.finance.domain.voucher import Draft
@@ -17,11 +17,6 @@ from tieout.finance.flows.bill_shipments import TRANSIT_COLUMNS
 from tieout.servicekit import Database, Received, Unprocessable, batch_flow, sql
 
 statements = sql.load(__file__)
-
-LINE_COLUMNS = (
-    *("position", "quantity_micro", "value_minor", "net_minor", "tax_minor", "chain_id", "line_no", "kind", "account"),
-    *("starts", "document_no"),
-)
 
 
 @batch_flow("finance-post-stock", GoodsReturned, GoodsReceived, StockAdjusted, StockRevalued, GoodsRecalled, size=500)

@@ -331,6 +331,7 @@ CREATE TABLE posted_line (
     account        text NOT NULL,                  -- Class of the line in the contract: goods, carriage …
     starts         boolean NOT NULL,               -- The first part of its order line, so that lines can be counted.
     document_no    text NOT NULL,
+    currency       text NOT NULL,                  -- Of net and tax: the shipment's own. Of value: the company's.
     PRIMARY KEY (position, line_no)
 );
 CALL fact_table('posted_line');
@@ -362,7 +363,8 @@ CREATE TABLE stock_document (
 );
 CREATE INDEX stock_document_position ON stock_document (position);
 CALL fact_table('stock_document');
--- Here, because the currency of a line is found through the tables above.
+-- Here, because the currency of a value is found through the tables above: its company's. An order's items, one for each
+-- currency of its money, are all of one company; but whoever asks them for a currency of the order gets any of theirs.
 CALL digest_attach('posted_line', '[
     {"measure": 4, "book": "billed_quantity", "a": "-quantity_micro", "b": "0", "where": "kind IN (''shipped'', ''service'', ''delivered'')",
      "chain": "chain_id::text", "order_no": "document_no"},
@@ -371,10 +373,10 @@ CALL digest_attach('posted_line', '[
      "currency": "coalesce((SELECT c.currency FROM stock_document d JOIN company c USING (company) WHERE d.position = posted_line.position LIMIT 1), (SELECT c.currency FROM open_item i JOIN company c USING (company) WHERE i.item_id = posted_line.chain_id LIMIT 1))"},
     {"measure": 6, "book": "billed", "a": "net_minor", "b": "tax_minor", "where": "kind IN (''shipped'', ''service'', ''delivered'')",
      "chain": "chain_id::text", "order_no": "document_no",
-     "currency": "(SELECT i.currency FROM open_item i WHERE i.item_id = posted_line.chain_id LIMIT 1)"}]');
+     "currency": "currency"}]');
 CALL digest_attach('transit', '[{"measure": 10, "book": "transit", "a": "quantity_micro", "b": "value_minor",
     "chain": "chain_id::text", "order_no": "document_no",
-    "currency": "(SELECT c.currency FROM open_item i JOIN company c USING (company) WHERE i.item_id = transit.chain_id LIMIT 1)"}]');
+    "currency": "coalesce((SELECT c.currency FROM stock_document d JOIN company c USING (company) WHERE d.position = transit.position LIMIT 1), (SELECT c.currency FROM open_item i JOIN company c USING (company) WHERE i.item_id = transit.chain_id LIMIT 1))"}]');
 
 -- Facts: credit notes. Position: of order.returned (measure 7).
 CREATE TABLE credit_note (

@@ -1,0 +1,44 @@
+"""Rules are asked each time somebody wants a proof: an order of ten thousand lines may not make them slow."""
+
+import time
+from uuid import uuid4
+
+from tieout.contracts import inventory, order
+from tieout.servicekit import sql
+
+ONE = 1_000_000
+
+LINES = 10_000
+SECONDS_MAX = 1.5  # Each takes well below 0.3 s on a machine that has nothing else to do.
+
+
+async def test_no_rule_takes_long_for_long_orders_that_were_refused_cancelled_shipped_and_credited(desk):
+    numbers = range(1, LINES + 1)
+    placed = tuple(order.PlacedLine(n, "A", 3 * ONE, 300, 39) for n in numbers)
+    whole = {"net": 300 * LINES, "tax": 39 * LINES, "lines": placed}
+    for number in ("refused", "cancelled", "shipped", "late"):
+        late = {"control_passes": "delivery"} if number == "late" else {}
+        await desk.give(desk.placed(number, **whole, **late))
+    refused = tuple(inventory.RefusedLine(n, 3 * ONE, True) for n in numbers)
+    await desk.give(inventory.OrderRefused(desk.id("refused"), "C1", "refused", refused))
+    stopped = tuple(inventory.StoppedLine(n, reserved_micro=ONE) for n in numbers)
+    await desk.give(inventory.CancelDecided(uuid4(), desk.id("cancelled"), "C1", "cancelled", stopped))
+    parts = tuple(desk.part(line_no=n) for n in numbers)
+    await desk.give(
+        desk.shipped(*parts, number="shipped"), desk.shipped(*parts, number="late", control_passes="delivery")
+    )
+    await desk.give(desk.delivered(*parts, number="late"))
+    lines = tuple(
+        order.ReturnedLine(n, "A", ONE, 100, 13, order_id=desk.id("shipped"), order_line_no=n, restock=True)
+        for n in numbers
+    )
+    await desk.give(desk.credited(number="shipped", lines=lines))
+    assert await desk.parked() == []
+    assert await desk.letters() == []
+
+    took = {}
+    for name, statement in sql.load_file(str(desk.service.migrations), "violations.sql"):
+        begun = time.monotonic()
+        assert await desk.rows(statement) == [], name
+        took[name] = time.monotonic() - begun
+    assert {name: round(took[name], 2) for name in took if took[name] > SECONDS_MAX} == {}

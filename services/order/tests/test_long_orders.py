@@ -1,0 +1,36 @@
+"""Rules are asked each time somebody wants a proof: an order of ten thousand lines may not make them slow."""
+
+import time
+
+LINES = 10_000
+SECONDS_MAX = 1.5  # Each takes well below 0.3 s on a machine that has nothing else to do.
+
+
+async def test_no_rule_takes_long_for_long_orders_that_were_refused_cancelled_shipped_and_credited(desk):
+    numbers = range(1, LINES + 1)
+    for number in ("refused", "cancelled", "shipped"):
+        await desk.give(desk.submit(*(desk.line(n) for n in numbers), number=number))
+    await desk.give(desk.submit(*(desk.line(n) for n in numbers), number="late", control_passes="delivery"))
+    await desk.give(desk.refused(*((n, 3) for n in numbers), number="refused"))
+    cancel = desk.cancel(number="X1", order_number="cancelled")
+    await desk.give(cancel)
+    (asked,) = await desk.rows("SELECT cancel_id FROM cancellation")
+    await desk.give(desk.decided(asked[0], *((n, 1, 2, 0) for n in numbers), number="cancelled"))
+    parts = [(n, 0, 3) for n in numbers]
+    await desk.give(desk.shipped(*parts, number="shipped"))
+    await desk.give(desk.shipped(*parts, number="late", control_passes="delivery"))
+    await desk.give(desk.delivered(*parts, number="late"))
+    for first in range(1, LINES, 2_500):  # As many as one announcement can hold.
+        back = (desk.back(n, 1, 100, 0, sku=f"SKU{n}", order_line_no=n) for n in numbers[first - 1 : first + 2_499])
+        begun = time.monotonic()
+        await desk.give(desk.credit(*back, number=f"R{first}", order_number="shipped"))
+        assert time.monotonic() - begun < 2 * SECONDS_MAX
+    assert await desk.parked() == []
+    assert await desk.letters() == []
+
+    took = {}
+    for name, statement in desk.service.violations:
+        begun = time.monotonic()
+        assert await desk.rows(statement) == [], name
+        took[name] = time.monotonic() - begun
+    assert {name: round(took[name], 2) for name in took if took[name] > SECONDS_MAX} == {}
