@@ -78,6 +78,8 @@ async def test_a_parked_message_is_tried_again_within_seconds_when_its_process_w
             trade.stack.kill_service("finance")
         stopped = "SELECT FROM stopped_line WHERE item_id = $1"
         await trade.until(lambda: owner.fetch(stopped, chain), bool, BACK_SECONDS_MAX)
+        for table in ("open_item", "parked"):  # The hand was ours.
+            await owner.execute(f"CALL trust_touched('{table}', 'a test')")
     await trade.quiet()
     assert (await trade.agreement()).verdict == "agree"
 

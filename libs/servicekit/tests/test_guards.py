@@ -11,6 +11,7 @@ from tieout.contracts.operation import Nothing
 from tieout.devstack import databases
 from tieout.servicekit import migrate
 from tieout.servicekit.agreement import Evidence
+from tieout.servicekit.migrate import checksums
 from tieout.servicekit.rehearsal import open_database
 
 COLUMNS = ("position", "line_no", "order_id", "order_no", "quantity", "amount")
@@ -160,6 +161,151 @@ async def test_a_forged_entry_of_the_log_of_settings_is_found(evidence, database
         "WHERE source = 'hand'"
     )
     assert "touched_by_hand" in {rule for rule, _ in await told(evidence, database)}
+
+
+@pytest.mark.parametrize("setting", ["tieout.migrating", "tieout.guarding"])
+async def test_no_setting_of_a_session_excuses_an_insert_by_hand(evidence, database, owner, toy, setting) -> None:
+    await owner.execute(f"SET {setting} = 'on'")
+    await owner.execute(
+        "INSERT INTO demand (position, line_no, order_id, order_no, quantity, amount) "
+        "VALUES (101, 1, gen_random_uuid(), 'FORGED', 1, 1)"
+    )
+    assert {(rule, key.split()[0]) for rule, key in await told(evidence, database)} == {("touched_by_hand", "demand")}
+    await owner.execute("INSERT INTO setting (name, value) VALUES ('forged', 'x')")
+    assert "settings_by_hand" in {rule for rule, _ in await told(evidence, database)}
+    await owner.execute("INSERT INTO tamper (tab, op, key, who, app) VALUES ('demand', 'INSERT', '{}', 'x', 'x')")
+    assert ("touched_by_hand", "tamper") in {(rule, key.split()[0]) for rule, key in await told(evidence, database)}
+
+
+NOTE = "INSERT INTO schema_migration (owner, name, checksum) VALUES ('inventory', '{}', '')"
+FORGE = (
+    "INSERT INTO demand (position, line_no, order_id, order_no, quantity, amount) "
+    "VALUES (101, 1, gen_random_uuid(), 'FORGED', 1, 1)"
+)
+
+
+@pytest.mark.parametrize(
+    ("statements", "expected"),
+    [
+        ([NOTE.format("0001_pre_more.sql"), FORGE], ("migrations_known", "inventory/0001_pre_more.sql")),
+        (
+            [NOTE.format("0001_pre_more.sql"), FORGE, "DELETE FROM schema_migration WHERE name = '0001_pre_more.sql'"],
+            ("touched_by_hand", "schema_migration"),
+        ),
+        (
+            ["UPDATE schema_migration SET xid = pg_current_xact_id(), applied_at = now() WHERE owner <> 'kit'", FORGE],
+            ("touched_by_hand", "schema_migration"),
+        ),
+        (
+            [
+                NOTE.format("9999_pre_more.sql"),
+                FORGE,
+                "UPDATE schema_migration SET applied_at = now() - interval '2 hours' WHERE name = '9999_pre_more.sql'",
+            ],
+            ("migrations_known", "inventory/9999_pre_more.sql"),
+        ),
+    ],
+)
+async def test_who_passes_for_a_migration_is_found_by_the_files_of_the_release(
+    database, owner, toy, statements, expected
+) -> None:
+    evidence = Evidence(database, None, checksums("inventory", toy.folder))
+    await evidence.start()
+    assert await told(evidence, database) == set()
+    async with owner.transaction():
+        for statement in statements:
+            await owner.execute(statement)
+    assert expected in {(rule, key.split()[0]) for rule, key in await told(evidence, database)}
+
+
+async def test_an_older_process_works_on_beside_the_migrations_of_the_release_that_takes_its_place(
+    database, owner, toy, tmp_path
+) -> None:
+    evidence = Evidence(database, None, checksums("inventory", toy.folder))
+    await evidence.start()
+    for path in toy.folder.iterdir():
+        (tmp_path / path.name).write_text(path.read_text())
+    (tmp_path / "0002_pre_newer.sql").write_text(
+        f"{FORGE};\n"
+        "INSERT INTO sales_order VALUES ('7', 'a'); UPDATE sales_order SET due_days = 3; DELETE FROM sales_order;"
+    )
+    await migrate(owner, "inventory", tmp_path)
+    assert await told(evidence, database) == set()
+
+
+async def ordered(database, *rows):
+    async with database.transaction() as tx:
+        await tx.copy("sales_order", columns=("order_no", "customer", "due_days", "open"), records=rows)
+
+
+async def test_an_edit_of_state_by_hand_is_found_until_it_is_put_back(evidence, database, owner) -> None:
+    await ordered(database, ("1", "alice", 30, 100), ("2", "bob", None, 0))
+    async with database.transaction() as tx:
+        await tx.execute("UPDATE sales_order SET open = open + 5")
+    assert await told(evidence, database) == set()
+    await owner.execute("UPDATE sales_order SET customer = 'eve', open = open + 7 WHERE order_no = '1'")
+    (found,) = (await evidence.glance(database)).violations
+    assert (found.rule, found.key) == ("touched_by_hand", 'sales_order {"order_no": "1"}')
+    assert (found.facts, found.kept) == ('{"open": 105, "customer": "alice"}', '{"open": 112, "customer": "eve"}')
+    assert "UPDATE by inventory_owner" in found.detail
+    async with database.transaction() as tx:  # The service goes on.
+        await tx.execute("UPDATE sales_order SET open = open - 50")
+    await owner.execute("UPDATE sales_order SET customer = 'alice' WHERE order_no = '1'")
+    assert len(await told(evidence, database)) == 1
+    await owner.execute("UPDATE sales_order SET open = open - 7 WHERE order_no = '1'")
+    assert await told(evidence, database) == set()
+
+
+@pytest.mark.parametrize(
+    ("edit", "undo"),
+    [
+        ("INSERT INTO sales_order VALUES ('3', 'eve', 9)", "DELETE FROM sales_order WHERE order_no = '3'"),
+        ("DELETE FROM sales_order WHERE order_no = '2'", "INSERT INTO sales_order VALUES ('2', 'bob', NULL, 0)"),
+        ("UPDATE sales_order SET due_days = 1 WHERE order_no = '2'", "UPDATE sales_order SET due_days = NULL"),
+        ("UPDATE sales_order SET order_no = '9'", "UPDATE sales_order SET order_no = '2'"),
+        ("INSERT INTO sales_order VALUES ('2', 'x') ON CONFLICT (order_no) DO UPDATE SET customer = excluded.customer",
+         "UPDATE sales_order SET customer = 'bob'"),
+    ],
+)  # fmt: skip
+async def test_rows_of_state_that_come_and_go_by_hand_are_found_until_they_are_put_back(
+    evidence, database, owner, edit, undo
+) -> None:
+    await ordered(database, ("2", "bob", None, 0))
+    await owner.execute(edit)
+    assert {(rule, key.split()[0]) for rule, key in await told(evidence, database)} == {
+        ("touched_by_hand", "sales_order")
+    }
+    await owner.execute(undo)
+    assert await told(evidence, database) == set()
+
+
+async def test_an_edit_of_state_that_was_meant_is_trusted_with_a_reason_and_a_later_one_is_found(
+    evidence, database, owner
+) -> None:
+    await ordered(database, ("2", "bob", None, 0))
+    await owner.execute("UPDATE sales_order SET customer = 'robert'")
+    with pytest.raises(asyncpg.RaiseError, match="say why"):
+        await owner.execute("CALL trust_touched('sales_order', ' ')")
+    with pytest.raises(asyncpg.RaiseError, match="is no state"):
+        await owner.execute("CALL trust_touched('demand', 'because')")
+    await owner.execute("CALL trust_touched('sales_order', 'he moved, ticket 7')")
+    assert await told(evidence, database) == set()
+    assert await owner.fetchval("SELECT count(*) FROM guard_trusted WHERE reason = 'he moved, ticket 7'") == 1
+    await owner.execute("UPDATE sales_order SET customer = 'eve'")
+    (found,) = (await evidence.glance(database)).violations
+    assert found.facts == '{"customer": "robert"}'
+
+
+async def test_state_edited_behind_disabled_triggers_is_found_by_its_table_and_never_truncated(
+    evidence, database, owner
+) -> None:
+    await ordered(database, ("2", "bob", None, 0))
+    await unseen(owner, "UPDATE sales_order SET customer = 'eve'", "sales_order")
+    assert await told(evidence, database) == {("guards_untouched", "triggers of sales_order")}
+    await owner.execute("ALTER TABLE sales_order DISABLE TRIGGER state_update")
+    assert ("triggers_armed", "sales_order") in await told(evidence, database)
+    with pytest.raises(asyncpg.RaiseError, match="never truncated"):
+        await owner.execute("TRUNCATE sales_order")
 
 
 async def test_the_owner_takes_what_he_has_looked_into_for_right_and_says_why(evidence, database, owner) -> None:

@@ -14,6 +14,7 @@ import pytest
 from tieout.gateway.intake.splitting import Caps, Exceeded, Inflater, split
 
 NDJSON = "application/x-ndjson"
+SECRET = "a-secret-that-the-shop-knows-too"  # The house signs its webhooks with it.
 
 
 def problem(answer, status, code):
@@ -260,6 +261,63 @@ async def test_one_satellite_cannot_take_all_places(start):
     assert (await house.send(house.order(), "other")).status_code == 202
     stuck.set()
     assert {(await task).status_code for task in tasks} == {202}
+
+
+async def test_who_cannot_sign_takes_no_place_of_those_who_can(start):
+    house = await start(requests_per_satellite_max=3, requests_max=8, unproved_max=16)
+    await house.welcome("shop", authentication="shopify", secret=SECRET)
+    held = []
+    for _ in range(70):
+        held.append(await asyncio.open_connection("127.0.0.1", house.client.base_url.port))
+        held[-1][1].write(_forged("shop", 1000) + b"{")
+    first = await asyncio.wait_for(held[0][0].read(4096), 3)
+    assert first.startswith(b"HTTP/1.1 503")
+    assert b'"busy"' in first
+    for _ in range(3):
+        assert (await house.webhook("orders/create", house.shopify_order())).status_code == 202
+    waiting = [asyncio.create_task(reader.read(4096)) for reader, _ in held[54:]]
+    _, standing = await asyncio.wait(waiting, timeout=0.2)
+    assert len(standing) >= 16 - 3  # Nobody is sent away without need.
+    for task in standing:
+        task.cancel()
+    for _, writer in held:
+        writer.close()
+
+
+async def test_unproved_bodies_are_bounded_by_their_bytes_and_a_finished_one_is_kept(start):
+    house = await start(body_bytes_max=100_000, unproved_bytes_max=100_000)
+    await house.welcome("shop", authentication="shopify", secret=SECRET)
+    held = []
+    for _ in range(3):
+        held.append(await asyncio.open_connection("127.0.0.1", house.client.base_url.port))
+        held[-1][1].write(_forged("shop", 90_000) + b" " * 60_000)
+        await held[-1][1].drain()
+        await asyncio.sleep(0.1)
+    for reader, _ in held[:2]:
+        assert (await asyncio.wait_for(reader.read(4096), 3)).startswith(b"HTTP/1.1 503")
+    assert (await house.webhook("orders/create", house.shopify_order())).status_code == 202
+    held[2][1].write(b" " * 30_000)  # All of it is here now, and its signature is wrong.
+    assert (await asyncio.wait_for(held[2][0].read(4096), 3)).startswith(b"HTTP/1.1 401")
+    for _, writer in held:
+        writer.close()
+
+
+async def test_a_signed_body_may_be_packed_and_is_unpacked_once_it_is_proved(start):
+    house = await start()
+    await house.welcome("shop", authentication="shopify", secret=SECRET)
+    packed = gzip.compress(msgspec.json.encode(house.shopify_order()))
+    assert (await house.webhook("orders/create", packed, Content_Encoding="gzip")).status_code == 202
+    problem(await house.webhook("orders/create", packed[:-9], Content_Encoding="gzip"), 422, "bad_encoding")
+    problem(await house.webhook("orders/create", b"no gzip", Content_Encoding="gzip"), 422, "bad_encoding")
+    forged = await house.webhook("orders/create", b"no gzip", Content_Encoding="gzip", X_Shopify_Hmac_Sha256="bm90IGl0")
+    problem(forged, 401, "unauthorized")
+
+
+def _forged(satellite, length):
+    return (
+        f"POST /v1/intake/{satellite}/shopify-orders HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        f"X-Shopify-Hmac-Sha256: bm90IGl0\r\nContent-Length: {length}\r\n\r\n"
+    ).encode()
 
 
 async def test_slow_clients_are_sent_away(start):

@@ -56,7 +56,17 @@ CASES = {
     "a day long ago": ({"business_date": "0207-01-01"}, ("implausible_date", "business_date")),
     "a time without offset": ({"occurred_at": "2026-11-23T08:00:00"}, ("implausible_date", "occurred_at")),
     "no time": ({"occurred_at": "yesterday"}, ("implausible_date", "occurred_at")),
+    "the end of the calendar": ({"occurred_at": "9999-12-31T23:59:59Z"}, ("implausible_date", "occurred_at")),
+    "before the calendar": ({"occurred_at": "0001-01-01T00:00:00+14:00"}, ("implausible_date", "occurred_at")),
+    "before the calendar, with a day": (
+        {"occurred_at": "0001-01-01T00:00:00+14:00", "business_date": "2026-11-23"},
+        ("implausible_date", "occurred_at"),
+    ),
     "an unknown zone": ({"zone": "Mars/Olympus"}, ("bad_value", "zone")),
+    "a file beside the zones": ({"zone": "posixrules"}, ("bad_value", "zone")),
+    "what this machine takes for local": ({"zone": "localtime"}, ("bad_value", "zone")),
+    "the zone of nowhere": ({"zone": "Factory"}, ("bad_value", "zone")),
+    "a zone that counts leap seconds": ({"zone": "right/Europe/Berlin"}, ("bad_value", "zone")),
     "a NUL character": ({"customer": "a\0b"}, ("bad_text", "customer")),
     "a NUL character in a line": ({"lines": [line(sku="A\0")]}, ("bad_text", "lines[0].sku")),
     "a customer of 600 characters": ({"customer": "x" * 600}, ("bad_text", "customer")),
@@ -94,6 +104,8 @@ SHOP_CASES = {
     "a total beyond all money": ({"total_price": "1e400"}, ("bad_amount", "total_price")),
     "a currency of four letters": ({"currency": "EURO"}, ("bad_currency", "currency")),
     "a time without offset": ({"created_at": "2026-11-30T10:00:00"}, ("implausible_date", "created_at")),
+    "the end of the calendar": ({"created_at": "9999-12-31T23:59:59Z"}, ("implausible_date", "occurred_at")),
+    "before the calendar": ({"created_at": "0001-01-01T00:00:00+14:00"}, ("implausible_date", "created_at")),
     "a test order": ({"test": True}, ("test_document", "test")),
 }
 

@@ -2,6 +2,14 @@
 CREATE TABLE order_anchor (order_id uuid PRIMARY KEY);
 CALL state_table('order_anchor');
 
+CREATE TABLE sales_order (
+    order_no text PRIMARY KEY,
+    customer text NOT NULL,
+    due_days integer,
+    open     bigint NOT NULL DEFAULT 0
+);
+CALL state_table('sales_order');
+
 CREATE TABLE demand (
     position      bigint NOT NULL,
     line_no       integer NOT NULL,

@@ -178,7 +178,7 @@ async def forget_facts(connection: "asyncpg.Connection[asyncpg.Record]", *tables
 
     Only somebody who knows the kit as well as this and forges each of its records leaves nothing to be found.
     """
-    kit = ("tamper", "guard", "guard_trusted")
+    kit = ("tamper", "guard", "guard_trusted", "schema_migration")
     triggers = await connection.fetch(
         "SELECT tgrelid::regclass::text AS tab, tgname AS name FROM pg_trigger WHERE tgrelid = 'tamper'::regclass"
     )

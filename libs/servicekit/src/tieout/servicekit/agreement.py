@@ -8,6 +8,7 @@ import asyncio
 import itertools
 import sys
 from array import array
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -62,16 +63,30 @@ MARK_TRIES = 5
 CHANGES_MAX = 500
 TOLD_MAX = 10  # Findings that are logged one by one.
 NOTHING = DigestEntry(-1, 0, 0, 0, "0")
-HAND_RULES = ("touched_by_hand", "triggers_armed", "guards_untouched", "positions_only_grow", "settings_by_hand")
+HAND_RULES = (
+    "touched_by_hand",
+    "triggers_armed",
+    "guards_untouched",
+    "positions_only_grow",
+    "settings_by_hand",
+    "migrations_known",
+)
 log = structlog.get_logger(__name__)
 
 
 class Evidence:
     """Answers the questions of the proof from the service's own database."""
 
-    def __init__(self, database: Database, violations: sql.Statements | None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        violations: sql.Statements | None,
+        migrations: Mapping[tuple[str, str], str] | None = None,
+    ) -> None:
+        """`migrations` are those of this release (migrate.checksums); None where nobody knows them."""
         self._database = database
         self._violations = violations
+        self._migrations = migrations
         self._books: dict[str, Book] = {}
         self._totals = ""  # The statement that adds up any of them.
         self.found = Violations((), ())  # By the last scrub, the background's or somebody's who asked.
@@ -325,7 +340,28 @@ class Evidence:
             )
             for row in await connection.fetch(statements.settings_by_hand)
         )
+        if self._migrations is not None:
+            found.extend(
+                Violation(
+                    "migrations_known",
+                    f"{row['owner']}/{row['name']}",
+                    row["checksum"],
+                    self._migrations.get((row["owner"], row["name"]), "(no such file)"),
+                    f"applied at {row['applied_at']}, and in no file of this release: a newer release, or a hand. "
+                    "What was inserted in its name was excused",
+                )
+                for row in await connection.fetch(statements.migrations)
+                if not self._holds(row)
+            )
         return found
+
+    def _holds(self, row: Any) -> bool:
+        """An older process works on for a while beside the migrations of the release that takes its place."""
+        known = self._migrations or {}
+        if (row["owner"], row["name"]) in known:
+            return bool(known[row["owner"], row["name"]] == row["checksum"])
+        newest = max((name for owner, name in known if owner == row["owner"]), default="")
+        return bool(row["fresh"]) and newest < row["name"]
 
     def _keep(self, found: Violations) -> None:
         known = {(violation.rule, violation.key) for violation in self.found.violations}

@@ -61,6 +61,10 @@ FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r
 -- name: unarmed
 SELECT tab, missing FROM unarmed_tables();
 
+-- name: migrations
+-- What was ever applied here, or is said to have been.
+SELECT owner, name, checksum, applied_at, applied_at > now() - interval '1 hour' AND applied_at <= now() AS fresh FROM schema_migration ORDER BY owner, name;
+
 -- name: guards
 -- One row for each table. A trigger that is off now has a rule of its own. With what the server has counted of edits and what
 -- their log knows, which is only told: statistics may be lost or reset.
@@ -69,7 +73,7 @@ SELECT kind, tab, string_agg(name, ', ' ORDER BY name) AS names,
        coalesce((SELECT sum(pg_stat_get_tuples_updated(p.part) + pg_stat_get_tuples_deleted(p.part)) FROM parts_of(to_regclass(nullif(tab, ''))::text) p), 0)::bigint AS edits,
        (SELECT count(*) FROM tamper t WHERE t.tab = g.tab AND t.op <> 'INSERT') AS logged
 FROM look_at_guards() g
-WHERE NOT (kind = 'trigger' AND name ~ '^(tamper|digest|settings)_(insert|update|delete|truncate)$' AND (found IS NULL OR found NOT LIKE '%, A'))
+WHERE NOT (kind = 'trigger' AND name ~ '^(tamper|digest|settings|state)_(insert|update|delete|truncate)$' AND (found IS NULL OR found NOT LIKE '%, A'))
 GROUP BY kind, tab ORDER BY kind DESC, tab;
 
 -- name: set_back

@@ -32,6 +32,7 @@ from tieout.servicekit.errors import Cause, Misconfigured, OlderThanItsStream, c
 from tieout.servicekit.flow import BatchFlow
 from tieout.servicekit.letterbox import Letterbox
 from tieout.servicekit.metrics import Metrics
+from tieout.servicekit.migrate import checksums
 from tieout.servicekit.outbox import SWEEP_ROWS, Outbox
 from tieout.servicekit.outbox import statements as outbox_statements
 from tieout.servicekit.parked import Waker
@@ -137,7 +138,7 @@ class Service:
         self.database = Database(
             pool, service=self.name, version=self.version, outbox=outbox, tracing=self.tracing, identity=identity
         )
-        self.evidence = Evidence(self.database, self.violations)
+        self.evidence = Evidence(self.database, self.violations, checksums(self.name, self.migrations))
         await self.evidence.start()
         self._runs = RunLog(self.database, self.version, self._state)
         await _patiently("database", self._runs.begin)

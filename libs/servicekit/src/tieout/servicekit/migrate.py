@@ -5,6 +5,7 @@ Each file is one transaction; a file that was applied may not change afterwards 
 
 import hashlib
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -20,6 +21,7 @@ _LOCK = 0x7469656F  # "tieo": one migration at a time per database.
 _PREPARE = """
 CREATE TABLE IF NOT EXISTS schema_migration (
     owner text NOT NULL, name text NOT NULL, checksum text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now(),
+    xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
     PRIMARY KEY (owner, name))
 """
 
@@ -39,9 +41,7 @@ async def migrate(
             (row["owner"], row["name"]): row["checksum"]
             for row in await connection.fetch("SELECT owner, name, checksum FROM schema_migration")
         }
-        for owner, path in [("kit", path) for path in _files(_KIT)] + [(service, path) for path in _files(folder)]:
-            text = path.read_text(encoding="utf-8")
-            checksum = hashlib.sha256(text.encode()).hexdigest()
+        for owner, path, text, checksum in _all(service, folder):
             if (owner, path.name) in known:
                 if known[owner, path.name] != checksum:
                     raise MigrationFailed(
@@ -58,16 +58,29 @@ async def migrate(
     return applied
 
 
+def checksums(service: str, folder: Path) -> dict[tuple[str, str], str]:
+    """(owner, file) -> checksum of every migration that this release holds."""
+    return {(owner, path.name): checksum for owner, path, _, checksum in _all(service, folder)}
+
+
+def _all(service: str, folder: Path) -> Iterator[tuple[str, Path, str, str]]:
+    for owner, path in [("kit", path) for path in _files(_KIT)] + [(service, path) for path in _files(folder)]:
+        text = path.read_text(encoding="utf-8")
+        yield owner, path, text, hashlib.sha256(text.encode()).hexdigest()
+
+
 async def _apply(
     connection: "asyncpg.Connection[asyncpg.Record]", service: str, owner: str, path: Path, text: str, checksum: str
 ) -> None:
     try:
         async with connection.transaction():
             await connection.execute(
-                "SELECT set_config('tieout.app_role', $1, true), set_config('tieout.auditor_role', $2, true), "
-                "set_config('tieout.migrating', 'on', true)",
+                "SELECT set_config('tieout.app_role', $1, true), set_config('tieout.auditor_role', $2, true)",
                 f"{service}_app",
                 f"{service}_auditor",
+            )
+            await connection.execute(  # First: it is by this row that triggers know a migration from a hand.
+                "INSERT INTO schema_migration (owner, name, checksum) VALUES ($1, $2, $3)", owner, path.name, checksum
             )
             guarded = await connection.fetchval("SELECT to_regproc('begin_guarding') IS NOT NULL")
             if guarded:
@@ -75,9 +88,6 @@ async def _apply(
             await connection.execute(text)
             if guarded:  # What this file made or altered is as it shall be; nothing else is.
                 await connection.execute("CALL end_guarding()")
-            await connection.execute(
-                "INSERT INTO schema_migration (owner, name, checksum) VALUES ($1, $2, $3)", owner, path.name, checksum
-            )
     except asyncpg.PostgresError as error:
         line = ""
         if error.position and str(error.position).isdigit():

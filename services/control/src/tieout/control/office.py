@@ -28,6 +28,7 @@ from tieout.contracts.desk import (
     ServiceTeam,
     TicketDeadline,
 )
+from tieout.contracts.zones import zone_named
 from tieout.control.domain.hours import SATURDAY, Calendar, Clock, Deadline, Unclear, spans_of
 from tieout.servicekit import Connection, Database, Refused, Transaction, operation, sql
 
@@ -124,8 +125,8 @@ async def put_deadline(request: PutDeadline, database: Database) -> Desk:
 @operation(PUT_HOURS)
 async def put_hours(request: PutHours, database: Database) -> Desk:
     try:
-        ZoneInfo(request.zone)
-    except (LookupError, ValueError, OSError):  # Unknown, or no name of a zone at all.
+        zone_named(request.zone)
+    except ValueError:
         detail = f"There is no zone {request.zone!r}; name one as Asia/Shanghai."
         raise Refused("invalid", detail, field="zone", status=422) from None
     try:

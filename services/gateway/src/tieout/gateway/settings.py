@@ -14,6 +14,8 @@ class Settings(servicekit.Settings, frozen=True, kw_only=True):
     depth_max: int = 64  # Nesting of JSON.
     requests_max: int = 256  # Under way at once; more are told to come again.
     requests_per_satellite_max: int = 64
+    unproved_max: int = 256  # Bodies that are read to prove a signature, at once; the slowest give way to others.
+    unproved_bytes_max: int = 64 << 20  # And of these together.
     body_seconds_max: float = 30.0  # How long a client may take to send its body.
     head_seconds_max: float = 10.0  # And its request line and headers.
     connections_max: int = 2000

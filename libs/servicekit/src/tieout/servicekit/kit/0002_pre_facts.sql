@@ -3,6 +3,17 @@
 CREATE TABLE fact_tables (tab text PRIMARY KEY, key_columns text[] NOT NULL);
 CALL kit_grant('SELECT', 'fact_tables');
 
+-- State whose edits by hand are noted: all that anything is decided by.
+CREATE TABLE state_tables (tab text PRIMARY KEY, key_columns text[] NOT NULL);
+CALL kit_grant('SELECT', 'state_tables');
+
+-- Whether this transaction is a migration. `migrate` notes itself first of all, and a note that no file of the release stands for is
+-- a finding of its own (migrations_known). A setting would do for nothing: any session may set one.
+CREATE FUNCTION migrating() RETURNS boolean LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT EXISTS (SELECT FROM schema_migration WHERE xid = pg_current_xact_id_if_assigned() AND applied_at = now());
+$$;
+CALL kit_grant('SELECT', 'schema_migration');
+
 CREATE TABLE tamper (
     id     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     at     timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -23,12 +34,16 @@ CREATE FUNCTION parts_of(tab text) RETURNS TABLE (part regclass) LANGUAGE sql ST
     SELECT tab::regclass UNION SELECT relid FROM pg_partition_tree(tab::regclass);
 $$;
 
--- Fires on hand edits only (the app role has no UPDATE or DELETE), so it may take its time to name the row.
+-- Fires on hand edits only (the app role has no UPDATE or DELETE of facts), so it may take its time to name the row. A migration is
+-- excused what it inserts, and what it does to state.
 CREATE FUNCTION note_tamper() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
     names text[];
 BEGIN
-    SELECT key_columns INTO names FROM fact_tables WHERE tab = TG_ARGV[0];
+    IF (TG_OP = 'INSERT' OR TG_NAME ^@ 'state_') AND migrating() THEN
+        RETURN NULL;
+    END IF;
+    SELECT key_columns INTO names FROM (SELECT * FROM fact_tables UNION ALL SELECT * FROM state_tables) t WHERE tab = TG_ARGV[0];
     IF TG_OP = 'INSERT' THEN
         INSERT INTO tamper (tab, op, key, before, after, who, app, addr)
         SELECT TG_ARGV[0], TG_OP, row_key(names, to_jsonb(n)), NULL, to_jsonb(n), session_user, current_setting('application_name'), inet_client_addr()
@@ -52,7 +67,7 @@ $$;
 
 CREATE FUNCTION refuse_truncate() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    RAISE EXCEPTION 'facts are never truncated: %', TG_TABLE_NAME;
+    RAISE EXCEPTION 'facts and state are never truncated: %. DELETE what is wrong, so that the log can name it', TG_TABLE_NAME;
 END $$;
 
 -- A fact table and each of its partitions: a statement that names a partition fires only that partition's triggers.
@@ -73,7 +88,7 @@ BEGIN
     FOR part IN SELECT p.part FROM parts_of(tab) p LOOP
         CALL kit_grant('SELECT, INSERT', part::text);
         EXECUTE format('CREATE TRIGGER tamper_insert AFTER INSERT ON %s REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT '
-            'WHEN (session_user <> %L AND coalesce(current_setting(''tieout.migrating'', true), '''') <> ''on'') EXECUTE FUNCTION note_tamper(%L)', part, app_role, tab);
+            'WHEN (session_user <> %L) EXECUTE FUNCTION note_tamper(%L)', part, app_role, tab);
         EXECUTE format('CREATE TRIGGER tamper_delete AFTER DELETE ON %s REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION note_tamper(%L)', part, tab);
         EXECUTE format('CREATE TRIGGER tamper_update AFTER UPDATE ON %s REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION note_tamper(%L)', part, tab);
         EXECUTE format('CREATE TRIGGER tamper_truncate BEFORE TRUNCATE ON %s FOR EACH STATEMENT EXECUTE FUNCTION refuse_truncate()', part);
@@ -82,12 +97,39 @@ BEGIN
     END LOOP;
 END $$;
 
--- Kept balances, anchors, projections, queues: they change, and a violation query ties the balances to the facts.
-CREATE PROCEDURE state_table(tab text) LANGUAGE plpgsql AS $$
+-- Kept balances, anchors, projections, queues: they change, and a violation query ties the balances to the facts. The rest of them
+-- flows into the books as well (an order's customer, what a document is known by), so whoever edits it by hand is noted; for the
+-- service's own role the condition of these triggers is false. `watched` false: nothing is decided by what stands there.
+CREATE PROCEDURE state_table(tab text, watched boolean DEFAULT true) LANGUAGE plpgsql AS $$
 DECLARE
     part regclass;
+    names text[];
+    app_role text;
 BEGIN
+    SELECT array_agg(a.attname ORDER BY a.attnum) INTO names
+    FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)
+    WHERE i.indrelid = tab::regclass AND i.indisprimary;
+    IF watched AND names IS NULL THEN
+        RAISE EXCEPTION 'state table % needs a primary key: without one a touched row cannot be named', tab;
+    END IF;
+    IF watched THEN
+        INSERT INTO state_tables (tab, key_columns) VALUES (tab, names);
+    END IF;
+    SELECT app INTO app_role FROM kit_role;
     FOR part IN SELECT p.part FROM parts_of(tab) p LOOP
         CALL kit_grant('SELECT, INSERT, UPDATE, DELETE', part::text);
+        CONTINUE WHEN NOT watched;
+        EXECUTE format('CREATE TRIGGER state_insert AFTER INSERT ON %s REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT '
+            'WHEN (session_user <> %L) EXECUTE FUNCTION note_tamper(%L)', part, app_role, tab);
+        EXECUTE format('CREATE TRIGGER state_delete AFTER DELETE ON %s REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT '
+            'WHEN (session_user <> %L) EXECUTE FUNCTION note_tamper(%L)', part, app_role, tab);
+        EXECUTE format('CREATE TRIGGER state_update AFTER UPDATE ON %s REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT '
+            'WHEN (session_user <> %L) EXECUTE FUNCTION note_tamper(%L)', part, app_role, tab);
+        EXECUTE format('CREATE TRIGGER state_truncate BEFORE TRUNCATE ON %s FOR EACH STATEMENT EXECUTE FUNCTION refuse_truncate()', part);
+        EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER state_insert, ENABLE ALWAYS TRIGGER state_delete, '
+            'ENABLE ALWAYS TRIGGER state_update, ENABLE ALWAYS TRIGGER state_truncate', part);
     END LOOP;
 END $$;
+
+-- What waits is state as well: whoever takes a row away takes a document away.
+CALL state_table('parked');

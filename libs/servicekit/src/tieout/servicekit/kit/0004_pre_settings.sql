@@ -29,7 +29,7 @@ CREATE INDEX settings_change_hand ON settings_change (tab, key) WHERE source = '
 CALL fact_table('settings_change');
 DROP TRIGGER tamper_insert ON settings_change;
 CREATE TRIGGER tamper_insert AFTER INSERT ON settings_change REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT
-    WHEN (pg_trigger_depth() = 0 AND coalesce(current_setting('tieout.migrating', true), '') <> 'on') EXECUTE FUNCTION note_tamper('settings_change');
+    WHEN (pg_trigger_depth() = 0) EXECUTE FUNCTION note_tamper('settings_change');
 ALTER TABLE settings_change ENABLE ALWAYS TRIGGER tamper_insert;
 DO $$ BEGIN
     IF EXISTS (SELECT FROM pg_roles JOIN kit_role ON rolname = app) THEN
@@ -63,7 +63,7 @@ DECLARE
     logged jsonb;
 BEGIN
     SELECT * INTO known FROM settings_tables WHERE tab = TG_ARGV[0];
-    SELECT CASE WHEN session_user = app THEN 'service' WHEN current_setting('tieout.migrating', true) = 'on' THEN 'migration' ELSE 'hand' END
+    SELECT CASE WHEN session_user = app THEN 'service' WHEN migrating() THEN 'migration' ELSE 'hand' END
     INTO origin FROM kit_role;
     FOR changed IN EXECUTE CASE TG_OP
         WHEN 'INSERT' THEN 'SELECT NULL::jsonb AS before, to_jsonb(n) AS after FROM new_rows n'
@@ -113,7 +113,7 @@ BEGIN
     IF wrong IS NOT NULL THEN
         RAISE EXCEPTION 'settings table %: % cannot be hidden, it is part of the key or no column', tab, wrong;
     END IF;
-    CALL state_table(tab);
+    CALL state_table(tab, watched => false);  -- It has triggers of its own, which note the service as well.
     INSERT INTO settings_tables (tab, key_columns, hidden) VALUES (tab, names, settings_table.hidden);
     EXECUTE format(
         'INSERT INTO settings_change (tab, op, source, key, after, who, actor, app)
@@ -188,6 +188,7 @@ END $$;
 CREATE FUNCTION unarmed_tables() RETURNS TABLE (tab text, missing text) LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     SELECT part.part::text, wanted.name
     FROM (SELECT f.tab, name FROM fact_tables f, unnest(ARRAY['tamper_insert', 'tamper_delete', 'tamper_update', 'tamper_truncate']) name
+          UNION SELECT s.tab, name FROM state_tables s, unnest(ARRAY['state_insert', 'state_delete', 'state_update', 'state_truncate']) name
           UNION SELECT s.tab, name FROM settings_tables s, unnest(ARRAY['settings_insert', 'settings_delete', 'settings_update', 'settings_truncate']) name
           UNION SELECT d.tab, name FROM digest_book d, unnest(ARRAY['digest_insert', 'digest_delete', 'digest_update', 'digest_truncate']) name) wanted
     CROSS JOIN LATERAL parts_of(wanted.tab) part

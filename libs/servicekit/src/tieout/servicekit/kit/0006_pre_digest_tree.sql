@@ -67,6 +67,10 @@ END $$;
 CREATE TRIGGER digest_insert AFTER INSERT ON correction REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION digest_correction();
 ALTER TABLE correction ENABLE ALWAYS TRIGGER digest_insert;
 
+CREATE FUNCTION number_of(content jsonb) RETURNS numeric LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE WHEN jsonb_typeof(content) = 'number' THEN content::numeric ELSE 0 END;
+$$;
+
 -- Rows that were touched by hand, are not as they were before, and were not corrected since.
 CREATE FUNCTION touched_by_hand() RETURNS TABLE (tab text, key jsonb, before jsonb, now jsonb, op text, who text, at timestamptz)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
@@ -86,6 +90,27 @@ BEGIN
              WHERE t.before IS DISTINCT FROM to_jsonb(r)
                AND NOT EXISTS (SELECT FROM settled_tamper s WHERE s.tab = t.tab AND s.key = t.key AND s.tamper_id >= t.last_id)', touched.tab, touched.same);
     END LOOP;
+    -- State goes on to change, so what hands did to it is added up from their log: a number that was put back by as much, another
+    -- column that is again what it was, a row that came and went.
+    RETURN QUERY
+    WITH step AS MATERIALIZED (
+        SELECT t.* FROM tamper t JOIN state_tables s ON s.tab = t.tab
+        WHERE t.id > coalesce((SELECT max(g.found::bigint) FROM guard_trusted g WHERE g.kind = 'row' AND g.tab = t.tab AND g.name = t.key::text), 0)
+    ), hand AS (
+        SELECT s.tab, s.key, (array_agg(s.before ORDER BY s.id))[1] AS first, (array_agg(s.after ORDER BY s.id DESC))[1] AS last,
+               (array_agg(s.op ORDER BY s.id))[1] AS op, (array_agg(s.who ORDER BY s.id))[1] AS who, min(s.at) AS at
+        FROM step s GROUP BY s.tab, s.key
+    ), net AS (
+        SELECT s.tab, s.key, name, sum(number_of(s.after -> name) - number_of(s.before -> name)) AS moved
+        FROM step s, jsonb_object_keys(coalesce(s.after, s.before)) name GROUP BY 1, 2, 3
+    )
+    SELECT h.tab, h.key, CASE WHEN h.last IS NULL THEN h.first ELSE c.before END, CASE WHEN h.first IS NULL THEN h.last ELSE c.now END, h.op, h.who, h.at
+    FROM hand h
+    CROSS JOIN LATERAL (
+        SELECT jsonb_object_agg(n.name, h.first -> n.name) AS before, jsonb_object_agg(n.name, h.last -> n.name) AS now FROM net n
+        WHERE n.tab = h.tab AND n.key = h.key AND h.first -> n.name IS DISTINCT FROM h.last -> n.name AND NOT (n.moved = 0 AND
+              jsonb_typeof(h.first -> n.name) = 'number' AND jsonb_typeof(h.last -> n.name) = 'number')) c
+    WHERE (h.first IS NULL) <> (h.last IS NULL) OR h.first IS NOT NULL AND c.now IS NOT NULL;
 END $$;
 
 -- Where a scrub cuts: every so many leaves that digests, deltas or corrections name, however far they lie from one another.

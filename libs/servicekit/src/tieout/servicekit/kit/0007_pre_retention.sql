@@ -9,7 +9,7 @@ BEGIN
     SELECT app INTO app_role FROM kit_role;
     CALL kit_grant('SELECT, INSERT', part::text);
     EXECUTE format('CREATE TRIGGER tamper_insert AFTER INSERT ON %s REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT '
-        'WHEN (session_user <> %L AND coalesce(current_setting(''tieout.migrating'', true), '''') <> ''on'') EXECUTE FUNCTION note_tamper(%L)', part, app_role, tab);
+        'WHEN (session_user <> %L) EXECUTE FUNCTION note_tamper(%L)', part, app_role, tab);
     EXECUTE format('CREATE TRIGGER tamper_delete AFTER DELETE ON %s REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION note_tamper(%L)', part, tab);
     EXECUTE format('CREATE TRIGGER tamper_update AFTER UPDATE ON %s REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION note_tamper(%L)', part, tab);
     EXECUTE format('CREATE TRIGGER tamper_truncate BEFORE TRUNCATE ON %s FOR EACH STATEMENT EXECUTE FUNCTION refuse_truncate()', part);

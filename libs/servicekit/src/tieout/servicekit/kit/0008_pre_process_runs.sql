@@ -15,4 +15,4 @@ CREATE TABLE process_run (
     ended              text        NOT NULL DEFAULT '' CHECK (ended IN ('', 'stopped', 'killed', 'out_of_memory', 'lost')),
     ended_at           timestamptz
 ) WITH (fillfactor = 50);
-CALL state_table('process_run');
+CALL state_table('process_run', watched => false);

@@ -10,7 +10,7 @@ CREATE TABLE notice (
     PRIMARY KEY (producer, first_position)
 );
 ALTER TABLE notice ALTER body SET STORAGE EXTERNAL;  -- Mostly random ids: not worth a compressor's time.
-CALL state_table('notice');
+CALL state_table('notice', watched => false);
 
 -- In which notices a chain was heard. Filled in the transaction that inserts the notice, so it needs no key.
 CREATE TABLE heard (
@@ -19,7 +19,7 @@ CREATE TABLE heard (
     first_position bigint NOT NULL
 );
 CREATE INDEX heard_of_chain ON heard (chain_id);
-CALL state_table('heard');
+CALL state_table('heard', watched => false);
 
 -- Which chains belong to which order number: a payment for two orders belongs to two, an order has several. May hold a
 -- pair more than once (each process notes it once).
@@ -29,7 +29,7 @@ CREATE TABLE membership (
     chain_id uuid NOT NULL
 );
 CREATE INDEX membership_of_order ON membership (order_no);
-CALL state_table('membership');
+CALL state_table('membership', watched => false);
 
 -- Counts per ten seconds, so that percentiles and rates of any span are sums; kept for a day.
 CREATE TABLE latency (
@@ -40,7 +40,7 @@ CREATE TABLE latency (
     n      bigint      NOT NULL,
     PRIMARY KEY (slot, before, after, bucket)
 );
-CALL state_table('latency');
+CALL state_table('latency', watched => false);
 
 CREATE TABLE tally (
     slot       timestamptz NOT NULL,
@@ -48,7 +48,7 @@ CREATE TABLE tally (
     n          bigint      NOT NULL,
     PRIMARY KEY (slot, event_type)
 );
-CALL state_table('tally');
+CALL state_table('tally', watched => false);
 
 -- Messages that a flow put aside. The key is a hash of the letter, because the relay may publish it twice.
 CREATE TABLE dead_letter (
@@ -77,7 +77,7 @@ CREATE TABLE watermark (
     position bigint      NOT NULL,
     at       timestamptz NOT NULL
 );
-CALL state_table('watermark');
+CALL state_table('watermark', watched => false);
 
 -- What the proof found and nothing explained. `gone_at` is set when a later proof no longer finds it.
 CREATE TABLE disagreement (

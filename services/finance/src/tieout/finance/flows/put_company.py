@@ -6,11 +6,11 @@ books are written in them.
 
 from typing import Any
 from uuid import UUID
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from msgspec import UNSET
 from tieout.contracts.event import event_id
 from tieout.contracts.finance import PUT_COMPANY, CompanyOpened, CompanyView, PutCompany
+from tieout.contracts.zones import zone_named
 from tieout.finance.domain.chart import CHART, ROLES
 from tieout.finance.ledger import company_key
 from tieout.servicekit import Database, Refused, operation, sql
@@ -66,8 +66,8 @@ async def put_company(request: PutCompany, database: Database) -> CompanyView:
 def check(request: PutCompany) -> None:
     try:
         if request.zone is not UNSET:
-            ZoneInfo(request.zone)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
+            zone_named(request.zone)
+    except ValueError:
         detail = f"{request.zone!r} is no time zone. Name one like Asia/Shanghai or Europe/London."
         raise Refused("unknown_zone", detail, field="zone") from None
     unknown = sorted(role for role in request.roles if role not in ROLES and not role.startswith("wallet:"))

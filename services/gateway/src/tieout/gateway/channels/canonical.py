@@ -20,7 +20,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 from tieout.contracts import finance, inventory, order
 from tieout.contracts.event import Event
-from tieout.gateway.channels.reading import UNREADABLE, decode, inspect, read_object, zone_of
+from tieout.gateway.channels.reading import UNREADABLE, business_day, decode, inspect, read_object, zone_of
 from tieout.gateway.domain.drafts import Draft, KnownOrder, Mapped, Satellite, Summary
 from tieout.gateway.domain.faults import Fault
 from tieout.gateway.domain.plausible import check_lines
@@ -129,7 +129,7 @@ class Canonical:
         if at.tzinfo is None:
             raise Fault("implausible_date", "occurred_at", "a time with its offset is expected, 2026-11-23T08:00:00Z")
         zone_of(zone)
-        content["business_date"] = read.business_date or at.astimezone(zone_of(zone)).date()
+        content["business_date"] = read.business_date or business_day(at, zone)
         if content.get("customer") == "":
             raise Fault("missing", "customer", "an id is expected; for sales over the counter any fixed one, CASH")
         if form.kind in ("order", "credit"):

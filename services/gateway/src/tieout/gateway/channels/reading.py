@@ -1,10 +1,12 @@
 """JSON as satellites send it: decoded once, and every way in which it cannot be is one Fault."""
 
 import json
+from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
+from tieout.contracts.zones import day_in, zone_named
 from tieout.gateway.domain.faults import Fault
 
 UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
@@ -93,10 +95,8 @@ def zone_of(name: str) -> ZoneInfo:
     """Reading a zone costs a file; there are about 600."""
     if name not in _zones:
         try:
-            found: ZoneInfo | None = ZoneInfo(name)
-        except (OSError, ValueError):  # ZoneInfoNotFoundError is a KeyError.
-            found = None
-        except KeyError:
+            found: ZoneInfo | None = zone_named(name)
+        except ValueError:
             found = None
         if len(_zones) > 2000:
             _zones.clear()
@@ -105,3 +105,11 @@ def zone_of(name: str) -> ZoneInfo:
     if zone is None:
         raise Fault("bad_value", "zone", f"{name[:60]!r} is no time zone like Europe/Berlin")
     return zone
+
+
+def business_day(at: datetime, zone: str) -> date:
+    """The day of `at` there."""
+    try:
+        return day_in(at, zone_of(zone))
+    except ValueError as error:
+        raise Fault("implausible_date", "occurred_at", str(error)) from None

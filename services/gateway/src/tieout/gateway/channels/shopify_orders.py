@@ -19,7 +19,7 @@ from typing import Any
 
 from msgspec import Struct
 from tieout.contracts.currency import EXPONENTS, refused
-from tieout.gateway.channels.reading import inspect, read_object, zone_of
+from tieout.gateway.channels.reading import business_day, inspect, read_object
 from tieout.gateway.domain.amounts import half_up
 from tieout.gateway.domain.drafts import Draft, KnownOrder, Mapped, Satellite, Summary
 from tieout.gateway.domain.faults import Fault
@@ -363,7 +363,7 @@ def _head(fields: Fields, satellite: Satellite) -> Fields:
         "number": fields["number"],
         "occurred_at": at,
         "zone": satellite.zone,
-        "business_date": at.astimezone(zone_of(satellite.zone)).date(),
+        "business_date": business_day(at, satellite.zone),
     }
 
 

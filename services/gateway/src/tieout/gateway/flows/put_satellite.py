@@ -4,7 +4,6 @@ import asyncio
 import secrets
 import time
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from msgspec import UNSET
 from tieout.contracts.gateway import (
@@ -15,6 +14,7 @@ from tieout.contracts.gateway import (
     SatellitePut,
     SatelliteView,
 )
+from tieout.contracts.zones import zone_named
 from tieout.gateway.people import asking
 from tieout.gateway.satellites import hash_of
 from tieout.servicekit import Database, Refused, operation, sql
@@ -77,8 +77,8 @@ def _told(value: Any) -> Any:
 
 async def _check(request: PutSatellite, database: Database) -> None:
     try:
-        ZoneInfo("UTC" if request.zone is UNSET else request.zone)
-    except (OSError, ValueError, KeyError):
+        zone_named("UTC" if request.zone is UNSET else request.zone)
+    except ValueError:
         raise Refused(
             "invalid", f"{request.zone!r} is no time zone. Name one like Europe/Berlin.", field="zone", status=422
         ) from None

@@ -18,6 +18,7 @@ from msgspec import Struct
 from tieout.contracts.operation import Problem
 from tieout.gateway.channels.registry import CHANNELS
 from tieout.gateway.http.problems import answer, refuse
+from tieout.gateway.http.unproved import Crowded, Unproved
 from tieout.gateway.identifiers import nth
 from tieout.gateway.intake.keeping import Delivery, Keeper, Kept, KeyReused
 from tieout.gateway.intake.splitting import INFLATED, SHAPES, Caps, Exceeded, Inflater, Shape, split, too_large
@@ -29,6 +30,7 @@ from tieout.servicekit.errors import Cause, cause_of
 log = structlog.get_logger(__name__)
 
 PATH = "/v1/intake/"
+SIGNED = ("hmac", "shopify")  # Ways to authenticate that are over the body.
 KEY_CHARACTERS_MAX = 200
 TOPIC_CHARACTERS_MAX = 100
 DISCARD_SECONDS = 1.0  # How long we listen to what we have refused already.
@@ -78,7 +80,7 @@ class Intake:
         self._caps = Caps(settings.document_bytes_max, settings.documents_max, settings.depth_max)
         self._under_way = 0
         self._by_satellite: Counter[str] = Counter()
-        self._bytes = 0
+        self._unproved = Unproved(settings.unproved_max, max(settings.unproved_bytes_max, settings.body_bytes_max))
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         path: str = scope["path"]
@@ -125,9 +127,13 @@ class Intake:
         shape, packed = _form(headers)
         key, topic = _key(headers), _topic(scope, headers)
         name = member.satellite.satellite
+        raw = None
+        if member.authentication in SIGNED:
+            self._look(name)
+            raw = await self._prove(body, headers, member, (scope.get("client") or ("",))[0])
         self._enter(name)
         try:
-            content = await self._read(body, headers, packed, member)
+            content = await self._read(body, headers, packed) if raw is None else await self._unpack(raw, packed)
 
             def prepare() -> Delivery:
                 delivery = Delivery(name, channel, topic, split(bytes(content), shape, self._caps), key)
@@ -154,50 +160,78 @@ class Intake:
         if member is not None:
             if member.authentication == "key" and member.knows_key(_bearer(headers)):
                 return member
-            if member.authentication in ("hmac", "shopify") and _signature(member, headers):
+            if member.authentication in SIGNED and _signature(member, headers):
                 return member  # Proved once the body is here.
         raise _No("unauthorized", "No satellite of this name has this key or signature.", 401)
 
-    async def _read(self, body: "_Body", headers: Mapping[str, str], packed: bool, member: Member) -> bytearray:
-        most = self._settings.body_bytes_max
-        if int(headers.get("content-length") or 0) > most:
-            raise too_large(most)
-        inflater = Inflater(most) if packed else None
-        signed = member.authentication in ("hmac", "shopify")
-        raw, pieces = bytearray(), bytearray()
+    async def _prove(self, body: "_Body", headers: Mapping[str, str], member: Member, address: str) -> bytearray:
+        """The body of a sender who is known only once it is here. Nothing is unpacked before."""
+        most = self._most(headers)
+        raw = bytearray()
         try:
-            async with asyncio.timeout(self._settings.body_seconds_max):
-                async for piece in body.pieces():
-                    if signed or inflater is None:
+            with self._unproved.place(address) as place:
+                async with asyncio.timeout(self._settings.body_seconds_max) as place.limit:
+                    async for piece in body.pieces():
                         raw += piece
                         if len(raw) > most:
                             raise too_large(most)
-                    if inflater is not None:
-                        for found in inflater.feed(piece):
-                            pieces += found
-                            if len(found) == INFLATED:
-                                await asyncio.sleep(0)
+                        self._unproved.add(place, len(piece))
+                place.limit = None
+                proof = (raw, _signature(member, headers))
+                large = len(raw) >= OFF_THE_LOOP_FROM
+                if await asyncio.to_thread(member.signed, *proof) if large else member.signed(*proof):
+                    return raw
+        except Crowded:
+            raise _crowded() from None
         except TimeoutError:
-            seconds = self._settings.body_seconds_max
-            raise _No("too_slow", f"The body did not arrive within {seconds:g} s. Nothing was kept.", 408) from None
-        except zlib.error as error:
-            raise _No("bad_encoding", f"The body is no gzip: {error}.", 422, "Content-Encoding") from None
-        if inflater is not None and not inflater.ended:
-            raise _No("bad_encoding", "The gzip body ends too early.", 422, "Content-Encoding")
-        if signed:
-            proof = (raw, _signature(member, headers))
-            large = len(raw) >= OFF_THE_LOOP_FROM
-            if not (await asyncio.to_thread(member.signed, *proof) if large else member.signed(*proof)):
-                raise _No("unauthorized", "No satellite of this name has this key or signature.", 401)
-        return pieces if inflater is not None else raw
+            raise (_crowded() if place.gave_way else self._slow()) from None
+        raise _No("unauthorized", "No satellite of this name has this key or signature.", 401)
 
-    def _enter(self, name: str) -> None:
+    async def _read(self, body: "_Body", headers: Mapping[str, str], packed: bool) -> bytearray:
+        most = self._most(headers)
+        inflater = Inflater(most) if packed else None
+        pieces = bytearray()
+        try:
+            async with asyncio.timeout(self._settings.body_seconds_max):
+                async for piece in body.pieces():
+                    if inflater is None:
+                        pieces += piece
+                        if len(pieces) > most:
+                            raise too_large(most)
+                    else:
+                        await _inflate(inflater, piece, pieces)
+        except TimeoutError:
+            raise self._slow() from None
+        return _whole(inflater, pieces)
+
+    async def _unpack(self, raw: bytearray, packed: bool) -> bytearray:
+        if not packed:
+            return raw
+        inflater, pieces = Inflater(self._settings.body_bytes_max), bytearray()
+        await _inflate(inflater, bytes(raw), pieces)
+        return _whole(inflater, pieces)
+
+    def _most(self, headers: Mapping[str, str]) -> int:
+        most = self._settings.body_bytes_max
+        if int(headers.get("content-length") or 0) > most:
+            raise too_large(most)
+        return most
+
+    def _slow(self) -> _No:
+        seconds = self._settings.body_seconds_max
+        return _No("too_slow", f"The body did not arrive within {seconds:g} s. Nothing was kept.", 408)
+
+    def _look(self, name: str) -> None:
+        """Raises _No where there is no place."""
         settings = self._settings
         if self._by_satellite[name] >= settings.requests_per_satellite_max:
             most = settings.requests_per_satellite_max
             raise _No("too_many_requests", f"{most} requests of this satellite are under way, which is the most.", 429)
         if self._under_way >= settings.requests_max:
             raise _No("busy", f"{settings.requests_max} requests are under way, which is the most.", 503)
+
+    def _enter(self, name: str) -> None:
+        self._look(name)
         self._under_way += 1
         self._by_satellite[name] += 1
 
@@ -206,6 +240,26 @@ class Intake:
         self._by_satellite[name] -= 1
         if not self._by_satellite[name]:
             del self._by_satellite[name]
+
+
+async def _inflate(inflater: Inflater, piece: bytes, pieces: bytearray) -> None:
+    try:
+        for found in inflater.feed(piece):
+            pieces += found
+            if len(found) == INFLATED:
+                await asyncio.sleep(0)
+    except zlib.error as error:
+        raise _No("bad_encoding", f"The body is no gzip: {error}.", 422, "Content-Encoding") from None
+
+
+def _whole(inflater: Inflater | None, pieces: bytearray) -> bytearray:
+    if inflater is not None and not inflater.ended:
+        raise _No("bad_encoding", "The gzip body ends too early.", 422, "Content-Encoding")
+    return pieces
+
+
+def _crowded() -> _No:
+    return _No("busy", "Others wait for this place and nobody knows yet who you are. Send it again, at once.", 503)
 
 
 class _Body:

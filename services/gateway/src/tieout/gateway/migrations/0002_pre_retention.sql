@@ -124,4 +124,4 @@ CREATE TABLE rhythm (
     minute    timestamptz NOT NULL,
     PRIMARY KEY (satellite, minute)
 );
-CALL state_table('rhythm');
+CALL state_table('rhythm', watched => false);
