@@ -50,6 +50,7 @@ class _Told(Struct):
     currency: str = ""
     amount_minor: int = 0
     total_minor: int = 0
+    booked: bool = False
 
 
 _read_envelope = msgspec.json.Decoder(Envelope).decode
@@ -159,7 +160,9 @@ class Look:
 
     def _settle(self, cause: str, kind: str, body: bytes) -> None:
         told = _read_told(_read_envelope(body).data)
-        if kind.endswith(".conflicted.v1") or told.outcome == "conflict":
+        if told.booked:  # In conflict, and booked nevertheless.
+            self._said[cause] = Played("booked", told.reason, "", told.detail[:DETAIL_CHARACTERS_MAX])
+        elif kind.endswith(".conflicted.v1") or told.outcome == "conflict":
             self._said[cause] = Played("conflict", told.reason, "", told.detail[:DETAIL_CHARACTERS_MAX])
         else:
             self._said.setdefault(cause, Played("already_there", told.reason or "repeated"))
