@@ -33,18 +33,22 @@ async def test_shipments_flow_from_inventorys_stream_to_vouchers_in_the_finance_
             await operator.publish("inventory.shipped.v1", desk.message(desk.shipped(number=str(n))).body)
         await operator.publish("inventory.shipped.v1", b'{"no": "envelope"}')
         await operator.publish("inventory.shipped.v1", desk.message(desk.shipped(number="X", company="C7")).body)
-        await operator.publish("finance.pay.v1", desk.message(desk.pay(339, ("7", 339))).body)
         await operator.flush()
         pool = service.database.pool
 
-        async def paid():
+        async def billed():
             query = "SELECT count(*) FROM open_item WHERE billed = 339 AND order_net IS NOT NULL"
-            return await pool.fetchval(query) == 200 and await pool.fetchval("SELECT count(*) FROM settlement") == 1
+            return await pool.fetchval(query) == 200
+
+        async def paid():
+            return await pool.fetchval("SELECT count(*) FROM settlement") == 1
 
         async def published():
             kinds = ("finance.receivable_opened.v1", "finance.settled.v1")
             return [len(await events_of(operator, "FINANCE", kind)) for kind in kinds] == [200, 1]
 
+        await until(billed)  # Else its order is told of the money before it is told that it is paid.
+        await operator.publish("finance.pay.v1", desk.message(desk.pay(339, ("7", 339))).body)
         await until(paid)
         await until(published)
         (told,) = await events_of(operator, "FINANCE", "finance.settled.v1")

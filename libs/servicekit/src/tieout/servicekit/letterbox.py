@@ -37,6 +37,7 @@ class Letterbox:
 
     async def look(self) -> int:
         """Number of letters published again. Raises what broker and database raise; no stream yet is nothing."""
+        upto = await self._pool.fetchval(statements.sent_upto)
         try:
             request = json.dumps({"deleted_details": True}).encode()
             info = await self._js._api_request(f"{self._js._prefix}.STREAM.INFO.{DEAD_STREAM}", request)
@@ -45,14 +46,14 @@ class Letterbox:
             return 0
         created = when(info["created"])
         self._outbox.letters_created = created
-        if not await self._pool.fetchval(statements.any_letter):
+        if upto is None:
             return 0
         state, age = info["state"], info["config"].get("max_age", 0) / 3.6e12
         hours = min(self._hours, age - 1) if age else self._hours  # What is older may have gone by its age.
         place = (created, state["first_seq"], state["last_seq"], state.get("deleted") or [], hours)
         subjects, lasts = await self._last_of_subjects()
         again = seen = 0  # Each row once: what goes out now stands behind all that was looked at.
-        while rows := await self._pool.fetch(statements.lacking, *place, subjects, lasts, seen, AT_ONCE):
+        while rows := await self._pool.fetch(statements.lacking, *place, subjects, lasts, seen, upto, AT_ONCE):
             again += sum([await self._publish(row["batch"]) for row in rows])
             seen = rows[-1]["batch"]
         await self._pool.execute(statements.settled, created)
