@@ -22,8 +22,8 @@ SELECT md5('o' || p)::uuid, true, p, 'BENCH', 'bench-shop', (900000000 + p)::tex
 FROM generate_series($1::bigint, $2::bigint) p WHERE $3::integer > 0;
 
 -- name: inventory_demand
-INSERT INTO demand (position, line_no, order_id, sku, warehouse, account, cost_account, quantity_micro, net_minor, tax_minor)
-SELECT p, line, md5('o' || p)::uuid, 'BENCH-001', 'MAIN', 'goods', 'goods', (p % 7 + line) * 1000000, p % 1000 + 100, p % 190
+INSERT INTO demand (position, line_no, order_id, sku, warehouse, account, cost_account, quantity_micro, net_minor, tax_minor, residual_minor)
+SELECT p, line, md5('o' || p)::uuid, 'BENCH-001', 'MAIN', 'goods', 'goods', (p % 7 + line) * 1000000, p % 1000 + 100, p % 190, 0
 FROM generate_series($1::bigint, $2::bigint) p, generate_series(1, $3::integer) line;
 
 -- name: inventory_moves
