@@ -42,7 +42,7 @@ _LAST_PORT = "gateway-port"  # In the stack's folder; stays when the stack stops
 _TAKEN_NAMES = ("hub", "postgres", "logs", "run", "secrets", permissions.OPERATOR, permissions.SYSTEM, permissions.TILL)
 START_SECONDS_MAX = 60.0
 _POLL_SECONDS = 0.25
-_HEALTH_SECONDS = 1.0
+_HEALTH_SECONDS = 5.0  # A server that stands still for want of room does so for minutes; asking costs both sides.
 _LOG_BYTES_MAX = 16 * 1024 * 1024  # At a start; larger ones are put aside, and those put aside before forgotten.
 _STARTING_DEATHS_MAX = 3  # Who dies this often before the stack is ready will not come up by trying again.
 
