@@ -90,7 +90,11 @@ async def test_a_tail_whose_numbers_others_have_taken_is_published_again(
     async def there():
         return sorted(await reasons_of(letters)()) == ["one", "two"]
 
+    async def noted():
+        return await owner.fetchval("SELECT count(*) FROM outbox WHERE stream = 'DEAD' AND first_seq IS NULL") == 0
+
     await toy.until(there)
+    await toy.until(noted)
     js = operator.jetstream()
     await js.delete_msg("DEAD", 2)  # As if it had never been written; then another service's letter has its number.
     await js.publish("dead.finance.finance-bill-shipments", b"{}")

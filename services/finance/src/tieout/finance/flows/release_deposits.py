@@ -37,12 +37,15 @@ async def release_deposits(batch: list[Stop], database: Database) -> None:
         last: dict[UUID, tuple[UUID, Stop]] = {}
         for document_id, received in stops.items():
             order_id = received.data.order_id
+            stopped_now = quantities(received)
+            if not stopped_now:
+                continue  # It came too late for all: the order costs what it did.
             if order_id not in terms:
                 tx.park(received, key=str(order_id), reason="waits for its order", seconds=LOOK_AGAIN_SECONDS)
                 continue
             last[order_id] = document_id, received
             tx.changed(received)
-            for line_no, quantity in quantities(received):
+            for line_no, quantity in stopped_now:
                 sums[order_id, line_no] = sums.get((order_id, line_no), 0) + quantity
                 lines.append((document_id, line_no, order_id, quantity, received.position))
 
