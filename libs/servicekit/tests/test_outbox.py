@@ -231,12 +231,18 @@ async def test_what_is_not_published_holds_the_mark_back(start_service, toy, ope
     assert (await ask(operator, "rpc.inventory.mark", Nothing(), Mark)).position == 2
 
 
-async def test_a_database_from_an_older_backup_is_refused_before_anything_is_written(
-    start_service, toy, operator, owner
-) -> None:
+async def start_with_three(start_service, toy, operator):
+    """A service whose stream holds three events of its own."""
     service = await start_service()
     await announce(service, toy, "1", "2", "3")
     await toy.until(stream_has(operator, toy, "1", "2", "3"))
+    return service
+
+
+async def test_a_database_from_an_older_backup_is_refused_before_anything_is_written(
+    start_service, toy, operator, owner
+) -> None:
+    service = await start_with_three(start_service, toy, operator)
     await service.stop()
     await owner.execute("DELETE FROM outbox WHERE last_pos > 0; ALTER SEQUENCE outbox_pos RESTART WITH 2")
     with pytest.raises(OlderThanItsStream, match="restored from an older backup"):
@@ -246,9 +252,7 @@ async def test_a_database_from_an_older_backup_is_refused_before_anything_is_wri
 async def test_a_dump_whose_sequence_is_newer_than_its_rows_is_refused_as_well(
     start_service, toy, operator, owner
 ) -> None:
-    service = await start_service()
-    await announce(service, toy, "1", "2", "3")
-    await toy.until(stream_has(operator, toy, "1", "2", "3"))
+    service = await start_with_three(start_service, toy, operator)
     await service.stop()
     await owner.execute("DELETE FROM outbox WHERE last_pos > 1; UPDATE mark SET m = 0, last = 0")
     with pytest.raises(OlderThanItsStream, match="tieout recover inventory"):
@@ -258,9 +262,7 @@ async def test_a_dump_whose_sequence_is_newer_than_its_rows_is_refused_as_well(
 async def test_a_database_that_is_replaced_below_a_running_service_ends_it_before_a_position_is_given_twice(
     start_service, toy, operator, owner
 ) -> None:
-    service = await start_service()
-    await announce(service, toy, "1", "2", "3")
-    await toy.until(stream_has(operator, toy, "1", "2", "3"))
+    service = await start_with_three(start_service, toy, operator)
     await owner.execute("ALTER SEQUENCE outbox_pos RESTART WITH 2")
     with pytest.raises(DatabaseReplaced, match="position 2 after position 3"):
         await announce(service, toy, "4")
