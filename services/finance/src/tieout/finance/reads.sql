@@ -157,4 +157,4 @@ FROM (
 SELECT submitted_at, number, kind, outcome, reason, detail, intake_id FROM (
     SELECT * FROM money_submission WHERE document_id = $1 AND (outcome <> 'accepted' OR reason <> '')
     UNION SELECT * FROM money_submission WHERE orders @> ARRAY[$1::uuid] AND (outcome <> 'accepted' OR reason <> '')
-) s ORDER BY submitted_at, number;
+) s ORDER BY submitted_at, number, outcome DESC, intake_id;  -- Of one batch: what came again before what differs.
