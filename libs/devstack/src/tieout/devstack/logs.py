@@ -13,6 +13,7 @@ from tieout.devstack.failures import CommandFailed
 
 _COLOURS = (36, 32, 33, 35, 34, 96, 92, 93, 95, 94)
 _POLL_SECONDS = 0.3
+_QUIET_POLLS, _QUIET_SECONDS = 10, 1.0  # Who waits for a line of an idle stack can wait a second.
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,11 +63,14 @@ class Follower:
         self._seen: dict[str, int] = {path.stem: path.stat().st_size for path in folder.glob("*.log")}
 
     async def run(self) -> None:
+        quiet = 0
         while True:
-            self.show_new()
-            await asyncio.sleep(_POLL_SECONDS)
+            quiet = 0 if self.show_new() else quiet + 1
+            await asyncio.sleep(_POLL_SECONDS if quiet < _QUIET_POLLS else _QUIET_SECONDS)
 
-    def show_new(self) -> None:
+    def show_new(self) -> bool:
+        """Whether there was anything."""
+        found = False
         paths = sorted(self._folder.glob("*.log"))
         width = _width(self._names or [path.stem for path in paths])
         for number, path in enumerate(paths):
@@ -74,12 +78,14 @@ class Follower:
             if name == "up" or (self._names is not None and name not in self._names):
                 continue
             whole = self._new_lines(path)
+            found = found or bool(whole)
             lead = f"{name.ljust(width)} | " if self._prefix else ""
             if self._colour and lead:
                 lead = f"\x1b[{_COLOURS[number % len(_COLOURS)]}m{lead}\x1b[0m"
             for line in whole.decode(errors="replace").splitlines():
                 sys.stdout.write(f"{lead}{line}\n")
         sys.stdout.flush()
+        return found
 
     def _new_lines(self, path: Path) -> bytes:
         with contextlib.suppress(FileNotFoundError):

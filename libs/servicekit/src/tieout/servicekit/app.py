@@ -91,6 +91,7 @@ class Service:
         self.tasks = tuple(tasks)
         self.version = _version(name)
         self.ready = False
+        self.on_broker_back: list[Callable[[], None]] = []  # Called after each new connection to it.
         self.database: Database
         self.broker: QuickBroker
         self._started_at = datetime.now(UTC).isoformat().replace("+00:00", "Z")
@@ -252,6 +253,8 @@ class Service:
         self._audit_soon()
         for subscriber in self._subscribers:
             subscriber.intake.again()
+        for told in self.on_broker_back:
+            told()
 
     def _audit_soon(self) -> None:
         if self._auditing is None or self._auditing.done():

@@ -23,6 +23,7 @@ log = structlog.get_logger(__name__)
 
 Connection = asyncpg.pool.PoolConnectionProxy
 
+STATEMENTS_KEPT = 500  # Per connection; the largest service has about 200.
 PARKED_SECONDS_MAX = 3600  # A parked message is tried at least this often, woken or not.
 ACTOR: ContextVar[str] = ContextVar("actor", default="")  # Whom a command is done for; the log of settings names him.
 
@@ -432,6 +433,8 @@ async def open_pool(
         max_size=size,
         server_settings=settings,
         command_timeout=90,
+        statement_cache_size=STATEMENTS_KEPT,
+        max_cached_statement_lifetime=0,  # Ours are a fixed set: parsed once per connection, not again every 5 minutes.
         reset=_nothing_to_reset,
         init=identity.check if identity is not None else None,
     )

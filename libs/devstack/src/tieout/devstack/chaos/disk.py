@@ -85,6 +85,8 @@ class Disk:
 
     def fill(self) -> None:
         """To the last block: what is written here from now on fails with ENOSPC."""
+        if not os.path.ismount(self.at):  # Between a power cut and its end this folder is a part of the host's disk.
+            raise CommandFailed(f"{self.at} is not mounted.")
         with (self.at / "ballast").open("ab") as ballast, contextlib.suppress(OSError):
             free = os.statvfs(self.at)
             os.posix_fallocate(ballast.fileno(), 0, free.f_bavail * free.f_frsize)

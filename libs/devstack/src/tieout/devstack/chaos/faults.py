@@ -23,6 +23,7 @@ from tieout.devstack.chaos import backups, poison
 from tieout.devstack.chaos.checker import Poison
 from tieout.devstack.chaos.disk import Disk, why_not
 from tieout.devstack.chaos.line import Line, State
+from tieout.devstack.failures import CommandFailed
 from tieout.devstack.suite import Stack
 from tieout.devstack.trading_day.catalogue import STORE
 from tieout.servicekit.failpoints import MARKER, PLAN, Fault, Place, Plan
@@ -319,7 +320,12 @@ def _full(server: str) -> Strike:
         disk = harness.disks.get(server)
         if disk is None:
             return f"not possible here: {why_not()}"
-        disk.fill()
+        while True:
+            try:
+                disk.fill()
+                break
+            except (CommandFailed, OSError):  # Its power is cut at this moment.
+                await asyncio.sleep(0.1)
         await asyncio.sleep(seconds + 3)
         disk.empty()
         return f"disk of {server} really full {seconds + 3:.1f} s"
@@ -341,6 +347,7 @@ async def cut_power(harness: Harness, seconds: float) -> str:
         for disk in harness.disks.values():
             disk.unmount()
             disk.mount()
+            disk.empty()  # Else Postgres rightly does not start: it waits until somebody makes room.
 
     await harness.stack.interrupt(cut, mount)
     return f"power cut for {asyncio.get_running_loop().time() - began:.1f} s"

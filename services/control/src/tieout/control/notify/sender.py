@@ -29,6 +29,7 @@ ANSWER_BYTES_MAX = 64 << 10
 RETRY_SECONDS_MAX = 300.0
 FAILURES_FOR_TICKET = 5
 FORGET_EVERY_SECONDS = 3600.0
+NOBODY_TOLD_SECONDS = 30.0  # Without channels nothing is urgent; what there is to tell is still ticked off.
 
 
 class Sender:
@@ -55,7 +56,7 @@ class Sender:
                         log.exception("notifications failed")
                     else:
                         log.warning("notifications wait", error=repr(error)[:300])
-                await asyncio.sleep(self._seconds)
+                await asyncio.sleep(self._seconds if self._channels else max(self._seconds, NOBODY_TOLD_SECONDS))
 
     async def once(self, database: Database, client: httpx.AsyncClient) -> None:
         """Spread what is new, then one message for each channel that may have one now; channels do not wait for

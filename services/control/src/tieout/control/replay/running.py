@@ -19,7 +19,7 @@ from tieout.servicekit import Database, sql
 statements = sql.load(__file__)
 log = structlog.get_logger(__name__)
 
-LOOK_SECONDS = 1.0  # For replays that another process left behind, or that were steered there.
+LOOK_SECONDS = 2.0  # For replays that another process left behind, or that were steered there.
 AGAIN_SECONDS = 1.0
 LET_GO_SECONDS = 2.0
 PROVE_SECONDS = 60.0  # What the replay set going has so long to arrive.

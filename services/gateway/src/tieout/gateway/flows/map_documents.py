@@ -114,15 +114,28 @@ class Mapper:
                 continue
             if not mapped:
                 self._counts["lag"] = 0
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._arrived.wait(), IDLE_SECONDS)
+                await self._rest()
             elif mapped < BATCH_DOCUMENTS // 2:
                 await asyncio.sleep(LINGER_SECONDS)
 
-    async def _wake_waiting(self) -> None:
+    async def _rest(self) -> None:
+        """Until documents come: here, which is told at once, or at another replica, for which we look. One statement
+        a look and no transaction of the service's, so that an idle gateway counts as idle everywhere."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._arrived.wait(), IDLE_SECONDS)
+                return
+            try:
+                if await self._wake_waiting():
+                    return
+            except Exception as error:
+                await self._recover(error)
+
+    async def _wake_waiting(self) -> bool:
+        """Whether anything is in the queue now."""
         self._woken = time.monotonic()
         async with self._database.pool.acquire() as connection:
-            await connection.execute(statements.wake_waiting, self._waiting_max)
+            return bool(await connection.fetchval(statements.wake_waiting, self._waiting_max))
 
     async def _recover(self, error: Exception) -> None:
         cause = cause_of(error)

@@ -64,9 +64,12 @@ WITH woken AS (
     WHERE w.since < now() - $1::interval
        OR EXISTS (SELECT FROM known_order k WHERE k.satellite = w.satellite AND k.external_id = w.external_id)
     RETURNING w.satellite, w.id
+), queued AS (
+    INSERT INTO pending (satellite, documents, bytes, ids)
+    SELECT satellite, count(*), count(*) * 4096, array_agg(id ORDER BY id) FROM woken GROUP BY satellite
+    RETURNING true
 )
-INSERT INTO pending (satellite, documents, bytes, ids)
-SELECT satellite, count(*), count(*) * 4096, array_agg(id ORDER BY id) FROM woken GROUP BY satellite;
+SELECT EXISTS (SELECT FROM queued) OR EXISTS (SELECT FROM pending);
 
 -- name: read_documents
 -- For a rehearsal: as `take` gives them, and the queue stays as it is.

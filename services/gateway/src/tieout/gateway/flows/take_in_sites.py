@@ -43,7 +43,6 @@ LINGER_SECONDS = 0.02
 ACK_WAIT_SECONDS = 6  # Extended while a batch runs; so long a killed process' messages wait for another one.
 # A site's node is back about a second after the hub, and its announcement may come before we listen again.
 RESUME_AFTER_SECONDS = (0.3, 1.5, 3.0, 6.0)
-WATCH_SECONDS = 0.2
 
 _AWAY = (nats.errors.Error, nats.js.errors.Error, OSError, TimeoutError)
 
@@ -68,21 +67,16 @@ class Sites:
                     site.link_is_up()
 
         await self._service.nats.subscribe(LEAF_NODES, cb=note)
+        self._service.on_broker_back.append(self._hub_is_back)
         async with asyncio.TaskGroup() as group:
             for site in self._sites:
                 group.create_task(site.take_in())
                 group.create_task(site.keep_sourcing())
-            group.create_task(self._watch_own_connection())
 
-    async def _watch_own_connection(self) -> None:
+    def _hub_is_back(self) -> None:
         """After a restart of the hub its streams forget for up to 40 seconds to ask the sites."""
-        seen = self._service.nats.stats["reconnects"]
-        while True:
-            await asyncio.sleep(WATCH_SECONDS)
-            if self._service.nats.is_connected and self._service.nats.stats["reconnects"] != seen:
-                seen = self._service.nats.stats["reconnects"]
-                for site in self._sites:
-                    site.hub_is_back()
+        for site in self._sites:
+            site.hub_is_back()
 
 
 class Site:
