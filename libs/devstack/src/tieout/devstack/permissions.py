@@ -47,7 +47,7 @@ def of_service(service: str, sites: Iterable[str] = ()) -> Permissions:
             publish |= _consumes(flow.stream, flow.durable)
     subscribe = {f"{inbox_of(service)}.>", f"rpc.{service}.>", "$SRV.>"}
     if service == "gateway":
-        publish.add("rpc.>")
+        publish |= {"rpc.>", "$SRV.PING.*"}  # Asks for people, and looks whether who was asked still lives.
         subscribe.add(CLIENT_CONNECTED)
         for site in sites:
             stream = streams.site_stream(site)
