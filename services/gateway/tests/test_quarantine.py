@@ -31,6 +31,7 @@ CASES = {
     "a line break in a number": ({"number": "10\n01"}, ("bad_text", "number")),
     "a number that ends with a blank": ({"number": "1001 "}, ("bad_text", "number")),
     "an SKU that begins with a blank": ({"lines": [line(sku=" A")]}, ("unknown_sku", "lines[0].sku")),
+    "a service that ends with a blank": ({"lines": [line(sku="A ", kind="service")]}, ("bad_text", "lines[0].sku")),
     "a zero width space in a number": ({"number": "10\u200b01"}, ("bad_text", "number")),
     "a filler in a customer": ({"customer": "17\u3164"}, ("bad_text", "customer")),
     "a customer of blanks": ({"customer": " "}, ("bad_text", "customer")),
