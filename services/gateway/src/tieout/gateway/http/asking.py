@@ -2,7 +2,7 @@
 
 The broker says at once when nobody listens, but not that a process ended before it answered: that would be waited for
 until the time is up. So whoever waits longer than most looks who is there (the ping of the micro protocol, to which
-every process answers beside its work), and looks again each second. A question is then asked once more, as soon as
+every process answers beside its work), and goes on looking. A question is then asked once more, as soon as
 somebody is back; of a command it is told that nobody knows whether it was done. No clocks are compared.
 """
 
@@ -22,7 +22,7 @@ log = structlog.get_logger(__name__)
 
 ANSWER_SECONDS_MAX = 30.0
 LOOK_AFTER_SECONDS = 0.25  # Nearly all are answered by then; and no process is back so soon after its end.
-LOOK_EVERY_SECONDS = 1.0
+LOOK_EVERY_SECONDS = 0.5  # Shorter than a process takes to start, so that its absence is seen.
 PING_SECONDS = 0.2
 LAST_WORDS_SECONDS = 0.05  # An answer may have come together with the news of its sender's end.
 BACK_SECONDS_MAX = 10.0  # So long a question waits for a service that died.
@@ -86,19 +86,23 @@ class Asking:
     async def _once(
         self, operation: Operation, payload: bytes, headers: dict[str, str] | None, until: float, hasty: bool
     ) -> Msg:
-        """Raises _Died once none is left of those who were there; `hasty`: once anybody has come or gone."""
+        """Raises _Died once none is left of those who were there; `hasty`: once anybody has come or gone, or somebody
+        answers a ping where nobody did: he may be another."""
         left = max(0.1, until - time.monotonic())
         request = self._connection.request(operation.subject, payload, timeout=left, headers=headers)
         asked = asyncio.create_task(request)
         before: set[str] | None = None
+        silent = False  # Somebody is there, and was too busy for a ping.
         try:
             await asyncio.wait({asked}, timeout=LOOK_AFTER_SECONDS)
             while not asked.done():
                 look = self._look(operation.owner)
                 await asyncio.wait({asked, look}, return_when=asyncio.FIRST_COMPLETED)
                 here = look.result() if look.done() and not look.cancelled() else None
+                silent = silent or (look.done() and here is None)
                 if here is not None and not asked.done():
-                    before = here if before is None else before
+                    if before is None:
+                        before = set() if hasty and silent else here
                     if not (here & before) or (hasty and here != before):
                         await asyncio.wait({asked}, timeout=LAST_WORDS_SECONDS)
                         if not asked.done():
