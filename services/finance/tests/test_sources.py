@@ -1,4 +1,4 @@
-"""Each voucher has a paper behind it. One that the owner of the database writes by hand is balanced, numbered, and nobody's."""
+"""Each voucher has a paper behind it. One that the owner writes by hand is balanced and numbered, and has none."""
 
 import pytest
 
@@ -8,8 +8,8 @@ RULE = "voucher_comes_from_what_caused_it"
 FORGE = """
 WITH old AS (SELECT * FROM voucher ORDER BY position DESC LIMIT 1),
 next AS (UPDATE voucher_counter SET last_number = last_number + 1 RETURNING company, word, period, last_number)
-INSERT INTO voucher (position, cause_position, total_minor, chain_id, document_id, number, business_date, posting_date, line_count,
-    company, word, period, template, currency, document_no, order_no, customer, cause, prepared_by)
+INSERT INTO voucher (position, cause_position, total_minor, chain_id, document_id, number, business_date, posting_date,
+    line_count, company, word, period, template, currency, document_no, order_no, customer, cause, prepared_by)
 SELECT 990, {position}, 5, chain_id, {document}, last_number, business_date, posting_date, 2,
     old.company, old.word, old.period, {template}, currency, document_no, order_no, customer, {cause}, 'Mallory'
 FROM old JOIN next USING (company, word, period)

@@ -33,8 +33,7 @@ WITH source AS MATERIALIZED (
             FROM money_part p JOIN open_item i ON i.item_id = p.item_id AND i.currency = p.currency COLLATE "C" WHERE i.order_net IS NOT NULL
         UNION ALL SELECT v.document_id, 'order', v.cause_position, p.moved, '{T10a}' FROM money_part p JOIN voucher v ON v.position = p.moved WHERE p.moved > 0
         UNION ALL SELECT document_id, 'gateway', cause_position, position, CASE kind WHEN 'payment' THEN '{T09,T10,T11,T01t}' ELSE '{T08,T01t}' END::text[] FROM money_document
-        UNION ALL SELECT f.document_id, 'gateway', d.cause_position, NULL, '{T14b}'  -- Taken with a payment, under its number.
-            FROM forgiveness f JOIN money_document d ON d.company = f.company AND d.number = f.number AND d.kind = 'payment' WHERE f.kind = 'discount'
+        UNION ALL SELECT document_id, 'gateway', NULL, NULL, '{T14b}' FROM forgiveness WHERE kind = 'discount'  -- Taken with a payment.
         UNION ALL SELECT document_id, '', 0, NULL, CASE kind WHEN 'discount' THEN '{T14b,T01t}' WHEN 'write_off' THEN '{T15,T01t}'
             ELSE '{T15r,T01t}' END::text[] FROM forgiveness
         UNION ALL SELECT document_id, '', 0, NULL, '{T01t}' FROM invoice
