@@ -123,14 +123,21 @@ def _kill(harness: Harness, name: str) -> None:
         harness.stack.running_processes()[name].send_signal(signal.SIGKILL)
 
 
+def _some(harness: Harness, service: str) -> str:
+    """One of the service's processes."""
+    count = harness.stack.replicas.get(service, 1)
+    number = harness.chance.randint(1, count) if count > 1 else 1
+    return service if number == 1 else f"{service}-{number}"
+
+
 async def kill_service(harness: Harness, seconds: float) -> str:
-    name = harness.chance.choice(SERVICES)
+    name = _some(harness, harness.chance.choice(SERVICES))
     _kill(harness, name)
     return f"kill -9 {name}"
 
 
 async def kill_twice(harness: Harness, seconds: float) -> str:
-    one, other = harness.chance.sample(SERVICES, 2)
+    one, other = (_some(harness, name) for name in harness.chance.sample(SERVICES, 2))
     _kill(harness, one)
     _kill(harness, other)
     await asyncio.sleep(seconds / 2)
@@ -139,7 +146,7 @@ async def kill_twice(harness: Harness, seconds: float) -> str:
 
 
 async def freeze_service(harness: Harness, seconds: float) -> str:
-    name = harness.chance.choice(SERVICES)
+    name = _some(harness, harness.chance.choice(SERVICES))
     await _freeze(harness, name, seconds + 4)  # Longer than the broker waits for acknowledgements, at times.
     return f"SIGSTOP {name} {seconds + 4:.1f} s"
 
