@@ -28,12 +28,22 @@ from tieout.servicekit.errors import UNREADABLE, Cause, Misconfigured, TieoutErr
 from tieout.servicekit.flow import BatchFlow
 from tieout.servicekit.giving_up import give_up
 from tieout.servicekit.letters import LETTERS_STREAM, write_letter
-from tieout.servicekit.lost_part import Announced, Group, LostPart, Message, Row, delivered, letter_id, read_stream
+from tieout.servicekit.lost_part import (
+    RECOVERABLE,
+    Announced,
+    Group,
+    LostPart,
+    Message,
+    Row,
+    delivered,
+    letter_id,
+    read_stream,
+)
 from tieout.servicekit.lost_part import read_lost as read_lost_part
 from tieout.servicekit.packs import packed, unpacked
 from tieout.servicekit.received import Reader, Received
 from tieout.servicekit.settings import Settings, secret
-from tieout.servicekit.whereabouts import RECOVERABLE, settle
+from tieout.servicekit.whereabouts import settle
 
 statements = sql.load(__file__)
 log = structlog.get_logger(__name__)

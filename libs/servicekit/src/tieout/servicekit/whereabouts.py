@@ -20,6 +20,7 @@ from tieout.servicekit.database import Database
 from tieout.servicekit.errors import UNREADABLE, OlderThanItsStream
 from tieout.servicekit.flow import BatchFlow
 from tieout.servicekit.letters import write_letter
+from tieout.servicekit.lost_part import RECOVERABLE
 from tieout.servicekit.packs import unpacked
 from tieout.servicekit.received import Reader
 from tieout.servicekit.replay import Player
@@ -27,7 +28,6 @@ from tieout.servicekit.replay import Player
 statements = sql.load(__file__)
 log = structlog.get_logger(__name__)
 
-RECOVERABLE = ("order", "inventory", "finance")  # Whose state follows from events that others keep.
 EVENTS_LOOKED_AT = 12  # Of each flow: an event may leave nothing behind, but not all of the newest ones.
 MESSAGES_LOOKED_AT = 100  # Of a stream that carries more than the flow hears.
 
