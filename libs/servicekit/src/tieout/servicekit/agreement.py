@@ -27,7 +27,8 @@ from tieout.contracts.agreement import (
     Digest,
     DigestEntry,
     DigestRequest,
-    Mark,
+    MarkAnswer,
+    MarkRequest,
     Positions,
     PositionsRequest,
     Row,
@@ -125,8 +126,14 @@ class Evidence:
             )
         return book
 
-    async def mark(self, request: Nothing, database: Database) -> Mark:
+    async def mark(self, request: MarkRequest, database: Database) -> MarkAnswer:
         """How far our positions are closed and published. Asks again briefly, as closing takes two looks."""
+        mark = await self._mark(database)
+        if request.totals is None:
+            return mark
+        return structs.replace(mark, digest=await self.totals(request.totals, database))
+
+    async def _mark(self, database: Database) -> MarkAnswer:
         async with database.quick() as connection:
             row = await connection.fetchrow(statements.take_mark)
             for _ in range(MARK_TRIES):
@@ -136,7 +143,7 @@ class Evidence:
                 row = await connection.fetchrow(statements.take_mark)
             assert row is not None
             held = None if row["closed"] else await connection.fetchrow(statements.held_back)
-        mark = Mark(row["m"], {stream_of(database.service): row["q"]}, row["last_position"])
+        mark = MarkAnswer(row["m"], {stream_of(database.service): row["q"]}, row["last_position"])
         if held is None:
             return mark
         return structs.replace(
@@ -231,6 +238,9 @@ class Evidence:
             touched = []
             if positions and await connection.fetchval(statements.any_touched, book.table):
                 touched = await connection.fetch(book.touched, positions)
+        sequences = {}
+        if request.sequences and producer == database.service:
+            sequences = (await self.sequences(SequencesRequest(request.positions), database)).sequences
         return Rows(
             tuple(
                 Row(r["position"], r["line"], r["chain"], r["order_no"], whole(r["a"]), whole(r["b"]), r["currency"])
@@ -261,6 +271,7 @@ class Evidence:
                 for row in touched
             ),
             len(found) > limit,
+            sequences,
         )
 
     async def sequences(self, request: SequencesRequest, database: Database) -> Sequences:

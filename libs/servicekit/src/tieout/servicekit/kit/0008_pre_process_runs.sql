@@ -16,3 +16,13 @@ CREATE TABLE process_run (
     ended_at           timestamptz
 ) WITH (fillfactor = 50);
 CALL state_table('process_run', watched => false);
+
+-- Where the last process that worked here found this database. Elsewhere, or in another timeline, it may be an older backup: the next
+-- start looks whether it knows what it confirmed to the broker. Read and written at starts only.
+CREATE TABLE database_home (
+    one      boolean PRIMARY KEY DEFAULT true CHECK (one),
+    server   text    NOT NULL,
+    database oid     NOT NULL,
+    timeline integer NOT NULL
+);
+CALL state_table('database_home', watched => false);
