@@ -163,7 +163,7 @@ def rows(schema: Schema, values: Any, path: str = "") -> Iterator[tuple[str, str
         value = values.get(key) if isinstance(values, dict) else None
         if "const" in part or name == "service":
             continue
-        if part.get("properties") and not name.endswith((".requests", ".limits")):
+        if part.get("properties") and not name.endswith((".requests", ".limits", "podLabels")):
             yield from rows(part, value, f"{name}.")
         else:
             shown = "" if value is None else f"`{json.dumps(value, ensure_ascii=False)}`"
