@@ -1,6 +1,6 @@
 """Which selectors each version of a chart gave its workloads: they can't be changed where it is installed.
 
-    .venv/bin/python tests/charts/released.py     # with each new version of a chart: adds it to released.json
+.venv/bin/python tests/charts/released.py     # with each new version of a chart: adds it to released.json
 """
 
 import json

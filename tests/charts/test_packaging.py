@@ -1,4 +1,4 @@
-"""Charts as helm itself handles them: linted, built with their dependencies, packaged; and what is written for people."""
+"""Charts as helm itself handles them: linted, built with their dependencies, packaged; and what people read of them."""
 
 import json
 import runpy
@@ -105,7 +105,9 @@ def test_a_chart_says_what_it_is_and_which_clusters_it_fits(chart: str) -> None:
         assert (CHARTS / chart / "templates" / "NOTES.txt").exists()
     for dependency in about.get("dependencies", ()):
         version = chart_yaml(dependency["name"])["version"]
-        assert dependency["version"] == f"~{version.rpartition('.')[0]}.0", f"{chart} needs {dependency['name']} {version}"
+        assert dependency["version"] == f"~{version.rpartition('.')[0]}.0", (
+            f"{chart} needs {dependency['name']} {version}"
+        )
 
 
 @pytest.mark.parametrize("service", CORE_SERVICES)

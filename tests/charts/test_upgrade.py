@@ -18,7 +18,9 @@ def test_no_released_version_s_selectors_were_changed(chart: str) -> None:
 @pytest.mark.parametrize("chart", CHARTS)
 def test_the_present_version_is_recorded(chart: str) -> None:
     version = chart_yaml(chart)["version"]
-    assert version in recorded()[chart], f"run .venv/bin/python tests/charts/released.py: {chart} {version} is not recorded"
+    assert version in recorded()[chart], (
+        f"run .venv/bin/python tests/charts/released.py: {chart} {version} is not recorded"
+    )
 
 
 def test_selectors_know_nothing_of_versions_and_values() -> None:
