@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from tieout.contracts.streams import CORE_SERVICES, DEAD_STREAM, stream_of
+from tieout.contracts.streams import CORE_SERVICES, DEAD_STREAM, DEAD_SUBJECT, stream_of, subjects_of
 from tieout.devstack import permissions
 from tieout.devstack.secrets import Secrets
 
@@ -30,7 +30,10 @@ def document() -> dict[str, object]:
     standby = permissions.of_standby()
     standby_with_site = permissions.of_standby([SITE])
     return {
-        "streams": [*map(stream_of, CORE_SERVICES), DEAD_STREAM],
+        "streams": {
+            **{stream_of(service): list(subjects_of(service)) for service in CORE_SERVICES},
+            DEAD_STREAM: [DEAD_SUBJECT],
+        },
         "services": {service: _lists(allowed) for service, allowed in alone.items()},
         "standby": _lists(standby),
         "site": _lists(permissions.of_site(SITE)),
