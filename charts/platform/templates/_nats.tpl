@@ -70,7 +70,7 @@ accounts {
 {{- end -}}
 
 {{- define "platform.nats.permissions" -}}
-{publish: {allow: {{ toJson .publish }}}, subscribe: {allow: {{ toJson .subscribe }}}}
+{publish: {allow: {{ toRawJson .publish }}}, subscribe: {allow: {{ toRawJson .subscribe }}}}
 {{- end -}}
 
 {{/* Subjects with a site's name where permissions.json leaves it open. */}}
@@ -80,5 +80,5 @@ accounts {
 {{- range .lists -}}
 {{- $named = append $named (. | replace "<site>" $.site | replace "<SITE>" $stream) -}}
 {{- end -}}
-{{- toJson $named -}}
+{{- toRawJson $named -}}
 {{- end -}}

@@ -17,5 +17,5 @@ services make them (servicekit, streams.py), so that a service finds nothing to 
 {{- else if .subjects -}}
 {{- $_ := set $config "subjects" .subjects -}}
 {{- end -}}
-{{- toJson $config -}}
+{{- toRawJson $config -}}
 {{- end -}}
