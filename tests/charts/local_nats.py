@@ -3,6 +3,7 @@
 Only what cannot be had here is rewritten: addresses, the volume, certificates. A rewrite that finds nothing fails.
 """
 
+import asyncio
 import json
 import os
 import re
@@ -41,7 +42,7 @@ class LocalNats:
         text = _once(r'"?(?<!\w)port"?: 4222', f'listen: "127.0.0.1:{self.port}"', text)
         text = _once(r'"?http_port"?: 8222', f'http: "127.0.0.1:{self.monitor_port}"', text)
         text = _once(r'"?store_dir"?: "?/data"?', f'store_dir: "{self.folder}/data"', text)
-        text = _once(r'"?pid_file"?: "?/var/run/nats/nats.pid"?', f'pid_file: "{self.folder}/pid"', text)
+        text = text.replace('"/var/run/nats/nats.pid"', f'"{self.folder}/pid"')
         # Certificates are the cluster's business.
         text = re.sub(r',\s*"tls": \{[^}]*\}', "", text)
         if "7422" in text:
@@ -73,6 +74,18 @@ class LocalNats:
                 return bool(answer.status == 200)
         except OSError:
             return False
+
+    def leaf_nodes(self) -> int:
+        """How many are connected, counted as the monitoring port tells."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.monitor_port}/leafz", timeout=1) as answer:
+            return int(json.load(answer)["leafnodes"])
+
+    async def wait_for_leaf_nodes(self, count: int = 1) -> None:
+        for _ in range(200):
+            if self.leaf_nodes() >= count:
+                return
+            await asyncio.sleep(0.05)
+        raise AssertionError(f"{self.leaf_nodes()} leaf nodes at {self.name} after 10 s\n{self.log}")
 
     def reload(self) -> None:
         self._process.send_signal(signal.SIGHUP)
