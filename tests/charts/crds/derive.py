@@ -192,7 +192,7 @@ def derive(folder: Path) -> None:
         }
         schema["definitions"] = dict(sorted(declarations.defined.items()))
         (HERE / f"{file}.json").write_text(json.dumps(schema, separators=(",", ":"), ensure_ascii=False) + "\n")
-        print(file, len(declarations.defined), "definitions; taken as anything:", *sorted(declarations.unknown))  # noqa: T201
+        print(file, len(declarations.defined), "definitions; taken as anything:", *sorted(declarations.unknown))
 
 
 if __name__ == "__main__":
