@@ -3,13 +3,12 @@
 import asyncio
 import json
 
-import nats.errors
 import nats.js.errors
 import pytest
 from local_nats import LocalNats, api, rendered
 from platform_chart import config_map
 from platform_chart import render as platform
-from test_nats_configs import users_of
+from test_nats_configs import passwords_of
 from tieout.contracts.streams import CORE_SERVICES, DEAD_STREAM
 from tieout.servicekit.streams import ensure_stream, own_stream
 
@@ -71,7 +70,7 @@ async def messages_of(server, stream, at_least):
 
 @pytest.fixture
 async def regions(tmp_path):
-    words = users_of(tmp_path / "passwords", SITES)
+    words, _ = passwords_of(tmp_path / "passwords", SITES)
     hub = region(tmp_path / "hub", "tieout-nats-0", "production", HUB, words)
     remote = f"nats://standby:{words['standby']}@127.0.0.1:{hub.leaf_port}"
     standby = region(tmp_path / "standby", "standby-tieout-nats-0", "standby", STANDBY, words, remote)

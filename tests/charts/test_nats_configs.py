@@ -13,27 +13,29 @@ from platform_chart import config_map
 from platform_chart import render as platform
 from tieout.contracts.streams import CORE_SERVICES
 from tieout.devstack import nats_auth, permissions
+from tieout.devstack.kubernetes_secrets import for_the_hub
+from tieout.devstack.secrets import Secrets
 from tools import CHARTS
 from upstream import derive
 
 SITES = ("store-1", "store-2")
 
 
-def users_of(folder, sites=SITES):
-    """Passwords as the command of ours makes them: {user: word}, and the Secret's files below `folder`/hub."""
-    users = nats_auth.write_passwords(sites, folder)
-    return {user: (folder / user / "nats-password").read_text() for user in users}
+def passwords_of(folder, sites=SITES):
+    """As our command makes them: {user: word}, and the files of the Secret that the hub mounts."""
+    secrets = {each["metadata"]["name"]: each["stringData"] for each in for_the_hub(Secrets(folder), sites)}
+    files = secrets["tieout-nats-users"]
+    return {name.removesuffix(".conf"): json.loads(text.split(": ", 1)[1]) for name, text in files.items()}, files
 
 
 def a_hub(folder, name="tieout-nats-0", environment="default", values=None, sites=SITES, **options):
     """One server of the hub, with all that its pod mounts."""
     accounts = config_map(platform({"sites": list(sites), **(values or {})}), "tieout-nats-accounts")
-    words = users_of(folder.parent / "passwords", sites)
     hub = LocalNats(folder, name=name)
-    hub.words = words
+    hub.words, files = passwords_of(folder.parent / "passwords", sites)
     hub.write("nats-accounts/accounts.conf", accounts["accounts.conf"])
-    for file in (folder.parent / "passwords" / "hub").iterdir():
-        hub.write(f"nats-users/{file.name}", file.read_text())
+    for file, text in files.items():
+        hub.write(f"nats-users/{file}", text)
     if not options:
         hub.configure(rendered(environment))
     return hub
@@ -50,7 +52,7 @@ def hub(tmp_path):
 def test_permissions_of_the_chart_are_those_of_the_contracts():
     written = json.loads((CHARTS / "platform" / "files" / "permissions.json").read_text())
     assert written == nats_auth.document(), (
-        "run: python -m tieout.devstack.nats_auth permissions --out charts/platform/files/permissions.json"
+        "run: python -m tieout.devstack.nats_auth --out charts/platform/files/permissions.json"
     )
 
 
@@ -125,8 +127,8 @@ async def test_a_new_site_is_let_in_by_a_reload_while_the_others_stay_connected(
     try:
         stays = await hub.connect("order", hub.words["order"])
         more = config_map(platform({"sites": list(SITES)}), "tieout-nats-accounts")["accounts.conf"]
-        users_of(tmp_path / "passwords", SITES)
-        hub.write("nats-users/store-2.conf", (tmp_path / "passwords" / "hub" / "store-2.conf").read_text())
+        _, files = passwords_of(tmp_path / "passwords", SITES)
+        hub.write("nats-users/store-2.conf", files["store-2.conf"])
         hub.write("nats-accounts/accounts.conf", more)
         hub.reload()
         for _ in range(50):

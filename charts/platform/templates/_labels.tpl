@@ -2,6 +2,7 @@
 {{- define "platform.labels" -}}
 app.kubernetes.io/name: platform
 app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: platform
 app.kubernetes.io/part-of: tieout
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}

@@ -23,10 +23,13 @@ accounts {
     users: [
       {
         user: till
-        password: $TILL_PASSWORD
+        include ../nats-users/till.conf
         permissions: {publish: {allow: ["sale.>"]}, subscribe: {allow: ["_INBOX.>", "_INBOX_till.>"]}}
       }
-      {user: operator, password: $OPERATOR_PASSWORD}
+      {
+        user: operator
+        include ../nats-users/operator.conf
+      }
     ]
   }
 }
@@ -34,7 +37,7 @@ leafnodes {
   reconnect: 1s
   remotes: [
     {
-      url: $HUB_URL
+      include ../nats-users/hub.conf
       account: SITE
       {{- if .Values.hub.caSecret }}
       tls {ca_file: /etc/nats-hub-ca/ca.crt}
@@ -42,6 +45,27 @@ leafnodes {
     }
   ]
 }
+{{- end -}}
+
+{{/*
+Writes the passwords as the server reads them, into memory: the Secret's files hold bare words. Others than these
+characters would need escaping in an address or in the server's dialect, so they are refused here, by the file's name.
+*/}}
+{{- define "satellite.users" -}}
+word() {
+  found=$(cat "/run/secrets/tieout/$1")
+  case "$found" in
+    "" | *[!A-Za-z0-9_-]*) echo "$1: use letters, digits, _ and -, and at least one of them" >&2; exit 1 ;;
+  esac
+  printf %s "$found"
+}
+umask 077
+hub=$(word hub-password)
+till=$(word till-password)
+operator=$(word operator-password)
+printf 'url: "%s://%s:%s@%s"\n' "${HUB%%://*}" "$SITE" "$hub" "${HUB#*://}" >/etc/nats-users/hub.conf
+printf 'password: "%s"\n' "$till" >/etc/nats-users/till.conf
+printf 'password: "%s"\n' "$operator" >/etc/nats-users/operator.conf
 {{- end -}}
 
 {{/* Nine tenths of the volume, in bytes: a full disk would switch JetStream off, a full store only refuses. */}}

@@ -28,6 +28,9 @@ class Permissions(Struct, frozen=True):
     def as_config(self) -> dict[str, object]:
         return {"publish": {"allow": list(self.publish)}, "subscribe": {"allow": list(self.subscribe)}}
 
+    def as_lists(self) -> dict[str, list[str]]:
+        return {"publish": list(self.publish), "subscribe": list(self.subscribe)}
+
 
 def inbox_of(user: str) -> str:
     """Prefix of a user's inboxes; its client must be told (`inbox_prefix`), else no answer reaches it."""
