@@ -181,7 +181,8 @@ def references_are_there(documents: Sequence[Document], secrets: Collection[str]
         volumes = {volume["name"]: volume for volume in pod["spec"].get("volumes", ())}
         for container in containers(pod):
             mounted = [mount["name"] for mount in container.get("volumeMounts", ())]
-            assert set(mounted) <= set(volumes), where
+            claims = {claim["metadata"]["name"] for claim in owner["spec"].get("volumeClaimTemplates", ())}
+            assert set(mounted) <= set(volumes) | claims, where
             paths = [mount["mountPath"] for mount in container.get("volumeMounts", ())]
             assert len(paths) == len(set(paths)), where
             for source in container.get("envFrom", ()):
