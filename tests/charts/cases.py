@@ -64,11 +64,15 @@ SWITCHES: dict[str, Values] = {
     "metrics for nobody": {"networkPolicy": {"metricsFrom": []}},
     "more egress": {
         "networkPolicy": {
-            "extraEgress": [{"to": [{"ipBlock": {"cidr": "203.0.113.0/24"}}], "ports": [{"protocol": "TCP", "port": 443}]}]
+            "extraEgress": [
+                {"to": [{"ipBlock": {"cidr": "203.0.113.0/24"}}], "ports": [{"protocol": "TCP", "port": 443}]}
+            ]
         }
     },
     "no spread": {"topologySpread": []},
-    "metrics over otlp": {"telemetry": {"metrics": "otlp", "endpoint": "http://collector:4318", "protocol": "http/protobuf"}},
+    "metrics over otlp": {
+        "telemetry": {"metrics": "otlp", "endpoint": "http://collector:4318", "protocol": "http/protobuf"}
+    },
     "no metrics": {"telemetry": {"metrics": "none"}},
     "traces": {"telemetry": {"endpoint": "http://collector:4317"}},
     "no monitoring": {"monitoring": {"enabled": False}},
@@ -83,13 +87,20 @@ SWITCHES: dict[str, Values] = {
         "affinity": {"podAntiAffinity": {}},
         "priorityClassName": "business",
     },
-    "labelled": {"podLabels": {"team": "a"}, "podAnnotations": {"a/b": "c"}, "clusterService": {"annotations": {"d": "e"}}},
+    "labelled": {
+        "podLabels": {"team": "a"},
+        "podAnnotations": {"a/b": "c"},
+        "clusterService": {"annotations": {"d": "e"}},
+    },
     "renamed": {"nameOverride": "other"},
     "wholly renamed": {"fullnameOverride": "other"},
     "private authority": {"database": {"tls": {"mode": "verify-ca", "caSecret": "given-ca"}}},
     "no wait before the stop": {"shutdown": {"preStopSeconds": 0}},
     "a long stop": {"shutdown": {"stopSecondsMax": 42.5}},
-    "settings": {"settings": {"log_level": "debug", "scrub_seconds": 0.5}, "environment": {"OTEL_BSP_MAX_QUEUE_SIZE": "99"}},
+    "settings": {
+        "settings": {"log_level": "debug", "scrub_seconds": 0.5},
+        "environment": {"OTEL_BSP_MAX_QUEUE_SIZE": "99"},
+    },
 }
 OWN_SWITCHES: dict[str, dict[str, Values]] = {
     "gateway": {

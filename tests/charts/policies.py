@@ -1,6 +1,6 @@
 """What must hold for everything that our charts render, whatever the values: one function per promise.
 
-    check(documents, secrets={"tieout-order"})    # secrets: those that the values name as existing
+check(documents, secrets={"tieout-order"})    # secrets: those that the values name as existing
 """
 
 import re
@@ -69,7 +69,15 @@ def pods_are_restricted(documents: Sequence[Document]) -> None:
             assert not spec.get(forbidden), f"{where}: {forbidden}"
         for volume in spec.get("volumes", ()):
             kinds = set(volume) - {"name"}
-            allowed = {"configMap", "secret", "emptyDir", "projected", "downwardAPI", "persistentVolumeClaim", "ephemeral"}
+            allowed = {
+                "configMap",
+                "secret",
+                "emptyDir",
+                "projected",
+                "downwardAPI",
+                "persistentVolumeClaim",
+                "ephemeral",
+            }
             assert kinds <= allowed, f"{where}: volume {volume['name']} is {kinds}"
             if "emptyDir" in volume:
                 assert volume["emptyDir"].get("sizeLimit"), f"{where}: {volume['name']} may fill the node"
@@ -211,7 +219,9 @@ def pods_are_behind_a_network_policy(documents: Sequence[Document]) -> None:
     if not policies:
         return  # Switched off; test_matrix.py says where that is meant.
     for owner, pod in pod_templates(documents):
-        mine = [each for each in policies if _matches(each["spec"]["podSelector"]["matchLabels"], pod["metadata"]["labels"])]
+        mine = [
+            each for each in policies if _matches(each["spec"]["podSelector"]["matchLabels"], pod["metadata"]["labels"])
+        ]
         assert {kind for each in mine for kind in each["spec"]["policyTypes"]} == {"Ingress", "Egress"}, title(owner)
     for policy in policies:
         assert list(_selected(documents, policy["spec"]["podSelector"]["matchLabels"])), f"{title(policy)}: for nobody"

@@ -13,7 +13,9 @@ CASES = list(all_cases())
 
 
 @pytest.mark.parametrize(("chart", "case", "values"), CASES, ids=[f"{chart}: {case}" for chart, case, _ in CASES])
-def test_what_is_rendered_fits_the_schemas_and_keeps_every_promise(chart: str, case: str, values: dict[str, Any]) -> None:
+def test_what_is_rendered_fits_the_schemas_and_keeps_every_promise(
+    chart: str, case: str, values: dict[str, Any]
+) -> None:
     for version in VERSIONS:
         documents = render(chart, values, kubernetes=version)
         assert documents
@@ -78,9 +80,9 @@ def test_keda_looks_at_the_consumers_that_the_code_has(service: str) -> None:
 
 def test_a_change_of_settings_or_secrets_starts_new_pods_and_nothing_else_does() -> None:
     def annotations(values: dict[str, Any]) -> dict[str, str]:
-        found: dict[str, str] = the(render("order", merged(MINIMAL, values)), "Deployment")["spec"]["template"]["metadata"][
-            "annotations"
-        ]
+        found: dict[str, str] = the(render("order", merged(MINIMAL, values)), "Deployment")["spec"]["template"][
+            "metadata"
+        ]["annotations"]
         return found
 
     before = annotations({})
@@ -128,6 +130,9 @@ def test_an_umbrella_s_globals_reach_every_service_and_a_service_s_own_word_coun
     }
     assert images["tieout-order"] == "registry.example/t/order:0.9.1"
     assert images["tieout-finance"] == "registry.example/t/finance:0.9.2"
-    urls = {each["metadata"]["name"]: each["data"].get("TIEOUT_DATABASE_URL", "") for each in of_kind(documents, "ConfigMap")}
+    urls = {
+        each["metadata"]["name"]: each["data"].get("TIEOUT_DATABASE_URL", "")
+        for each in of_kind(documents, "ConfigMap")
+    }
     assert "@postgres.data.svc:" in urls["tieout-order"]
     assert "@ledger.data.svc:" in urls["tieout-finance"]

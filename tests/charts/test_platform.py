@@ -52,7 +52,9 @@ def test_every_installation_renders_what_kubernetes_takes(installation, secrets,
 def test_what_kubernetes_does_not_know_yet_is_left_out_until_it_does():
     kinds = {document["kind"] for document in render(operators=())}
     assert "Cluster" not in kinds
-    assert {"Cluster", "Database"} <= {document["kind"] for document in render({"postgres": {"enabled": True}}, operators=())}
+    assert {"Cluster", "Database"} <= {
+        document["kind"] for document in render({"postgres": {"enabled": True}}, operators=())
+    }
 
 
 def test_postgres_has_the_databases_and_roles_of_the_code_and_nobody_enters_another_services_one():
@@ -132,7 +134,9 @@ KINDS = {"receivers", "processors", "exporters", "connectors", "extensions"}
 @pytest.mark.parametrize("where", ["collector", "jaeger"])
 def test_every_part_of_a_telemetry_pipeline_is_described_and_every_described_part_is_used(where):
     found = values()
-    config = found["opentelemetry-collector"]["alternateConfig"] if where == "collector" else found["jaeger"]["userconfig"]
+    config = (
+        found["opentelemetry-collector"]["alternateConfig"] if where == "collector" else found["jaeger"]["userconfig"]
+    )
     described = {kind: set(config.get(kind) or ()) for kind in KINDS}
     used: dict[str, set[str]] = {kind: set() for kind in KINDS}
     used["extensions"] = set(config["service"]["extensions"])
@@ -178,7 +182,9 @@ FREE = {"merge", "patch", "env", "resources", "annotations", "securityContext", 
 FREE |= {"userconfig", "topologySpreadConstraints", "extraVolumes", "extraVolumeMounts", "containerSecurityContext"}
 
 
-@pytest.mark.parametrize("file", ["", *sorted(str(f.relative_to(ENVIRONMENTS)) for f in ENVIRONMENTS.glob("*/*platform.yaml"))])
+@pytest.mark.parametrize(
+    "file", ["", *sorted(str(f.relative_to(ENVIRONMENTS)) for f in ENVIRONMENTS.glob("*/*platform.yaml"))]
+)
 def test_every_value_for_a_remote_chart_is_one_that_this_chart_knows(file):
     """Needs the charts themselves: TIEOUT_REMOTE_CHARTS names a folder with each one unpacked below its name."""
     folder = os.environ.get("TIEOUT_REMOTE_CHARTS")
@@ -191,7 +197,9 @@ def test_every_value_for_a_remote_chart_is_one_that_this_chart_knows(file):
         assert yaml.safe_load((chart / "Chart.yaml").read_text())["version"] == each["version"]
         known = yaml.safe_load((chart / "values.yaml").read_text())
         strangers = list(_strangers({**said.get(each["name"], {}), "enabled": None}, {**known, "enabled": None}))
-        allowed = {"ports.red"} if each["name"] == "opentelemetry-collector" else set()  # Ports are a map of the user's.
+        allowed = (
+            {"ports.red"} if each["name"] == "opentelemetry-collector" else set()
+        )  # Ports are a map of the user's.
         assert not set(strangers) - allowed, f"{each['name']} {each['version']} knows none of these"
 
 
