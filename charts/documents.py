@@ -2,7 +2,7 @@
 
     .venv/bin/python charts/documents.py            # a test in tests/charts compares
 
-The schema of a service's values is the one they all share (service/values.schema.json) and the fields of its own Settings.
+The schema of a service's values is the one that all share (service/values.schema.json) and the fields of its Settings.
 """
 
 import importlib
@@ -163,15 +163,21 @@ def rows(schema: Schema, values: Any, path: str = "") -> Iterator[tuple[str, str
         value = values.get(key) if isinstance(values, dict) else None
         if "const" in part or name == "service":
             continue
-        if part.get("properties") and not name.endswith((".requests", ".limits")):
+        if part.get("properties") and not name.endswith((".requests", ".limits", "podLabels")):
             yield from rows(part, value, f"{name}.")
-        else:
-            shown = "" if value is None else f"`{json.dumps(value, ensure_ascii=False)}`"
-            yield f"`{name}`", cut(shown), part.get("description", "")
+            continue
+        yield f"`{name}`", shown(value), part.get("description", "")
+        for named in part.get("patternProperties", {}).values():
+            yield from rows(named, None, f"{name}.<name>.")
 
 
-def cut(text: str) -> str:
-    return (text if len(text) <= 120 else "see values.yaml").replace("|", "\\|")
+def shown(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, dict) and any(isinstance(each, dict) and each for each in value.values()):
+        return f"`{', '.join(value)}`"
+    text = json.dumps(value, ensure_ascii=False)
+    return (f"`{text}`" if len(text) <= 120 else "see values.yaml").replace("|", "\\|")
 
 
 def readme(chart: str, schema: Schema, values: dict[str, Any]) -> str:

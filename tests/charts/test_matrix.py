@@ -7,7 +7,9 @@ import policies
 import pytest
 from cases import GIVEN, LONGEST_RELEASE, MINIMAL, PRODUCTION, UMBRELLA, UMBRELLA_GIVEN, all_cases, merged
 from tieout.contracts.streams import CORE_SERVICES, FLOWS
-from tools import VERSIONS, containers, of_kind, pod_templates, render, the, title, validate
+from tieout.servicekit.batches import DRAIN_SECONDS_MAX
+from tieout.servicekit.probes import DATABASE_SECONDS_MAX
+from tools import ROOT, VERSIONS, containers, of_kind, pod_templates, render, the, title, validate
 
 CASES = list(all_cases())
 
@@ -16,13 +18,41 @@ CASES = list(all_cases())
 def test_what_is_rendered_fits_the_schemas_and_keeps_every_promise(
     chart: str, case: str, values: dict[str, Any]
 ) -> None:
+    documents = render(chart, values)
+    assert documents
+    policies.check(documents, GIVEN | UMBRELLA_GIVEN)
+    assert bool(of_kind(documents, "NetworkPolicy")) == (case != "no network policy")
     for version in VERSIONS:
-        documents = render(chart, values, kubernetes=version)
-        assert documents
         for document in documents:
             validate(document, version)
-        policies.check(documents, GIVEN | UMBRELLA_GIVEN)
-        assert bool(of_kind(documents, "NetworkPolicy")) == (case != "no network policy")
+
+
+@pytest.mark.parametrize("chart", [*CORE_SERVICES, "tieout"])
+def test_the_oldest_kubernetes_gets_the_same_and_an_older_one_is_refused(chart: str) -> None:
+    values = UMBRELLA if chart == "tieout" else PRODUCTION
+    assert render(chart, values, kubernetes=VERSIONS[-1]) == render(chart, values)
+    if chart == "order":
+        with pytest.raises(AssertionError, match=r">=1\.30"):
+            render(chart, values, kubernetes="1.29")
+
+
+@pytest.mark.parametrize(
+    ("chart", "files", "values"),
+    [
+        ("tieout", ["minimal/tieout.yaml"], {}),
+        ("tieout", ["production/tieout.yaml"], {}),
+        *((service, ["production/service.yaml"], MINIMAL["migrations"]) for service in CORE_SERVICES),
+    ],
+    ids=lambda each: str(each),
+)
+def test_the_values_of_our_environments_render_and_keep_every_promise(
+    chart: str, files: list[str], values: dict[str, Any]
+) -> None:
+    own = {"migrations": values} if values else {}
+    documents = render(chart, own, files=[ROOT / "k8s" / "values" / file for file in files])
+    for document in documents:
+        validate(document, VERSIONS[0])
+    policies.check(documents, GIVEN | UMBRELLA_GIVEN)
 
 
 @pytest.mark.parametrize("chart", [*CORE_SERVICES, "tieout"])
@@ -136,3 +166,17 @@ def test_an_umbrella_s_globals_reach_every_service_and_a_service_s_own_word_coun
     }
     assert "@postgres.data.svc:" in urls["tieout-order"]
     assert "@ledger.data.svc:" in urls["tieout-finance"]
+
+
+def test_probes_wait_longer_than_the_look_at_the_database_and_a_stop_longer_than_its_batch() -> None:
+    documents = render("order", MINIMAL)
+    pod = the(documents, "Deployment")["spec"]["template"]["spec"]
+    container = pod["containers"][0]
+    for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+        assert container[probe]["timeoutSeconds"] > DATABASE_SECONDS_MAX
+    stop = float(the(documents, "ConfigMap")["data"]["TIEOUT_STOP_SECONDS_MAX"])
+    sleep = container["lifecycle"]["preStop"]["sleep"]["seconds"]
+    assert DRAIN_SECONDS_MAX < stop < sleep + stop < pod["terminationGracePeriodSeconds"]
+    # Who does not answer is first taken out of the endpoints, and only much later started anew.
+    ready, live = container["readinessProbe"], container["livenessProbe"]
+    assert ready["periodSeconds"] * ready["failureThreshold"] < live["periodSeconds"] * live["failureThreshold"]

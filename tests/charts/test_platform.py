@@ -13,6 +13,7 @@ from tieout.devstack import databases
 from tieout.devstack.kubernetes_secrets import for_the_hub
 from tieout.devstack.secrets import Secrets
 from tools import CHARTS, helm, of_kind, the, validate
+from tools import render as render_chart
 
 PRODUCTION = ("production/platform.yaml",)
 INSTALLATIONS = {
@@ -120,6 +121,22 @@ def test_wrong_values_are_refused_with_the_key_at_fault(wrong, key):
     with pytest.raises(AssertionError) as told:
         render(wrong)
     assert key in str(told.value)
+
+
+def test_sites_are_the_same_for_the_hub_its_standby_and_the_gateway():
+    files = [ENVIRONMENTS / "production" / "tieout.yaml", ENVIRONMENTS / "multi-site" / "tieout.yaml"]
+    told = {
+        each["data"]["TIEOUT_SITES"]
+        for each in of_kind(render_chart("tieout", files=files), "ConfigMap")
+        if "TIEOUT_SITES" in each["data"]
+    }
+    for file in ("platform", "standby-platform", "promoted-platform"):
+        told.add(",".join(yaml.safe_load((ENVIRONMENTS / "multi-site" / f"{file}.yaml").read_text())["sites"]))
+    assert told == {"store-1,store-2"}
+    satellite = config_map(
+        render_chart("satellite", files=[ENVIRONMENTS / "multi-site" / "satellite-store-1.yaml"]), "tieout-satellite"
+    )
+    assert "domain: store-1\n" in satellite["nats.conf"]
 
 
 def test_the_chart_passes_lint():

@@ -44,8 +44,8 @@ async def run(toy):
     """`await run(environment, "serve")`; what still runs at the end of the test, however it ended, is killed."""
     started = []
 
-    async def run(environment, *arguments, stdin=None):
-        program = PROGRAM.format(folder=str(toy.folder))
+    async def run(environment, *arguments, stdin=None, program=PROGRAM):
+        program = program.format(folder=str(toy.folder))
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-c", program, *arguments),
             env={**os.environ, **environment},
@@ -231,3 +231,50 @@ async def test_a_command_that_runs_once_does_not_wait_for_ever(run, toy_database
     output, _ = await asyncio.wait_for(process.communicate(), 30)
     assert process.returncode == 3
     assert json.loads(output.splitlines()[-1])["event"].startswith("database did not answer")
+
+
+SLOW = """
+import asyncio
+from pathlib import Path
+from tieout.contracts.order import OrderPlaced
+from tieout.servicekit import Service, Settings, batch_flow, main
+
+class Own(Settings, frozen=True, kw_only=True):
+    slow: float = 0.0
+
+def build(settings: Own) -> Service:
+    @batch_flow("inventory-reserve-stock", OrderPlaced, size=100)
+    async def note(batch, database):
+        async with database.transaction() as tx:
+            for one in batch:
+                values = (one.position, 1, one.data.order_id, one.data.order_no, 1, 1)
+                await tx.execute("INSERT INTO demand VALUES ($1, $2, $3, $4, $5, $6)", *values)
+            print('{{"event": "in hand"}}', flush=True)
+            await tx.execute("SELECT pg_sleep($1)", settings.slow)
+    return Service("inventory", settings, migrations=Path({folder!r}), flows=[note])
+
+main("inventory", build)
+"""
+
+
+async def test_a_batch_that_outlives_the_stop_is_taken_over_by_another_process(
+    run, toy, toy_database, owner, play
+) -> None:
+    first = await run(
+        {**toy_database.environment, "TIEOUT_SLOW": "60", "TIEOUT_STOP_SECONDS_MAX": "0.5"}, "serve", program=SLOW
+    )
+    await lines_until(first, "ready")
+    await play(toy.placed("1001"))
+    await lines_until(first, "in hand")
+    first.send_signal(signal.SIGTERM)
+    began = time.monotonic()
+    told = await lines_until(first, "stop took too long; what was not acknowledged will be delivered again")
+    assert told
+    await asyncio.wait_for(first.wait(), 5)
+    assert time.monotonic() - began < 4
+    await run(toy_database.environment, "serve", program=SLOW)
+
+    async def noted() -> bool:
+        return bool(await owner.fetchval("SELECT count(*) = 1 FROM demand"))
+
+    await toy.until(noted, 15)

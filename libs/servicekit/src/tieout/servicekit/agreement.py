@@ -94,8 +94,15 @@ class Evidence:
         self._marked = 0  # Published messages when the mark was last found closed.
 
     async def start(self) -> None:
-        """Raises Misconfigured where this Postgres hashes otherwise: then no digest could be compared."""
+        """Raises Misconfigured where there are no tables yet, and where this Postgres hashes otherwise: then no digest
+        could be compared."""
         async with self._database.read() as connection:
+            if not await connection.fetchval(statements.is_migrated):
+                service = self._database.service
+                raise Misconfigured(
+                    f"The database was never migrated. Run `python -m tieout.{service} migrate` as its owner, "
+                    "then start again."
+                )
             answer = await connection.fetchval(statements.known_answer)
             if answer != KNOWN_ANSWER:
                 raise Misconfigured(

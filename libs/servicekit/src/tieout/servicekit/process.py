@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import importlib.metadata
 import os
+import signal
 import sys
 import typing
 from collections.abc import Callable, Coroutine
@@ -61,6 +62,7 @@ def main(name: str, build: Callable[[Any], Service]) -> None:
     recovering = commands.add_parser("recover", help="bring a database forward that was restored from a backup")
     recovering.add_argument("--yes", action="store_true", help="do it; without this it only looks")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, _told_to_end)
     kind = typing.get_type_hints(build).get("settings", Settings)
     try:
         if os.environ.get("TIEOUT_SETTINGS") == "stdin" and not _told_by_launcher():
@@ -91,6 +93,11 @@ def main(name: str, build: Callable[[Any], Service]) -> None:
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _told_to_end(number: int, frame: object) -> None:
+    """Until `serve` hears signals itself. A container's first process ignores what it does not handle."""
+    sys.exit(128 + number)
 
 
 def _recover(service: Service, *, really: bool) -> None:
