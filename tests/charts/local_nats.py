@@ -1,4 +1,4 @@
-"""Rendered NATS configurations under the real server: the same files in the same folders, ports and paths of this machine.
+"""Rendered NATS configurations under the real server: the same files in the same folders, with ports of this machine.
 
 Only what cannot be had here is rewritten: addresses, the volume, certificates. A rewrite that finds nothing fails.
 """

@@ -12,6 +12,7 @@ import yaml
 from tools import CHARTS, OPERATORS, ROOT, Document, helm, home
 
 ENVIRONMENTS = ROOT / "k8s" / "values"
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @functools.cache
@@ -32,8 +33,14 @@ def render(
     kubernetes: str = "1.37",
 ) -> list[Document]:
     """`files`: of k8s/values, in their order; `values` lie over them."""
+    text = _template(json.dumps(values or {}), tuple(files), tuple(operators), kubernetes)
+    return [document for document in yaml.load_all(text, _Loader) if document]
+
+
+@functools.lru_cache(maxsize=64)
+def _template(values: str, files: tuple[str, ...], operators: tuple[str, ...], kubernetes: str) -> str:
     with tempfile.NamedTemporaryFile("w", suffix=".json", dir=home()) as own:
-        json.dump(values or {}, own)
+        own.write(values)
         own.flush()
         arguments: list[str | Path] = ["template", "tieout", alone(), "--namespace", "tieout"]
         arguments += ["--kube-version", f"{kubernetes}.0"]
@@ -41,7 +48,7 @@ def render(
             arguments += ["--values", file]
         for operator in operators:
             arguments += ["--api-versions", operator]
-        return [document for document in yaml.safe_load_all(helm(*arguments).stdout) if document]
+        return helm(*arguments).stdout
 
 
 def config_map(documents: Sequence[Document], name: str) -> dict[str, str]:

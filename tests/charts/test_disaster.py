@@ -10,6 +10,8 @@ from platform_chart import config_map
 from platform_chart import render as platform
 from test_nats_configs import passwords_of
 from tieout.contracts.streams import CORE_SERVICES, DEAD_STREAM
+from tieout.devstack.kubernetes_secrets import for_the_hub
+from tieout.devstack.secrets import Secrets
 from tieout.servicekit.streams import ensure_stream, own_stream
 
 SITES = ("store-1",)
@@ -33,7 +35,7 @@ def equip(server, environment, files, remote=""):
     for user, word in server.words.items():
         server.write(f"nats-users/{user}.conf", f"password: {json.dumps(word)}\n")
     if remote:
-        server.write("nats-users/remote.conf", f"url: {json.dumps(remote)}\n")
+        server.write("nats-users/remote.conf", remote)
     server.configure(rendered(environment))
     server.streams = {}
     if environment != "production":
@@ -72,7 +74,9 @@ async def messages_of(server, stream, at_least):
 async def regions(tmp_path):
     words, _ = passwords_of(tmp_path / "passwords", SITES)
     hub = region(tmp_path / "hub", "tieout-nats-0", "production", HUB, words)
-    remote = f"nats://standby:{words['standby']}@127.0.0.1:{hub.leaf_port}"
+    # From the same folder of words, as for the hub.
+    secret = for_the_hub(Secrets(tmp_path / "passwords"), SITES, f"nats://127.0.0.1:{hub.leaf_port}")[0]
+    remote = secret["stringData"]["remote.conf"]
     standby = region(tmp_path / "standby", "standby-tieout-nats-0", "standby", STANDBY, words, remote)
     hub.start()
     standby.start()

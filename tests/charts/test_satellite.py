@@ -86,8 +86,8 @@ def test_wrong_values_are_refused_with_the_key_at_fault(wrong, key):
 def test_the_till_may_do_what_the_code_says_and_the_stream_is_the_one_that_the_gateway_sources():
     documents = config_map(render("satellite", SITE), "tieout-satellite")
     allowed = permissions.of_till().as_config()
-    assert f'publish: {{allow: {json.dumps(allowed["publish"]["allow"])}}}' in documents["nats.conf"]
-    assert f'subscribe: {{allow: {json.dumps(allowed["subscribe"]["allow"])}}}' in documents["nats.conf"]
+    assert f"publish: {{allow: {json.dumps(allowed['publish']['allow'])}}}" in documents["nats.conf"]
+    assert f"subscribe: {{allow: {json.dumps(allowed['subscribe']['allow'])}}}" in documents["nats.conf"]
     stream = json.loads(documents["SAT.json"])
     assert (stream["name"], stream["subjects"]) == (permissions.SITE_STREAM, [permissions.SITE_SUBJECT])
 

@@ -16,8 +16,9 @@ metadata:
   annotations:
     helm.sh/hook: pre-install,pre-upgrade
     helm.sh/hook-weight: "0"
-    helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+    helm.sh/hook-delete-policy: before-hook-creation  # What it applied can be read for a day.
 spec:
+  ttlSecondsAfterFinished: 86400
   backoffLimit: 3
   activeDeadlineSeconds: {{ .Values.migrations.deadlineSeconds }}
   template:

@@ -60,6 +60,12 @@ class Declarations:
                 self.bodies[found[1]] = " | ".join(re.findall(r'= ("[^"]*"|\d+)', found[2])) + ";"
             for given, alias in re.findall(r"(\w+) as (\w+)", text):
                 self.aliases[alias] = given
+        # cdk8s gives fields the names of its own style (pgHba); what it writes for them stands in functions beside.
+        self.written: dict[str, dict[str, str]] = {}
+        for path in folder.rglob("*.js"):
+            for found in re.finditer(r"function toJson_(\w+)\(obj\) \{(.*?)\n\}", path.read_text(), flags=re.S):
+                pairs = re.findall(r"^ +'?([\w.-]+)'?: .*?\bobj\.(\w+)", found[2], re.M)
+                self.written[found[1]] = {own: name for name, own in pairs}
         self.defined: dict[str, Any] = {}
         self.unknown: set[str] = set()
 
@@ -74,8 +80,16 @@ class Declarations:
             return {}
         if name not in self.defined:
             self.defined[name] = {}
-            self.defined[name] = Parser(self, self.bodies[name]).union()
+            self.defined[name] = self._as_written(name, Parser(self, self.bodies[name]).union())
         return {"$ref": f"#/definitions/{name}"}
+
+    def _as_written(self, name: str, schema: dict[str, Any]) -> dict[str, Any]:
+        names = self.written.get(name, {})
+        if "properties" in schema:
+            schema["properties"] = {names.get(key, key): value for key, value in schema["properties"].items()}
+        if "required" in schema:
+            schema["required"] = [names.get(key, key) for key in schema["required"]]
+        return schema
 
 
 class Parser:

@@ -1,6 +1,7 @@
 """Renders what the remote NATS chart makes of our values, so that tests can boot it where that chart cannot be fetched.
 
-    helm dependency build charts/platform && python tests/charts/upstream/derive.py charts/platform/charts/nats-2.14.2.tgz
+    helm dependency build charts/platform
+    python tests/charts/upstream/derive.py charts/platform/charts/nats-2.14.2.tgz
 
 Each file begins with a digest of the values that it was made from: a test fails when these have changed since.
 """

@@ -2,8 +2,9 @@
 
     python -m tieout.devstack.kubernetes_secrets --words ~/tieout-words --sites store-1 | kubectl apply -n tieout -f -
 
-Words are made at the first use and kept in `--words`, each in a file that only its owner can read: run it again after a
-site was added, or after the file of a word to be changed was removed. That folder is the installation's whole secret.
+Words are made at the first use and kept in `--words` (.tieout/kubernetes where none is named), each in a file that only
+its owner can read: run it again after a site was added, or after the file of a word to be changed was removed. That
+folder is the installation's whole secret.
 """
 
 import argparse
@@ -21,11 +22,16 @@ RESERVED = (*CORE_SERVICES, permissions.OPERATOR, permissions.SYSTEM, permission
 Secret = dict[str, object]
 
 
-def for_the_hub(words: Secrets, sites: Iterable[str] = ()) -> list[Secret]:
-    """What charts/platform, charts/tieout and the services' own charts name."""
+def for_the_hub(words: Secrets, sites: Iterable[str] = (), standby_of: str = "") -> list[Secret]:
+    """What charts/platform, charts/tieout and the services' own charts name. `standby_of`: the hub that is mirrored;
+    both regions are made from one folder of words, as the standby takes over with the hub's databases."""
     users = [*CORE_SERVICES, permissions.OPERATOR, permissions.SYSTEM, permissions.STANDBY, *sites]
     # A fragment of configuration for each, not a bare word: so any password can be quoted, and a hash of it will do.
     fragments = {f"{user}.conf": f"password: {json.dumps(words.of(f'nats_{user}'))}\n" for user in users}
+    if standby_of:
+        scheme, _, address = standby_of.partition("://")
+        url = f"{scheme}://{permissions.STANDBY}:{words.of(f'nats_{permissions.STANDBY}')}@{address}"
+        fragments["remote.conf"] = f"url: {json.dumps(url)}\n"
     found = [
         _secret("tieout-nats-users", fragments),
         _secret("tieout-nats-operator", {"nats-password": words.of(f"nats_{permissions.OPERATOR}")}),
@@ -77,13 +83,15 @@ def _site(name: str) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tieout.devstack.kubernetes_secrets")
-    parser.add_argument("--words", type=Path, required=True, help="folder of the words, outside the repository")
+    words_folder = Path(".tieout/kubernetes")
+    parser.add_argument("--words", type=Path, default=words_folder, help=f"folder of the words ({words_folder})")
     parser.add_argument("--sites", type=lambda text: [_site(name) for name in text.split(",") if name], default=[],
                         help="leaf sites that the hub lets in, separated by commas")  # fmt: skip
     parser.add_argument("--site", type=_site, help="print the Secret of this site's own cluster instead")
+    parser.add_argument("--standby-of", metavar="URL", help="for the other region: tls://hub.example.com:7422")
     asked = parser.parse_args(arguments)
     words = Secrets(asked.words)
-    items = for_a_site(words, asked.site) if asked.site else for_the_hub(words, asked.sites)
+    items = for_a_site(words, asked.site) if asked.site else for_the_hub(words, asked.sites, asked.standby_of or "")
     print(json.dumps({"apiVersion": "v1", "kind": "List", "items": items}, indent=1))
     return 0
 

@@ -2,8 +2,8 @@
 
     python -m tieout.devstack.nats_auth --out charts/platform/files/permissions.json
 
-The file is committed, and a test compares it with the code. It names no site: the chart does, from its values, so that a
-new site is a line there. Passwords are another matter: see kubernetes_secrets.py.
+The file is committed, and a test compares it with the code. It names no site: the chart does, from its values, so that
+a new site is a line there. Passwords are another matter: see kubernetes_secrets.py.
 """
 
 import argparse
