@@ -75,10 +75,14 @@ class LocalNats:
         except OSError:
             return False
 
+    def monitor(self, question: str) -> str:
+        """What the monitoring port answers, as text."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.monitor_port}/{question}", timeout=2) as answer:
+            return str(answer.read().decode())
+
     def leaf_nodes(self) -> int:
-        """How many are connected, counted as the monitoring port tells."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.monitor_port}/leafz", timeout=1) as answer:
-            return int(json.load(answer)["leafnodes"])
+        """How many are connected."""
+        return int(json.loads(self.monitor("leafz"))["leafnodes"])
 
     async def wait_for_leaf_nodes(self, count: int = 1) -> None:
         for _ in range(200):

@@ -140,6 +140,7 @@ async def test_a_site_sells_while_the_hub_is_away_and_the_hub_fetches_it_all_onc
         operator = await site.connect("operator", site.words["operator"])
         await api(operator.jetstream(), "STREAM.CREATE.SAT", site.stream)
         till = await site.connect("till", site.words["till"])
+        assert '"name": "SAT"' in site.monitor("jsz?streams=true")  # As the chart's own test looks for the stream.
         sell = till.jetstream()
         for number in range(10):
             await sell.publish("sale.order", b"%d" % number)
