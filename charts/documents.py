@@ -186,7 +186,9 @@ def readme(chart: str, schema: Schema, values: dict[str, Any]) -> str:
     lines = [f"# {about['name']}", "", about["description"], "", introduction, ""]
     lines += ["## Values", "", "Written by `charts/documents.py` from values.schema.json and values.yaml.", ""]
     lines += ["| key | default | |", "|---|---|---|"]
-    lines += [f"| {key} | {value} | {told.replace('|', chr(92) + '|')} |" for key, value, told in rows(schema, values)]
+    for key, value, told in rows(schema, values):
+        escaped = told.replace("|", "\\|").replace("<", "&lt;")
+        lines.append(f"| {key} | {value} | {escaped} |")
     return "\n".join(lines) + "\n"
 
 
