@@ -1,0 +1,142 @@
+"""One release of order and inventory takes the place of the other under load; finance, gateway and control stay.
+
+Both stand side by side for a while, so all four ways are gone: each release's orders are taken in by each release of
+inventory. Afterwards the independent checker judges every document, and control the agreement.
+"""
+
+import asyncio
+import sys
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import asyncpg
+import msgspec
+import pytest
+from tieout.contracts.operation import Health
+from tieout.devstack import processes
+from tieout.devstack.chaos import seeded
+from tieout.devstack.chaos.load import Load
+from tieout.devstack.suite import Stack
+from tieout.devstack.trading_day import plan
+
+NOW, NEXT = "0.2.0", "0.3.0"
+CHANGED = ("order", "inventory")
+ORDERS = 150
+SECONDS = 12.0  # Of load; the exchange happens within.
+PATIENCE_SECONDS = 30.0
+
+
+def environment(stack: Stack, service: str, release: Path) -> dict[str, str]:
+    """What a process of another release is told: the same as the running one."""
+    owner = stack.endpoints().databases[service]
+    told = {"TIEOUT_OWNER_URL": owner.owner_dsn, "TIEOUT_OWNER_PASSWORD_FILE": owner.owner_password_file}
+    return {**stack.environment_of(service), **told, "PYTHONPATH": str(release)}
+
+
+async def migrate(stack: Stack, service: str, release: Path, phase: str) -> str:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", f"tieout.{service}", "migrate", "--phase", phase),
+        env=environment(stack, service, release),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    told, _ = await process.communicate()
+    assert process.returncode == 0, told.decode()
+    return told.decode()
+
+
+@asynccontextmanager
+async def beside(stack: Stack, release: Path) -> AsyncIterator[None]:
+    """A replica of each changed service from the other release."""
+    started = {
+        service: processes.start(
+            [sys.executable, "-m", f"tieout.{service}", "serve"],
+            log=stack.logs / f"{service}-{release.name}.log",
+            environment=environment(stack, service, release),
+        )
+        for service in CHANGED
+    }
+    try:
+        for service in CHANGED:
+            await until_versions(stack, service, {release.name})
+        yield
+    finally:
+        for process in started.values():
+            processes.stop(process)
+
+
+async def until_versions(stack: Stack, service: str, wanted: set[str], *, only: bool = False) -> None:
+    """Replicas of these versions run, and `only` they."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    operator = await stack.operator()
+    while True:
+        answer = await operator.request(f"rpc.{service}.health", b"{}", timeout=2)
+        health = msgspec.json.decode(answer.data, type=Health)
+        versions = {one.version for one in health.replicas if one.ready}
+        if versions == wanted if only else versions >= wanted:
+            return
+        assert time.monotonic() < deadline, f"{service}: {versions} run, not {wanted}"
+        await asyncio.sleep(0.1)
+
+
+async def column(stack: Stack, service: str, table: str, name: str) -> Mapping[int, str | None]:
+    """What this column holds, by the position of the order."""
+    connection = await asyncpg.connect(stack.postgres.url(f"tieout_{service}"))
+    try:
+        return {row[0]: row[1] for row in await connection.fetch(f"SELECT position, {name} FROM {table}")}
+    finally:
+        await connection.close()
+
+
+async def ways(stack: Stack) -> set[tuple[str | None, str | None]]:
+    """(what order said, what inventory kept) of the orders so far: who has handled what that whom has announced."""
+    said = await column(stack, "order", "order_header", "campaign")
+    kept = await column(stack, "inventory", "demand", "campaign")
+    return {(said[position], kept[position]) for position in said.keys() & kept.keys()}
+
+
+@pytest.mark.timeout(240)
+async def test_a_release_takes_the_place_of_the_other_under_load(tmp_path, release):
+    stack = Stack(tmp_path / "stack", postgres_settings=seeded.POSTGRES)
+    async with stack.running():
+        keys = await seeded.furnish_running(stack, ORDERS)
+        load = Load(stack, keys)
+        day = plan(1, ORDERS, datetime.now(UTC))
+        sending = asyncio.create_task(load.send(day.documents, SECONDS))
+        await asyncio.sleep(0.5)
+
+        now = release(NOW)
+        for service in CHANGED:
+            assert "pre_campaign" in await migrate(stack, service, now, "pre")
+        async with beside(stack, now):
+            # Side by side: what each release announces is handled by both.
+            deadline = time.monotonic() + SECONDS
+            all_ways = {(None, None), (None, "none"), ("autumn", None), ("autumn", "autumn")}
+            while (gone := await ways(stack)) != all_ways:
+                assert time.monotonic() < deadline, f"only {gone}"
+                await asyncio.sleep(0.1)
+            assert not sending.done(), "the load was over before the exchange"
+
+            # The older ones leave, without being killed.
+            for service in CHANGED:
+                assert await stack.stop_service(service)
+                await until_versions(stack, service, {NOW}, only=True)
+            # Would it not do, the older one could come back: what was added before it is in nobody's way.
+            stack.start_service("order")
+            await stack.wait_until_ready(["order"])
+            assert await stack.stop_service("order")
+            await until_versions(stack, "order", {NOW}, only=True)
+            # The next release removes what only the older ones needed.
+            following = release(NEXT)
+            for service in CHANGED:
+                assert "post_campaign" in await migrate(stack, service, following, "post")
+            assert not sending.done(), "the load was over before the last migration"
+            await sending
+
+            findings = await seeded.settle(stack, load.sent, 60)
+            assert [str(one) for one in findings] == []
+            assert load.surprises == []
+            assert await seeded.agreement(stack) == "agree"
