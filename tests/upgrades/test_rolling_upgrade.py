@@ -14,18 +14,19 @@ from pathlib import Path
 
 import asyncpg
 import msgspec
-import pytest
 from tieout.contracts.operation import Health
 from tieout.devstack import processes
 from tieout.devstack.chaos import seeded
+from tieout.devstack.chaos.checker import Sent
 from tieout.devstack.chaos.load import Load
 from tieout.devstack.suite import Stack
 from tieout.devstack.trading_day import plan
 
 NOW, NEXT = "0.2.0", "0.3.0"
+FIELD = "campaign"
 CHANGED = ("order", "inventory")
-ORDERS = 150
-SECONDS = 12.0  # Of load; the exchange happens within.
+ORDERS = 100
+PART_SECONDS = 2.0  # Of each quarter of the day, while something is exchanged.
 PATIENCE_SECONDS = 30.0
 
 
@@ -36,16 +37,21 @@ def environment(stack: Stack, service: str, release: Path) -> dict[str, str]:
     return {**stack.environment_of(service), **told, "PYTHONPATH": str(release)}
 
 
-async def migrate(stack: Stack, service: str, release: Path, phase: str) -> str:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", f"tieout.{service}", "migrate", "--phase", phase),
-        env=environment(stack, service, release),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    told, _ = await process.communicate()
-    assert process.returncode == 0, told.decode()
-    return told.decode()
+async def migrate(stack: Stack, release: Path, phase: str) -> None:
+    """As the release's own migration job does it, for each changed service."""
+
+    async def one(service: str) -> None:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", f"tieout.{service}", "migrate", "--phase", phase),
+            env=environment(stack, service, release),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        told, _ = await process.communicate()
+        assert process.returncode == 0, told.decode()
+        assert f"{phase}_{FIELD}" in told.decode()
+
+    await asyncio.gather(*(one(service) for service in CHANGED))
 
 
 @asynccontextmanager
@@ -98,45 +104,66 @@ async def ways(stack: Stack) -> set[tuple[str | None, str | None]]:
     return {(said[position], kept[position]) for position in said.keys() & kept.keys()}
 
 
-@pytest.mark.timeout(240)
+class Day:
+    """A trading day in four parts, each sent while something is exchanged."""
+
+    def __init__(self, stack: Stack, keys: Mapping[str, str]) -> None:
+        documents = plan(1, ORDERS, datetime.now(UTC)).documents
+        quarter = len(documents) // 4 + 1
+        self._parts = [documents[at : at + quarter] for at in range(0, len(documents), quarter)]
+        self._stack, self._keys = stack, keys
+        self._loads: list[Load] = []
+
+    @asynccontextmanager
+    async def under_load(self) -> AsyncIterator[None]:
+        """The next part is sent meanwhile, and has been acknowledged afterwards."""
+        load = Load(self._stack, self._keys)
+        self._loads.append(load)
+        sending = asyncio.create_task(load.send(self._parts.pop(0), PART_SECONDS))
+        await asyncio.sleep(0.3)
+        assert not sending.done()
+        yield
+        await sending
+
+    def sent(self) -> list[Sent]:
+        assert not self._parts
+        return [one for load in self._loads for one in load.sent]
+
+    def surprises(self) -> list[str]:
+        return [one for load in self._loads for one in load.surprises]
+
+
 async def test_a_release_takes_the_place_of_the_other_under_load(tmp_path, release):
     stack = Stack(tmp_path / "stack", postgres_settings=seeded.POSTGRES)
     async with stack.running():
-        keys = await seeded.furnish_running(stack, ORDERS)
-        load = Load(stack, keys)
-        day = plan(1, ORDERS, datetime.now(UTC))
-        sending = asyncio.create_task(load.send(day.documents, SECONDS))
-        await asyncio.sleep(0.5)
-
-        now = release(NOW)
-        for service in CHANGED:
-            assert "pre_campaign" in await migrate(stack, service, now, "pre")
+        day = Day(stack, await seeded.furnish_running(stack, ORDERS))
+        now, following = release(NOW), release(NEXT)
+        async with day.under_load():
+            await migrate(stack, now, "pre")
         async with beside(stack, now):
-            # Side by side: what each release announces is handled by both.
-            deadline = time.monotonic() + SECONDS
-            all_ways = {(None, None), (None, "none"), ("autumn", None), ("autumn", "autumn")}
-            while (gone := await ways(stack)) != all_ways:
-                assert time.monotonic() < deadline, f"only {gone}"
-                await asyncio.sleep(0.1)
-            assert not sending.done(), "the load was over before the exchange"
-
-            # The older ones leave, without being killed.
-            for service in CHANGED:
-                assert await stack.stop_service(service)
-                await until_versions(stack, service, {NOW}, only=True)
+            async with day.under_load():  # What each release announces is handled by both.
+                await until_all_ways_are_gone(stack)
+            async with day.under_load():  # The older ones leave, without being killed.
+                for service in CHANGED:
+                    assert await stack.stop_service(service)
+                    await until_versions(stack, service, {NOW}, only=True)
             # Would it not do, the older one could come back: what was added before it is in nobody's way.
             stack.start_service("order")
             await stack.wait_until_ready(["order"])
             assert await stack.stop_service("order")
             await until_versions(stack, "order", {NOW}, only=True)
-            # The next release removes what only the older ones needed.
-            following = release(NEXT)
-            for service in CHANGED:
-                assert "post_campaign" in await migrate(stack, service, following, "post")
-            assert not sending.done(), "the load was over before the last migration"
-            await sending
+            async with day.under_load():  # The next release removes what only the older ones needed.
+                await migrate(stack, following, "post")
 
-            findings = await seeded.settle(stack, load.sent, 60)
+            findings = await seeded.settle(stack, day.sent(), 60)
             assert [str(one) for one in findings] == []
-            assert load.surprises == []
+            assert day.surprises() == []
             assert await seeded.agreement(stack) == "agree"
+
+
+async def until_all_ways_are_gone(stack: Stack) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    wanted = {(None, None), (None, "none"), ("autumn", None), ("autumn", "autumn")}
+    while (gone := await ways(stack)) != wanted:
+        assert time.monotonic() < deadline, f"only {gone}"
+        await asyncio.sleep(0.1)
