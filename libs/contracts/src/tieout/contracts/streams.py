@@ -4,15 +4,17 @@ One stream per producer. A stream with one writer can be audited against that wr
 """
 
 from msgspec import Struct
-from tieout.contracts import control, finance, inventory, order, ticket
+from tieout.contracts.catalogue import CONTRACTS
 from tieout.contracts.event import Event
 
+# In the order of the chain. Databases, roles, NATS users, streams and what the stack starts follow from it.
 CORE_SERVICES = ("gateway", "order", "inventory", "finance", "control")
+FOLLOWED = tuple(service for service in CORE_SERVICES if service != "control")  # By control, through their notices.
 
 
 def _events() -> dict[str, type[Event]]:
     found: dict[str, type[Event]] = {}
-    for module in (order, inventory, finance, control, ticket):
+    for module in CONTRACTS:
         for thing in vars(module).values():
             if isinstance(thing, type) and issubclass(thing, Event) and hasattr(thing, "SUBJECT"):
                 found[thing.SUBJECT] = thing
@@ -114,7 +116,7 @@ FLOWS = (
     Hears("finance-pay-refunds", ("finance.refund.v1",)),
     Hears("gateway-note-articles", ("inventory.articles_listed.v1",)),
     Hears("gateway-note-companies", ("finance.company_opened.v1",)),
-    *(Hears(f"control-follow-{producer}", (notice_subject(producer),)) for producer in CORE_SERVICES[:4]),
+    *(Hears(f"control-follow-{producer}", (notice_subject(producer),)) for producer in FOLLOWED),
     Hears("control-report-order", ("order.conflicted.v1",)),
     Hears("control-report-inventory", ("inventory.cancel_decided.v1", "inventory.document_settled.v1")),
     Hears("control-report-finance", ("finance.document_settled.v1",)),
