@@ -122,4 +122,16 @@ FLOWS = (
     Hears("control-report-finance", ("finance.document_settled.v1",)),
     Hears("control-collect-dead", (DEAD_SUBJECT,)),  # The one flow that hears every service; no envelopes in there.
 )
+# Answers that no flow of ours waits for: journeys, feeders and people read them. What else nobody hears is a mistake.
+UNHEARD = frozenset(
+    {
+        "order.completed.v1",
+        "order.repeated.v1",
+        "finance.receivable_opened.v1",
+        "finance.voucher_posted.v1",
+        "control.disagreement_found.v1",
+        "control.ticket_opened.v1",
+        "control.ticket_resolved.v1",
+    }
+)
 FLOW: dict[str, Hears] = {flow.durable: flow for flow in FLOWS}

@@ -1,0 +1,156 @@
+"""A service that lives: `python -m tieout.devstack.new_service returns --hears order.returned.v1`
+
+It takes note of one event, announces that it did, and answers what it has noted. Everything that a service needs is
+there (contract, package, flow, tests, chart, owner), so that a team begins by changing what runs.
+"""
+
+import argparse
+import re
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from tieout.contracts.streams import CORE_SERVICES, EVENTS
+from tieout.devstack.failures import CommandFailed
+
+_SKELETON = Path(__file__).with_name("skeleton")
+_NAME = re.compile(r"[a-z][a-z0-9]{1,20}")
+_STREAMS = "libs/contracts/src/tieout/contracts/streams.py"
+_CATALOGUE = "libs/contracts/src/tieout/contracts/catalogue.py"
+
+
+def make(root: Path, service: str, subject: str) -> list[str]:
+    """Write the service into the checkout at `root`; answers which files are new or changed.
+
+    Raises CommandFailed for a name that is taken or none, or for an event that nobody announces.
+    """
+    if not _NAME.fullmatch(service):
+        raise CommandFailed(
+            f"{service!r} is no name for a service: small letters and digits, at most 21, as in returns"
+        )
+    if service in CORE_SERVICES or (root / "services" / service).exists():
+        raise CommandFailed(f"there is a service {service} already; choose another name")
+    if subject not in EVENTS:
+        raise CommandFailed(f"nobody announces {subject!r}. There are: {', '.join(sorted(EVENTS))}")
+    words = _words(service, subject)
+    written = [_write(root / "libs/contracts/src/tieout/contracts" / f"{service}.py", "contract.py.new", words)]
+    for source in sorted((_SKELETON / "service").rglob("*.new")):
+        name = _filled(str(source.relative_to(_SKELETON / "service")).removesuffix(".new"), words)
+        written.append(_write(root / "services" / service / name, str(source.relative_to(_SKELETON)), words))
+    edits: tuple[tuple[str, Callable[[str], str]], ...] = (
+        (_CATALOGUE, lambda text: _catalogued(text, service)),
+        (_STREAMS, lambda text: _listed(text, service, subject)),
+        ("pyproject.toml", lambda text: _once(text, '/src"\n', f'/src:services/{service}/src"\n', "mypy_path")),
+        ("CODEOWNERS", lambda text: _owned(text, service)),
+    )
+    for name, edit in edits:
+        path = root / name
+        path.write_text(edit(path.read_text()))
+        written.append(path)
+    written += _chart(root, service)
+    return [str(path.relative_to(root)) for path in written]
+
+
+def _words(service: str, subject: str) -> dict[str, str]:
+    event = EVENTS[subject]
+    # Where people import it from: contracts.finance, not contracts.finance.events.
+    module = event.__module__.removeprefix("tieout.contracts.").partition(".")[0]
+    return {
+        "@service@": service,
+        "@Service@": service.capitalize(),
+        "@SERVICE@": service.upper(),
+        "@subject@": subject,
+        "@event@": event.__name__,
+        "@module@": module,
+        "@producer@": event.PRODUCER,
+    }
+
+
+def _filled(text: str, words: dict[str, str]) -> str:
+    for word, meaning in words.items():
+        text = text.replace(word, meaning)
+    return text
+
+
+def _write(path: Path, source: str, words: dict[str, str]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(_filled((_SKELETON / source).read_text(), words))
+    return path
+
+
+def _once(text: str, old: str, new: str, where: str) -> str:
+    if text.count(old) != 1:
+        raise CommandFailed(
+            f"cannot enter the service in {where}: {old!r} stands there {text.count(old)} times, not once"
+        )
+    return text.replace(old, new)
+
+
+def _catalogued(text: str, service: str) -> str:
+    """Imported in the order of the alphabet, listed last."""
+    begin, end = text.index("import (\n") + len("import (\n"), text.index("\n)")
+    names = sorted([*text[begin:end].split("\n"), f"    {service},"])
+    text = text[:begin] + "\n".join(names) + text[end:]
+    return text.removesuffix(")\n") + f"    {service},\n)\n"
+
+
+def _listed(text: str, service: str, subject: str) -> str:
+    """Before control, which follows everybody; its flow before the first of the gateway."""
+    text = _once(text, ', "control")\n', f', "{service}", "control")\n', _STREAMS)
+    flow = f'    Hears("{service}-take-note", ("{subject}",)),\n'
+    text = _once(text, '    Hears("gateway-note-articles"', flow + '    Hears("gateway-note-articles"', _STREAMS)
+    return _once(
+        text,
+        "UNHEARD = frozenset(\n    {\n",
+        f'UNHEARD = frozenset(\n    {{\n        "{service}.noted.v1",\n',
+        _STREAMS,
+    )
+
+
+def _owned(text: str, service: str) -> str:
+    lines = [
+        f"/services/{service}/ @tieout/{service}",
+        f"/libs/contracts/src/tieout/contracts/{service}.py @tieout/{service} @tieout/architecture",
+        f"/charts/{service}/ @tieout/{service} @tieout/platform",
+    ]
+    return text.rstrip("\n") + "\n" + "\n".join(lines) + "\n"
+
+
+def _chart(root: Path, service: str) -> list[Path]:
+    """A thin chart like order's, which has nothing of its own but its flows."""
+    like, chart = root / "charts" / "order", root / "charts" / service
+    if not like.exists():
+        return []
+    shutil.copytree(like, chart, ignore=shutil.ignore_patterns("charts", "*.tgz", "Chart.lock"))
+    written = [path for path in sorted(chart.rglob("*")) if path.is_file()]
+    for path in written:
+        path.write_text(re.sub(r"\border\b", service, path.read_text()))
+    return written
+
+
+def main(words: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tieout.devstack.new_service", description=__doc__.split("\n")[0])
+    parser.add_argument("name", help="small letters and digits: returns")
+    parser.add_argument("--hears", required=True, metavar="SUBJECT", help="an event to begin with: order.returned.v1")
+    parser.add_argument("--root", type=Path, default=Path(), help="the checkout (default: here)")
+    arguments = parser.parse_args(words)
+    root = arguments.root.resolve()
+    if not (root / _STREAMS).exists():
+        sys.stderr.write(f"tieout: {root} is no checkout of the project. Go there, or name it with --root\n")
+        return 2
+    try:
+        written = make(root, arguments.name, arguments.hears)
+    except CommandFailed as failure:
+        sys.stderr.write(f"tieout: {failure}\n")
+        return 1
+    print("\n".join(written))
+    print(
+        f"\nNext: ./tieout --version (installs it), then .venv/bin/python -m tieout.contracts.schemas,\n"
+        f"./tieout test services/{arguments.name}, and ./tieout up. CONTRIBUTING.md goes on from there."
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
