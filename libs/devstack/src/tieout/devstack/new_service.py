@@ -7,6 +7,7 @@ there (contract, package, flow, tests, chart, owner), so that a team begins by c
 import argparse
 import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -49,6 +50,7 @@ def make(root: Path, service: str, subject: str) -> list[str]:
         path.write_text(edit(path.read_text()))
         written.append(path)
     written += _chart(root, service)
+    _tidy(root, [path for path in written if path.suffix == ".py"])
     return [str(path.relative_to(root)) for path in written]
 
 
@@ -115,6 +117,12 @@ def _owned(text: str, service: str) -> str:
         f"/charts/{service}/ @tieout/{service} @tieout/platform",
     ]
     return text.rstrip("\n") + "\n" + "\n".join(lines) + "\n"
+
+
+def _tidy(root: Path, paths: list[Path]) -> None:
+    """The order of imports depends on the names."""
+    for words in (("check", "--select", "I", "--fix"), ("format",)):
+        subprocess.run([sys.executable, "-m", "ruff", *words, "--quiet", *paths], cwd=root, check=True)
 
 
 def _chart(root: Path, service: str) -> list[Path]:
