@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
+from prometheus_client.parser import text_string_to_metric_families
 from tieout.servicekit import metrics
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -54,6 +55,23 @@ def test_labels_that_rules_keep_are_attributes_of_their_metric() -> None:
         for label, metric in re.findall(r"by \((\w+)\) \((?:increase\()?(tieout_\w+)", rule["expr"]):
             if label != "job":  # What OTLP's service.name becomes.
                 assert attributes.get(metric, "flow") == label, rule["alert"]
+
+
+async def test_prometheus_fetches_what_is_sent_by_the_same_names() -> None:
+    """The mapping above is what a collector does to OTLP; the kit's own page must not differ from it."""
+    flow = {key: 1.0 for key, *_ in (*metrics.COUNTERS, *metrics.GAUGES)}
+    told = metrics.Metrics(
+        "order",
+        "1.0",
+        lambda: {"order-note-shipments": flow},
+        lambda: (0.0, 0),
+        lambda: {name: lambda: {"x": 1.0} for name, *_ in metrics.READINGS},
+        {"OTEL_METRICS_EXPORTER": "prometheus"},
+    )
+    page = (await told.page()).body.decode()
+    told.close()
+    samples = {sample.name for family in text_string_to_metric_families(page) for sample in family.samples}
+    assert samples == {*sent(), "target_info"}
 
 
 def test_alerts_have_names_of_their_own() -> None:

@@ -147,7 +147,8 @@ async def start_service(toy_database: ServiceDatabase, operator: Client) -> Asyn
         flows: Sequence[BatchFlow] = (), operations: Sequence[Answers[Any, Any]] = (), **more: Any
     ) -> Service:
         settings = Settings.from_environment({**toy_database.environment, **more.pop("environment", {})})
-        service = Service("inventory", settings, migrations=TOY, flows=flows, operations=operations, **more)
+        more.setdefault("migrations", TOY)
+        service = Service("inventory", settings, flows=flows, operations=operations, **more)
         await service.start()
         running.append(service)
         return service

@@ -71,6 +71,69 @@ async def test_post_migrations_wait_for_their_phase(toy_database, owner, toy, tm
     assert await migrate(owner, "inventory", tmp_path, "post") == ["inventory/0002_post_later.sql"]
 
 
+PRE, POST = "0002_pre_wide.sql", "0003_post_narrow.sql"
+
+
+@pytest.fixture
+def releases(toy, tmp_path):
+    """`releases("1", name, …)`: the folder of a release that holds these migrations beyond the toy's."""
+
+    def release(number, *names):
+        folder = tmp_path / number
+        folder.mkdir()
+        for path in toy.folder.glob("0*.sql"):
+            (folder / path.name).write_text(path.read_text())
+        for name in names:
+            (folder / name).write_text(f"CREATE TABLE t{name[:4]} (a int);")
+        return folder
+
+    return release
+
+
+async def lives(owner, *holds):
+    """A process of the service that has these post migrations in its package."""
+    added = "INSERT INTO process_run (host, pid, version, memory_bytes, memory_limit_bytes, oom_kills, holds) "
+    return await owner.fetchval(added + "VALUES ('pod', 1, '0', 0, 0, 0, $1) RETURNING run", list(holds))
+
+
+async def test_an_upgrade_runs_post_migrations_of_earlier_releases_and_pre_migrations_of_its_own(
+    toy_database, owner, releases
+) -> None:
+    first = await lives(owner)
+    two, three = releases("2", PRE, POST), releases("3", PRE, POST, "0004_pre_next.sql", "0005_post_next.sql")
+    assert await migrate(owner, "inventory", two, "upgrade", "2") == [f"inventory/{PRE}"]
+    assert await migrate(owner, "inventory", two, "upgrade", "2") == []  # The same release again: old pods may serve.
+    await owner.execute("UPDATE process_run SET ended = 'stopped' WHERE run = $1", first)
+    await lives(owner, f"inventory/{POST}")
+    assert await migrate(owner, "inventory", two, "upgrade", "2") == []
+    wanted = [f"inventory/{POST}", "inventory/0004_pre_next.sql"]
+    assert await migrate(owner, "inventory", three, "upgrade", "3") == wanted
+
+
+async def test_a_post_migration_waits_while_a_process_of_an_older_release_lives(toy_database, owner, releases) -> None:
+    """Release 2 was noted, but never got to run: release 3 comes beside pods of release 1."""
+    old = await lives(owner)
+    two, three = releases("2", PRE, POST), releases("3", PRE, POST, "0004_pre_next.sql")
+    await migrate(owner, "inventory", two, "upgrade", "2")
+    assert await migrate(owner, "inventory", three, "upgrade", "3") == ["inventory/0004_pre_next.sql"]
+    await owner.execute("UPDATE process_run SET seen_at = seen_at - interval '11 minutes' WHERE run = $1", old)  # Gone.
+    four = releases("4", PRE, POST, "0004_pre_next.sql")
+    assert await migrate(owner, "inventory", four, "upgrade", "4") == [f"inventory/{POST}"]
+
+
+async def test_an_upgrade_of_an_empty_database_leaves_nothing_to_a_later_release(service_database, releases) -> None:
+    made = await service_database("inventory", migrate=False)
+    connection = await asyncpg.connect(made.owner_url)
+    applied = await migrate(connection, "inventory", releases("1", PRE, POST), "upgrade", "1")
+    assert applied[-2:] == [f"inventory/{PRE}", f"inventory/{POST}"]
+    await connection.close()
+
+
+async def test_a_process_notes_the_post_migrations_that_its_package_holds(start_service, owner, releases) -> None:
+    await start_service(migrations=releases("2", PRE, POST))
+    assert await owner.fetchval("SELECT holds FROM process_run") == [f"inventory/{POST}"]
+
+
 async def test_a_digest_of_a_column_that_is_not_there_fails_in_the_migration(toy_database, owner) -> None:
     with pytest.raises(asyncpg.UndefinedColumnError):
         await owner.execute("""CALL digest_attach('order_anchor', '[{"measure": 1, "book": "x", "a": "nothing"}]')""")

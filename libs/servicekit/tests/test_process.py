@@ -1,11 +1,14 @@
 """A service as a process: it starts, says so, ends when it is told to, and says what is missing."""
 
 import asyncio
+import http.client
 import json
 import os
 import signal
+import socket
 import sys
 import time
+from contextlib import closing
 
 import pytest
 from tieout.contracts.operation import Health, Nothing
@@ -18,13 +21,19 @@ from tieout.servicekit import Service, Settings, main
 
 class Own(Settings, frozen=True, kw_only=True):
     die: bool = False
+    linger: float = 0.0
 
 def build(settings: Own) -> Service:
     async def beside(service):
         if settings.die:
             raise RuntimeError("the task is broken")
-        await asyncio.Event().wait()
-    return Service("inventory", settings, migrations=Path({folder!r}), tasks=[beside])
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(settings.linger)
+    async def forget(database):
+        return {{"toys": 7}}
+    return Service("inventory", settings, migrations=Path({folder!r}), tasks=[beside], forgets=[forget])
 
 main("inventory", build)
 """
@@ -107,3 +116,118 @@ async def test_a_process_may_be_told_the_rest_of_its_settings_while_it_imports(r
             await lines_until(process, "ready")
             process.send_signal(signal.SIGTERM)
         assert await asyncio.wait_for(process.wait(), 10) == 0  # Told nothing: who started it gave up.
+
+
+def free_port() -> int:
+    with closing(socket.socket()) as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+async def get(port: int, path: str, method: str = "GET") -> tuple[int, str]:
+    """Status and body; 0 where nobody listens yet."""
+
+    def ask() -> tuple[int, str]:
+        with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=5)) as connection:
+            try:
+                connection.request(method, path)
+                response = connection.getresponse()
+                return response.status, response.read().decode()
+            except ConnectionError:
+                return 0, ""
+
+    return await asyncio.to_thread(ask)
+
+
+async def test_a_pod_is_ready_once_it_can_work_and_not_from_the_first_moment_of_its_stop(
+    run, toy, toy_database, operator
+) -> None:
+    port = free_port()
+    process = await run({**toy_database.environment, "TIEOUT_HEALTH_PORT": str(port), "TIEOUT_LINGER": "0.8"}, "serve")
+    await lines_until(process, "ready")
+
+    async def ready() -> bool:
+        return (await get(port, "/readyz"))[0] == 200
+
+    await toy.until(ready)
+    status, body = await get(port, "/readyz")
+    told = json.loads(body)
+    assert (told["service"], told["ready"], told["why"]) == ("inventory", True, [])
+    assert (await get(port, "/startupz"))[0] == 200
+    assert await get(port, "/readyz", "HEAD") == (200, "")
+    process.send_signal(signal.SIGTERM)
+    await asyncio.sleep(0.2)
+    status, body = await get(port, "/readyz")
+    assert (status, json.loads(body)["why"]) == (503, ["stopping"])
+    assert (await get(port, "/livez"))[0] == 200  # A process that finishes its work must not be killed for it.
+    assert await asyncio.wait_for(process.wait(), 10) == 0
+
+
+async def test_a_start_that_waits_for_its_servers_has_passed_and_is_not_ready(run, toy, toy_database) -> None:
+    port = free_port()
+    environment = {**toy_database.environment, "TIEOUT_HEALTH_PORT": str(port), "TIEOUT_NATS_URL": "nats://127.0.0.1:1"}
+    process = await run(environment, "serve")
+    await lines_until(process, "waiting for the broker")
+
+    async def passed() -> bool:
+        return (await get(port, "/startupz"))[0] == 200
+
+    await toy.until(passed)
+    assert json.loads((await get(port, "/startupz"))[1])["started"] is False
+    status, body = await get(port, "/readyz")
+    assert (status, json.loads(body)["why"]) == (503, ["waiting for the broker"])
+    assert (await get(port, "/livez"))[0] == 200
+
+
+async def test_a_port_that_is_taken_is_named(run, toy_database) -> None:
+    with closing(socket.socket()) as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        process = await run({**toy_database.environment, "TIEOUT_HEALTH_PORT": port}, "serve")
+        output, _ = await asyncio.wait_for(process.communicate(), 30)
+    assert process.returncode == 2
+    assert b"TIEOUT_HEALTH_PORT" in output
+
+
+async def test_prometheus_fetches_metrics_by_the_names_that_alerts_ask_for(run, toy, toy_database, operator) -> None:
+    port = str(free_port())
+    named = {"OTEL_METRICS_EXPORTER": "prometheus", "OTEL_EXPORTER_PROMETHEUS_PORT": port}
+    process = await run({**toy_database.environment, **named}, "serve")
+    await lines_until(process, "ready")
+    status, page = await get(int(port), "/metrics")
+    assert status == 200
+    for name in ("tieout_outbox_age_seconds", "tieout_outbox_waiting", "tieout_process_memory_bytes", "target_info"):
+        assert f"\n{name}" in page
+    assert 'service_name="tieout-inventory"' in page
+    assert "otel_scope" not in page
+    process.send_signal(signal.SIGTERM)
+    assert await asyncio.wait_for(process.wait(), 10) == 0
+
+
+async def test_retention_and_scrub_run_once_for_a_schedule(run, toy_database, owner, operator) -> None:
+    async def once(command):
+        process = await run(toy_database.environment, command)
+        output, _ = await asyncio.wait_for(process.communicate(), 30)
+        return process.returncode, [json.loads(line) for line in output.splitlines()]
+
+    service = await run(toy_database.environment, "serve")  # It makes the stream.
+    await lines_until(service, "ready")
+    service.send_signal(signal.SIGTERM)
+    await service.wait()
+    code, told = await once("retain")
+    assert (code, told[-1]["event"], told[-1]["outbox"], told[-1]["toys"]) == (0, "retained", 0, 7)
+    code, told = await once("scrub")
+    assert (code, told[-1]["event"]) == (0, "scrub found nothing")
+    await owner.execute("ALTER TABLE demand DISABLE TRIGGER USER")
+    code, told = await once("scrub")
+    assert (code, told[-1]["event"]) == (1, "scrub found something")
+    assert "triggers_armed" in told[-1]["rules"]
+
+
+async def test_a_command_that_runs_once_does_not_wait_for_ever(run, toy_database) -> None:
+    away = {"TIEOUT_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none", "TIEOUT_SERVERS_SECONDS_MAX": "0.3"}
+    process = await run({**toy_database.environment, **away}, "scrub")
+    output, _ = await asyncio.wait_for(process.communicate(), 30)
+    assert process.returncode == 3
+    assert json.loads(output.splitlines()[-1])["event"].startswith("database did not answer")

@@ -12,7 +12,7 @@ import os
 import signal
 import time
 import typing
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -32,10 +32,12 @@ from tieout.servicekit.errors import Cause, Misconfigured, OlderThanItsStream, c
 from tieout.servicekit.flow import BatchFlow
 from tieout.servicekit.letterbox import Letterbox
 from tieout.servicekit.metrics import Metrics
-from tieout.servicekit.migrate import checksums
+from tieout.servicekit.migrate import checksums, posts
 from tieout.servicekit.outbox import SWEEP_ROWS, Outbox
 from tieout.servicekit.outbox import statements as outbox_statements
 from tieout.servicekit.parked import Waker
+from tieout.servicekit.plain_http import PlainHttp
+from tieout.servicekit.probes import Probes
 from tieout.servicekit.replay import Player
 from tieout.servicekit.retention import Retention
 from tieout.servicekit.rpc import Answers, Endpoints
@@ -60,10 +62,15 @@ LAG_SECONDS = 5.0  # Asked for metrics only.
 COMPLAIN_SECONDS = 5.0
 
 Task = Callable[["Service"], Coroutine[Any, Any, None]]
+Forget = Callable[[Database], Awaitable[Mapping[str, int]]]
 
 
 class Service:
-    """Everything that one service does. `tasks` are coroutine functions that run beside it until they are cancelled."""
+    """Everything that one service does.
+
+    `tasks` are coroutine functions that run beside it until they are cancelled. `forgets` are what `retain` does once,
+    beyond outbox and stream; each tells the rows that went. `works_without_broker`: readiness does not ask for it.
+    """
 
     def __init__(
         self,
@@ -76,6 +83,8 @@ class Service:
         trail: Callable[[TrailRequest, Database], Awaitable[Trail]] | None = None,
         violations: sql.Statements | None = None,
         tasks: Sequence[Task] = (),
+        forgets: Sequence[Forget] = (),
+        works_without_broker: bool = False,
     ) -> None:
         for operation in operations:
             if operation.operation.owner != name:
@@ -89,6 +98,7 @@ class Service:
         self.trail = trail
         self.violations = violations
         self.tasks = tuple(tasks)
+        self.forgets = tuple(forgets)
         self.version = _version(name)
         self.ready = False
         self.on_broker_back: list[Callable[[], None]] = []  # Called after each new connection to it.
@@ -105,6 +115,16 @@ class Service:
         self._complained = float("-inf")
         self._outbox_seen = (0.0, 0)  # Age in seconds and batches waiting, for metrics.
         self._failure: BaseException | None = None
+        self._works_without_broker = works_without_broker
+        self._waits_for = ""  # A server, during the start.
+        self._probes = Probes(
+            name,
+            self.version,
+            why_not=self._why_not_ready,
+            waits=lambda: bool(self._waits_for),
+            look_at_database=self._look_at_database,
+        )
+        self._metrics_http: PlainHttp | None = None
 
     @property
     def nats(self) -> QuickClient:
@@ -120,33 +140,14 @@ class Service:
     async def start(self) -> None:
         """Ready means: database and broker answered, flows ask, operations answer. Nobody waits for other services."""
         settings = self.settings
-        if not settings.database_url:
-            raise Misconfigured("TIEOUT_DATABASE_URL is missing. Set it to postgresql://role@host:port/database.")
-        password = secret(settings.database_password_file, "TIEOUT_DATABASE_PASSWORD_FILE")
-        size = settings.database_connections_max
-        identity = Identity()
-        identity.on_replaced = self._end_for
-        pool = await _patiently(
-            "database", lambda: open_pool(settings.database_url, password, self.name, size=size, identity=identity)
-        )
-        marks = await _patiently(
-            "database",
-            lambda: open_pool(settings.database_url, password, self.name, size=2, durable=False, identity=identity),
-        )
-        self._pools = (pool, marks)
-        outbox = Outbox(self.name)
-        self.tracing = Tracing.from_environment(self.name, self.version)
-        self.database = Database(
-            pool, service=self.name, version=self.version, outbox=outbox, tracing=self.tracing, identity=identity
-        )
-        self.evidence = Evidence(self.database, self.violations, checksums(self.name, self.migrations))
+        marks = await self.open_database()
+        outbox = self.database.outbox
         await self.evidence.start()
-        self._runs = RunLog(self.database, self.version, self._state)
-        await _patiently("database", self._runs.begin)
+        self._runs = RunLog(self.database, self.version, self._state, posts(checksums(self.name, self.migrations)))
+        await self._patiently("database", self._runs.begin)
         self._witness = Witness(marks, self.version, self._started_at, lambda: self._subscribers)
 
-        self.broker = self._make_broker()
-        await _patiently("broker", self.broker.connect)
+        await self.open_broker()
         outbox.connect(self.nats, marks)
         hours = settings.outbox_retention_hours
         config = own_stream(self.name, replicas=settings.stream_replicas, max_age_days=settings.stream_max_age_days)
@@ -181,6 +182,7 @@ class Service:
         self._metrics = Metrics(
             self.name, self.version, self._all_numbers, lambda: self._outbox_seen, lambda: self.database.readings
         )
+        await self._serve_metrics()
         waker = Waker(self.database, self._subscribers)
         self._own_tasks = [
             self._spawn(outbox.relay(), "relay"),
@@ -190,8 +192,53 @@ class Service:
             self._spawn(Scrub(self.evidence, self.database, settings.scrub_seconds).run(), "scrub"),
         ]
         self._running = [self._spawn(task(self), getattr(task, "__name__", "task")) for task in self.tasks]
-        self.ready = True
+        self.ready = self._probes.started = True
         log.info("ready", version=self.version, pid=os.getpid(), flows=len(self.flows))
+
+    async def open_database(self) -> Any:
+        """Waits for it. Returns the pool for what must not stand behind transactions."""
+        settings = self.settings
+        if not settings.database_url:
+            raise Misconfigured("TIEOUT_DATABASE_URL is missing. Set it to postgresql://role@host:port/database.")
+        password = secret(settings.database_password_file, "TIEOUT_DATABASE_PASSWORD_FILE")
+        size = settings.database_connections_max
+        identity = Identity()
+        identity.on_replaced = self._end_for
+        pool = await self._patiently(
+            "database", lambda: open_pool(settings.database_url, password, self.name, size=size, identity=identity)
+        )
+        marks = await self._patiently(
+            "database",
+            lambda: open_pool(settings.database_url, password, self.name, size=2, durable=False, identity=identity),
+        )
+        self._pools = (pool, marks)
+        outbox = Outbox(self.name)
+        self.tracing = Tracing.from_environment(self.name, self.version)
+        self.database = Database(
+            pool, service=self.name, version=self.version, outbox=outbox, tracing=self.tracing, identity=identity
+        )
+        self.evidence = Evidence(self.database, self.violations, checksums(self.name, self.migrations))
+        return marks
+
+    async def open_broker(self) -> None:
+        self.broker = self._make_broker()
+        await self._patiently("broker", self.broker.connect)
+
+    async def _patiently(self, what: str, attempt: Callable[[], Awaitable[Any]]) -> Any:
+        """At a start the servers may come later than we; only causes that pass are waited for."""
+        pause = 0.1
+        while True:
+            try:
+                self._waits_for = what
+                found = await attempt()
+                self._waits_for = ""
+                return found
+            except Exception as error:
+                if cause_of(error) is not Cause.PASSING:
+                    raise
+                log.warning(f"waiting for the {what}", error=repr(error)[:300])
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 2.0)
 
     def _make_broker(self) -> QuickBroker:
         settings = self.settings
@@ -257,7 +304,7 @@ class Service:
             told()
 
     def _audit_soon(self) -> None:
-        if self._auditing is None or self._auditing.done():
+        if self._audit is not None and (self._auditing is None or self._auditing.done()):
             self._auditing = asyncio.create_task(self._audit_until_done())
 
     async def _audit_until_done(self) -> None:
@@ -338,6 +385,26 @@ class Service:
         if row is not None:
             self._outbox_seen = (row["seconds"], row["batches"])
 
+    async def _serve_metrics(self) -> None:
+        if (address := self._metrics.address) is not None:
+            self._metrics_http = PlainHttp({"/metrics": self._metrics.page})
+            await self._metrics_http.start(*address, "OTEL_EXPORTER_PROMETHEUS_HOST or OTEL_EXPORTER_PROMETHEUS_PORT")
+
+    def _why_not_ready(self) -> list[str]:
+        if self._stop.is_set():
+            return ["stopping"]
+        if not self.ready:
+            return [f"waiting for the {self._waits_for}" if self._waits_for else "starting"]
+        if self._works_without_broker:
+            return []
+        if not self.nats.is_connected:
+            return ["the broker is away"]
+        return [] if self.database.outbox.open.is_set() else ["our stream is not compared with the outbox yet"]
+
+    async def _look_at_database(self) -> None:
+        async with self._pools[1].acquire() as connection:  # Those of transactions may all wait for a lock.
+            await connection.execute("SELECT 1")
+
     def _state(self) -> tuple[bool, dict[str, str]]:
         return self.ready and self.database.outbox.open.is_set(), stopped_flows(self._subscribers)
 
@@ -362,23 +429,40 @@ class Service:
             await self.endpoints.stop()
         await self.database.outbox.flush(3.0)
         await _cancel([*self._own_tasks, *([self._auditing] if self._auditing else [])])
+        await self.close_broker()
+        await asyncio.gather(asyncio.to_thread(self.tracing.close), asyncio.to_thread(self._metrics.close))
+        if self._metrics_http is not None:
+            self._metrics_http.close()
+        await self._runs.end()
+        await self.close_database()
+        log.info("stopped", seconds=round(time.monotonic() - started, 2))
+
+    async def close_broker(self) -> None:
         with contextlib.suppress(Exception):
             async with asyncio.timeout(2.0):
                 await self.nats.flush()
                 await self.nats.close()
-        await asyncio.gather(asyncio.to_thread(self.tracing.close), asyncio.to_thread(self._metrics.close))
-        await self._runs.end()
+
+    async def close_database(self) -> None:
         for pool in self._pools:
             with contextlib.suppress(Exception):
                 async with asyncio.timeout(1.0):
                     await pool.close()
-        log.info("stopped", seconds=round(time.monotonic() - started, 2))
 
     async def serve(self) -> None:
         """Until SIGTERM or SIGINT. Raises what killed a task, so that the process ends with an error."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
+        settings = self.settings
+        if settings.health_port:
+            await self._probes.start(settings.health_host, settings.health_port)
+        try:
+            await self._serve_until_told()
+        finally:
+            self._probes.close()
+
+    async def _serve_until_told(self) -> None:
         starting = asyncio.create_task(self.start())
         stopping = asyncio.create_task(self._stop.wait())
         await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -421,20 +505,6 @@ async def _cancel(tasks: Sequence["asyncio.Task[Any]"]) -> None:
                 log.warning("a task ended badly at the stop", task=task.get_name(), error=repr(failure)[:300])
         for task in pending:
             log.warning("a task does not stop, asked again", task=task.get_name())
-
-
-async def _patiently(what: str, attempt: Callable[[], Awaitable[Any]]) -> Any:
-    """At a start the servers may come later than we; only causes that pass are waited for."""
-    pause = 0.1
-    while True:
-        try:
-            return await attempt()
-        except Exception as error:
-            if cause_of(error) is not Cause.PASSING:
-                raise
-            log.warning(f"waiting for the {what}", error=repr(error)[:300])
-        await asyncio.sleep(pause)
-        pause = min(pause * 2, 2.0)
 
 
 def _version(name: str) -> str:

@@ -49,6 +49,7 @@ LEAVES_MAX = 16
 RACES_MAX = 10  # Lost in a row; then it is treated as a passing cause.
 PAUSE_SECONDS_MAX = 5.0
 PROBE_SECONDS = 10.0
+DRAIN_SECONDS_MAX = 8.0  # Of a stop, for the batch in hand; then it is rolled back, and others take it over.
 TURN_SECONDS = 0.5  # Parked messages wait so long between two looks whether their flow has stopped.
 HELD_LOOK_SECONDS = 0.5  # Between two looks whether a person has decided.
 LATENCIES_KEPT = 512
@@ -148,7 +149,7 @@ class FlowSubscriber(BatchPullStreamSubscriber):
         if hasattr(self, "intake"):
             await self.intake.close()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.idle.wait(), 8.0)
+                await asyncio.wait_for(self.idle.wait(), DRAIN_SECONDS_MAX)
             self.intake.end()
             self.subscription = None
         await super().stop()

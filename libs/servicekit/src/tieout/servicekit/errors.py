@@ -7,6 +7,7 @@
     ├── Refused            a question or command is answered with a Problem; nothing is logged as an error
     ├── OlderThanItsStream the database was restored from a backup: the process stops before it gives a position twice
     ├── DatabaseReplaced   another database answers under the same name: the process ends, and its next start looks
+    ├── ServersAway        a command that runs once found database or broker silent; the schedule tries again
     └── NotPublished       the broker did not take a batch; its rows stay in the outbox and go out later
 
 Every other exception of a flow falls into one of the classes that `cause_of` tells apart.
@@ -31,6 +32,10 @@ class Misconfigured(TieoutError):
 
 
 class MigrationFailed(TieoutError):
+    pass
+
+
+class ServersAway(TieoutError):
     pass
 
 

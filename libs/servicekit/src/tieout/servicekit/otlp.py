@@ -24,11 +24,17 @@ def wanted(environment: Mapping[str, str], signal: str) -> bool:
     """Whether a collector is named for `TRACES` or `METRICS`, and nobody has switched telemetry off."""
     if environment.get("OTEL_SDK_DISABLED", "").lower() == "true":
         return False
-    if environment.get(f"OTEL_{signal}_EXPORTER", "otlp") == "none":
+    if "otlp" not in exporters(environment, signal):
         return False
     return bool(
         environment.get("OTEL_EXPORTER_OTLP_ENDPOINT") or environment.get(f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT")
     )
+
+
+def exporters(environment: Mapping[str, str], signal: str) -> set[str]:
+    """OTEL_METRICS_EXPORTER and its like are lists; OTLP is what nobody has to name."""
+    given = environment.get(f"OTEL_{signal}_EXPORTER") or "otlp"
+    return {name.strip().lower() for name in given.split(",")} - {"none", ""}
 
 
 def over_http(environment: Mapping[str, str], signal: str) -> bool:

@@ -1,7 +1,8 @@
-"""A service as a process: `python -m tieout.inventory serve|migrate|recover`."""
+"""A service as a process: `python -m tieout.inventory serve|migrate|recover|retain|scrub`."""
 
 import argparse
 import asyncio
+import importlib.metadata
 import os
 import sys
 import typing
@@ -11,9 +12,9 @@ from typing import Any
 import asyncpg
 import msgspec
 import structlog
-from tieout.servicekit import failpoints
+from tieout.servicekit import failpoints, once
 from tieout.servicekit.app import Service
-from tieout.servicekit.errors import Misconfigured, TieoutError
+from tieout.servicekit.errors import Misconfigured, ServersAway, TieoutError
 from tieout.servicekit.logs import set_up_logs
 from tieout.servicekit.migrate import migrate
 from tieout.servicekit.settings import Settings, secret
@@ -31,19 +32,32 @@ async def migrate_service(service: Service, phase: str = "all") -> list[str]:
         settings.owner_url, password=password, server_settings={"application_name": "tieout-migrate"}
     )
     try:
-        return await migrate(connection, service.name, service.migrations, typing.cast("Any", phase))
+        release = release_of(service)
+        return await migrate(connection, service.name, service.migrations, typing.cast("Any", phase), release)
     finally:
         await connection.close()
 
 
+def release_of(service: Service) -> str:
+    """What a deployment exchanges: the service and the kit in its image."""
+    return f"{service.version}+servicekit.{importlib.metadata.version('tieout-servicekit')}"
+
+
 def main(name: str, build: Callable[[Any], Service]) -> None:
-    """`serve` runs until it is told to stop; `migrate [--phase pre|post]` brings the database up to date; `recover
-    [--yes]` one that was restored from a backup (recovery.py), and prints one JSON document."""
+    """`serve` runs until it is told to stop; `migrate [--phase pre|post|upgrade]` brings the database up to date (see
+    migrate.py); `recover [--yes]` one that was restored from a backup (recovery.py), and prints one JSON document;
+    `retain` and `scrub` do once what the service does from time to time (once.py).
+
+    Ends with 0, 1 where a scrub found something, 2 where a setting or the database's state is wrong, 3 where database
+    or broker did not answer a command that runs once.
+    """
     parser = argparse.ArgumentParser(prog=f"python -m tieout.{name}", description=build.__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("serve", help="run the service until SIGTERM")
+    commands.add_parser("retain", help="forget once what outbox, stream and tables may forget")
+    commands.add_parser("scrub", help="look once through all books; ends with 1 where something was found")
     migrating = commands.add_parser("migrate", help="bring the database up to date")
-    migrating.add_argument("--phase", choices=("pre", "post", "all"), default="all")
+    migrating.add_argument("--phase", choices=("pre", "post", "all", "upgrade"), default="all")
     recovering = commands.add_parser("recover", help="bring a database forward that was restored from a backup")
     recovering.add_argument("--yes", action="store_true", help="do it; without this it only looks")
     arguments = parser.parse_args()
@@ -62,8 +76,16 @@ def main(name: str, build: Callable[[Any], Service]) -> None:
                 log.info("applied", migration=applied)
         elif arguments.command == "recover":
             _recover(service, really=arguments.yes)
+        elif arguments.command == "retain":
+            asyncio.run(once.retain(service))
+        elif arguments.command == "scrub":
+            if asyncio.run(once.scrub(service)).violations:
+                sys.exit(1)
         else:
             _run(service.serve())
+    except ServersAway as error:
+        log.error(str(error))
+        sys.exit(3)
     except TieoutError as error:
         log.error(str(error))
         sys.exit(2)

@@ -32,7 +32,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     failpoints: str = ""  # A folder of the fault harness; anything else is refused.
     log: str = "json"  # json | text
     log_level: str = "info"
-    stop_seconds_max: float = 10.0
+    stop_seconds_max: float = 10.0  # What is not done by then is rolled back, and delivered again.
+    servers_seconds_max: float = 60.0  # So long a command that runs once (once.py) waits for database and broker.
+    health_host: str = "127.0.0.1"
+    health_port: int = 0  # Of /livez, /readyz and /startupz (probes.py). 0: none.
 
     @classmethod
     def from_environment(cls: type[Own], environment: Mapping[str, str] | None = None) -> Own:

@@ -46,11 +46,16 @@ class RunLog:
     """
 
     def __init__(
-        self, database: Database, version: str, state: Callable[[], tuple[bool, dict[str, str]]] = lambda: (True, {})
+        self,
+        database: Database,
+        version: str,
+        state: Callable[[], tuple[bool, dict[str, str]]] = lambda: (True, {}),
+        holds: Sequence[str] = (),
     ) -> None:
         self._database = database
         self._version = version
         self._state = state
+        self._holds = list(holds)  # Post migrations: an upgrade runs one when all who live hold it.
         self._host = socket.gethostname()
         self._run = 0
         self._noted: tuple[int, bool, dict[str, str]] | None = None
@@ -67,7 +72,7 @@ class RunLog:
                 await connection.execute(statements.end_run, row["run"], how)
                 log.warning("the last process was killed", pid=row["pid"], how=how, memory_bytes=row["memory_bytes"])
             self._run = await connection.fetchval(
-                statements.begin_run, self._host, os.getpid(), self._version, memory_bytes(), limit, kills
+                statements.begin_run, self._host, os.getpid(), self._version, memory_bytes(), limit, kills, self._holds
             )
             await connection.execute(statements.forget_runs)
 

@@ -5,7 +5,8 @@ SELECT run, pid, memory_bytes, memory_limit_bytes, oom_kills FROM process_run WH
 UPDATE process_run SET ended = $2, ended_at = clock_timestamp() WHERE run = $1 AND ended = '';
 
 -- name: begin_run
-INSERT INTO process_run (host, pid, version, memory_bytes, memory_limit_bytes, oom_kills) VALUES ($1, $2, $3, $4, $5, $6) RETURNING run;
+INSERT INTO process_run (host, pid, version, memory_bytes, memory_limit_bytes, oom_kills, holds)
+VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING run;
 
 -- name: note_run
 -- Who was given up for lost and is there after all (suspended, cut off) stands among the living again.

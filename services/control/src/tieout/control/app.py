@@ -35,7 +35,7 @@ from tieout.control.desk import Desk
 from tieout.control.flows import follow_notices, report_facts
 from tieout.control.flows.change_ticket import change_ticket
 from tieout.control.flows.collect_dead import collect_dead
-from tieout.control.forgetting import forget
+from tieout.control.forgetting import forget, forget_once
 from tieout.control.notify import channels
 from tieout.control.notify.sender import Sender
 from tieout.control.proof import Prover
@@ -121,6 +121,9 @@ def build(settings: Settings) -> Service:
     async def forget_old(service: Service) -> None:
         await forget(service.database, settings)
 
+    async def forget_old_once(database: Database) -> dict[str, int]:
+        return await forget_once(database, settings)
+
     async def keep_watch(service: Service) -> None:
         await watch.run(service.database)
 
@@ -149,6 +152,7 @@ def build(settings: Settings) -> Service:
             *repairing,
             *replays.operations(),
         ),
+        forgets=(forget_old_once,),
         tasks=(keep_watch, keep_proving, look_out, forget_old, keep_desk, keep_telling, run_replays),
     )
     return service

@@ -6,8 +6,8 @@ from uuid import UUID
 
 from tieout.gateway import census, reads
 from tieout.gateway.flows.decide_quarantined import correct_document, dismiss_document, resubmit_document, resubmit_many
-from tieout.gateway.flows.forget_deliveries import forget_deliveries
-from tieout.gateway.flows.forget_documents import forget_documents
+from tieout.gateway.flows.forget_deliveries import forget_deliveries, forget_deliveries_once
+from tieout.gateway.flows.forget_documents import forget_documents, forget_once
 from tieout.gateway.flows.map_again import choose_documents, mapping_again
 from tieout.gateway.flows.map_documents import Mapper
 from tieout.gateway.flows.note_articles import note_articles
@@ -25,7 +25,7 @@ from tieout.gateway.intake.keeping import Keeper
 from tieout.gateway.papers import Paper
 from tieout.gateway.satellites import Satellites
 from tieout.gateway.settings import Settings
-from tieout.servicekit import Service, secret, sql
+from tieout.servicekit import Database, Service, secret, sql
 
 OPERATIONS = (
     put_satellite,
@@ -129,6 +129,10 @@ def build(settings: Settings) -> Service:
     async def forget_raw(service: Service) -> None:
         await forget_documents(service.database, settings.raw_days, settings.raw_bytes_max)
 
+    async def forget_all(database: Database) -> dict[str, int]:
+        weeks = await forget_once(database, settings.raw_days, settings.raw_bytes_max)
+        return {"deliveries": await forget_deliveries_once(database, settings.delivery_days), "raw_weeks": len(weeks)}
+
     tasks = [keep_documents, map_documents, take_in_sites, forget, forget_raw, note_rhythm]
     if settings.http_port:
         tasks.append(serve_http)
@@ -141,5 +145,7 @@ def build(settings: Settings) -> Service:
         trail=reads.trail,
         violations=sql.load_file(__file__, "violations.sql"),
         tasks=tasks,
+        forgets=(forget_all,),
+        works_without_broker=True,  # Documents can be taken in while it is away.
     )
     return service

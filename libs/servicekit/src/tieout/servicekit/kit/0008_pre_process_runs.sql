@@ -13,6 +13,17 @@ CREATE TABLE process_run (
     stopped            text        NOT NULL DEFAULT '{}',  -- JSON: its flows that have stopped -> where their code fails.
     -- `lost`: of another host, and not heard of for long; nobody can say what became of it.
     ended              text        NOT NULL DEFAULT '' CHECK (ended IN ('', 'stopped', 'killed', 'out_of_memory', 'lost')),
-    ended_at           timestamptz
+    ended_at           timestamptz,
+    holds              text[]      NOT NULL DEFAULT '{}'  -- Post migrations of its package: it works before and after these.
 ) WITH (fillfactor = 50);
 CALL state_table('process_run', watched => false);
+
+-- Which release first came with a post migration, so that `migrate --phase upgrade` leaves it to the next one.
+CREATE TABLE post_migration (
+    owner    text        NOT NULL,
+    name     text        NOT NULL,
+    release  text        NOT NULL,
+    noted_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (owner, name)
+);
+CALL kit_grant('SELECT', 'post_migration');

@@ -17,12 +17,20 @@ async def forget_deliveries(database: Database, days: int) -> None:
     """For as long as the service runs."""
     while True:
         try:
-            async with database.pool.acquire() as connection:
-                forgotten = SOME
-                while forgotten == SOME:
-                    forgotten = int((await connection.execute(statements.forget, days, SOME)).split()[-1])
+            await forget_deliveries_once(database, days)
         except Exception as error:
             if cause_of(error) is Cause.CODE:
                 raise
             log.warning("forgetting waits", error=repr(error)[:300])
         await asyncio.sleep(EVERY_SECONDS)
+
+
+async def forget_deliveries_once(database: Database, days: int) -> int:
+    """Names that went."""
+    gone = 0
+    async with database.pool.acquire() as connection:
+        while True:
+            some = int((await connection.execute(statements.forget, days, SOME)).split()[-1])
+            gone += some
+            if some < SOME:
+                return gone
