@@ -1,10 +1,12 @@
 """One release of order and inventory takes the place of the other under load; finance, gateway and control stay.
 
 Both stand side by side for a while, so all four ways are gone: each release's orders are taken in by each release of
-inventory. Afterwards the independent checker judges every document, and control the agreement.
+inventory. Each release is preceded by its migration job, as in a cluster. Afterwards the independent checker judges
+every document, and control the agreement.
 """
 
 import asyncio
+import re
 import sys
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -37,21 +39,22 @@ def environment(stack: Stack, service: str, release: Path) -> dict[str, str]:
     return {**stack.environment_of(service), **told, "PYTHONPATH": str(release)}
 
 
-async def migrate(stack: Stack, release: Path, phase: str) -> None:
-    """As the release's own migration job does it, for each changed service."""
+async def upgrade(stack: Stack, release: Path) -> list[set[str]]:
+    """What the release's migration job does before its pods come; answers which files it applied, by service."""
 
-    async def one(service: str) -> None:
+    async def one(service: str) -> set[str]:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", f"tieout.{service}", "migrate", "--phase", phase),
+            *(sys.executable, "-m", f"tieout.{service}", "migrate", "--phase", "upgrade"),
             env=environment(stack, service, release),
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
         told, _ = await process.communicate()
         assert process.returncode == 0, told.decode()
-        assert f"{phase}_{FIELD}" in told.decode()
+        lines = [line for line in told.decode().splitlines() if "applied" in line]
+        return {word for line in lines for word in re.findall(rf"(pre|post)_{FIELD}", line)}
 
-    await asyncio.gather(*(one(service) for service in CHANGED))
+    return await asyncio.gather(*(one(service) for service in CHANGED))
 
 
 @asynccontextmanager
@@ -139,10 +142,12 @@ async def test_a_release_takes_the_place_of_the_other_under_load(tmp_path, relea
         day = Day(stack, await seeded.furnish_running(stack, ORDERS))
         now, following = release(NOW), release(NEXT)
         async with day.under_load():
-            await migrate(stack, now, "pre")
+            assert await upgrade(stack, now) == [{"pre"}, {"pre"}]
         async with beside(stack, now):
             async with day.under_load():  # What each release announces is handled by both.
                 await until_all_ways_are_gone(stack)
+                # A release in a hurry: what the oldest would stumble over waits as long as one of them is there.
+                assert await upgrade(stack, following) == [set(), set()]
             async with day.under_load():  # The older ones leave, without being killed.
                 for service in CHANGED:
                     assert await stack.stop_service(service)
@@ -153,7 +158,7 @@ async def test_a_release_takes_the_place_of_the_other_under_load(tmp_path, relea
             assert await stack.stop_service("order")
             await until_versions(stack, "order", {NOW}, only=True)
             async with day.under_load():  # The next release removes what only the older ones needed.
-                await migrate(stack, following, "post")
+                assert await upgrade(stack, following) == [{"post"}, {"post"}]
 
             findings = await seeded.settle(stack, day.sent(), 60)
             assert [str(one) for one in findings] == []
