@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tieout.contracts.streams import CORE_SERVICES, EVENTS
+from tieout.contracts.streams import CORE_SERVICES, EVENTS, stream_of
 from tieout.devstack.failures import CommandFailed
 
 _SKELETON = Path(__file__).with_name("skeleton")
@@ -49,7 +49,7 @@ def make(root: Path, service: str, subject: str) -> list[str]:
         path = root / name
         path.write_text(edit(path.read_text()))
         written.append(path)
-    written += _chart(root, service)
+    written += _chart(root, service, subject)
     _tidy(root, [path for path in written if path.suffix == ".py"])
     return [str(path.relative_to(root)) for path in written]
 
@@ -125,16 +125,40 @@ def _tidy(root: Path, paths: list[Path]) -> None:
         subprocess.run([sys.executable, "-m", "ruff", *words, "--quiet", *paths], cwd=root, check=True)
 
 
-def _chart(root: Path, service: str) -> list[Path]:
-    """A thin chart like order's, which has nothing of its own but its flows."""
+def _chart(root: Path, service: str, subject: str) -> list[Path]:
+    """A thin chart like order's, which has nothing of its own but its flows; and its place in those that know all."""
     like, chart = root / "charts" / "order", root / "charts" / service
-    if not like.exists():
-        return []
-    shutil.copytree(like, chart, ignore=shutil.ignore_patterns("charts", "*.tgz", "Chart.lock"))
-    written = [path for path in sorted(chart.rglob("*")) if path.is_file()]
-    for path in written:
-        path.write_text(re.sub(r"\border\b", service, path.read_text()))
-    return written
+    shutil.copytree(like / "templates", chart / "templates")
+    described = re.sub(
+        r"^description: .*$", f'description: "Say in one sentence what {service} owns."', _text(like), flags=re.M
+    )
+    (chart / "Chart.yaml").write_text(_once(described, "name: order\n", f"name: {service}\n", "its chart"))
+    for name in ("values.yaml", "README.in.md"):
+        (chart / name).write_text(re.sub(r"\border\b", service, (like / name).read_text()))
+    values = chart / "values.yaml"
+    flow = f"flows:\n  - {{ stream: {stream_of(EVENTS[subject].PRODUCER)}, consumer: {service}-take-note }}\n"
+    values.write_text(values.read_text().partition("flows:\n")[0] + flow)
+
+    control, umbrella = root / "charts/control/values.yaml", root / "charts/tieout"
+    first = "  - { stream: ORDER, consumer: control-report-order }\n"
+    follows = f"  - {{ stream: {stream_of(service)}, consumer: control-follow-{service} }}\n"
+    control.write_text(_once(control.read_text(), first, follows + first, "charts/control"))
+    place = f'{{ name: {service}, version: ~0.1.0, repository: "file://../{service}", condition: {service}.enabled }}'
+    listed = umbrella / "Chart.yaml"
+    listed.write_text(
+        _once(listed.read_text(), "  - { name: control,", f"  - {place}\n  - {{ name: control,", "charts/tieout")
+    )
+    given = umbrella / "values.yaml"
+    secrets = (
+        f"  secrets: {{ existingSecret: tieout-{service} }}\n  migrations: {{ existingSecret: tieout-{service}-owner }}"
+    )
+    block = f"{service}:\n  enabled: true\n{secrets}\n"
+    given.write_text(_once(given.read_text(), "control:\n", f"{block}control:\n", "charts/tieout"))
+    return [*(path for path in sorted(chart.rglob("*")) if path.is_file()), control, listed, given]
+
+
+def _text(chart: Path) -> str:
+    return (chart / "Chart.yaml").read_text()
 
 
 def main(words: list[str] | None = None) -> int:
@@ -154,8 +178,12 @@ def main(words: list[str] | None = None) -> int:
         return 1
     print("\n".join(written))
     print(
-        f"\nNext: ./tieout --version (installs it), then .venv/bin/python -m tieout.contracts.schemas,\n"
-        f"./tieout test services/{arguments.name}, and ./tieout up. CONTRIBUTING.md goes on from there."
+        f"\nNext, as CONTRIBUTING.md tells it:\n"
+        f"  ./tieout --version                                  installs it\n"
+        f"  .venv/bin/python -m tieout.contracts.schemas        writes what it promises\n"
+        f"  .venv/bin/python charts/documents.py                writes its chart's schema and README\n"
+        f"  ./tieout test services/{arguments.name} tests/architecture\n"
+        f"  ./tieout up"
     )
     return 0
 
