@@ -12,6 +12,7 @@ from tieout.contracts import streams
 OPERATOR = "operator"  # The command line and the tests: everything.
 SYSTEM = "system"  # The system account: connections and leaf nodes come and go there.
 TILL = "till"  # At a site: may sell, and nothing else.
+STANDBY = "standby"  # The leaf node of another region, which mirrors the hub's streams.
 ASKERS = ("gateway", "control", OPERATOR)  # Who may call operations.
 CLIENT_CONNECTED = (
     "$SYS.ACCOUNT.TIEOUT.CONNECT"  # Its `client.kind` says whether it is a leaf node; `client.user` is the site.
@@ -26,6 +27,9 @@ class Permissions(Struct, frozen=True):
 
     def as_config(self) -> dict[str, object]:
         return {"publish": {"allow": list(self.publish)}, "subscribe": {"allow": list(self.subscribe)}}
+
+    def as_lists(self) -> dict[str, list[str]]:
+        return {"publish": list(self.publish), "subscribe": list(self.subscribe)}
 
 
 def inbox_of(user: str) -> str:
@@ -75,6 +79,17 @@ def of_site(site: str) -> Permissions:
             "$JS.M.>",
             "$JS.FC.>",
         ),
+    )
+
+
+def of_standby(sites: Iterable[str] = ()) -> Permissions:
+    """What the other region's leaf node may carry: its mirrors' questions to the hub, and what they are sent."""
+    streams_mirrored = [*map(streams.stream_of, streams.CORE_SERVICES), streams.DEAD_STREAM]
+    streams_mirrored += [streams.site_stream(site) for site in sites]
+    asks = {f"$JS.hub.API.CONSUMER.CREATE.{stream}" for stream in streams_mirrored}
+    return Permissions(
+        publish=tuple(sorted({*asks, *(f"{ask}.>" for ask in asks), "$JSC.R.>", "$JS.FC.>"})),
+        subscribe=("$JS.FC.>", "$JS.M.>", "$JSC.R.>"),
     )
 
 
