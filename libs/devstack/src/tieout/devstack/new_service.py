@@ -182,6 +182,7 @@ def main(words: list[str] | None = None) -> int:
         f"  ./tieout --version                                  installs it\n"
         f"  .venv/bin/python -m tieout.contracts.schemas        writes what it promises\n"
         f"  .venv/bin/python charts/documents.py                writes its chart's schema and README\n"
+        f"  .venv/bin/python -m tieout.devstack.nats_auth --out charts/platform/files/permissions.json\n"
         f"  ./tieout test services/{arguments.name} tests/architecture\n"
         f"  ./tieout up"
     )
