@@ -39,6 +39,7 @@ def run(folder: Path, *words: str) -> "subprocess.CompletedProcess[str]":
 def test_it_runs_hears_and_announces_on_real_servers_and_keeps_the_rules_of_the_house(copy: Path) -> None:
     named = [
         "libs/contracts/tests/test_contracts.py",
+        "services/control/tests/test_domain_tickets.py",
         "tests/architecture/test_structure.py",
         "tests/architecture/test_teams.py",
     ]

@@ -18,6 +18,7 @@ from tieout.devstack.failures import CommandFailed
 _SKELETON = Path(__file__).with_name("skeleton")
 _NAME = re.compile(r"[a-z][a-z0-9]{1,20}")
 _STREAMS = "libs/contracts/src/tieout/contracts/streams.py"
+_WORDS = "services/control/src/tieout/control/domain/letters.py"
 _CATALOGUE = "libs/contracts/src/tieout/contracts/catalogue.py"
 
 
@@ -43,6 +44,7 @@ def make(root: Path, service: str, subject: str) -> list[str]:
         (_CATALOGUE, lambda text: _catalogued(text, service)),
         (_STREAMS, lambda text: _listed(text, service, subject)),
         ("pyproject.toml", lambda text: _once(text, '/src"\n', f'/src:services/{service}/src"\n', "mypy_path")),
+        (_WORDS, lambda text: _named(text, service)),
         ("CODEOWNERS", lambda text: _owned(text, service)),
     )
     for name, edit in edits:
@@ -108,6 +110,12 @@ def _listed(text: str, service: str, subject: str) -> str:
         f'UNHEARD = frozenset(\n    {{\n        "{service}.noted.v1",\n',
         _STREAMS,
     )
+
+
+def _named(text: str, service: str) -> str:
+    """What tickets call its flow, in both languages."""
+    name = f'    "{service}-take-note": ("Taking notes in {service}", "{service} 记录事件"),\n'
+    return _once(text, "FLOWS = {\n", f"FLOWS = {{\n{name}", _WORDS)
 
 
 def _owned(text: str, service: str) -> str:
