@@ -4,7 +4,7 @@ import asyncio
 
 import msgspec
 import pytest
-from tieout.contracts.agreement import BookUpto, Digest, DigestRequest, RowsRequest, TotalsRequest
+from tieout.contracts.agreement import BookUpto, Digest, DigestRequest, MarkRequest, RowsRequest, TotalsRequest
 from tieout.contracts.inventory import OrderRefused
 from tieout.contracts.operation import Nothing
 from tieout.servicekit import Refused, Unprocessable, sql
@@ -206,15 +206,15 @@ async def test_what_the_broker_does_not_take_is_told_with_the_mark(evidence, dat
         (position,) = await tx.positions(1)
         event = OrderRefused(toy.placed("1").order_id, "C1", "1", ())
         tx.announce(event, position=position, key=("1",), chain="1")
-    fresh = await evidence.mark(Nothing(), database)
+    fresh = await evidence.mark(MarkRequest(), database)
     assert (fresh.position, fresh.unpublished) == (0, 0)  # Of a moment ago: on its way.
     await owner.execute("UPDATE outbox SET written_at = written_at - interval '4 minutes'")
-    told = await evidence.mark(Nothing(), database)
+    told = await evidence.mark(MarkRequest(), database)
     assert (told.position, told.last_position, told.unpublished) == (0, 1, 1)
     assert told.unpublished_seconds >= 240
     await owner.execute("UPDATE outbox SET first_seq = 1, last_seq = 1")
     for _ in range(3):
-        published = await evidence.mark(Nothing(), database)
+        published = await evidence.mark(MarkRequest(), database)
     assert (published.position, published.unpublished) == (1, 0)
 
 

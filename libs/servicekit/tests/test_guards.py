@@ -6,6 +6,7 @@ import signal
 
 import asyncpg
 import pytest
+from tieout.contracts.agreement import MarkRequest
 from tieout.contracts.inventory import OrderRefused
 from tieout.contracts.operation import Nothing
 from tieout.devstack import databases
@@ -379,7 +380,7 @@ async def test_a_sequence_that_was_set_back_and_a_forged_mark_are_found(
             tx.announce(event, position=position, key=(number,), chain=number)
     await owner.execute("UPDATE outbox SET first_seq = batch, last_seq = batch")  # As if published.
     for _ in range(3):
-        await evidence.mark(Nothing(), database)
+        await evidence.mark(MarkRequest(), database)
     assert await told(evidence, database) == set()
     await owner.execute(statement)
     assert {rule for rule, _ in await told(evidence, database)} == {"positions_only_grow"}

@@ -2,6 +2,7 @@
 
 from datetime import date
 
+import msgspec
 import pytest
 from msgspec import structs
 from tieout.contracts import finance
@@ -136,7 +137,8 @@ async def test_the_chart_names_accounts_in_two_languages_with_their_roles(desk):
 
 async def test_a_trail_tells_money_documents_of_the_order_that_changed_nothing(desk):
     await desk.give(desk.placed(), desk.pay(339, ("1001", 339)))
-    await desk.give(desk.pay(339, ("1001", 339)), desk.pay(300, ("1001", 300), fingerprint="b" * 64))
+    await desk.give(desk.pay(339, ("1001", 339)))  # Each in a transaction of its own, or both are of one moment.
+    await desk.give(desk.pay(300, ("1001", 300), fingerprint="b" * 64))
     entries = (await trail(TrailRequest(str(desk.id())), desk.database)).entries
     assert [(entry.step, entry.document) for entry in entries] == [
         ("paid", "P1"),
@@ -144,3 +146,35 @@ async def test_a_trail_tells_money_documents_of_the_order_that_changed_nothing(d
         ("conflict", "P1"),
     ]
     assert entries[2].detail.startswith("other_content: ")
+
+
+async def test_reports_of_a_company_hold_sums_beyond_64_bits(desk, owner):
+    """Each amount has 64 bits. Ten such shipments of one customer, month and account are added up as they are."""
+    most = 2**62
+    await desk.give(desk.placed(), desk.shipped())
+    for table in ("posted_line", "voucher_line"):
+        await owner.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
+    for n in range(10, 110, 10):
+        await owner.execute(
+            "INSERT INTO voucher_line SELECT position, $1, $1, NULL, line_no + $2, side, account, role, currency"
+            " FROM voucher_line WHERE line_no IN (1, 2)",
+            most,
+            n,
+        )
+        await owner.execute(
+            "INSERT INTO posted_line SELECT position, $1, $1, $1, $1, chain_id, line_no + $2, kind, account, starts,"
+            " document_no, currency FROM posted_line WHERE line_no = 1",
+            most,
+            n,
+        )
+    balance = await desk.ask(finance.TRIAL_BALANCE, company="C1")
+    assert {line.account: line.closing_minor for line in balance.lines}["1122"] == 339 + 10 * most
+    assert balance.debit_minor == balance.credit_minor
+    encoded = msgspec.json.encode(balance)
+    assert msgspec.json.decode(encoded, type=finance.TrialBalance) == balance
+    told = (await desk.ask(finance.FINANCE_OUTCOMES, company="C1")).outcomes
+    assert {one.net_minor for one in told if one.outcome == "booked"} == {300 + 10 * most}
+    totals = (await desk.ask(finance.RECEIVABLES, company="C1")).totals
+    assert totals == {"CNY": 339 + 10 * most}
+    turnovers = (await desk.ask(finance.ACCOUNTS, company="C1")).turnovers
+    assert max(one.debit_minor for one in turnovers) == 339 + 10 * most

@@ -169,6 +169,25 @@ async def test_one_document_of_many_that_is_nested_too_deeply_is_refused_alone(h
     assert (row["detail"], row["body"]) == (told, deep)  # Its bytes are not lost.
 
 
+@pytest.mark.parametrize("shape", ["application/x-ndjson", "application/json"])
+async def test_one_document_of_many_that_is_too_large_is_refused_alone(start, shape):
+    house = await start(document_bytes_max=1_000)
+    await house.welcome("till")
+    large = b'{"kind": "order", "number": "L", "pad": "%s"}' % (b"x" * 1_000)
+    good = [msgspec.json.encode(house.order(number=str(number))) for number in (1, 2)]
+    bodies = [good[0], large, good[1]]
+    content = b"\n".join(bodies) if "ndjson" in shape else b"[%s]" % b",".join(bodies)
+    answer = await house.send(content, Content_Type=shape)
+    assert (answer.status_code, answer.json()["documents"]) == (202, 3)
+    assert [reason for reason, _ in await house.refusals(answer)] == ["", "document_too_large", ""]
+    assert len(await house.commands()) == 2
+    told = f"document 2 of its delivery has {len(large)} bytes; at most 1000 are taken. Send it in parts"
+    (row,) = await house.pool.fetch("SELECT r.id, r.detail, d.body FROM refusal r JOIN raw_document d USING (id)")
+    assert (row["detail"], row["body"]) == (told, large)  # Its bytes are not lost.
+    assert (await house.post(f"/v1/quarantine/{row['id']}/resubmit")).status_code == 200
+    assert (await house.settled(str(row["id"])))["state"] == "quarantined"  # Nothing changed, so that it is told again.
+
+
 def _head(house, length):
     key = house.keys["till"]
     head = f"POST /v1/intake/till/tieout HTTP/1.1\r\nHost: x\r\nX-Api-Key: {key}\r\nContent-Type: application/json"

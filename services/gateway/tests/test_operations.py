@@ -2,12 +2,16 @@
 
 import asyncio
 import contextlib
+import time
+from urllib.parse import quote
 
 import httpx
 import pytest
+from tieout.contracts.inventory import ArticlesListed
 from tieout.contracts.operation import Operation
-from tieout.contracts.order import SHOW_ORDER, OrderView, ShowOrder
+from tieout.contracts.order import CANCEL_ORDER, SHOW_ORDER, CancelAnswer, CancelOrder, OrderView, ShowOrder
 from tieout.gateway.flows import put_satellite
+from tieout.gateway.http import asking
 from tieout.gateway.http.operations import BODY_BYTES_MAX, OPERATIONS
 from tieout.servicekit import Refused
 from tieout.servicekit.rpc import Answers, Endpoints
@@ -98,6 +102,7 @@ async def test_a_field_deep_inside_that_nobody_knows_is_refused_too(house):
 
 
 async def test_a_satellites_settings_stay_where_they_are_not_named(house):
+    await house.hear(ArticlesListed("C2", "warehouse-EAST", (), ("EAST",)))
     told = {"name": "Shop", "companies": ["C2"], "zone": "Europe/Berlin", "authentication": "hmac"}
     told |= {"default_warehouse": "EAST", "due_days": 7, "control_passes": "delivery"}
     path = "/v1/satellites/kept"
@@ -120,6 +125,35 @@ async def test_a_satellite_speaks_for_companies_that_exist(house, monkeypatch):
     told = problem(answer, 422, "unknown_company")
     assert told["field"] == "companies"
     assert "PUT /v1/companies/NOPE" in told["detail"]
+
+
+async def test_a_satellites_default_warehouse_is_one_that_somebody_described(house, monkeypatch):
+    monkeypatch.setattr(put_satellite, "HEARD_SECONDS_MAX", 0.1)
+
+    async def put(**body):
+        return await house.client.put("/v1/satellites/x", json=body, headers=house.admin)
+
+    told = problem(await put(companies=["C1"], default_warehouse="EATS"), 422, "unknown_warehouse")
+    assert told["field"] == "default_warehouse"
+    assert "it has MAIN, EAST" in told["detail"]
+    assert "PUT /v1/companies/C1/warehouses/EATS" in told["detail"]
+    everybody = problem(await put(default_warehouse="EATS"), 422, "unknown_warehouse")
+    assert "EAST of C1" in everybody["detail"]
+    assert "x" not in {one["satellite"] for one in (await house.get("/v1/satellites"))["satellites"]}
+    assert (await put(companies=["C1"], default_warehouse="EAST")).status_code == 200
+    told = problem(await put(companies=["C1", "C2"]), 422, "unknown_warehouse")  # C2 has none of this name.
+    assert "PUT /v1/companies/C2/warehouses/EAST" in told["detail"]
+    assert (await put(companies=["C1", "C2"], default_warehouse="MAIN")).status_code == 200
+    assert (await put(name="X")).status_code == 200
+
+
+async def test_a_default_warehouse_that_was_described_a_moment_ago_is_waited_for(house):
+    path = "/v1/satellites/x"
+    body = {"companies": ["C1"], "default_warehouse": "NEW"}
+    waiting = asyncio.create_task(house.client.put(path, json=body, headers=house.admin))
+    await asyncio.sleep(0.2)
+    await house.hear(ArticlesListed("C1", "warehouse-NEW", (), ("NEW",)))
+    assert (await waiting).status_code == 200
 
 
 async def test_a_currency_is_one_of_iso_4217_wherever_it_comes_in(house):
@@ -145,6 +179,55 @@ async def test_a_nul_is_refused_before_a_database_sees_it(house):
     assert (await put("/v1/satellites/x", json={"name": "a\\u0000b"}, headers=admin)).status_code == 200
 
 
+UNSEEN = {
+    "U+200B": "A\u200b",
+    "U+202E": "\u202eA",
+    "U+0009": "A\tB",
+    "U+FE0F": "A\ufe0f",
+    "U+0020": " A",
+    "U+00A0": "A\u00a0",
+}
+
+
+@pytest.mark.parametrize("character", UNSEEN)
+async def test_a_key_with_a_character_that_nobody_sees_is_refused_wherever_a_person_types_it(house, character):
+    wrong = UNSEEN[character]
+    put = {
+        ("/v1/companies/C1/articles", "articles[1].sku"): {"articles": [{"sku": "A"}, {"sku": wrong}]},
+        ("/v1/satellites/x", "companies[1]"): {"companies": ["C1", wrong]},
+        ("/v1/satellites/x", "default_warehouse"): {"default_warehouse": wrong},
+        (f"/v1/companies/C1/customers/{quote(wrong)}/credit-limits/CNY", "customer"): {"limit_minor": 1},
+    }
+    post = {
+        (f"/v1/orders/{quote(wrong)}/cancel", "order_no"): {"idempotency_key": "k"},
+        ("/v1/companies/C1/invoices", "number"): {"number": wrong},
+        ("/v1/tokens", "actor"): {"name": "x", "actor": wrong},
+    }
+    for method, asked in (("PUT", put), ("POST", post)):
+        for (path, field), body in asked.items():
+            answer = await house.client.request(method, path, json=body, headers=house.admin)
+            told = problem(answer, 422, "invalid")
+            assert (told["field"], character in told["detail"]) == (field, True), told
+
+
+async def test_a_name_that_ends_in_a_line_break_is_refused(house):
+    """`$` in a pattern is also before it."""
+    for path, field in (
+        ("/v1/companies/C9%0A", "company"),
+        ("/v1/satellites/x%0A", "satellite"),
+        ("/v1/companies/C1/warehouses/W%0A", "warehouse"),
+    ):
+        told = problem(await house.client.put(path, json={}, headers=house.admin), 422, "invalid")
+        assert (told["field"], "U+000A" in told["detail"]) == (field, True), told
+    told = await house.post("/v1/tokens", name="x\n", actor="x")
+    assert (told.status_code, told.json()["field"]) == (422, "name")
+
+
+async def test_free_text_may_hold_what_keys_may_not(house):
+    body = {"name": "شركة\u200fالشرق  "}
+    assert (await house.client.put("/v1/satellites/x", json=body, headers=house.admin)).status_code == 200
+
+
 async def test_a_service_that_does_not_run_is_said_to_be_away(house):
     told = problem(await house.client.get("/v1/orders/1001", headers=house.admin), 503, "unavailable")
     assert "order" in told["detail"]
@@ -167,6 +250,107 @@ async def test_another_services_answer_and_refusal_come_through(house, testbed, 
     finally:
         await endpoints.stop()
         await connection.close()
+
+
+class Named:
+    service, version = "order", "1.0.0"
+
+
+async def _standing(testbed, answers):
+    """A process of the order service: its connection, so that it can be ended without a word."""
+    connection = await testbed.connect("order")
+    await Endpoints(connection, Named()).start([answers])
+    return connection
+
+
+def _vanish(connection):
+    """As SIGKILL leaves it: the socket closes, nothing is said, nothing is drained."""
+    connection._transport.close()
+    connection.options["allow_reconnect"] = False
+
+
+async def test_a_question_that_a_process_died_with_is_asked_again_as_soon_as_the_service_is_back(house, testbed):
+    asked = asyncio.Event()
+
+    async def hang(request: ShowOrder, database: object) -> OrderView:
+        asked.set()
+        await asyncio.Event().wait()
+
+    async def refuse(request: ShowOrder, database: object) -> OrderView:
+        raise Refused("not_found", f"No order {request.order_no}.", field="order_no", status=404)
+
+    first = await _standing(testbed, Answers(SHOW_ORDER, hang))
+    path = "/v1/orders/1001?company=C1"
+    waiting = asyncio.create_task(house.client.get(path, headers=house.admin))
+    await asked.wait()
+    started = time.monotonic()
+    _vanish(first)
+    await asyncio.sleep(0.6)
+    second = await _standing(testbed, Answers(SHOW_ORDER, refuse))
+    try:
+        assert problem(await waiting, 404, "not_found")["detail"] == "No order 1001."
+        assert time.monotonic() - started < 4
+    finally:
+        await second.close()
+
+
+async def test_a_question_whose_service_stays_away_is_told_so(house, testbed, monkeypatch):
+    monkeypatch.setattr(asking, "BACK_SECONDS_MAX", 0.5)
+    asked = asyncio.Event()
+
+    async def hang(request: ShowOrder, database: object) -> OrderView:
+        asked.set()
+        await asyncio.Event().wait()
+
+    first = await _standing(testbed, Answers(SHOW_ORDER, hang))
+    waiting = asyncio.create_task(house.client.get("/v1/orders/1001?company=C1", headers=house.admin))
+    await asked.wait()
+    _vanish(first)
+    told = await asyncio.wait_for(waiting, 5)
+    problem(told, 503, "unavailable")
+    assert told.headers["retry-after"] == "1"
+
+
+async def test_a_command_that_a_process_died_with_is_not_repeated_and_told_as_unknown(house, testbed):
+    asked = []
+
+    async def hang(request: CancelOrder, database: object) -> CancelAnswer:
+        asked.append(request)
+        await asyncio.Event().wait()
+
+    first = await _standing(testbed, Answers(CANCEL_ORDER, hang))
+    headers = {**house.admin, "Idempotency-Key": "k1"}
+    waiting = asyncio.create_task(house.client.post("/v1/orders/1001/cancel", json={"company": "C1"}, headers=headers))
+    async with asyncio.timeout(5):
+        while not asked:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    _vanish(first)
+    await asyncio.sleep(0.6)  # No process is back sooner.
+    second = await _standing(testbed, Answers(CANCEL_ORDER, hang))
+    told = problem(await asyncio.wait_for(waiting, 5), 504, "outcome_unknown")
+    assert "is not known" in told["detail"]
+    assert "same Idempotency-Key" in told["detail"]
+    assert len(asked) == 1
+    rows = await house.pool.fetch("SELECT status FROM audit WHERE operation = 'order.cancel'")
+    assert [row["status"] for row in rows] == [504]
+    await second.close()
+
+
+async def test_who_is_slow_and_alive_is_waited_for_and_asked_once(house, testbed, monkeypatch):
+    monkeypatch.setattr(asking, "LOOK_AFTER_SECONDS", 0.05)
+    monkeypatch.setattr(asking, "LOOK_EVERY_SECONDS", 0.1)
+    asked = []
+
+    async def slow(request: ShowOrder, database: object) -> OrderView:
+        asked.append(request)
+        await asyncio.sleep(1.2)
+        raise Refused("not_found", "There is none.", field="order_no", status=404)
+
+    first, second = [await _standing(testbed, Answers(SHOW_ORDER, slow)) for _ in range(2)]
+    problem(await house.client.get("/v1/orders/1001?company=C1", headers=house.admin), 404, "not_found")
+    assert len(asked) == 1
+    await first.close()
+    await second.close()
 
 
 async def test_a_change_whose_client_hung_up_is_audited(house):

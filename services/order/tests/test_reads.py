@@ -240,3 +240,16 @@ async def test_a_journey_tells_quantities_without_zeros_that_mean_nothing(desk):
     details = [entry.detail for entry in told.entries]
     assert "back-ordered 2" in details
     assert "too late for 1" in details
+
+
+async def test_outcomes_hold_sums_beyond_64_bits(desk, owner):
+    await desk.give(desk.submit())
+    columns = (
+        "intake_id, document_id, business_date, line_count, kind, outcome, company, source, number, version, currency"
+    )
+    await owner.execute(
+        f"INSERT INTO submission (position, quantity_micro, amount_minor, rounding_micro, {columns})"
+        f" SELECT 900 + n, 1::bigint << 62, 1::bigint << 62, 0, {columns} FROM submission, generate_series(1, 10) n"
+    )
+    (told,) = (await show_outcomes.function(OutcomesRequest(), desk.database)).outcomes
+    assert (told.documents, told.quantity_micro > 10 << 62, told.amount_minor > 10 << 62) == (11, True, True)

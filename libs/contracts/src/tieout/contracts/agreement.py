@@ -180,6 +180,12 @@ class TotalsRequest(Struct, frozen=True):
     version: int = DIGEST_VERSION
 
 
+class MarkRequest(Struct, frozen=True, omit_defaults=True):
+    """`rpc.<service>.mark`: its mark; and, where others' marks are known already, its totals in the same answer."""
+
+    totals: TotalsRequest | None = None
+
+
 class DigestRequest(Struct, frozen=True):
     """`rpc.<service>.digest`: a total, or one level of the tree below it."""
 
@@ -203,6 +209,10 @@ class DigestEntry(Struct, frozen=True, array_like=True):
 class Digest(Struct, frozen=True):
     entries: tuple[DigestEntry, ...]  # Totals: in the order of the question.
     highest: tuple[int, ...] = ()  # Totals: the highest position that each book holds at all; BEFORE_ALL: none.
+
+
+class MarkAnswer(Mark, frozen=True, omit_defaults=True):
+    digest: Digest | None = None  # The totals that were asked for.
 
 
 class PositionsRequest(Struct, frozen=True):
@@ -253,6 +263,7 @@ class RowsRequest(Struct, frozen=True):
     limit: int = 20_000
     version: int = DIGEST_VERSION
     after: int = BEFORE_ALL  # Rows with position > after: the next page, where the last one was truncated.
+    sequences: bool = False  # Of a producer's own events: also where they stand in its stream.
 
 
 class Row(Struct, frozen=True, array_like=True):
@@ -294,6 +305,7 @@ class Rows(Struct, frozen=True):
     waiting: tuple[Waiting, ...] = ()  # What of the asked positions is parked here,
     touches: tuple[Touch, ...] = ()  # and what of them a hand has touched.
     truncated: bool = False
+    sequences: dict[int, int] = {}  # As in Sequences.
 
 
 class Sequences(Struct, frozen=True):

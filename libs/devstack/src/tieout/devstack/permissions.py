@@ -49,9 +49,12 @@ def of_service(service: str, sites: Iterable[str] = ()) -> Permissions:
     for flow in streams.FLOWS:
         if flow.service == service:
             publish |= _consumes(flow.stream, flow.durable)
+            # To look at what it confirmed, once its database was moved. Who may set its durable's filter may read the
+            # stream already.
+            publish.add(f"$JS.API.DIRECT.GET.{flow.stream}")
     subscribe = {f"{inbox_of(service)}.>", f"rpc.{service}.>", "$SRV.>"}
     if service == "gateway":
-        publish.add("rpc.>")
+        publish |= {"rpc.>", "$SRV.PING.*"}  # Asks for people, and looks whether who was asked still lives.
         subscribe.add(CLIENT_CONNECTED)
         for site in sites:
             stream = streams.site_stream(site)

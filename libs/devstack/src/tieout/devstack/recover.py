@@ -19,7 +19,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -187,9 +187,16 @@ async def commands_since(where: Endpoints, service: str, backup_at: str | None) 
 
 
 async def bring_forward(
-    where: Endpoints, folder: Path, service: str, *, really: bool = True, database: str = ""
+    where: Endpoints,
+    folder: Path,
+    service: str,
+    *,
+    really: bool = True,
+    database: str = "",
+    settings: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """`python -m tieout.<service> recover`, as in production; reads all streams as the operator."""
+    """`python -m tieout.<service> recover`, as in production; reads all streams as the operator. `settings`: more of
+    its environment."""
     at = where.databases[service]
 
     def url(dsn: str) -> str:
@@ -206,6 +213,7 @@ async def bring_forward(
         "TIEOUT_NATS_URL": where.hub.url,
         "TIEOUT_NATS_USER": where.hub.user,
         "TIEOUT_NATS_PASSWORD_FILE": where.hub.password_file,
+        **(settings or {}),
     }
     log = folder / "logs" / "recovery.log"
     log.parent.mkdir(exist_ok=True)

@@ -35,7 +35,7 @@ from tieout.devstack.migrations import Migrations, Target, fingerprint
 from tieout.devstack.postgres import Postgres
 from tieout.devstack.processes import ServerFailed
 from tieout.devstack.secrets import Secrets
-from tieout.devstack.supervisor import STOP_SECONDS_MAX, Supervisor
+from tieout.devstack.supervisor import STOP_SECONDS_MAX, Supervisor, service_of
 
 SITES = ("store-1",)
 _LAST_PORT = "gateway-port"  # In the stack's folder; stays when the stack stops.
@@ -83,6 +83,7 @@ class Stack:
         environment: Mapping[str, str] = {},
         postgres_settings: Mapping[str, str] = {},
         line: Callable[[int], int] = lambda port: port,
+        replicas: Mapping[str, int] = {},
     ) -> None:
         self.folder = folder.resolve()
         self.http_port = port
@@ -93,6 +94,10 @@ class Stack:
                     f"{site!r} is no name for a site: use small letters, digits and -, and no service's"
                 )
         self.services_wanted = installed_services() if services is None else tuple(services)
+        self.replicas = dict(replicas)
+        unknown = set(self.replicas) - {*self.services_wanted}
+        if unknown:
+            raise CommandFailed(f"no such service: {', '.join(sorted(unknown))}. There are {', '.join(CORE_SERVICES)}")
         self.logs = self.folder / "logs"
         self._log = log
         self._environment = dict(environment)  # For every service, above all else: OTEL_…, TIEOUT_LOG_LEVEL …
@@ -118,7 +123,7 @@ class Stack:
             self._rotate_logs()
             await self._prepare()
             self.http_port = self.http_port or self._port_of_last_time() or processes.free_port()
-            for name in self.services_wanted:
+            for name in self.process_names():
                 self.start_service(name)
             self._watch = asyncio.create_task(self._restart_dead_servers())
             await self.wait_until_ready()
@@ -253,6 +258,14 @@ class Stack:
 
     # What others need to know
 
+    def process_names(self) -> tuple[str, ...]:
+        """`order`, and where several processes share its work, `order-2` …"""
+        return tuple(
+            name if number == 1 else f"{name}-{number}"
+            for name in self.services_wanted
+            for number in range(1, self.replicas.get(name, 1) + 1)
+        )
+
     def endpoints(self) -> Endpoints:
         def database(service: str) -> DatabaseEndpoint:
             def dsn(role: str) -> str:
@@ -285,8 +298,9 @@ class Stack:
         pids |= {name: process.pid for name, process in servers.items() if process}
         return {name: psutil.Process(pid) for name, pid in pids.items()}
 
-    def environment_of(self, service: str) -> dict[str, str]:
+    def environment_of(self, process: str) -> dict[str, str]:
         """What the process of a service is told. Passwords stand in files, which only their owner reads."""
+        service = service_of(process)
         database = databases.database_of(service)
 
         def url(role: str) -> str:
@@ -306,7 +320,9 @@ class Stack:
         }
         if service == "gateway":
             told["TIEOUT_HTTP_HOST"] = "127.0.0.1"
-            told["TIEOUT_HTTP_PORT"] = str(self.http_port)
+            # Nothing stands before the gateways here that would spread requests: who wants another one finds its port
+            # in its log.
+            told["TIEOUT_HTTP_PORT"] = str(self.http_port if process == service else processes.free_port())
             told["TIEOUT_ADMIN_TOKEN_FILE"] = secret("admin_token")
             told["TIEOUT_SITES"] = ",".join(self.sites_wanted)
         return {**os.environ, **told, **self._environment}
@@ -314,7 +330,7 @@ class Stack:
     def _begin_services(self) -> None:
         """All at once while the servers below start: on two cores that saves a third of a start."""
         early = {**os.environ, "PYTHONUNBUFFERED": "1", "TIEOUT_LOG": self._log, **self._environment}
-        for name in self.services_wanted:
+        for name in self.process_names():
             self._supervisor.begin(name, early)
 
     async def operator(self) -> nats.aio.client.Client:

@@ -19,8 +19,14 @@ _POLL_SECONDS = 0.25
 _STARTED_NOT_SECONDS = 1.0
 
 
+def service_of(process: str) -> str:
+    """`order-2` is the second process of `order`."""
+    name, _, number = process.rpartition("-")
+    return name if number.isdigit() else process
+
+
 class Supervised:
-    """One service, whether it runs at this moment or not."""
+    """One process of a service, whether it runs at this moment or not."""
 
     def __init__(self, name: str, log: Path) -> None:
         self.name = name
@@ -57,7 +63,7 @@ class Supervisor:
         That is most of the time that a service takes to start.
         """
         self._begun[name] = processes.start(
-            [sys.executable, "-m", f"tieout.{name}", "serve"],
+            [sys.executable, "-m", f"tieout.{service_of(name)}", "serve"],
             log=self._logs / f"{name}.log",
             environment={**environment, "TIEOUT_SETTINGS": "stdin"},
             cwd=self._cwd,
@@ -76,7 +82,7 @@ class Supervisor:
                 begun.stdin.close()
         else:
             service.process = processes.start(
-                [sys.executable, "-m", f"tieout.{name}", "serve"],
+                [sys.executable, "-m", f"tieout.{service_of(name)}", "serve"],
                 log=service.log,
                 environment=self._environment_of(name),
                 cwd=self._cwd,

@@ -19,6 +19,8 @@ from tieout.devstack.failures import CommandFailed
 from tieout.devstack.logs import Follower
 from tieout.devstack.suite import Stack, stop_left_over
 
+REPLICAS_MAX = 8  # On one machine.
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
@@ -31,6 +33,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fresh", action="store_true", help="forget everything this folder's stack has stored")
     parser.add_argument("-d", "--detach", action="store_true", help="return when ready; stop it with `tieout down`")
     parser.add_argument("-q", "--quiet", action="store_true", help="do not show the services' logs")
+    parser.add_argument(
+        "--replicas",
+        type=_replicas,
+        default={},
+        metavar="S=N,…",
+        help="processes of a service that share its work, as in production: order=2,finance=3 (default one each)",
+    )
     parser.add_argument("--log", choices=("text", "json"), default="text", help="form of the services' logs")
 
 
@@ -63,13 +72,13 @@ def forget(folder: Path, asked: str = "--fresh") -> None:
 
 async def _foreground(arguments: argparse.Namespace) -> int:
     began = time.monotonic()
-    stack = Stack(arguments.dir, port=arguments.port, log=arguments.log)
+    stack = Stack(arguments.dir, port=arguments.port, log=arguments.log, replicas=arguments.replicas)
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for received in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(received, stopped.set)
     follower = (
-        None if arguments.quiet else Follower(stack.logs, names=stack.services_wanted, colour=sys.stdout.isatty())
+        None if arguments.quiet else Follower(stack.logs, names=stack.process_names(), colour=sys.stdout.isatty())
     )
     showing = asyncio.create_task(follower.run()) if follower is not None else None
     starting = asyncio.create_task(stack.start())
@@ -103,6 +112,8 @@ def _detached(arguments: argparse.Namespace) -> int:
     log.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "tieout.devstack", "up", "--quiet", "--log", arguments.log]
     command += ["--dir", str(folder), "--port", str(arguments.port)]
+    if arguments.replicas:
+        command += ["--replicas", ",".join(f"{name}={count}" for name, count in arguments.replicas.items())]
     offset = log.stat().st_size if log.exists() else 0
     with log.open("ab") as out:
         background = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True)
@@ -126,6 +137,18 @@ def _launcher_lives(folder: Path) -> bool:
         noted = (folder / "run" / "launcher").read_text()
         return processes.identity(int(noted.partition(" ")[0])) == noted
     return False
+
+
+def _replicas(text: str) -> dict[str, int]:
+    found = {}
+    for part in text.split(","):
+        name, _, count = part.strip().partition("=")
+        if not count.isdigit() or not 1 <= int(count) <= REPLICAS_MAX:
+            raise argparse.ArgumentTypeError(
+                f"{part!r} is no number of processes: give service=number from 1 to {REPLICAS_MAX}, as in order=2"
+            )
+        found[name] = int(count)
+    return found
 
 
 def _port(text: str) -> int:

@@ -27,7 +27,8 @@ from tieout.contracts.agreement import (
     Digest,
     DigestEntry,
     DigestRequest,
-    Mark,
+    MarkAnswer,
+    MarkRequest,
     Positions,
     PositionsRequest,
     Row,
@@ -125,8 +126,14 @@ class Evidence:
             )
         return book
 
-    async def mark(self, request: Nothing, database: Database) -> Mark:
+    async def mark(self, request: MarkRequest, database: Database) -> MarkAnswer:
         """How far our positions are closed and published. Asks again briefly, as closing takes two looks."""
+        mark = await self._mark(database)
+        if request.totals is None:
+            return mark
+        return structs.replace(mark, digest=await self.totals(request.totals, database))
+
+    async def _mark(self, database: Database) -> MarkAnswer:
         async with database.quick() as connection:
             row = await connection.fetchrow(statements.take_mark)
             for _ in range(MARK_TRIES):
@@ -136,7 +143,7 @@ class Evidence:
                 row = await connection.fetchrow(statements.take_mark)
             assert row is not None
             held = None if row["closed"] else await connection.fetchrow(statements.held_back)
-        mark = Mark(row["m"], {stream_of(database.service): row["q"]}, row["last_position"])
+        mark = MarkAnswer(row["m"], {stream_of(database.service): row["q"]}, row["last_position"])
         if held is None:
             return mark
         return structs.replace(
@@ -231,6 +238,9 @@ class Evidence:
             touched = []
             if positions and await connection.fetchval(statements.any_touched, book.table):
                 touched = await connection.fetch(book.touched, positions)
+        sequences = {}
+        if request.sequences and producer == database.service:
+            sequences = (await self.sequences(SequencesRequest(request.positions), database)).sequences
         return Rows(
             tuple(
                 Row(r["position"], r["line"], r["chain"], r["order_no"], whole(r["a"]), whole(r["b"]), r["currency"])
@@ -261,6 +271,7 @@ class Evidence:
                 for row in touched
             ),
             len(found) > limit,
+            sequences,
         )
 
     async def sequences(self, request: SequencesRequest, database: Database) -> Sequences:
@@ -298,11 +309,18 @@ class Evidence:
                 Violation("digest_is_rows", f"{row['book']}, branch {row['branch']}", row["kept"], row["leaves"])
                 for row in await connection.fetch(statements.scrub_branches)
             )
-            for rule, statement in self._violations or ():
-                rules.append(rule)
-                found.extend(await _broken(connection, rule, statement))
+        found.extend(await self.rules(database))
+        rules.extend(rule for rule, _ in self._violations or ())
         self._keep(Violations(tuple(rules), tuple(found)))
         return self.found
+
+    async def rules(self, database: Database) -> list[Violation]:
+        """Only the service's own rules."""
+        found: list[Violation] = []
+        async with database.read() as connection:
+            for rule, statement in self._violations or ():
+                found.extend(await _broken(connection, rule, statement))
+        return found
 
     async def glance(self, database: Database) -> Violations:
         """Only what costs next to nothing: what triggers and logs say. The rest stays as it was found last."""
@@ -440,9 +458,15 @@ def _total(sums: Sums) -> tuple[int, ...]:
 
 
 async def _broken(connection: Any, rule: str, statement: str) -> list[Violation]:
-    """What breaks a rule of the service. One that cannot be computed (a hand wrote huge numbers) is broken."""
+    """What breaks a rule of the service. One that cannot be computed (a hand wrote huge numbers) is broken.
+
+    Rules read whole tables, so a nested loop never pays; statistics of yesterday's short orders would choose one for a
+    long order, and read all of it for each of its lines.
+    """
     try:
-        rows = await connection.fetch(statement)
+        async with connection.transaction():
+            await connection.execute("SET LOCAL enable_nestloop = off")
+            rows = await connection.fetch(statement)
     except asyncpg.DataError as error:
         return [Violation(rule, "(all)", f"cannot be computed: {error}", "every value within its bounds")]
     return [

@@ -10,7 +10,8 @@ from tieout.contracts.agreement import (
     CurrencySums,
     Digest,
     DigestRequest,
-    Mark,
+    MarkAnswer,
+    MarkRequest,
     Positions,
     PositionsRequest,
     PublishAgainRequest,
@@ -92,7 +93,7 @@ class OwnAnswers:
 
         return [
             answers("health", Nothing, Health, self._health),
-            answers("mark", Nothing, Mark, self._evidence.mark),
+            answers("mark", MarkRequest, MarkAnswer, self._evidence.mark),
             answers("totals", TotalsRequest, Digest, self._evidence.totals),
             answers("digest", DigestRequest, Digest, self._evidence.digest),
             answers("positions", PositionsRequest, Positions, self._evidence.positions),

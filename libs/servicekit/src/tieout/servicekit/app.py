@@ -46,6 +46,7 @@ from tieout.servicekit.settings import Settings, fresh_secret
 from tieout.servicekit.streams import Audit, dead_stream, ensure_stream, own_stream
 from tieout.servicekit.telemetry import Tracing
 from tieout.servicekit.vitals import RunLog, Witness
+from tieout.servicekit.whereabouts import refuse_forgetful
 
 log = structlog.get_logger(__name__)
 
@@ -158,6 +159,7 @@ class Service:
         self._audit_soon()
 
         self._subscribers = [subscribe(self.broker, flow, self.database) for flow in self.flows]
+        await _patiently("broker", lambda: refuse_forgetful(self.database, self.flows, self.jetstream))
         await self.broker.start()
         self._player = Player(self.database, self._subscribers)
         self.endpoints = Endpoints(self.nats, self.database)

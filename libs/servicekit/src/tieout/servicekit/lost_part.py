@@ -17,6 +17,7 @@ from tieout.servicekit.letters import LETTERS_STREAM
 from tieout.servicekit.packs import unpacked
 from tieout.servicekit.wire import when
 
+RECOVERABLE = ("order", "inventory", "finance")  # Whose state follows from events that others keep.
 FETCHED = 500  # Messages at once.
 FETCH_SECONDS = 10.0
 

@@ -28,16 +28,26 @@ from tieout.servicekit.errors import UNREADABLE, Cause, Misconfigured, TieoutErr
 from tieout.servicekit.flow import BatchFlow
 from tieout.servicekit.giving_up import give_up
 from tieout.servicekit.letters import LETTERS_STREAM, write_letter
-from tieout.servicekit.lost_part import Announced, Group, LostPart, Message, Row, delivered, letter_id, read_stream
+from tieout.servicekit.lost_part import (
+    RECOVERABLE,
+    Announced,
+    Group,
+    LostPart,
+    Message,
+    Row,
+    delivered,
+    letter_id,
+    read_stream,
+)
 from tieout.servicekit.lost_part import read_lost as read_lost_part
 from tieout.servicekit.packs import packed, unpacked
 from tieout.servicekit.received import Reader, Received
 from tieout.servicekit.settings import Settings, secret
+from tieout.servicekit.whereabouts import settle
 
 statements = sql.load(__file__)
 log = structlog.get_logger(__name__)
 
-RECOVERABLE = ("order", "inventory", "finance")  # Whose state follows from events that others keep.
 HEADROOM = 100_000  # Positions that may have been drawn and never published; nobody misses them.
 SHOWN = 200  # Differences that are named one by one; all are counted.
 RACES_MAX = 10
@@ -499,6 +509,7 @@ async def recover(
             await work.run(progress)
             await owner.execute(statements.reset_mark)
             await owner.fetchval(statements.advance, max(found.announced_position + HEADROOM, work.next_position))
+            await settle(Database(pool, service=service))
         return found
     finally:
         if client.is_connected:

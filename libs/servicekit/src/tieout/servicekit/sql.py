@@ -8,12 +8,20 @@
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 from tieout.servicekit.errors import Misconfigured
 
 _NAME = re.compile(r"^--\s*name:\s*([a-z][a-z0-9_]*)\s*$", re.MULTILINE)
+
+
+def exact(row: Iterable[Any]) -> list[Any]:
+    """A row of a report. Each value of the books has 64 bits, a sum of them need not: it is read as numeric, without a
+    cast that would fail, and told as an integer of any size."""
+    return [int(value) if type(value) is Decimal else value for value in row]
 
 
 class Statements:

@@ -38,7 +38,8 @@ POLL_SECONDS = 0.05
 DEAD_COLLECTED_SECONDS_MAX = 3.0  # How long the proof waits for dead letters that are on their way to control.
 COLLECT_DEAD = "control-collect-dead"
 SEQUENCES_PER_QUESTION = 5_000
-COPIES_MAX = 50  # Events for which a second copy is looked for.
+COPIES_MAX = 100  # Events for which a second copy is looked for.
+COPIES_PER_QUESTION = 1_000
 
 
 class Judged(Struct, frozen=True):
@@ -61,13 +62,13 @@ class Causes:
         books: Sequence[BookRows],
         floors: Mapping[str, Floor],
         database: Database,
+        sequences: Mapping[int, int] | None = None,
     ) -> Judged:
+        """`sequences`: where the events stand in their stream, if that is known already."""
         if not positions:
             return Judged({}, {}, books)
-        sequences: dict[int, int] = {}
-        for start in range(0, len(positions), SEQUENCES_PER_QUESTION):
-            asked = SequencesRequest(tuple(positions[start : start + SEQUENCES_PER_QUESTION]))
-            sequences |= (await self._colleagues.ask(measure.producer, "sequences", asked, Sequences)).sequences
+        if sequences is None:
+            sequences = await self._sequences(measure, positions)
         types = await self._types(measure, positions, database)
         context = Context(floors, sequences, types, {durable: flow.subjects for durable, flow in FLOW.items()})
         letters = await self._letters(measure, positions, database)
@@ -93,6 +94,13 @@ class Causes:
             for position, excuse in excuses.items()
         }
         return Judged(excuses, explanations, books)
+
+    async def _sequences(self, measure: Measure, positions: Sequence[int]) -> dict[int, int]:
+        found: dict[int, int] = {}
+        for start in range(0, len(positions), SEQUENCES_PER_QUESTION):
+            asked = SequencesRequest(tuple(positions[start : start + SEQUENCES_PER_QUESTION]))
+            found |= (await self._colleagues.ask(measure.producer, "sequences", asked, Sequences)).sequences
+        return found
 
     async def _types(self, measure: Measure, positions: Sequence[int], database: Database) -> dict[int, str]:
         """Which events these were, where a book has several consumers and one of them may be behind."""
@@ -154,41 +162,60 @@ class Causes:
     ) -> dict[int, tuple[str, int]]:
         """Facts that a book holds and the source does not, and that stand in the same book a second time.
 
-        The other events of the same chain are known from the notices that control heard.
+        The other events of the same chains are known from the notices that control heard. One question per book.
         """
-        found: dict[int, tuple[str, int]] = {}
         source = next((book for book in books if not book.book.durables), None)
-        for position in positions[:COPIES_MAX]:
-            if source is None or source.rows.get(position):
-                continue
-            for book in books:
-                rows = book.rows.get(position)
-                if not rows:
-                    continue
-                others = await self._of_chain(measure, next(iter(rows.values())).chain_id, database)
-                others.discard(position)
-                request = RowsRequest(measure.number, book.book.name, NEVER, tuple(sorted(others)))
-                held = (await self._colleagues.ask(book.book.service, "rows", request, Rows)).rows if others else ()
-                content = _content(rows.values())
-                for other, lines in rules.by_position(held).items():
-                    if _content(lines.values()) == content:
+        if source is None:
+            return {}
+        alone = [position for position in positions[:COPIES_MAX] if not source.rows.get(position)]
+        chains = {
+            (book.book.name, position): next(iter(rows.values())).chain_id
+            for book in books
+            for position in alone
+            if (rows := book.rows.get(position))
+        }
+        known = await self._of_chains(measure, {*chains.values()}, database)
+        found: dict[int, tuple[str, int]] = {}
+        for book in books:
+            doubtful = {p: known.get(chain, set()) for (name, p), chain in chains.items() if name == book.book.name}
+            others = sorted(set().union(*doubtful.values()))
+            held = rules.by_position(await self._held(measure, book, others))
+            for position, elsewhere in doubtful.items():
+                content = _content(book.rows[position].values())
+                for other in sorted(elsewhere - {position}):
+                    if other in held and _content(held[other].values()) == content:
                         found[position] = (book.book.service, other)
         return found
 
-    async def _of_chain(self, measure: Measure, chain_id: str, database: Database) -> set[int]:
-        try:
-            UUID(chain_id)
-        except ValueError:
-            return set()  # The book does not know it.
+    async def _held(self, measure: Measure, book: BookRows, positions: Sequence[int]) -> list[Row]:
+        found: list[Row] = []
+        for start in range(0, len(positions), COPIES_PER_QUESTION):
+            some = tuple(positions[start : start + COPIES_PER_QUESTION])
+            request = RowsRequest(measure.number, book.book.name, NEVER, some)
+            found += (await self._colleagues.ask(book.book.service, "rows", request, Rows)).rows
+        return found
+
+    async def _of_chains(self, measure: Measure, chains: Iterable[str], database: Database) -> dict[str, set[int]]:
+        """By chain, where its events stand; what is no chain's id no book knows."""
+        found: dict[str, set[int]] = {chain: set() for chain in chains if _is_uuid(chain)}
+        if not found:
+            return {}
         async with database.read() as connection:
-            rows = await connection.fetch(statements.notices_of_chain, measure.producer, chain_id)
-        return {
-            position
-            for row in rows
-            for notice in (read_notice(row["body"]),)
-            for position, chain in zip(notice.positions, notice.chains, strict=True)
-            if chain == chain_id
-        }
+            rows = await connection.fetch(statements.notices_of_chains, measure.producer, list(found))
+        for row in rows:
+            notice = read_notice(row["body"])
+            for position, chain in zip(notice.positions, notice.chains, strict=True):
+                if chain in found:
+                    found[chain].add(position)
+        return found
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _content(rows: Iterable[Row]) -> frozenset[tuple[int, int, int]]:

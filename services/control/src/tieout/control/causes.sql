@@ -8,8 +8,12 @@ ORDER BY first_position LIMIT 500;
 SELECT flow, position, reason, field, number FROM dead_letter
 WHERE flow = ANY($1::text[]) AND position = ANY($2::bigint[]) ORDER BY number;
 
--- name: notices_of_chain
--- Where else a chain was heard of: a fact that stands twice stands under the same chain.
-SELECT DISTINCT n.first_position, n.body
-FROM heard AS h JOIN notice AS n USING (producer, first_position)
-WHERE h.producer = $1 AND h.chain_id = $2::uuid ORDER BY n.first_position LIMIT 100;
+-- name: notices_of_chains
+-- Where else some chains were heard of: a fact that stands twice stands under the same chain. The first hundred of each.
+SELECT n.first_position, n.body
+FROM notice AS n
+WHERE n.producer = $1 AND n.first_position IN (
+    SELECT h.first_position FROM unnest($2::uuid[]) AS c (chain_id)
+    CROSS JOIN LATERAL (SELECT DISTINCT first_position FROM heard
+                        WHERE producer = $1 AND chain_id = c.chain_id ORDER BY first_position LIMIT 100) AS h)
+ORDER BY n.first_position;

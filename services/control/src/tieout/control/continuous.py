@@ -13,9 +13,8 @@ from datetime import UTC, datetime
 
 import structlog
 from msgspec import Struct
-from tieout.contracts.agreement import MEASURES, Mark, Measure
+from tieout.contracts.agreement import MEASURES, Measure
 from tieout.contracts.control import Difference
-from tieout.contracts.operation import Nothing
 from tieout.contracts.streams import stream_of
 from tieout.control import disagreements
 from tieout.control.calm import rest
@@ -24,7 +23,7 @@ from tieout.control.domain import agreement as rules
 from tieout.control.domain.agreement import Floor
 from tieout.control.drill import Drill, Finding
 from tieout.control.proof import Prover
-from tieout.control.totals import Totals, totals
+from tieout.control.totals import Told, Totals, totals
 from tieout.servicekit import Database
 
 log = structlog.get_logger(__name__)
@@ -94,10 +93,10 @@ class Continuous:
 
     async def look(self, database: Database) -> list[Finding]:
         """One proof of all measures, each at the newest point that all of its books have reached."""
-        await self._take_marks()
+        told = await self._take_marks()
         known = [measure for measure in self._measures if self._candidates.get(measure.producer)]
         newest = {measure.number: self._candidates[measure.producer][-1] for measure in known}
-        found, silent = await totals(self._colleagues, known, _positions(newest))
+        found, silent = await totals(self._colleagues, known, _positions(newest), told)
         open_ones = [measure for measure in known if measure.number in found and not found[measure.number].equal]
         # What no watermark will ever reach is no agreement, however equal the rest is.
         beyond = await self._prover.never_given_out(self._colleagues, found, self._last)
@@ -123,12 +122,10 @@ class Continuous:
             raise Unanswered(service, "its books could not be compared")
         return findings
 
-    async def _take_marks(self) -> None:
-        async def take(producer: str) -> None:
-            try:
-                mark = await self._colleagues.ask(producer, "mark", Nothing(), Mark)
-            except Unanswered:
-                return  # Its candidates stay, and get old: the age says so.
+    async def _take_marks(self) -> Told:
+        """Of whoever does not answer the candidates stay, and get old: the age says so."""
+        marks, _, told = await self._prover.marks(self._colleagues, 0.0)
+        for producer, mark in marks.items():
             self._last[producer] = mark.last_position
             queue = self._candidates.setdefault(producer, collections.deque())
             if queue and mark.position < queue[-1].position:
@@ -142,8 +139,7 @@ class Continuous:
                 kept = [one for index, one in enumerate(queue) if index % 2 == 0 or index == len(queue) - 1]
                 queue.clear()
                 queue.extend(kept)
-
-        await asyncio.gather(*(take(producer) for producer in sorted({m.producer for m in self._measures})))
+        return told
 
     async def _below(
         self, measures: Sequence[Measure], reached: dict[int, Candidate], database: Database

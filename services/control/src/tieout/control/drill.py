@@ -1,7 +1,7 @@
 """Where the totals of a measure differ: branches, then leaves, then positions, then rows, and a cause for every event.
 
-A dozen requests, whatever the number of differences: each level asks only for what differed above it, and rows are read
-only of events that differ. What would be too much to fetch is counted instead.
+Six requests for two books, eight for large ones, whatever the number of differences: each level asks only for what
+differed above it, and rows are read only of events that differ. What would be too much to fetch is counted instead.
 """
 
 import asyncio
@@ -43,6 +43,7 @@ ROWS_ABOVE_WATERMARK_MAX = 40_000  # Beyond that, a backlog above the watermark 
 ROWS_BELOW_WATERMARK_MAX = 200_000
 NAMED_MAX = 5_000  # Events below the watermark whose rows are read; more are only counted.
 LOOKS_MAX = 3
+LEAVES_AT_ONCE = 1_024  # Up to here all leaves are asked for at once, and no branches: 50 KB.
 ON_THE_WAY_TOLD_MAX = 20  # Of what is in flight, so many are told one by one.
 
 
@@ -115,25 +116,29 @@ class Drill:
         database: Database,
         rows_above_max: int,
     ) -> Finding:
-        branches = await self._level(measure, DigestRequest(measure.number, "", upto, by_branch=True))
-        differing_branches = rules.differing_leaves(branches)
-        if not differing_branches:  # What was on its way has arrived.
-            sides = tuple(_side(book, level) for book, level in zip(measure.books, branches, strict=True))
+        few = upto >> LEAF_BITS < LEAVES_AT_ONCE
+        levels = await self._level(measure, DigestRequest(measure.number, "", upto, leaves=few, by_branch=not few))
+        differing = rules.differing_leaves(levels)
+        if not differing:  # What was on its way has arrived.
+            sides = tuple(_side(book, level) for book, level in zip(measure.books, levels, strict=True))
             return Finding(result_of(measure, upto, upto, sides), caught_up=True, equal=True)
-        leaves = await self._leaves(measure, upto, below, differing_branches, rows_above_max)
+        if not few:
+            asked = DigestRequest(measure.number, "", upto, leaves=True, branches=tuple(differing))
+            levels = await self._level(measure, asked)
+        leaves = _choose(levels, below, rows_above_max)
         positions = await self._positions(measure, upto, leaves.chosen)
         named = positions[:NAMED_MAX]
         more = len(positions) - len(named)
-        read = await self._rows(measure, upto, named)
-        judged = await self._causes.judge(measure, rules.unequal_positions(read), read, floors, database)
+        read, sequences = await self._rows(measure, upto, named)
+        judged = await self._causes.judge(measure, rules.unequal_positions(read), read, floors, database, sequences)
         hidden = await self._hidden(measure, below, leaves) if followed and not positions else 0
         counted: dict[Excuse, int] = dict.fromkeys(_WORST_FIRST, 0)
         for excuse in judged.excuses.values():
             counted[excuse] += 1
         above = more if named and named[-1] > below else 0
-        differing = counted["differs"] + leaves.left_differing + more - above + hidden
+        wrong = counted["differs"] + leaves.left_differing + more - above + hidden
         in_flight = counted["in_flight"] + leaves.left_in_flight + above
-        state = rules.state_of(differing=differing, dead=counted["dead"], in_flight=in_flight, parked=counted["parked"])
+        state = rules.state_of(differing=wrong, dead=counted["dead"], in_flight=in_flight, parked=counted["parked"])
         notes = []
         if leaves.left_differing or more > above:
             notes.append("too much differs to name it all; at least so many events")
@@ -143,7 +148,7 @@ class Drill:
             notes.append("digests differ although their rows are the same; the balance rules name the service")
         result = result_of(
             measure, upto if followed else below, upto, sides,
-            state=state, in_flight=in_flight, parked=counted["parked"], dead=counted["dead"], differing=differing,
+            state=state, in_flight=in_flight, parked=counted["parked"], dead=counted["dead"], differing=wrong,
             note="; ".join(notes),
         )  # fmt: skip
         return Finding(
@@ -153,12 +158,6 @@ class Drill:
             followed,
             not (leaves.left_differing or more),
         )
-
-    async def _leaves(
-        self, measure: Measure, upto: int, below: int, branches: Sequence[int], rows_above_max: int
-    ) -> Leaves:
-        asked = DigestRequest(measure.number, "", upto, leaves=True, branches=tuple(branches))
-        return _choose(await self._level(measure, asked), below, rows_above_max)
 
     async def _level(self, measure: Measure, request: DigestRequest) -> list[Level]:
         async def ask(book: Book) -> Level:
@@ -191,18 +190,24 @@ class Drill:
             found += rules.differing_positions(some, [_hashes(answer.hashes) for answer in answers])
         return found
 
-    async def _rows(self, measure: Measure, upto: int, positions: Sequence[int]) -> list[BookRows]:
+    async def _rows(
+        self, measure: Measure, upto: int, positions: Sequence[int]
+    ) -> tuple[list[BookRows], dict[int, int] | None]:
+        """Each book's rows; and where the events stand in their stream, if the producer is among the books."""
+        sequences: dict[int, int] = {}
+        known = any(book.service == measure.producer for book in measure.books)
+
         async def read(book: Book) -> BookRows:
             rows: list[Row] = []
             waiting: list[Waiting] = []
             touches: list[Touch] = []
             for start in range(0, len(positions), POSITIONS_PER_QUESTION):
                 some = tuple(positions[start : start + POSITIONS_PER_QUESTION])
-                await self._read(measure, book, upto, some, rows, waiting, touches)
+                await self._read(measure, book, upto, some, rows, waiting, touches, sequences)
             parked = {one.position: one for one in waiting}
             return BookRows(book, rules.by_position(rows), frozenset(parked), waiting=parked, touches=tuple(touches))
 
-        return await asyncio.gather(*map(read, measure.books))
+        return await asyncio.gather(*map(read, measure.books)), sequences if known else None
 
     async def _read(
         self,
@@ -213,15 +218,18 @@ class Drill:
         rows: list[Row],
         parked: list[Waiting],
         touches: list[Touch],
+        sequences: dict[int, int],
     ) -> None:
         """All rows of some positions, in pages that end with a whole event."""
         after, limit = BEFORE_ALL, ROWS_PER_ANSWER
         while True:
-            request = RowsRequest(measure.number, book.name, upto, positions, limit, after=after)
+            own = book.service == measure.producer and after == BEFORE_ALL
+            request = RowsRequest(measure.number, book.name, upto, positions, limit, after=after, sequences=own)
             answer = await self._colleagues.ask(book.service, "rows", request, Rows)
             if after == BEFORE_ALL:
                 parked += answer.waiting
                 touches += answer.touches
+                sequences |= answer.sequences
             if not answer.truncated:
                 rows += answer.rows
                 return

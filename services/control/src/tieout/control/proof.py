@@ -15,8 +15,11 @@ from tieout.contracts.agreement import (
     MEASURES,
     CurrencySums,
     Mark,
+    MarkAnswer,
+    MarkRequest,
     Measure,
     SumsRequest,
+    TotalsRequest,
     Violation,
     Violations,
 )
@@ -36,7 +39,7 @@ from tieout.control.colleagues import Colleagues, Unanswered
 from tieout.control.domain import agreement as rules
 from tieout.control.domain.agreement import Floor
 from tieout.control.drill import ROWS_ABOVE_WATERMARK_MAX, Drill, Finding, result_of
-from tieout.control.totals import Totals, totals
+from tieout.control.totals import Standing, Told, Totals, hear, questions, totals
 from tieout.servicekit import Database, sql
 
 statements = sql.load(__file__)
@@ -50,6 +53,7 @@ class Prover:
     def __init__(self, colleagues: Colleagues, measures: Sequence[Measure] = MEASURES) -> None:
         self._colleagues = colleagues
         self._measures = measures
+        self.standing = Standing()
         self.stalled: Callable[[], Mapping[str, float]] = dict  # Seconds by durable; the watch knows.
 
     async def prove(
@@ -68,12 +72,11 @@ class Prover:
         at = datetime.now(UTC)
         asking = self._colleagues.counting()
         looking = asyncio.create_task(self._violations(anew=False)) if not request.violations else None
-        marks, away = await self._marks(asking, request.wait_seconds)
+        marks, away, told = await self.marks(asking, request.wait_seconds)
         uptos = {
             measure.number: marks[measure.producer].position for measure in self._measures if measure.producer in marks
         }
-        found, silent = await totals(asking, self._measures, uptos)
-        # Read after the books: whoever gives out a position has given it out before a book holds it.
+        found, silent = await totals(asking, self._measures, uptos, told)
         given_out = {producer: mark.last_position for producer, mark in marks.items()}
         never_given_out = await self.never_given_out(asking, found, given_out)
         unequal = [m for m in self._measures if m.number in found and not found[m.number].equal]
@@ -151,22 +154,31 @@ class Prover:
             msgspec.structs.replace(one, company=known.get((one.chain_id, one.order_no), "")) for one in differences
         )
 
-    async def _marks(self, asking: Colleagues, wait_seconds: float) -> tuple[dict[str, Mark], set[str]]:
-        """Each producer's mark, once it covers what was given out when we first asked, or the wait is over.
+    async def marks(self, asking: Colleagues, wait_seconds: float) -> tuple[dict[str, Mark], set[str], Told]:
+        """Each producer's mark, once it covers what was given out when we first asked, or the wait is over; who did
+        not answer; and the totals up to the marks of those that stood still.
 
         A number is closed by a later call than the one that saw it, so an idle service needs two.
         """
         producers = sorted({measure.producer for measure in self._measures})
-        answers = await asyncio.gather(*(_mark(asking, producer, wait_seconds) for producer in producers))
+        told: Told = {}
+        first = questions(self._measures, self.standing.uptos(self._measures), told)
+        answers = await asyncio.gather(
+            *(_mark(asking, producer, wait_seconds, first.get(producer), told) for producer in producers)
+        )
         marks = {producer: mark for producer, mark in zip(producers, answers, strict=True) if mark is not None}
-        return marks, set(producers) - set(marks)
+        for producer, mark in marks.items():
+            self.standing.saw(producer, mark.position)
+        return marks, set(producers) - set(marks), told
 
     async def never_given_out(
         self, asking: Colleagues, found: Mapping[int, Totals], given_out: Mapping[str, int]
     ) -> dict[int, int]:
         """Measures with a row above all that their producer ever gave out, and up to where that was.
 
-        No watermark would ever reach it, so no total would ever count it. `given_out`: before the totals were asked.
+        No watermark would ever reach it, so no total would ever count it. `given_out`: about when the totals were
+        asked; who seems to be above is judged by a mark that is read afterwards, for whoever gives out a position has
+        given it out before a book holds it.
         """
         above = {
             measure.number: measure.producer
@@ -176,7 +188,7 @@ class Prover:
         if not above:
             return {}
         producers = sorted(set(above.values()))
-        answers = await asyncio.gather(*(_mark(asking, producer, 0.0) for producer in producers))
+        answers = await asyncio.gather(*(_mark(asking, producer, 0.0, None, {}) for producer in producers))
         last = {producer: mark.last_position for producer, mark in zip(producers, answers, strict=True) if mark}
         return {
             number: last[producer]
@@ -315,10 +327,16 @@ class Prover:
         return checked, found, silent
 
 
-async def _mark(asking: Colleagues, producer: str, wait_seconds: float) -> Mark | None:
+async def _mark(
+    asking: Colleagues, producer: str, wait_seconds: float, first: TotalsRequest | None, told: Told
+) -> Mark | None:
+    """`first`: totals that are asked for with it; their answer goes into `told`."""
     deadline = time.monotonic() + wait_seconds
     try:
-        mark = await asking.ask(producer, "mark", Nothing(), Mark)
+        answer = await asking.ask(producer, "mark", MarkRequest(first), MarkAnswer)
+        if first is not None and answer.digest is not None:
+            hear(told, producer, first, answer.digest)
+        mark: Mark = answer
         goal = mark.last_position
         while mark.position < goal and time.monotonic() < deadline:
             await asyncio.sleep(POLL_SECONDS)

@@ -180,7 +180,7 @@ async def show_trial_balance(request: TrialBalanceRequest, database: Database) -
         currency = await _functional_currency(c, request.company)
         last = request.to_period or "9999-12"
         rows = await c.fetch(statements.trial_balance, request.company, request.from_period, last)
-    lines = tuple(TrialBalanceLine(*row) for row in rows)
+    lines = tuple(TrialBalanceLine(*sql.exact(row)) for row in rows)
     debit, credit = sum(line.debit_minor for line in lines), sum(line.credit_minor for line in lines)
     balanced = debit == credit and not sum(line.closing_minor for line in lines)
     return TrialBalance(
@@ -206,8 +206,10 @@ async def list_receivables(request: ListReceivables, database: Database) -> Rece
         if not request.after:
             totals = await c.fetch(statements.open_totals, request.company, as_of, request.customer, request.order_no)
     more, rows = len(rows) > request.limit, rows[: request.limit]
-    found = tuple(Receivable(*row) for row in rows)
-    return ReceivablePage(found, str(rows[-1]["item_id"]) if more else "", {row[0]: row[1] for row in totals})
+    found = tuple(Receivable(*sql.exact(row)) for row in rows)
+    return ReceivablePage(
+        found, str(rows[-1]["item_id"]) if more else "", {currency: int(total) for currency, total in totals}
+    )
 
 
 @operation(REQUESTS)
@@ -225,14 +227,14 @@ async def show_outcomes(request: FinanceOutcomesRequest, database: Database) -> 
             *await c.fetch(statements.credited, request.company, request.source),
             *await c.fetch(statements.money, request.company, request.source),
         ]
-    return FinanceOutcomes(tuple(FinanceOutcome(*row) for row in rows))
+    return FinanceOutcomes(tuple(FinanceOutcome(*sql.exact(row)) for row in rows))
 
 
 @operation(ACCOUNTS)
 async def show_turnovers(request: AccountTurnoverRequest, database: Database) -> AccountTurnovers:
     async with database.read() as c:
         rows = await c.fetch(statements.turnovers, request.company, request.by == "business")
-    return AccountTurnovers(tuple(AccountTurnover(*row) for row in rows))
+    return AccountTurnovers(tuple(AccountTurnover(*sql.exact(row)) for row in rows))
 
 
 async def trail(request: TrailRequest, database: Database) -> Trail:

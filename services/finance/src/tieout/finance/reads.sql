@@ -44,10 +44,10 @@ WHERE l.position = ANY ($1::bigint[]) ORDER BY l.position, l.line_no;
 
 -- name: trial_balance
 SELECT l.account, coalesce(a.name, ''), coalesce(a.name_zh, ''),
-    coalesce(sum(l.signed) FILTER (WHERE l.period < $2), 0)::bigint,
-    coalesce(sum(l.functional_minor) FILTER (WHERE l.side = 'D' AND l.period >= $2), 0)::bigint,
-    coalesce(sum(l.functional_minor) FILTER (WHERE l.side = 'C' AND l.period >= $2), 0)::bigint,
-    sum(l.signed)::bigint
+    coalesce(sum(l.signed) FILTER (WHERE l.period < $2), 0),
+    coalesce(sum(l.functional_minor) FILTER (WHERE l.side = 'D' AND l.period >= $2), 0),
+    coalesce(sum(l.functional_minor) FILTER (WHERE l.side = 'C' AND l.period >= $2), 0),
+    sum(l.signed)
 FROM (SELECT l.account, l.side, l.functional_minor, v.period, CASE l.side WHEN 'D' THEN l.functional_minor ELSE -l.functional_minor END AS signed
       FROM voucher v JOIN voucher_line l USING (position) WHERE v.company = $1 AND v.period <= $3) l
 LEFT JOIN ledger_account a ON a.company = $1 AND a.code = l.account
@@ -78,13 +78,13 @@ WITH item AS (
     SELECT *, billed - credited - settled AS open FROM item WHERE billed <> 0 OR credited <> 0 OR settled <> 0
     ORDER BY item_id LIMIT $6
 )
-SELECT o.item_id, o.order_no, o.customer, o.currency, o.billed::bigint, o.credited::bigint, o.settled::bigint, o.open::bigint,
+SELECT o.item_id, o.order_no, o.customer, o.currency, o.billed, o.credited, o.settled, o.open,
     (coalesce(sum(p.part) FILTER (WHERE p.late <= 0), 0) + CASE WHEN o.open < 0 THEN o.open ELSE 0 END
-        + greatest(o.open, 0) - coalesce(sum(p.part), 0))::bigint,
-    coalesce(sum(p.part) FILTER (WHERE p.late BETWEEN 1 AND 30), 0)::bigint,
-    coalesce(sum(p.part) FILTER (WHERE p.late BETWEEN 31 AND 60), 0)::bigint,
-    coalesce(sum(p.part) FILTER (WHERE p.late BETWEEN 61 AND 90), 0)::bigint,
-    coalesce(sum(p.part) FILTER (WHERE p.late > 90), 0)::bigint,
+        + greatest(o.open, 0) - coalesce(sum(p.part), 0)),
+    coalesce(sum(p.part) FILTER (WHERE p.late BETWEEN 1 AND 30), 0),
+    coalesce(sum(p.part) FILTER (WHERE p.late BETWEEN 31 AND 60), 0),
+    coalesce(sum(p.part) FILTER (WHERE p.late BETWEEN 61 AND 90), 0),
+    coalesce(sum(p.part) FILTER (WHERE p.late > 90), 0),
     min(p.due_date) FILTER (WHERE p.part > 0)
 FROM open o LEFT JOIN LATERAL (
     -- Counted from the newest: the last `open` units of the billed amount are what is left.
@@ -96,7 +96,7 @@ GROUP BY o.item_id, o.order_no, o.customer, o.currency, o.billed, o.credited, o.
 
 -- name: open_totals
 -- From the control account itself, so that whoever adds the pages up proves the subledger.
-SELECT l.currency, sum(CASE l.side WHEN 'D' THEN l.amount_minor ELSE -l.amount_minor END)::bigint
+SELECT l.currency, sum(CASE l.side WHEN 'D' THEN l.amount_minor ELSE -l.amount_minor END)
 FROM voucher v JOIN voucher_line l USING (position) LEFT JOIN open_item i ON i.item_id = l.item_id AND i.currency = l.currency COLLATE "C"
 WHERE v.company = $1 AND l.role = 'receivable' AND v.posting_date <= $2 AND $3 IN ('', i.customer) AND $4 IN ('', i.order_no)
 GROUP BY l.currency ORDER BY l.currency;
@@ -104,9 +104,9 @@ GROUP BY l.currency ORDER BY l.currency;
 -- name: booked
 SELECT i.company, i.source, to_char(coalesce(i.business_date, r.business_date), 'YYYY-MM') AS month, 'booked', '',
     coalesce(p.account, ''), CASE WHEN grouping(p.account) = 1 THEN false ELSE p.free END, true, i.currency,
-    count(DISTINCT p.chain_id), count(*) FILTER (WHERE p.starts), (-sum(p.quantity_micro))::bigint,
-    sum(p.net_minor)::bigint, sum(p.tax_minor)::bigint, sum(p.value_minor)::bigint
-FROM (SELECT *, net_minor + tax_minor = 0 AS free FROM posted_line WHERE kind IN ('shipped', 'service', 'delivered')) p
+    count(DISTINCT p.chain_id), count(*) FILTER (WHERE p.starts), (-sum(p.quantity_micro)),
+    sum(p.net_minor), sum(p.tax_minor), sum(p.value_minor)
+FROM (SELECT *, net_minor = -tax_minor AS free FROM posted_line WHERE kind IN ('shipped', 'service', 'delivered')) p
 JOIN receivable r ON r.cause_position = p.position
 JOIN open_item i ON i.item_id = r.item_id AND i.currency = r.currency COLLATE "C"
 WHERE $1 IN ('', i.company) AND $2 IN ('', i.source)
@@ -117,10 +117,10 @@ GROUP BY GROUPING SETS ((1, 2, 3, i.currency, p.account, p.free), (1, 2, 3, i.cu
 SELECT n.company, n.source, to_char(n.business_date, 'YYYY-MM') AS month, 'credited', '',
     coalesce(l.account, ''), CASE WHEN grouping(l.account) = 1 THEN false ELSE l.free END,
     CASE WHEN grouping(l.account) = 1 THEN true ELSE l.linked END, n.currency,
-    count(DISTINCT n.credit_id), count(*) FILTER (WHERE l.part = 1), (-sum(l.quantity_micro))::bigint, (-sum(l.net_minor))::bigint, (-sum(l.tax_minor))::bigint,
-    coalesce(sum(b.value_minor), 0)::bigint
+    count(DISTINCT n.credit_id), count(*) FILTER (WHERE l.part = 1), (-sum(l.quantity_micro)), (-sum(l.net_minor)), (-sum(l.tax_minor)),
+    coalesce(sum(b.value_minor), 0)
 FROM credit_note n
-JOIN (SELECT *, net_minor + tax_minor = 0 AS free FROM credit_line) l USING (position)
+JOIN (SELECT *, net_minor = -tax_minor AS free FROM credit_line) l USING (position)
 LEFT JOIN stock_document s ON s.kind = 'returned' AND s.document_id = n.credit_id
 LEFT JOIN posted_line b ON b.position = s.position AND b.line_no = l.line_no
 WHERE $1 IN ('', n.company) AND $2 IN ('', n.source)
@@ -128,16 +128,16 @@ GROUP BY GROUPING SETS ((1, 2, 3, n.currency, l.account, l.free, l.linked), (1, 
 
 -- name: money
 SELECT company, source, to_char(business_date, 'YYYY-MM') AS month, CASE outcome WHEN 'accepted' THEN kind ELSE outcome END, reason, '', false, true, currency,
-    count(*), 0::bigint, 0::bigint, sum(amount_minor)::bigint, 0::bigint, 0::bigint
+    count(*), 0, 0, sum(amount_minor), 0, 0
 FROM money_submission WHERE $1 IN ('', company) AND $2 IN ('', source)
 GROUP BY 1, 2, 3, 4, 5, currency ORDER BY 1, 2, 3, 4, 5, 9;
 
 -- name: turnovers
 SELECT v.company, to_char(CASE WHEN $2 THEN v.business_date ELSE v.posting_date END, 'YYYY-MM'), l.account,
-    coalesce(sum(l.functional_minor) FILTER (WHERE l.side = 'D'), 0)::bigint,
-    coalesce(sum(l.functional_minor) FILTER (WHERE l.side = 'C'), 0)::bigint,
-    coalesce(-sum(l.functional_minor) FILTER (WHERE l.side = 'D' AND l.functional_minor < 0), 0)::bigint,
-    coalesce(-sum(l.functional_minor) FILTER (WHERE l.side = 'C' AND l.functional_minor < 0), 0)::bigint
+    coalesce(sum(l.functional_minor) FILTER (WHERE l.side = 'D'), 0),
+    coalesce(sum(l.functional_minor) FILTER (WHERE l.side = 'C'), 0),
+    coalesce(-sum(l.functional_minor) FILTER (WHERE l.side = 'D' AND l.functional_minor < 0), 0),
+    coalesce(-sum(l.functional_minor) FILTER (WHERE l.side = 'C' AND l.functional_minor < 0), 0)
 FROM voucher v JOIN voucher_line l USING (position) WHERE $1 IN ('', v.company)
 GROUP BY 1, 2, 3 ORDER BY 1, 2, 3;
 

@@ -17,6 +17,44 @@ GROUP BY v.position, l.currency HAVING sum(l.signed) <> 0;
 SELECT 'position ' || l.position AS key, 'a voucher' AS kept, count(*) || ' lines that nobody posted' AS facts, '' AS detail
 FROM voucher_line l WHERE NOT EXISTS (SELECT FROM voucher v WHERE v.position = l.position) GROUP BY l.position;
 
+-- name: voucher_comes_from_what_caused_it
+-- Finance keeps the paper behind each template: same document, and same event of the same producer; papers of people have no
+-- event. Where the paper knows its voucher's position, it is that very one; elsewhere a document has one of each template.
+-- All papers meet all vouchers in one hash: MATERIALIZED, or a plan without statistics asks each paper for each voucher.
+WITH source AS MATERIALIZED (
+    SELECT document_id, cause, cause_position, position, templates FROM (
+        SELECT shipment_id, 'inventory', cause_position, position, '{T01,T02b,T11b,T01t}'::text[] FROM receivable
+        UNION ALL SELECT document_id, 'inventory', position, NULL, CASE kind WHEN 'sent' THEN '{T02}' WHEN 'recalled' THEN '{T04}'
+            WHEN 'returned' THEN '{T05s}' WHEN 'opening' THEN '{T16}' WHEN 'purchase' THEN '{T17}' WHEN 'adjusted' THEN '{T19,T19c}'
+            WHEN 'revalued' THEN '{T18r}' END::text[] FROM stock_document
+        UNION ALL SELECT DISTINCT document_id, 'inventory', position, NULL::bigint, '{T03b,T01t}'::text[] FROM stopped_line
+        UNION ALL SELECT credit_id, 'order', position, NULL, '{T05,T06,T07,T10c,T01t}' FROM credit_note
+        UNION ALL SELECT DISTINCT p.item_id, 'order', NULL::bigint, NULL::bigint, '{T11,T01t}'::text[]  -- The order came after its money.
+            FROM money_part p JOIN open_item i ON i.item_id = p.item_id AND i.currency = p.currency COLLATE "C" WHERE i.order_net IS NOT NULL
+        UNION ALL SELECT v.document_id, 'order', v.cause_position, p.moved, '{T10a}' FROM money_part p JOIN voucher v ON v.position = p.moved WHERE p.moved > 0
+        UNION ALL SELECT document_id, 'gateway', cause_position, position, CASE kind WHEN 'payment' THEN '{T09,T10,T11,T01t}' ELSE '{T08,T01t}' END::text[] FROM money_document
+        UNION ALL SELECT document_id, 'gateway', NULL, NULL, '{T14b}' FROM forgiveness WHERE kind = 'discount'  -- Taken with a payment.
+        UNION ALL SELECT document_id, '', 0, NULL, CASE kind WHEN 'discount' THEN '{T14b,T01t}' WHEN 'write_off' THEN '{T15,T01t}'
+            ELSE '{T15r,T01t}' END::text[] FROM forgiveness
+        UNION ALL SELECT document_id, '', 0, NULL, '{T01t}' FROM invoice
+        UNION ALL SELECT document_id, '', 0, NULL, '{T10a,T01t}' FROM application
+        UNION ALL SELECT document_id, '', 0, NULL, '{T22}' FROM free_goods
+        UNION ALL SELECT document_id, '', 0, NULL, '{T21,T21r}' FROM revaluation
+        UNION ALL SELECT CASE r.kind WHEN 'count' THEN r.document_id ELSE r.request_id END, '', 0, NULL,
+            CASE r.kind WHEN 'count' THEN '{T19b,T19t}' ELSE '{T15p}' END::text[]
+            FROM approval_request r WHERE r.kind IN ('count', 'provision')
+                AND (SELECT count(*) FROM verdict g WHERE g.request_id = r.request_id AND g.approved) >= r.approvals_needed
+    ) s (document_id, cause, cause_position, position, templates)
+)
+SELECT v.word || '-' || v.period || '-' || v.number AS key, v.template || ' for ' || v.document_no AS kept, 'no such paper' AS facts,
+    format('company %s, %s', v.company, CASE v.cause WHEN '' THEN 'prepared by ' || v.prepared_by ELSE v.cause || ' position ' || v.cause_position END) AS detail
+FROM voucher v LEFT JOIN source s ON s.document_id = v.document_id AND s.cause = v.cause COLLATE "C" AND v.template = ANY (s.templates)
+    AND coalesce(s.cause_position, v.cause_position) = v.cause_position
+    AND (coalesce(s.position, v.position) = v.position OR v.template IN ('T11b', 'T01t'))  -- Of the same paper, after its own.
+WHERE s.document_id IS NULL
+UNION ALL SELECT min(word || '-' || period || '-' || number), template || ' for ' || min(document_no), count(*) || ' vouchers of one paper', 'company ' || min(company)
+FROM voucher WHERE template NOT IN ('T01', 'T02b', 'T08', 'T09', 'T10', 'T11') GROUP BY template, document_id HAVING count(*) > 1;
+
 -- name: trial_balance_is_zero
 SELECT v.company AS key, '0' AS kept, sum(CASE l.side WHEN 'D' THEN l.functional_minor ELSE -l.functional_minor END)::text AS facts, 'functional currency' AS detail
 FROM voucher v JOIN voucher_line l USING (position) GROUP BY v.company

@@ -99,6 +99,7 @@ def build(settings: Settings) -> Service:
             waiting_max,
             settings.rate_days_max,
             settings.depth_max,
+            settings.document_bytes_max,
         )
 
     async def map_documents(service: Service) -> None:

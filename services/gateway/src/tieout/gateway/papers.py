@@ -6,11 +6,11 @@ from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
-import msgspec
 import structlog
 from msgspec import Struct
 from tieout.gateway.channels import Channel
 from tieout.gateway.channels.registry import CHANNELS
+from tieout.gateway.domain import sizes
 from tieout.gateway.domain.drafts import KnownOrder, Mapped, Satellite, Verdict, World
 from tieout.gateway.domain.faults import Fault
 from tieout.gateway.domain.judging import judge
@@ -19,11 +19,9 @@ from tieout.gateway.satellites import Member
 
 log = structlog.get_logger(__name__)
 
-COMMAND_BYTES_MAX = 950_000  # One message carries a command and its envelope.
-LOOK_AT_SIZE_FROM = 200_000  # A shorter document makes no command of that size.
+LOOK_AT_SIZE_FROM = 100_000  # A shorter document needs no message too large: its lines do not grow ninefold.
 
 Needed = TypeVar("Needed")
-_encode = msgspec.json.Encoder().encode
 
 
 class Paper(Struct):
@@ -97,7 +95,5 @@ def judge_all(paper: Paper, around: tuple[World, datetime]) -> None:
     verdicts = [judge(draft, paper.sender, world, now, paper.id, ordinal) for ordinal, draft in drafts]
     if len(paper.body) > LOOK_AT_SIZE_FROM:
         for verdict in verdicts:
-            size = len(_encode(verdict.command))
-            if size > COMMAND_BYTES_MAX:
-                raise Fault("too_large", "lines", f"its command has {size} bytes; {COMMAND_BYTES_MAX} are possible")
+            sizes.check(verdict.command)
     paper.verdicts = verdicts

@@ -96,7 +96,7 @@ async def outcomes(request: InventoryOutcomesRequest, database: Database) -> Inv
             *await connection.fetch(statements.outcomes_of_order_lines, request.company, request.source),
             *await connection.fetch(statements.outcomes_of_documents, request.company, request.source),
         ]
-    return InventoryOutcomes(tuple(InventoryOutcome(*row) for row in rows))
+    return InventoryOutcomes(tuple(InventoryOutcome(*sql.exact(row)) for row in rows))
 
 
 async def trail(request: TrailRequest, database: Database) -> Trail:

@@ -52,16 +52,16 @@ WITH line AS (
     WHERE p.stop > p.start
 )
 SELECT company, source, month, outcome, '' AS reason, count(DISTINCT order_id),
-       count(*) FILTER (WHERE start = 0), count(*) FILTER (WHERE start > 0), sum(stop - start)::bigint,
+       count(*) FILTER (WHERE start = 0), count(*) FILTER (WHERE start > 0), sum(stop - start),
        sum(floor(net * stop / ordered + 0.5) - floor(net * start / ordered + 0.5)
-         + floor(tax * stop / ordered + 0.5) - floor(tax * start / ordered + 0.5))::bigint,
-       0::bigint, currency
+         + floor(tax * stop / ordered + 0.5) - floor(tax * start / ordered + 0.5)),
+       0, currency
 FROM part GROUP BY company, source, month, outcome, currency ORDER BY 1, 2, 3, 4;
 
 -- name: outcomes_of_documents
 SELECT b.company, b.source, to_char(b.business_date, 'YYYY-MM') AS month,
        CASE WHEN b.outcome <> 'accepted' THEN b.outcome WHEN b.kind = 'count' THEN CASE WHEN b.quantity < 0 THEN 'adjusted_loss' ELSE 'adjusted_gain' END ELSE b.kind END AS what,
-       b.reason, count(DISTINCT b.intake_id), sum(b.lines)::bigint, 0::bigint, sum(b.quantity)::bigint, 0::bigint, sum(b.value)::bigint, coalesce(c.currency, '')
+       b.reason, count(DISTINCT b.intake_id), sum(b.lines), 0, sum(b.quantity), 0, sum(b.value), coalesce(c.currency, '')
 FROM (
     SELECT s.company, s.source, s.business_date, s.outcome, s.reason, s.intake_id, m.kind, 1 AS lines, m.quantity_micro AS quantity, m.value_minor AS value
     FROM submission s JOIN move m ON m.chain_id = s.document_id AND m.kind IN ('opening', 'purchase', 'count')

@@ -19,35 +19,36 @@ LEFT JOIN (
 WHERE h.position = ANY($1::bigint[]);
 
 -- name: lines
--- One row per order line with the sums of its facts. Each fact table is read once, by its index on the order.
-SELECT l.position, l.line_no, l.sku, l.quantity_micro, l.net_minor, l.tax_minor,
-    coalesce(s.refused, 0)::bigint, coalesce(s.cancelled, 0)::bigint,
-    (coalesce(r.reserved, 0) - coalesce(s.of_reserved, 0) - coalesce(g.from_reserved, 0))::bigint,
-    (coalesce(r.back_ordered, 0) - coalesce(s.of_back_ordered, 0))::bigint,
-    (coalesce(g.shipped, 0) - coalesce(s.of_issued, 0))::bigint, coalesce(g.net, 0)::bigint, coalesce(g.tax, 0)::bigint,
-    coalesce(c.credited, 0)::bigint, coalesce(c.net, 0)::bigint, coalesce(c.tax, 0)::bigint,
-    (coalesce(g.shipped, 0) - coalesce(s.of_issued, 0) - coalesce(g.passed, 0))::bigint AS on_way
-FROM order_line l
-LEFT JOIN (
-    SELECT order_position, line_no, sum(quantity_micro) FILTER (WHERE kind = 'refused') AS refused,
-        sum(quantity_micro) FILTER (WHERE kind = 'cancelled') AS cancelled,
-        sum(of_reserved_micro) AS of_reserved, sum(of_back_ordered_micro) AS of_back_ordered,
-        sum(of_issued_micro) AS of_issued
-    FROM stop WHERE order_position = ANY($1::bigint[]) GROUP BY 1, 2
-) s ON s.order_position = l.position AND s.line_no = l.line_no
-LEFT JOIN (
-    SELECT order_position, line_no, sum(reserved_micro) AS reserved, sum(back_ordered_micro) AS back_ordered
-    FROM reservation WHERE order_position = ANY($1::bigint[]) GROUP BY 1, 2
-) r ON r.order_position = l.position AND r.line_no = l.line_no
-LEFT JOIN (
-    SELECT order_position, line_no, sum(to_micro - from_micro) FILTER (WHERE leaves) AS shipped,
-        sum(to_micro - from_micro) FILTER (WHERE passes) AS passed, sum(net_minor) AS net, sum(tax_minor) AS tax,
-        sum(to_micro - from_micro) FILTER (WHERE from_reserved) AS from_reserved
-    FROM shipped_line WHERE order_position = ANY($1::bigint[]) GROUP BY 1, 2
-) g ON g.order_position = l.position AND g.line_no = l.line_no
-LEFT JOIN (
-    SELECT order_position, order_line_no, sum(quantity_micro) AS credited, sum(net_minor) AS net, sum(tax_minor) AS tax
-    FROM credit_line WHERE order_position = ANY($1::bigint[]) AND order_line_no > 0 GROUP BY 1, 2
-) c ON c.order_position = l.position AND c.order_line_no = l.line_no
-WHERE l.position = ANY($1::bigint[])
-ORDER BY l.position, l.line_no;
+-- One row per order line with the sums of its facts. Each fact table is read once, by its index on the order. They meet in a
+-- GROUP BY and not in joins: with statistics of short orders these were nested loops, 18 s for an order of ten thousand lines.
+SELECT position, line_no, max(sku), max(quantity_micro), max(net_minor), max(tax_minor),
+    coalesce(sum(refused), 0)::bigint, coalesce(sum(cancelled), 0)::bigint, coalesce(sum(reserved), 0)::bigint,
+    coalesce(sum(back_ordered), 0)::bigint, coalesce(sum(shipped), 0)::bigint, coalesce(sum(net), 0)::bigint, coalesce(sum(tax), 0)::bigint,
+    coalesce(sum(credited), 0)::bigint, coalesce(sum(credited_net), 0)::bigint, coalesce(sum(credited_tax), 0)::bigint,
+    coalesce(sum(on_way), 0)::bigint
+FROM (
+    SELECT position, line_no, sku, quantity_micro, net_minor, tax_minor, NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint,
+        NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint
+    FROM order_line WHERE position = ANY($1::bigint[])
+    UNION ALL
+    SELECT order_position, line_no, NULL, NULL, NULL, NULL,
+        CASE kind WHEN 'refused' THEN quantity_micro END, CASE kind WHEN 'cancelled' THEN quantity_micro END,
+        -of_reserved_micro, -of_back_ordered_micro, -of_issued_micro, NULL, NULL, NULL, NULL, NULL, -of_issued_micro
+    FROM stop WHERE order_position = ANY($1::bigint[])
+    UNION ALL
+    SELECT order_position, line_no, NULL, NULL, NULL, NULL, NULL, NULL, reserved_micro, back_ordered_micro,
+        NULL, NULL, NULL, NULL, NULL, NULL, NULL
+    FROM reservation WHERE order_position = ANY($1::bigint[])
+    UNION ALL
+    SELECT order_position, line_no, NULL, NULL, NULL, NULL, NULL, NULL,
+        CASE WHEN from_reserved THEN from_micro - to_micro END, NULL, CASE WHEN leaves THEN to_micro - from_micro END,
+        net_minor, tax_minor, NULL, NULL, NULL, (to_micro - from_micro) * (leaves::integer - passes::integer)
+    FROM shipped_line WHERE order_position = ANY($1::bigint[])
+    UNION ALL
+    SELECT order_position, order_line_no, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+        quantity_micro, net_minor, tax_minor, NULL
+    FROM credit_line WHERE order_position = ANY($1::bigint[]) AND order_line_no > 0
+) x (position, line_no, sku, quantity_micro, net_minor, tax_minor, refused, cancelled, reserved, back_ordered, shipped, net, tax,
+    credited, credited_net, credited_tax, on_way)
+GROUP BY position, line_no HAVING max(sku) IS NOT NULL
+ORDER BY position, line_no;

@@ -110,7 +110,7 @@ async def list_orders(request: ListOrders, database: Database) -> OrderPage:
 async def show_outcomes(request: OutcomesRequest, database: Database) -> Outcomes:
     async with database.read() as c:
         rows = await c.fetch(statements.outcomes, request.company, request.source)
-    return Outcomes(tuple(Outcome(*row) for row in rows))
+    return Outcomes(tuple(Outcome(*sql.exact(row)) for row in rows))
 
 
 async def trail(request: TrailRequest, database: Database) -> Trail:

@@ -37,8 +37,8 @@ GROUP BY n.position ORDER BY n.position;
 
 -- name: outcomes
 SELECT company, source, to_char(business_date, 'YYYY-MM') AS month, kind, outcome, reason, count(*) AS documents,
-    sum(line_count)::bigint AS lines, sum(quantity_micro)::bigint AS quantity, sum(amount_minor)::bigint AS amount,
-    sum(rounding_micro)::bigint AS rounding
+    sum(line_count) AS lines, sum(quantity_micro) AS quantity, sum(amount_minor) AS amount,
+    sum(rounding_micro) AS rounding
 FROM submission
 WHERE ($1 = '' OR company = $1) AND ($2 = '' OR source = $2)
 GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2, 3, 4, 5, 6;

@@ -43,6 +43,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--only", default="", metavar="F", help="these faults: " + ", ".join(sorted(faults.CATALOGUE)))
     parser.add_argument("--orders", type=int, default=seeded.ORDERS, metavar="N", help="orders of each run")
     parser.add_argument("--seconds", type=float, default=seeded.SECONDS, metavar="T", help="how long each run feeds")
+    parser.add_argument(
+        "--replicas",
+        type=int,
+        default=0,
+        choices=range(4),
+        metavar="R",
+        help="processes of each service; 0 (the default): two in each third run",
+    )
     parser.add_argument("--permutations", type=int, default=0, metavar="N", help="orders of delivery, in one process")
     parser.add_argument("--summary", action="store_true", help="run nothing, tell what all runs so far have found")
     parser.add_argument("--json", action="store_true", help="one JSON document at the end")
@@ -135,8 +143,15 @@ async def _runs(arguments: argparse.Namespace, folder: Path, console: Console) -
         while seed in done:
             seed += 1
         where = folder / f"run-{seed}"
+        replicas = arguments.replicas or (2 if seed % 3 == 0 else 1)
         result = await seeded.run(
-            furnished, where, seed, orders=arguments.orders, seconds=arguments.seconds, only=arguments.only
+            furnished,
+            where,
+            seed,
+            orders=arguments.orders,
+            seconds=arguments.seconds,
+            only=arguments.only,
+            replicas=replicas,
         )
         results.append(result)
         if not arguments.only:
@@ -156,6 +171,7 @@ def _tell_one(result: Result, where: Path, console: Console) -> None:
     colour = "green" if result.good else "red"
     console.print(
         f"seed {result.seed}: {'good' if result.good else 'BROKEN'}  {result.acknowledged} documents, "
+        f"{f'{result.replicas} of each service, ' if result.replicas > 1 else ''}"
         f"{len(result.faults)} faults, {result.failpoints} failpoints, {result.seconds:.0f} s "
         f"(settled in {result.settled_seconds:.0f} s)",
         style=colour,

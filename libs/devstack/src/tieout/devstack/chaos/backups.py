@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,13 @@ PAUSE_SECONDS = 0.5
 _FAILS = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, subprocess.CalledProcessError, CommandFailed)
 
 
-async def back_and_forward(stack: Stack, service: str, seconds: float) -> dict[str, Any]:
-    """A dump under load, `seconds` of further work, the restore, and the recovery; what the recovery told."""
+async def back_and_forward(
+    stack: Stack, service: str, seconds: float, *, settings: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """A dump under load, `seconds` of further work, the restore, and the recovery; what the recovery told.
+
+    `settings` are for the recovery that counts, which is run again until it ends.
+    """
     dump = stack.folder / f"{service}.dump"
     await _until_it_works(lambda: back_up(stack, service, dump))
     await asyncio.sleep(seconds)
@@ -27,7 +33,7 @@ async def back_and_forward(stack: Stack, service: str, seconds: float) -> dict[s
     await asyncio.sleep(PAUSE_SECONDS)  # The service tries to start, and must refuse.
     where = stack.endpoints()
     looked = await _until_it_works(lambda: recover.preview(where, stack.folder, service))
-    done = await _until_it_works(lambda: recover.bring_forward(where, stack.folder, service))
+    done = await _until_it_works(lambda: recover.bring_forward(where, stack.folder, service, settings=settings))
     return {**done, "preview": looked}
 
 

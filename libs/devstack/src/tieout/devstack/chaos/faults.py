@@ -29,6 +29,7 @@ from tieout.devstack.trading_day.catalogue import STORE
 from tieout.servicekit.failpoints import MARKER, PLAN, Fault, Place, Plan
 from tieout.servicekit.packs import packed, plan, unpacked
 
+RECOVERY_KILLS = 2  # At each of two places.
 SERVICES = CORE_SERVICES
 # (subject, table that its consumer must lock): whoever holds that lock stops the flow.
 _LOCKABLE = {"order": "anchor", "inventory": "stock", "finance": "open_item", "gateway": "pending", "control": "notice"}
@@ -123,14 +124,21 @@ def _kill(harness: Harness, name: str) -> None:
         harness.stack.running_processes()[name].send_signal(signal.SIGKILL)
 
 
+def _some(harness: Harness, service: str) -> str:
+    """One of the service's processes."""
+    count = harness.stack.replicas.get(service, 1)
+    number = harness.chance.randint(1, count) if count > 1 else 1
+    return service if number == 1 else f"{service}-{number}"
+
+
 async def kill_service(harness: Harness, seconds: float) -> str:
-    name = harness.chance.choice(SERVICES)
+    name = _some(harness, harness.chance.choice(SERVICES))
     _kill(harness, name)
     return f"kill -9 {name}"
 
 
 async def kill_twice(harness: Harness, seconds: float) -> str:
-    one, other = harness.chance.sample(SERVICES, 2)
+    one, other = (_some(harness, name) for name in harness.chance.sample(SERVICES, 2))
     _kill(harness, one)
     _kill(harness, other)
     await asyncio.sleep(seconds / 2)
@@ -139,7 +147,7 @@ async def kill_twice(harness: Harness, seconds: float) -> str:
 
 
 async def freeze_service(harness: Harness, seconds: float) -> str:
-    name = harness.chance.choice(SERVICES)
+    name = _some(harness, harness.chance.choice(SERVICES))
     await _freeze(harness, name, seconds + 4)  # Longer than the broker waits for acknowledgements, at times.
     return f"SIGSTOP {name} {seconds + 4:.1f} s"
 
@@ -287,6 +295,21 @@ def _restore(service: str) -> Strike:
     return strike
 
 
+async def restore_interrupted(harness: Harness, seconds: float) -> str:
+    """As above; and the recovery is killed again and again between two of its commits, or right after one."""
+    service, folder = "inventory", harness.stack.folder / "recovery-failpoints"
+    prepare(folder)
+    kills = (
+        Fault("recovery-committed", "committed", "kill", times=RECOVERY_KILLS, after=2),
+        Fault("recovery-commit", "commit", "kill", times=RECOVERY_KILLS, after=3),
+    )
+    (folder / PLAN).write_bytes(msgspec.json.encode(Plan(kills)))
+    told = await backups.back_and_forward(harness.stack, service, seconds, settings={"TIEOUT_FAILPOINTS": str(folder)})
+    harness.recoveries.append(told)
+    killed = len([*folder.glob("recovery-*.*")])
+    return f"{service} restored and brought forward, killed {killed} times meanwhile: {told['missing']} not,"
+
+
 async def exhaust_connections(harness: Harness, seconds: float) -> str:
     held: list[Any] = []
     service = harness.chance.choice(SERVICES)
@@ -425,6 +448,7 @@ CATALOGUE: dict[str, tuple[int, Strike]] = {
     "exhaust-connections": (1, exhaust_connections),
     "read-only": (1, read_only),
     "restore-order": (1, _restore("order")),
+    "restore-interrupted": (0, restore_interrupted),  # By name only.
     "restore-inventory": (1, _restore("inventory")),
     "restore-finance": (1, _restore("finance")),
     "full-disk": (1, _full("postgres")),

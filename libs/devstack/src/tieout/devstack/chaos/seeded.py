@@ -28,6 +28,7 @@ from tieout.devstack.failures import CommandFailed
 from tieout.devstack.processes import ServerFailed
 from tieout.devstack.satellites import Door, key_headers
 from tieout.devstack.suite import Stack
+from tieout.devstack.supervisor import service_of
 from tieout.devstack.trading_day import plan
 from tieout.devstack.trading_day.catalogue import OFFICE
 
@@ -58,6 +59,7 @@ class Result(Struct):
     memory_mb: dict[str, int]  # The most of each service.
     seconds: float
     settled_seconds: float
+    replicas: int = 1
 
 
 def environment(folder: Path) -> dict[str, str]:
@@ -111,8 +113,9 @@ async def run(
     seconds: float = SECONDS,
     only: str = "",
     settle_seconds: float = SETTLE_SECONDS_MAX,
+    replicas: int = 1,
 ) -> Result:
-    """Everything in `folder`, which is removed where the run was good."""
+    """Everything in `folder`, which is removed where the run was good. `replicas`: processes of each service."""
     began = time.monotonic()
     chance = random.Random(seed)
     for left in folder.glob("disk-*"):
@@ -125,7 +128,13 @@ async def run(
     faults.prepare(points)
     line = Line()
     await line.start()
-    stack = Stack(folder, environment=environment(points), postgres_settings=POSTGRES, line=line.between)
+    stack = Stack(
+        folder,
+        environment=environment(points),
+        postgres_settings=POSTGRES,
+        line=line.between,
+        replicas=dict.fromkeys(faults.SERVICES, replicas),
+    )
     harness = faults.Harness(stack, line, points, chance, disks=disks)
     try:
         async with stack.running():
@@ -171,6 +180,7 @@ async def run(
         memory_mb={name: size >> 20 for name, size in memory.items()},
         seconds=round(time.monotonic() - began, 1),
         settled_seconds=round(settled, 1),
+        replicas=replicas,
     )
     if result.good:
         shutil.rmtree(folder, ignore_errors=True)
@@ -288,6 +298,6 @@ async def _watch_memory(stack: Stack) -> None:
     while True:
         with contextlib.suppress(psutil.Error):  # Somebody has just been killed.
             for name, process in stack.running_processes().items():
-                if name in faults.SERVICES:
+                if service_of(name) in faults.SERVICES:
                     peaks[name] = max(peaks.get(name, 0), process.memory_info().rss)
         await asyncio.sleep(0.25)

@@ -27,3 +27,13 @@ CREATE TABLE post_migration (
     PRIMARY KEY (owner, name)
 );
 CALL kit_grant('SELECT', 'post_migration');
+
+-- Where the last process that worked here found this database. Elsewhere, or in another timeline, it may be an older backup: the next
+-- start looks whether it knows what it confirmed to the broker. Read and written at starts only.
+CREATE TABLE database_home (
+    one      boolean PRIMARY KEY DEFAULT true CHECK (one),
+    server   text    NOT NULL,
+    database oid     NOT NULL,
+    timeline integer NOT NULL
+);
+CALL state_table('database_home', watched => false);

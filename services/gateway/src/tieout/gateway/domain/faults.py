@@ -19,6 +19,7 @@ Reason = Literal[
     "too_many",  # Lines, or commands of one document.
     "too_deep",  # Nested.
     "too_large",  # One message cannot carry it.
+    "document_too_large",  # It has more bytes than are read; a single one is refused at the door.
     "repeated_line",
     "repeated_field",  # Twice in one JSON object.
     "total_differs",  # The header's total and the lines.

@@ -14,7 +14,7 @@ from tieout.contracts.event import Event, event_id
 from tieout.gateway.domain.amounts import MICRO
 from tieout.gateway.domain.drafts import Company, Draft, Satellite, Verdict, World
 from tieout.gateway.domain.faults import Fault
-from tieout.gateway.domain.plausible import seen
+from tieout.gateway.domain.plausible import looks_plain, seen
 from tieout.gateway.domain.pricing import tie_to_header
 from tieout.gateway.wording import explained
 
@@ -247,14 +247,14 @@ def _own_rules(kind: str, command: Any) -> None:
     """What only one kind of document has to keep."""
     for name in NAMES[kind]:
         text = getattr(command, name)
-        if not text.isprintable() or text.isspace():
+        if not looks_plain(text):
             seen(name, text)
     if kind in ("order", "credit"):
         _short_enough("customer", command.customer)
         for index, line in enumerate(command.lines):
             if not line.sku.strip():
                 raise Fault("missing", f"lines[{index}].sku", "an SKU is required")
-            if not line.sku.isprintable():
+            if not looks_plain(line.sku):
                 seen(f"lines[{index}].sku", line.sku)
             if not (line.quantity_micro or line.net_minor or line.tax_minor):
                 raise Fault("bad_quantity", f"lines[{index}]", "without quantity and amount it says nothing")

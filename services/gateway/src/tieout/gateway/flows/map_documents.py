@@ -87,6 +87,7 @@ class Mapper:
         waiting_max: timedelta,
         rate_days_max: int,
         depth_max: int,
+        document_bytes_max: int,
     ) -> None:
         self._database = database
         self._satellites = satellites
@@ -94,6 +95,7 @@ class Mapper:
         self._waiting_max = waiting_max
         self._rate_days_max = rate_days_max
         self._depth_max = depth_max
+        self._document_bytes_max = document_bytes_max
         self._skus: set[tuple[str, str]] = set()  # Known ones only: an article is never taken off the list.
         self._warehouses: dict[str, set[str]] = {}  # By company; the same.
         self._counts = database.counts.setdefault("gateway-map-documents", {})
@@ -153,7 +155,7 @@ class Mapper:
         members = await self._satellites.all()
         started = time.monotonic()
         async with self._database.transaction() as tx:
-            papers = await _claim(tx)
+            papers = await self._claim(tx)
             if not papers:
                 return 0
             with self._database.tracing.work("map documents", len(papers)):
@@ -174,7 +176,8 @@ class Mapper:
         """What mapping these would lead to; nothing is written."""
         members = await self._satellites.all()
         async with self._database.transaction() as tx:
-            papers = [Paper(*row) for row in await tx.fetch(statements.read_documents, list(documents))]
+            rows = await tx.fetch(statements.read_documents, list(documents), self._document_bytes_max)
+            papers = await self._papers(tx, rows)
             await self._read_and_map(tx, papers, members)
             await self._judge(tx, papers)
         return papers
@@ -188,6 +191,33 @@ class Mapper:
         counts["done"] = counts.get("done", 0) + len(papers)
         counts["batches"] = counts.get("batches", 0) + 1
         counts["batch_last"], counts["batch_seconds"] = len(papers), seconds
+
+    # ------------------------------------------------------------------------------------------------ claiming
+
+    async def _claim(self, tx: Transaction) -> list[Paper]:
+        documents = size = 0
+        numbers: list[int] = []
+        for number, count, weight in await tx.fetch(statements.claim):
+            if numbers and (documents + count > BATCH_DOCUMENTS or size + weight > BATCH_BYTES):
+                break
+            numbers.append(number)
+            documents += count
+            size += weight
+        if not numbers:
+            return []
+        return await self._papers(tx, await tx.fetch(statements.take, numbers, self._document_bytes_max))
+
+    async def _papers(self, tx: Transaction, rows: Sequence[Any]) -> list[Paper]:
+        """What is too large comes without its bytes and is refused by its size alone: nobody reads it, and a batch is
+        as small as it promises."""
+        papers = [Paper(*row) for row in rows]
+        large = {paper.id: paper for paper in papers if paper.body is None}
+        if large:
+            for id, size in await tx.fetch(statements.sizes, list(large)):
+                place = f"document {number_of(id)} of its delivery"
+                detail = f"{place} has {size} bytes; at most {self._document_bytes_max} are taken. Send it in parts"
+                large[id].body, large[id].fault = b"", Fault("document_too_large", "", detail)
+        return papers
 
     # ------------------------------------------------------------------------------------------------ deciding
 
@@ -208,7 +238,8 @@ class Mapper:
         for index, paper in enumerate(papers):
             if index % BREATH == BREATH - 1:
                 await asyncio.sleep(0)
-            attempt(paper, self._read, members)
+            if paper.fault is None:
+                attempt(paper, self._read, members)
             if paper.fault is not None:
                 continue
             if paper.names is None:
@@ -308,20 +339,6 @@ class Mapper:
                 paper.fault = Fault("mapping_failed", "", f"the database refused it; the log has it under {reference}")
                 async with tx.connection.transaction():
                     await _save(tx, [paper], {})
-
-
-async def _claim(tx: Transaction) -> list[Paper]:
-    documents = size = 0
-    numbers: list[int] = []
-    for number, count, weight in await tx.fetch(statements.claim):
-        if numbers and (documents + count > BATCH_DOCUMENTS or size + weight > BATCH_BYTES):
-            break
-        numbers.append(number)
-        documents += count
-        size += weight
-    if not numbers:
-        return []
-    return [Paper(*row) for row in await tx.fetch(statements.take, numbers)]
 
 
 async def _save(tx: Transaction, papers: Sequence[Paper], known: Mapping[tuple[str, str], KnownOrder]) -> None:

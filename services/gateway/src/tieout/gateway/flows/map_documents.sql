@@ -9,11 +9,15 @@ ORDER BY p.number LIMIT 200 FOR UPDATE OF p SKIP LOCKED;
 SELECT coalesce(sum(documents), 0)::bigint FROM pending;
 
 -- name: take
--- Ids ascend in the order of arrival, and so do the rows of raw_document.
+-- Ids ascend in the order of arrival, and so do the rows of raw_document. What is too large stays where it is: its size
+-- is read without its bytes.
 WITH taken AS (DELETE FROM pending WHERE number = ANY($1::bigint[]) RETURNING number, ids)
-SELECT r.id, r.satellite, r.channel, r.topic, r.body, r.received_at
+SELECT r.id, r.satellite, r.channel, r.topic, CASE WHEN octet_length(r.body) <= $2 THEN r.body END, r.received_at
 FROM taken t CROSS JOIN LATERAL unnest(t.ids) WITH ORDINALITY AS d (id, ordinal) JOIN raw_document r ON r.id = d.id
 ORDER BY t.number, d.ordinal;
+
+-- name: sizes
+SELECT id, octet_length(body) FROM raw_document WHERE id = ANY($1::uuid[]);
 
 -- name: companies
 SELECT company, currency, zone, control_passes FROM known_company;
@@ -73,4 +77,5 @@ SELECT EXISTS (SELECT FROM queued) OR EXISTS (SELECT FROM pending);
 
 -- name: read_documents
 -- For a rehearsal: as `take` gives them, and the queue stays as it is.
-SELECT id, satellite, channel, topic, body, received_at FROM raw_document WHERE id = ANY($1::uuid[]) ORDER BY id;
+SELECT id, satellite, channel, topic, CASE WHEN octet_length(body) <= $2 THEN body END, received_at
+FROM raw_document WHERE id = ANY($1::uuid[]) ORDER BY id;

@@ -15,6 +15,7 @@ from tieout.contracts.gateway import (
     SatelliteView,
 )
 from tieout.contracts.zones import zone_named
+from tieout.gateway.domain.judging import MAIN
 from tieout.gateway.people import asking
 from tieout.gateway.satellites import hash_of
 from tieout.servicekit import Database, Refused, operation, sql
@@ -29,6 +30,7 @@ HEARD_SECONDS_MAX = 2.0
 async def put_satellite(request: PutSatellite, database: Database) -> SatellitePut:
     """A secret is answered where it was made in this call, and never again."""
     await _check(request, database)
+    await _check_warehouse(request, database)
     async with database.transaction() as tx:
         before = await tx.fetchrow(statements.lock, request.satellite)
         had = before["authentication"] if before is not None else "key"
@@ -99,6 +101,43 @@ async def _known(companies: tuple[str, ...], database: Database) -> None:
             detail = f"No company {unknown[0]} keeps its books here. Open it first: PUT /v1/companies/{unknown[0]}."
             raise Refused("unknown_company", detail, field="companies", status=422)
         await asyncio.sleep(0.05)
+
+
+async def _check_warehouse(request: PutSatellite, database: Database) -> None:
+    """A misspelt default warehouse would only show once its orders are refused. Each company that is named must have
+    it; where the satellite speaks for all, one of them. MAIN every company has."""
+    if request.default_warehouse is UNSET and request.companies is UNSET:
+        return
+    deadline = time.monotonic() + HEARD_SECONDS_MAX
+    while True:
+        async with database.read() as connection:
+            before = await connection.fetchrow(statements.speaks_for, request.satellite)
+            companies = list(_or(request.companies, before and before["companies"], ()))
+            name = _or(request.default_warehouse, before and before["default_warehouse"], MAIN)
+            rows = await connection.fetch(statements.described, companies)
+        having = {row["company"] for row in rows if row["warehouse"] == name}
+        lacking = [company for company in companies if company not in having]
+        if name == MAIN or (having and not lacking):
+            return
+        if time.monotonic() > deadline:
+            raise _no_warehouse(name, lacking[0] if lacking else "", [tuple(row) for row in rows])
+        await asyncio.sleep(0.05)
+
+
+def _or(told: Any, kept: Any, default: Any) -> Any:
+    return told if told is not UNSET else default if kept is None else kept
+
+
+def _no_warehouse(name: str, company: str, described: list[tuple[str, str]]) -> Refused:
+    if company:
+        there = ", ".join((MAIN, *(warehouse for owner, warehouse in described[:50] if owner == company)))
+        detail = f"Nobody has described a warehouse {name} of {company}; it has {there}."
+    else:
+        there = ", ".join((MAIN, *(f"{warehouse} of {owner}" for owner, warehouse in described[:50])))
+        detail = f"Nobody has described a warehouse {name} of any company; there are {there}."
+    path = f"PUT /v1/companies/{company or '{company}'}/warehouses/{name}"
+    detail = f"{detail} Name one of these, or describe it first: {path}."
+    return Refused("unknown_warehouse", detail, field="default_warehouse", status=422)
 
 
 def _check_secret(secret: str, authentication: str) -> None:

@@ -28,3 +28,11 @@ DELETE FROM satellite_secret WHERE satellite = $1;
 
 -- name: known_companies
 SELECT company FROM known_company WHERE company = ANY($1::text[]);
+
+-- name: speaks_for
+SELECT companies, default_warehouse FROM satellite WHERE satellite = $1;
+
+-- name: described
+-- Of these companies; of all where none is named.
+SELECT company, warehouse FROM known_warehouse
+WHERE $1::text[] = '{}' OR company = ANY($1::text[]) ORDER BY company, warehouse;

@@ -122,7 +122,9 @@ def _operation(operation: Operation, request: dict[str, Any], response: str) -> 
         "summary": operation.summary,
         "parameters": parameters,
         "x-scope": operation.scope,
-        "responses": _refusals("401", "403", "404", "422", "503", ok={"$ref": f"#/components/schemas/{response}"}),
+        "responses": _refusals(
+            "401", "403", "404", "422", "503", "504", ok={"$ref": f"#/components/schemas/{response}"}
+        ),
     }
     if text := request.get("description"):
         described["description"] = text

@@ -9,7 +9,6 @@ from typing import Any
 from urllib.parse import parse_qs, unquote
 
 import msgspec
-import nats.errors
 import structlog
 from litestar import Litestar, Request, Response, route
 from litestar.connection import ASGIConnection
@@ -23,7 +22,9 @@ from tieout.contracts.operation import Operation, Problem
 from tieout.gateway.channels.reading import inspect
 from tieout.gateway.domain.faults import Fault
 from tieout.gateway.http import openapi
+from tieout.gateway.http.asking import Asking
 from tieout.gateway.http.callers import Caller, Callers
+from tieout.gateway.http.keys import check_keys, keys_of
 from tieout.gateway.http.problems import MEDIA_TYPE, body_of, headers_of
 from tieout.gateway.known_fields import strict, told_unknown, unknown_field
 from tieout.gateway.wording import explained
@@ -36,7 +37,6 @@ log = structlog.get_logger(__name__)
 OPERATIONS: tuple[Operation, ...] = tuple(
     operation for contract in CONTRACTS for operation in getattr(contract, "OPERATIONS", ())
 )
-ANSWER_SECONDS_MAX = 30.0
 BODY_BYTES_MAX = 8 << 20
 MESSAGE_BYTES_MAX = 1_000_000  # Of a request to another service.
 NUL = b"\\u0000"  # As JSON has it. No database of ours keeps it, so nothing can be found under it either.
@@ -59,7 +59,7 @@ class Routes:
         own: Iterable[Answers[Any, Any]],
         after_change: Callable[[], None],
     ) -> None:
-        self._connection = connection
+        self._asking = Asking(connection)
         self._database = database
         self._callers = callers
         self._own = {answers.operation.name: answers for answers in own}
@@ -126,22 +126,8 @@ class Routes:
         payload = _encode(request)
         if len(payload) > MESSAGE_BYTES_MAX:
             raise Refused("too_large", f"The request has {len(payload)} bytes. Send it in parts.", status=413)
-        try:
-            actor = {ACTOR_HEADER: ACTOR.get()} if ACTOR.get() else None
-            answer = await self._connection.request(
-                operation.subject, payload, timeout=ANSWER_SECONDS_MAX, headers=actor
-            )
-        except nats.errors.NoRespondersError:
-            raise Refused(
-                "unavailable", f"The service {operation.owner} is not running. See ./tieout status.", status=503
-            ) from None
-        except (TimeoutError, nats.errors.TimeoutError):
-            raise Refused(
-                "timeout", f"The service {operation.owner} did not answer in {ANSWER_SECONDS_MAX:g} s.", status=504
-            ) from None
-        except (nats.errors.Error, OSError) as error:
-            log.warning("broker away", error=repr(error)[:300])
-            raise Refused("unavailable", "The broker is away. Try again in a moment.", status=503) from None
+        actor = {ACTOR_HEADER: ACTOR.get()} if ACTOR.get() else None
+        answer = await self._asking.ask(operation, payload, actor)
         if answer.headers and "Nats-Service-Error-Code" in answer.headers:
             problem = msgspec.json.decode(answer.data, type=Problem)
             raise Refused(problem.code, problem.detail, field=problem.field, status=problem.status)
@@ -187,6 +173,11 @@ async def _request_of(operation: Operation, fields: dict[str, Any], asked: Asked
     if unknown := sorted(set(told) - set(fields)):
         detail = f"There is no field {unknown[0]!r}; there are: {', '.join(fields)}."
         raise Refused("invalid", detail, field=unknown[0], status=422)
+    if operation.scope != "read" and operation.method != "GET":
+        try:
+            check_keys(told, keys_of(operation.request))
+        except Fault as fault:
+            raise _invalid(fault.field, fault.detail) from None
     try:
         request: Any = msgspec.convert(told, strict(operation.request))
     except msgspec.ValidationError as error:
@@ -223,7 +214,7 @@ async def _body_of(asked: Asked, digest: Any) -> dict[str, Any]:
     try:
         inspect(content, told)
     except Fault as fault:
-        raise Refused("invalid", f"{fault.field}: {fault.detail}.", field=fault.field, status=422) from None
+        raise _invalid(fault.field, fault.detail) from None
     return told
 
 

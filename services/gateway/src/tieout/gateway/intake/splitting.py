@@ -55,8 +55,8 @@ def split(body: bytes, shape: Shape, caps: Caps) -> list[bytes]:
     """The documents of a body in their order; empty lines of NDJSON are none. Raises Exceeded.
 
     What is no JSON is one document: it is kept, and the quarantine tells its sender why it cannot be read. One among
-    many that is nested too deeply is kept as well, and mapping refuses it alone; what is nested so deeply that an array
-    cannot be taken apart safely is refused whole.
+    many that is too large or nested too deeply is kept as well, and mapping refuses it alone; what is nested so deeply
+    that an array cannot be taken apart safely is refused whole.
     """
     documents = _lines(body, caps) if shape == "ndjson" else _of_json(_stripped(body), caps)
     if not documents:
@@ -65,11 +65,11 @@ def split(body: bytes, shape: Shape, caps: Caps) -> list[bytes]:
         )
     if len(documents) > caps.documents_max:
         raise _too_many(caps.documents_max)
-    for index, document in enumerate(documents, 1):
-        if len(document) > caps.document_bytes_max:
-            raise _too_long(index, len(document), caps)
-    if shape == "json" and len(documents) == 1 and depth_exceeds(documents[0], caps.depth_max):
-        raise _too_deep("The document", caps.depth_max)
+    if shape == "json" and len(documents) == 1:
+        if len(documents[0]) > caps.document_bytes_max:
+            raise _too_long(len(documents[0]), caps.document_bytes_max)
+        if depth_exceeds(documents[0], caps.depth_max):
+            raise _too_deep("The document", caps.depth_max)
     return documents
 
 
@@ -118,8 +118,8 @@ def _stripped(body: bytes) -> bytes:
     return body[start : max(start, end)].strip()
 
 
-def _too_long(index: int, found: int, caps: Caps) -> Exceeded:
-    detail = f"Document {index} has {found} bytes; at most {caps.document_bytes_max} are taken."
+def _too_long(found: int, most: int) -> Exceeded:
+    detail = f"The document has {found} bytes; at most {most} are taken."
     return Exceeded("document_too_large", detail, 413)
 
 

@@ -1,0 +1,124 @@
+"""Does a database that stands elsewhere than at the last start know what it confirmed to the broker?
+
+What was announced and is forgotten shows in our own stream (streams.py). An older backup may also lack effects of which
+nobody heard: a shipment that an order noted. So where the database is another one than it was (restored, copied, failed
+over), the newest events that each flow confirmed are rehearsed: confirmed is committed, so each must be there already.
+One that would be booked now proves that the database is older than its flows. A standby that took over without loss
+passes, and nobody is asked.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+
+import structlog
+from msgspec import Raw, Struct, field
+from nats.js import JetStreamContext
+from nats.js.errors import NotFoundError
+from tieout.contracts.replay import PlayedEvent, PlayRequest
+from tieout.servicekit import sql
+from tieout.servicekit.database import Database
+from tieout.servicekit.errors import UNREADABLE, OlderThanItsStream
+from tieout.servicekit.flow import BatchFlow
+from tieout.servicekit.letters import write_letter
+from tieout.servicekit.lost_part import RECOVERABLE
+from tieout.servicekit.packs import unpacked
+from tieout.servicekit.received import Reader
+from tieout.servicekit.replay import Player
+
+statements = sql.load(__file__)
+log = structlog.get_logger(__name__)
+
+EVENTS_LOOKED_AT = 12  # Of each flow: an event may leave nothing behind, but not all of the newest ones.
+MESSAGES_LOOKED_AT = 100  # Of a stream that carries more than the flow hears.
+
+
+class _Asleep(Struct):
+    """A flow that does not ask for work yet."""
+
+    flow: BatchFlow
+    reader: Reader
+    stopped: bool = False
+    counts: dict[str, float] = field(default_factory=dict)
+    one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+async def refuse_forgetful(database: Database, flows: Sequence[BatchFlow], js: JetStreamContext) -> None:
+    """Before any flow asks for work. Raises OlderThanItsStream; costs one query where the database did not move."""
+    service = database.service
+    async with database.read() as connection:
+        moved = await connection.fetchval(statements.moved)
+    if not moved:
+        return
+    looked = 0
+    player = Player(database, [_Asleep(flow, Reader(*flow.types)) for flow in flows])
+    for flow in flows if service in RECOVERABLE else ():
+        async for event in _confirmed(flow, js, database):
+            looked += 1
+            (told,) = (await player.rehearse(PlayRequest(flow.durable, (event,)), database)).played
+            if told.outcome == "booked":
+                raise OlderThanItsStream(
+                    f"this database is another one than at the last start, and it does not know an event that "
+                    f"{flow.durable} has confirmed ({event.subject}, {event.stream} {event.sequence}): it was restored "
+                    "from an older backup. Nothing was written. Restore it up to the last commit (write-ahead log), or "
+                    f"bring it forward from the streams: ./tieout recover {service} --yes"
+                )
+    await settle(database)
+    if looked:
+        log.warning("the database stands elsewhere than before, and knows what was confirmed", events_looked_at=looked)
+
+
+async def settle(database: Database) -> None:
+    """This is where the database stands from now on."""
+    async with database.transaction() as tx:
+        await tx.execute(statements.settle)
+
+
+async def _confirmed(flow: BatchFlow, js: JetStreamContext, database: Database) -> AsyncIterator[PlayedEvent]:
+    """The newest events that the flow has confirmed and not given up, the newest first."""
+    stream = flow.hears.stream
+    try:
+        floor = (await js.consumer_info(stream, flow.durable)).ack_floor
+        state = (await js.stream_info(stream)).state
+    except NotFoundError:
+        return  # It never ran.
+    newest = min(floor.stream_seq if floor else 0, state.last_seq)
+    reader = Reader(*flow.types)
+    found = 0
+    for sequence in range(newest, max(newest - MESSAGES_LOOKED_AT, state.first_seq - 1), -1):
+        try:
+            message = await js.get_msg(stream, sequence, direct=True)
+        except NotFoundError:
+            continue
+        subject = message.subject or ""
+        if subject not in flow.hears.subjects:
+            continue
+        for body in reversed(unpacked(message.data or b"")):
+            try:
+                received = reader.read(
+                    body, subject=subject, attempts=1, stream=stream, stream_sequence=sequence, durable=flow.durable
+                )
+            except (*UNREADABLE, ValueError):
+                continue
+            if not await _given_up(flow, database, stream, sequence, received.envelope.id):
+                yield PlayedEvent(subject, stream, sequence, Raw(body))
+                found += 1
+            if found == EVENTS_LOOKED_AT:
+                return
+
+
+async def _given_up(flow: BatchFlow, database: Database, stream: str, sequence: int, event: str) -> bool:
+    """Its letter says so; mended meanwhile, it would be booked now, and that proves nothing."""
+    letter, _, _ = write_letter(
+        service=database.service,
+        version="",
+        durable=flow.durable,
+        subject="",
+        body=b"",
+        stream=stream,
+        sequence=sequence,
+        attempts=1,
+        reason="",
+        event_id_=event,
+    )
+    async with database.read() as connection:
+        return bool(await connection.fetchval(statements.letters, [str(letter)]))

@@ -1,0 +1,15 @@
+-- name: moved
+-- A restored dump has another oid, a server made anew another identifier, and one that was restored to a point in time another timeline;
+-- so has a standby that took over.
+SELECT NOT EXISTS (
+    SELECT FROM database_home h, pg_control_system() s, pg_control_checkpoint() c, pg_database d
+    WHERE d.datname = current_database() AND (h.server, h.database, h.timeline) = (s.system_identifier::text, d.oid, c.timeline_id));
+
+-- name: settle
+INSERT INTO database_home (server, database, timeline)
+SELECT s.system_identifier::text, d.oid, c.timeline_id
+FROM pg_control_system() s, pg_control_checkpoint() c, pg_database d WHERE d.datname = current_database()
+ON CONFLICT (one) DO UPDATE SET (server, database, timeline) = (excluded.server, excluded.database, excluded.timeline);
+
+-- name: letters
+SELECT coalesce(array_agg(id::text), '{}'::text[]) FROM outbox, unnest(ids) AS id WHERE stream = 'DEAD' AND id::text = ANY($1::text[]);
