@@ -159,7 +159,7 @@ class Service:
         self._audit_soon()
 
         self._subscribers = [subscribe(self.broker, flow, self.database) for flow in self.flows]
-        await _patiently("broker", lambda: refuse_forgetful(self.database, self.flows, self.jetstream))
+        await self._patiently("broker", lambda: refuse_forgetful(self.database, self.flows, self.jetstream))
         await self.broker.start()
         self._player = Player(self.database, self._subscribers)
         self.endpoints = Endpoints(self.nats, self.database)
