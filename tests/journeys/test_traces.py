@@ -21,6 +21,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.semconv._incubating.attributes import messaging_attributes as published
 from tieout.contracts.event import Envelope, order_id
 from tieout.contracts.order import OrderLine, SubmitOrder
+from tieout.contracts.streams import CORE_SERVICES
 from tieout.devstack.trading_day import shopify
 from tieout.devstack.trading_day.catalogue import EU, WEB, Article
 
@@ -201,7 +202,7 @@ async def test_metrics_tell_of_lag_batches_latency_and_outbox(traced: Any, recei
     assert 0 < receiver.metric("tieout.step.latency.p99")[flow] < 60_000
     assert receiver.metric("tieout.flow.messages")["tieout-gateway", "gateway-map-documents"] >= 1
     assert {service for service, _ in receiver.metric("tieout.outbox.age")} == {
-        f"tieout-{name}" for name in ("gateway", "order", "inventory", "finance", "control")
+        f"tieout-{name}" for name in CORE_SERVICES
     }
 
 

@@ -1,7 +1,6 @@
-"""The promises hold: ids are standard UUIDs, envelopes are CloudEvents, and no committed schema was broken."""
+"""The promises hold: ids are standard UUIDs, envelopes are CloudEvents, and the committed schemas are those of now."""
 
 import uuid
-from copy import deepcopy
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -13,8 +12,8 @@ from cloudevents.core.v1.event import CloudEvent
 from tieout.contracts.agreement import MEASURES
 from tieout.contracts.event import NAMESPACE, Envelope, event_id, order_id
 from tieout.contracts.order import OrderPlaced, PlacedLine
-from tieout.contracts.schemas import FOLDER, breaks, schemas
-from tieout.contracts.streams import CORE_SERVICES, DEAD_STREAM, EVENTS, FLOW, FLOWS, subjects_of
+from tieout.contracts.schemas import FOLDER, schemas
+from tieout.contracts.streams import CORE_SERVICES, DEAD_STREAM, EVENTS, FLOW, FLOWS, UNHEARD, subjects_of
 
 
 def envelope(**changed: Any) -> Envelope:
@@ -83,9 +82,7 @@ def test_every_subject_has_one_producer_and_every_flow_hears_one_producer() -> N
 
 def test_every_event_is_heard_by_somebody_or_is_an_answer() -> None:
     heard = {subject for flow in FLOWS for subject in flow.subjects}
-    answers = {"order.completed.v1", "order.conflicted.v1", "order.repeated.v1", "finance.receivable_opened.v1"}
-    answers |= {"finance.voucher_posted.v1", "finance.document_settled.v1", "inventory.document_settled.v1"}
-    assert {s for s, e in EVENTS.items() if e.PRODUCER != "control"} - heard <= answers
+    assert set(EVENTS) - heard == UNHEARD, "add its flow to FLOWS, or the subject to UNHEARD"
 
 
 def test_every_book_of_a_measure_is_filled_by_flows_that_hear_its_producer() -> None:
@@ -100,31 +97,5 @@ def test_every_book_of_a_measure_is_filled_by_flows_that_hear_its_producer() -> 
 def test_the_committed_schemas_are_those_of_the_code() -> None:
     for stem, document in schemas().items():
         committed = msgspec.json.decode((FOLDER / f"{stem}.json").read_bytes())
-        assert breaks(committed, document) == [], f"{stem}.v1 is promised: add a new version instead"
         now = msgspec.json.decode(msgspec.json.encode(document))
         assert now == committed, "run: python -m tieout.contracts.schemas, and commit what it writes"
-
-
-def _order_schema() -> dict[str, Any]:
-    document: dict[str, Any] = deepcopy(schemas()["order"])
-    return document
-
-
-def test_a_removed_field_breaks_the_contract() -> None:
-    changed = _order_schema()
-    del changed["$defs"]["OrderPlaced"]["properties"]["customer"]
-    assert breaks(_order_schema(), changed) == ["OrderPlaced.customer is gone"]
-
-
-def test_a_retyped_field_breaks_the_contract() -> None:
-    changed = _order_schema()
-    changed["$defs"]["OrderPlaced"]["properties"]["net_minor"]["type"] = "string"
-    assert len(breaks(_order_schema(), changed)) == 1
-
-
-def test_a_new_required_field_breaks_older_senders_and_a_new_optional_one_does_not() -> None:
-    changed = _order_schema()
-    changed["$defs"]["OrderPlaced"]["properties"]["note"] = {"type": "string", "default": ""}
-    assert breaks(_order_schema(), changed) == []
-    changed["$defs"]["OrderPlaced"]["required"].append("note")
-    assert breaks(_order_schema(), changed) == ["OrderPlaced.note is required now: give it a default"]

@@ -55,7 +55,7 @@ class Desk(Struct, frozen=True, omit_defaults=True):
 class PutTeam(Struct, frozen=True):
     """Who looks after a service from now on. Standing tickets stay where they are; `assign` moves one."""
 
-    service: Literal["gateway", "order", "inventory", "finance", "control"]
+    service: Annotated[str, Meta(min_length=1, max_length=40)]
     team: Team
 
 

@@ -4,15 +4,17 @@ One stream per producer. A stream with one writer can be audited against that wr
 """
 
 from msgspec import Struct
-from tieout.contracts import control, finance, inventory, order, ticket
+from tieout.contracts.catalogue import CONTRACTS
 from tieout.contracts.event import Event
 
+# In the order of the chain. Databases, roles, NATS users, streams and what the stack starts follow from it.
 CORE_SERVICES = ("gateway", "order", "inventory", "finance", "control")
+FOLLOWED = tuple(service for service in CORE_SERVICES if service != "control")  # By control, through their notices.
 
 
 def _events() -> dict[str, type[Event]]:
     found: dict[str, type[Event]] = {}
-    for module in (order, inventory, finance, control, ticket):
+    for module in CONTRACTS:
         for thing in vars(module).values():
             if isinstance(thing, type) and issubclass(thing, Event) and hasattr(thing, "SUBJECT"):
                 found[thing.SUBJECT] = thing
@@ -114,10 +116,22 @@ FLOWS = (
     Hears("finance-pay-refunds", ("finance.refund.v1",)),
     Hears("gateway-note-articles", ("inventory.articles_listed.v1",)),
     Hears("gateway-note-companies", ("finance.company_opened.v1",)),
-    *(Hears(f"control-follow-{producer}", (notice_subject(producer),)) for producer in CORE_SERVICES[:4]),
+    *(Hears(f"control-follow-{producer}", (notice_subject(producer),)) for producer in FOLLOWED),
     Hears("control-report-order", ("order.conflicted.v1",)),
     Hears("control-report-inventory", ("inventory.cancel_decided.v1", "inventory.document_settled.v1")),
     Hears("control-report-finance", ("finance.document_settled.v1",)),
     Hears("control-collect-dead", (DEAD_SUBJECT,)),  # The one flow that hears every service; no envelopes in there.
+)
+# Answers that no flow of ours waits for: journeys, feeders and people read them. What else nobody hears is a mistake.
+UNHEARD = frozenset(
+    {
+        "order.completed.v1",
+        "order.repeated.v1",
+        "finance.receivable_opened.v1",
+        "finance.voucher_posted.v1",
+        "control.disagreement_found.v1",
+        "control.ticket_opened.v1",
+        "control.ticket_resolved.v1",
+    }
 )
 FLOW: dict[str, Hears] = {flow.durable: flow for flow in FLOWS}

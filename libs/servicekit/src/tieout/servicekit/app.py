@@ -42,7 +42,7 @@ from tieout.servicekit.replay import Player
 from tieout.servicekit.retention import Retention
 from tieout.servicekit.rpc import Answers, Endpoints
 from tieout.servicekit.scrub import Scrub
-from tieout.servicekit.settings import Settings, secret
+from tieout.servicekit.settings import Settings, fresh_secret
 from tieout.servicekit.streams import Audit, dead_stream, ensure_stream, own_stream
 from tieout.servicekit.telemetry import Tracing
 from tieout.servicekit.vitals import RunLog, Witness
@@ -202,7 +202,7 @@ class Service:
         settings = self.settings
         if not settings.database_url:
             raise Misconfigured("TIEOUT_DATABASE_URL is missing. Set it to postgresql://role@host:port/database.")
-        password = secret(settings.database_password_file, "TIEOUT_DATABASE_PASSWORD_FILE")
+        password = fresh_secret(settings.database_password_file, "TIEOUT_DATABASE_PASSWORD_FILE")
         size = settings.database_connections_max
         identity = Identity()
         identity.on_replaced = self._end_for
@@ -245,10 +245,11 @@ class Service:
     def _make_broker(self) -> QuickBroker:
         settings = self.settings
         options: dict[str, Any] = {"reconnect_time_wait": 0.2, "max_reconnect_attempts": -1}
+        password = None
         if settings.nats_user:
-            password = secret(settings.nats_password_file, "TIEOUT_NATS_PASSWORD_FILE") or ""
-            options["security"] = SASLPlaintext(username=settings.nats_user, password=password)
-        return QuickBroker(
+            password = fresh_secret(settings.nats_password_file, "TIEOUT_NATS_PASSWORD_FILE")
+            options["security"] = SASLPlaintext(username=settings.nats_user, password=password() if password else "")
+        broker = QuickBroker(
             settings.nats_url,
             name=f"tieout-{self.name}",
             inbox_prefix=f"_INBOX_{settings.nats_user or self.name}",
@@ -257,9 +258,10 @@ class Service:
             pending_size=64 << 20,
             reconnected_cb=self._reconnected,
             disconnected_cb=self._disconnected,
-            error_cb=self._told,
             **options,
         )
+        broker.told, broker.password = self._told, password
+        return broker
 
     def _end_for(self, error: BaseException) -> None:
         """The process cannot go on; the next one looks at everything anew."""

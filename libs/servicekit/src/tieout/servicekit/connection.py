@@ -5,8 +5,9 @@ coroutine for it: about 20 us, when all that a flow wants is subject, reply and 
 Everything else (requests, operations, control messages) goes nats-py's own way.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
+import nats.errors
 from faststream.nats import NatsBroker
 from msgspec import Struct
 from nats.aio.client import Client
@@ -30,6 +31,7 @@ class QuickClient(Client):
     def __init__(self) -> None:
         super().__init__()
         self.deliver: dict[int, Callable[[Message], None]] = {}
+        self.password: Callable[[], str] | None = None  # As it is now; asked at each new connection.
 
     async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
         deliver = self.deliver.get(sid)
@@ -41,10 +43,29 @@ class QuickClient(Client):
         body = bytes(data)
         deliver(Message(subject.decode(), reply.decode(), body, events_in(body), None, bytes(headers or b"")))
 
+    def _connect_command(self) -> bytes:
+        if self.password is not None:
+            self.options["password"] = self.password()
+        return super()._connect_command()
+
+    async def _process_err(self, err_msg: str) -> None:
+        """An error of the server, in small letters. nats-py would close for ever, also where it may connect again: a
+        server sends "authorization violation" to all who are connected when their password is exchanged."""
+        if "permissions violation" in err_msg or "stale connection" in err_msg:
+            await super()._process_err(err_msg)
+            return
+        error = nats.errors.Error(f"nats: {err_msg}")
+        await self._error_cb(error)
+        await self._process_op_err(error)
+
 
 class QuickBroker(NatsBroker):
+    password: Callable[[], str] | None = None
+    told: Callable[[Exception], Awaitable[None]] | None = None  # Of trouble. FastStream's own raises what ends for it.
+
     async def _connect(self) -> Client:
         connection = QuickClient()
-        await connection.connect(**self._connection_kwargs)
+        connection.password = self.password
+        await connection.connect(**{**self._connection_kwargs, "error_cb": self.told})
         self.config.connect(connection)
         return connection

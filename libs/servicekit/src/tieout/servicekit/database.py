@@ -409,14 +409,15 @@ class Identity:
 
 async def open_pool(
     url: str,
-    password: str | None,
+    password: str | Callable[[], str] | None,
     service: str,
     *,
     size: int = 8,
     durable: bool = True,
     identity: Identity | None = None,
 ) -> "asyncpg.Pool[asyncpg.Record]":
-    """`durable=False`: commits do not wait for the disk; only for marks that may be lost."""
+    """`password` may be a function: it is asked for each new connection. `durable=False`: commits do not wait for the
+    disk; only for marks that may be lost."""
     settings = {
         "application_name": f"tieout-{service}",
         "jit": "off",

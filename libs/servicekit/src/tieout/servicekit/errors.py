@@ -87,6 +87,7 @@ _PASSING = (
     DatabaseReplaced,  # The process ends; whoever has a batch in hand must not give it up meanwhile.
     asyncpg.PostgresConnectionError,
     asyncpg.CannotConnectNowError,
+    asyncpg.InvalidAuthorizationSpecificationError,  # A password is exchanged: there, and a moment later in our file.
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.InsufficientResourcesError,  # Too many connections, disk or memory full.

@@ -4,7 +4,7 @@ A service adds its own fields by subclassing; every field has a safe default, so
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -64,3 +64,13 @@ def secret(path: str, variable: str) -> str | None:
         return Path(path).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise Misconfigured(f"{variable}={path!r} cannot be read: {error}. Check that the file exists.") from None
+
+
+def fresh_secret(path: str, variable: str) -> Callable[[], str] | None:
+    """The secret as its file holds it at each call: a password that was exchanged is found by the next connection.
+
+    None where no file is named. A file that cannot be read now is told now.
+    """
+    if secret(path, variable) is None:
+        return None
+    return lambda: secret(path, variable) or ""

@@ -28,6 +28,7 @@ from tieout.contracts.desk import (
     ServiceTeam,
     TicketDeadline,
 )
+from tieout.contracts.streams import CORE_SERVICES
 from tieout.contracts.zones import zone_named
 from tieout.control.domain.hours import SATURDAY, Calendar, Clock, Deadline, Unclear, spans_of
 from tieout.servicekit import Connection, Database, Refused, Transaction, operation, sql
@@ -110,6 +111,9 @@ def _year(year: int, calendar: Calendar, *, entered: bool) -> CalendarYear | Non
 
 @operation(PUT_TEAM)
 async def put_team(request: PutTeam, database: Database) -> Desk:
+    if request.service not in CORE_SERVICES:
+        told = f"There is no service {request.service!r}; there are: {', '.join(CORE_SERVICES)}."
+        raise Refused("invalid", told, field="service", status=422)
     async with database.transaction() as tx:
         await tx.execute(statements.put_team, request.service, request.team)
     return await show_desk(DeskRequest(), database)

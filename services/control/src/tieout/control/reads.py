@@ -26,7 +26,7 @@ from tieout.contracts.control import (
 )
 from tieout.contracts.event import Notice
 from tieout.contracts.operation import Trail, TrailEntry, TrailRequest
-from tieout.contracts.streams import CORE_SERVICES
+from tieout.contracts.streams import CORE_SERVICES, FOLLOWED
 from tieout.control.colleagues import Colleagues, Unanswered
 from tieout.control.domain import journey as journeys
 from tieout.control.domain.journey import HeardStep
@@ -36,7 +36,6 @@ from tieout.servicekit import Database, Refused, sql
 statements = sql.load(__file__)
 read_notice = msgspec.json.Decoder(Notice).decode
 
-TRAIL_SERVICES = CORE_SERVICES[:4]
 NO_CHAIN = str(UUID(int=0))
 CHAINS_MAX = 200  # Of all journeys of one number.
 NOTICES_MAX = 2_000
@@ -110,7 +109,7 @@ async def _tell(
             silent.add(service)
             return ()
 
-    asked = [(service, chain) for service in TRAIL_SERVICES for chain in chains]
+    asked = [(service, chain) for service in FOLLOWED for chain in chains]
     answers = await asyncio.gather(*(trail(service, chain) for service, chain in asked))
     trails: dict[str, dict[TrailEntry, None]] = {}  # A set in order: two chains may tell the same entry.
     for (service, _), entries in zip(asked, answers, strict=True):

@@ -18,7 +18,7 @@ import nats.errors
 import nats.js.errors
 import psutil
 from msgspec import Struct
-from tieout.contracts.streams import CORE_SERVICES, FLOWS, stream_of
+from tieout.contracts.streams import CORE_SERVICES, FLOWS, FOLLOWED, stream_of
 from tieout.devstack.chaos import backups, poison
 from tieout.devstack.chaos.checker import Poison
 from tieout.devstack.chaos.disk import Disk, why_not
@@ -235,7 +235,7 @@ async def repeat_messages(harness: Harness, seconds: float) -> str:
     end = asyncio.get_running_loop().time() + seconds
     while asyncio.get_running_loop().time() < end:
         with contextlib.suppress(*_AWAY):
-            stream = stream_of(harness.chance.choice(SERVICES[:4]))
+            stream = stream_of(harness.chance.choice(FOLLOWED))
             state = (await js.stream_info(stream)).state
             if state.last_seq:
                 found = await js.get_msg(stream, harness.chance.randint(max(1, state.first_seq), state.last_seq))

@@ -7,7 +7,7 @@ import random
 import shutil
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from tieout.contracts.gateway import PutSatellite
 from tieout.devstack import demo, establish
 from tieout.devstack.calling import call
 from tieout.devstack.chaos import books, faults
-from tieout.devstack.chaos.checker import Finding, Sent, judge
+from tieout.devstack.chaos.checker import Finding, Poison, Sent, judge
 from tieout.devstack.chaos.disk import Disk, why_not
 from tieout.devstack.chaos.line import Line
 from tieout.devstack.chaos.load import POISON, Load, poisoned
@@ -71,7 +71,15 @@ async def furnish(folder: Path, orders: int) -> None:
     draft = folder.with_name(folder.name + ".new")
     shutil.rmtree(draft, ignore_errors=True)
     stack = Stack(draft, postgres_settings=POSTGRES)
-    async with stack.running(), stack.endpoints().async_client(timeout=60) as client:
+    async with stack.running():
+        keys = await furnish_running(stack, orders)
+        (draft / "keys.json").write_text(json.dumps(keys))
+    draft.rename(folder)
+
+
+async def furnish_running(stack: Stack, orders: int) -> dict[str, str]:
+    """Opening stock for so many orders; answers each satellite's secret."""
+    async with stack.endpoints().async_client(timeout=60) as client:
         keys = await demo.furnish(client)
         keys[POISON] = await establish.admit(client, PutSatellite(POISON, "Poison", ("EU",)))
         door = Door(stack.endpoints().gateway)
@@ -81,8 +89,7 @@ async def furnish(folder: Path, orders: int) -> None:
         await door.close()
         await establish.wait_until_learned(client)
         await _until_opened(stack, len(opening))
-        (draft / "keys.json").write_text(json.dumps(keys))
-    draft.rename(folder)
+    return keys
 
 
 async def _until_opened(stack: Stack, receipts: int) -> None:
@@ -140,9 +147,11 @@ async def run(
             struck = await striking
             await harness.heal()
             settling = time.monotonic()
-            found = await _settle(stack, harness, load, settle_seconds)
+            found = await settle(
+                stack, load.sent, settle_seconds, poison=harness.poison, streams_lost=harness.streams_lost
+            )
             settled = time.monotonic() - settling
-            verdict = await _agreement(stack)
+            verdict = await agreement(stack)
             watching.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await watching
@@ -213,7 +222,9 @@ async def _strike(harness: faults.Harness, seconds: float, chosen: list[str]) ->
     return sorted(await asyncio.gather(*(one(*fault) for fault in plan_)))
 
 
-async def _settle(stack: Stack, harness: faults.Harness, load: Load, seconds: float) -> list[Finding]:
+async def settle(
+    stack: Stack, sent: list[Sent], seconds: float, *, poison: Iterable[Poison] = (), streams_lost: bool = False
+) -> list[Finding]:
     """What the checker finds once nothing changes for the better any more."""
     deadline = time.monotonic() + seconds
     found: list[Finding] = []
@@ -221,7 +232,7 @@ async def _settle(stack: Stack, harness: faults.Harness, load: Load, seconds: fl
         try:
             opening = await _opening(stack)
             state = await _read(stack)
-            found = judge([*opening, *load.sent], state, poison=harness.poison, streams_lost=harness.streams_lost)
+            found = judge([*opening, *sent], state, poison=poison, streams_lost=streams_lost)
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
             found = [Finding(f"the databases do not answer: {error!r}", 1, ())]
         if not found or time.monotonic() > deadline:
@@ -261,7 +272,7 @@ def _secret(path: str) -> str:
     return Path(path).read_text().strip()
 
 
-async def _agreement(stack: Stack) -> str:
+async def agreement(stack: Stack) -> str:
     """What control says itself, which the checker does not ask."""
     deadline = time.monotonic() + 40
     told = "no answer"

@@ -10,13 +10,12 @@ from datetime import datetime
 from itertools import repeat
 
 from tieout.contracts.event import Notice
-from tieout.contracts.streams import CORE_SERVICES
+from tieout.contracts.streams import FOLLOWED
 from tieout.control.domain.latency import Meter, Pair, bucket_of
 from tieout.servicekit import BatchFlow, Database, Received, Transaction, batch_flow, sql
 
 statements = sql.load(__file__)
 
-FOLLOWED = CORE_SERVICES[:4]  # Everybody but control itself.
 MEMBERSHIPS_REMEMBERED = 50_000
 
 Membership = tuple[str, str, str]  # order number, company, chain

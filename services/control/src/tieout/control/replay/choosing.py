@@ -12,7 +12,7 @@ import msgspec
 from tieout.contracts.event import Envelope, Notice
 from tieout.contracts.gateway import SatelliteCommands, SatelliteCommandsRequest
 from tieout.contracts.replay import INTAKE, ChooseDocuments, ChosenDocuments, Kept, KeptRequest, Selection
-from tieout.contracts.streams import CORE_SERVICES, EVENTS, FLOWS, stream_of
+from tieout.contracts.streams import EVENTS, FLOWS, FOLLOWED, stream_of
 from tieout.control.colleagues import Colleagues
 from tieout.control.domain.history import Happened
 from tieout.servicekit import Connection, Database, Refused, sql
@@ -23,8 +23,7 @@ FLOWS_OF: dict[str, list[str]] = {
     subject: [flow.durable for flow in FLOWS if subject in flow.subjects and flow.service != "control"]
     for subject in EVENTS
 }
-PRODUCERS = CORE_SERVICES[:4]
-STREAMS = {stream_of(producer): producer for producer in PRODUCERS}
+STREAMS = {stream_of(producer): producer for producer in FOLLOWED}
 EVENTS_MAX = 500_000
 FIRST_DAY = datetime(1970, 1, 1, tzinfo=UTC)
 LAST_DAY = datetime(9999, 1, 1, tzinfo=UTC)

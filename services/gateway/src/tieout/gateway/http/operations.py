@@ -17,22 +17,7 @@ from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 from litestar.types import ASGIApp, Method
 from nats.aio.client import Client
-from tieout.contracts import (
-    access,
-    control,
-    credit_limit,
-    desk,
-    finance,
-    gateway,
-    inventory,
-    order,
-    period,
-    rates,
-    repair,
-    replay,
-    ticket,
-    watch,
-)
+from tieout.contracts.catalogue import CONTRACTS
 from tieout.contracts.operation import Operation, Problem
 from tieout.gateway.channels.reading import inspect
 from tieout.gateway.domain.faults import Fault
@@ -50,24 +35,7 @@ statements = sql.load(__file__)
 log = structlog.get_logger(__name__)
 
 OPERATIONS: tuple[Operation, ...] = tuple(
-    operation
-    for contract in (
-        gateway,
-        access,
-        rates,
-        order,
-        credit_limit,
-        inventory,
-        finance,
-        control,
-        ticket,
-        desk,
-        period,
-        repair,
-        replay,
-        watch,
-    )
-    for operation in getattr(contract, "OPERATIONS", ())
+    operation for contract in CONTRACTS for operation in getattr(contract, "OPERATIONS", ())
 )
 BODY_BYTES_MAX = 8 << 20
 MESSAGE_BYTES_MAX = 1_000_000  # Of a request to another service.
