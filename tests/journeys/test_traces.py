@@ -4,11 +4,9 @@ A real OTLP receiver, and a whole stack that reports to it.
 """
 
 import asyncio
-import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
@@ -16,105 +14,29 @@ from uuid import uuid4
 import msgspec
 import pytest
 import pytest_asyncio
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.semconv._incubating.attributes import messaging_attributes as published
 from tieout.contracts.event import Envelope, order_id
 from tieout.contracts.order import OrderLine, SubmitOrder
+from tieout.devstack.collector import Receiver
 from tieout.devstack.trading_day import shopify
 from tieout.devstack.trading_day.catalogue import EU, WEB, Article
 
 CREATED = "orders/create"
-
-
-class Receiver:
-    """What a collector does: decode OTLP over HTTP, keep it. `silent`: take the connection and never answer."""
-
-    def __init__(self) -> None:
-        self.spans: list[SimpleNamespace] = []
-        self.metrics: dict[tuple[str, str, str], float] = {}  # service, metric, flow: the last value
-        self.silent = threading.Event()
-        self.heard = threading.Event()  # Somebody asked while we were silent.
-        receiver = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                if receiver.silent.is_set():
-                    receiver.heard.set()
-                    while receiver.silent.is_set():
-                        time.sleep(0.05)
-                    return  # The connection just ends.
-                receiver.keep(self.path, body)
-                self.send_response(200)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None:
-                """Quiet."""
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def keep(self, path: str, body: bytes) -> None:
-        if path == "/v1/traces":
-            for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
-                service = _plain(resource.resource.attributes)["service.name"]
-                for scope in resource.scope_spans:
-                    self.spans += [_span(service, span) for span in scope.spans]
-            return
-        for resource in ExportMetricsServiceRequest.FromString(body).resource_metrics:
-            service = _plain(resource.resource.attributes)["service.name"]
-            for metric in (metric for scope in resource.scope_metrics for metric in scope.metrics):
-                for point in metric.gauge.data_points or metric.sum.data_points:
-                    flow = _plain(point.attributes).get("flow", "")
-                    self.metrics[service, metric.name, flow] = point.as_double or point.as_int
-
-    def of(self, chain: Any) -> list[SimpleNamespace]:
-        return sorted((span for span in self.spans if span.trace == chain.hex), key=lambda span: span.start)
-
-    def metric(self, name: str) -> dict[tuple[str, str], float]:
-        return {(service, flow): value for (service, known, flow), value in self.metrics.items() if known == name}
-
-
-def _plain(pairs: Any) -> dict[str, Any]:
-    return {pair.key: getattr(pair.value, pair.value.WhichOneof("value")) for pair in pairs}
-
-
-def _span(service: str, span: Any) -> SimpleNamespace:
-    return SimpleNamespace(
-        service=service.removeprefix("tieout-"),
-        name=span.name,
-        trace=span.trace_id.hex(),
-        id=span.span_id.hex(),
-        parent=span.parent_span_id.hex(),
-        start=span.start_time_unix_nano,
-        end=span.end_time_unix_nano,
-        told=_plain(span.attributes),
-        failed=span.status.code == 2,
-        events={event.name: _plain(event.attributes) for event in span.events},
-        links=[(link.trace_id.hex(), link.span_id.hex()) for link in span.links],
-    )
+PRODUCER, CONSUMER = 4, 5
 
 
 @pytest.fixture(scope="module")
 def receiver() -> Any:
     found = Receiver()
     yield found
-    found.silent.clear()
-    found.server.shutdown()
-    found.server.server_close()
+    found.close()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def traced(trade_apart: Callable[..., Any], receiver: Receiver) -> AsyncIterator[Any]:
     environment = {
-        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{receiver.server.server_port}",
-        "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+        **receiver.environment,
         "OTEL_TRACES_SAMPLER": "always_on",
-        "OTEL_BSP_SCHEDULE_DELAY": "100",  # ms; the others too.
-        "OTEL_METRIC_EXPORT_INTERVAL": "500",
-        "OTEL_EXPORTER_OTLP_TIMEOUT": "1",  # s
     }
     async with trade_apart(log="json", sites=(), environment=environment) as trade:
         yield trade
@@ -144,17 +66,24 @@ async def test_one_order_is_one_trace_from_intake_to_voucher(traced: Any, receiv
     assert {span.service for span in spans} == {"gateway", "order", "inventory", "finance"}
 
     root = spans[0]
+    (asked,) = receiver.find("gateway", "POST /v1/intake/{satellite}/{channel}", satellite=WEB)[-1:]
+    assert (asked.trace, asked.id) in root.links
     assert (root.service, root.name, root.parent) == ("gateway", "take in order.submit.v1", "")
     path = _path_to(spans, "finance", "process inventory.shipped.v1")
     assert [(span.service, span.name) for span in path] == [
         ("gateway", "take in order.submit.v1"),
         ("gateway", "publish order.submit.v1"),
         ("order", "process order.submit.v1"),
+        ("order", "publish order.placed.v1"),
         ("inventory", "process order.placed.v1"),
+        ("inventory", "publish inventory.shipped.v1"),
         ("finance", "process inventory.shipped.v1"),
     ]
+    # A collector's map of the services: each step from one to another is a pair of these kinds.
+    assert [span.kind for span in path[1:]] == [PRODUCER, CONSUMER] * 3
     (voucher,) = await traced.vouchers(sale)
-    assert path[-1].events["finance.receivable_opened.v1"]["voucher.no"] == voucher.voucher_no
+    (posted,) = receiver.find("finance", "publish finance.receivable_opened.v1", order_no=sale.number)
+    assert (posted.parent, posted.told["voucher.no"]) == (path[-1].id, voucher.voucher_no)
 
     known = {span.id: span for span in spans}
     for span in spans:

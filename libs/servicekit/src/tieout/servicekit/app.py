@@ -216,6 +216,7 @@ class Service:
         self._pools = (pool, marks)
         outbox = Outbox(self.name)
         self.tracing = Tracing.from_environment(self.name, self.version)
+        self.tracing.works_on(self.settings.database_url)
         self.database = Database(
             pool, service=self.name, version=self.version, outbox=outbox, tracing=self.tracing, identity=identity
         )

@@ -22,6 +22,7 @@ from tieout.gateway.domain.faults import Fault
 from tieout.gateway.domain.judging import MAIN, wanted_rate, wanted_skus, wanted_warehouses
 from tieout.gateway.identifiers import number_of
 from tieout.gateway.intake.splitting import depth_exceeds, depth_of
+from tieout.gateway.origins import came_with
 from tieout.gateway.papers import Paper, attempt, interpret, judge_all, read
 from tieout.gateway.satellites import Member, Satellites
 from tieout.servicekit import Database, Transaction, sql
@@ -154,20 +155,21 @@ class Mapper:
         """How many documents were taken from the queue."""
         members = await self._satellites.all()
         started = time.monotonic()
-        async with self._database.transaction() as tx:
-            papers = await self._claim(tx)
-            if not papers:
-                return 0
-            with self._database.tracing.work("map documents", len(papers)):
+        with self._database.tracing.work("map documents") as work:
+            async with self._database.transaction() as tx:
+                papers = await self._claim(tx)
+                work.count = len(papers)
+                if not papers:
+                    return 0
                 known = await self._read_and_map(tx, papers, members)
                 await self._judge(tx, papers)
                 if self._one_by_one:
                     await self._save_one_by_one(tx, papers, known)
                 else:
                     await _save(tx, papers, known)
-            if started - self._looked > LAG_SECONDS:
-                self._looked = started
-                self._counts["lag"] = await tx.fetchval(statements.count_pending)
+                if started - self._looked > LAG_SECONDS:
+                    self._looked = started
+                    self._counts["lag"] = await tx.fetchval(statements.count_pending)
         self._one_by_one = False
         self._measure(papers, time.monotonic() - started)
         return len(papers)
@@ -390,6 +392,7 @@ def _announce(tx: Transaction, paper: Paper, verdict: Verdict, position: int) ->
         order_no=verdict.order_no,
         company=command.company,
         began=paper.received_at,
+        came=lambda: came_with(paper.id, paper.channel, tx.tracing),
     )
     return (
         position,
