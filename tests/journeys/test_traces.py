@@ -4,9 +4,12 @@ A real OTLP receiver, and a whole stack that reports to it.
 """
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
@@ -14,15 +17,19 @@ from uuid import uuid4
 import msgspec
 import pytest
 import pytest_asyncio
+from opentelemetry.semconv import attributes as stable
+from opentelemetry.semconv._incubating import attributes as incubating
 from opentelemetry.semconv._incubating.attributes import messaging_attributes as published
 from tieout.contracts.event import Envelope, order_id
 from tieout.contracts.order import OrderLine, SubmitOrder
 from tieout.devstack.collector import Receiver
 from tieout.devstack.trading_day import shopify
 from tieout.devstack.trading_day.catalogue import EU, WEB, Article
+from tieout.servicekit.packs import unpacked
 
+OUR_TAGS = ("tieout.", "order.no", "company", "satellite", "ticket", "voucher.no")
 CREATED = "orders/create"
-PRODUCER, CONSUMER = 4, 5
+SERVER, PRODUCER, CONSUMER = 2, 4, 5
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +73,7 @@ async def test_one_order_is_one_trace_from_intake_to_voucher(traced: Any, receiv
     assert {span.service for span in spans} == {"gateway", "order", "inventory", "finance"}
 
     root = spans[0]
-    (asked,) = receiver.find("gateway", "POST /v1/intake/{satellite}/{channel}", satellite=WEB)[-1:]
+    (asked,) = receiver.find("gateway", "POST /v1/intake/{satellite}/{channel}", {"satellite": WEB})[-1:]
     assert (asked.trace, asked.id) in root.links
     assert (root.service, root.name, root.parent) == ("gateway", "take in order.submit.v1", "")
     path = _path_to(spans, "finance", "process inventory.shipped.v1")
@@ -82,7 +89,7 @@ async def test_one_order_is_one_trace_from_intake_to_voucher(traced: Any, receiv
     # A collector's map of the services: each step from one to another is a pair of these kinds.
     assert [span.kind for span in path[1:]] == [PRODUCER, CONSUMER] * 3
     (voucher,) = await traced.vouchers(sale)
-    (posted,) = receiver.find("finance", "publish finance.receivable_opened.v1", order_no=sale.number)
+    (posted,) = receiver.find("finance", "publish finance.receivable_opened.v1", {"order.no": sale.number})
     assert (posted.parent, posted.told["voucher.no"]) == (path[-1].id, voucher.voucher_no)
 
     known = {span.id: span for span in spans}
@@ -119,6 +126,48 @@ async def test_spans_and_batches_speak_the_published_words_for_messaging(traced:
         assert batch.trace != chain.hex
     (sent,) = [span for span in receiver.of(chain) if span.name == "publish order.submit.v1"]
     assert sent.told[published.MESSAGING_OPERATION_TYPE] == published.MessagingOperationTypeValues.SEND.value
+
+
+async def test_every_tag_is_one_of_opentelemetrys_published_words_or_told_in_our_documents(
+    traced: Any, receiver: Receiver
+) -> None:
+    _, chain = await sold(traced)
+    refused = shopify.order(traced.sale())
+    refused["line_items"][0]["sku"] = "NO-SUCH-ARTICLE"
+    await traced.shop(CREATED, refused)
+    await traced.shop(CREATED, b"{", genuine=False)
+    await until(lambda: _settled(receiver, chain) and receiver.find("gateway", error=True))
+    page = (Path(__file__).parents[2] / "docs" / "tracing.md").read_text()
+    own = set(re.findall(r"`((?:[a-z]\w*)(?:\.[a-z_]\w*)*)`", page))
+    for span in list(receiver.spans):
+        for tag in (*span.told, *(tag for told in span.events.values() for tag in told)):
+            assert tag in published_words() or (tag in own and tag.startswith(OUR_TAGS)), f"{tag} of {span.name}"
+    kinds = {span.told.get("db.system.name") for span in receiver.spans if span.name.startswith("TRANSACTION")}
+    assert kinds == {"postgresql"}
+
+
+async def test_requests_are_spans_with_their_route_and_answer(traced: Any, receiver: Receiver) -> None:
+    assert (await traced.shop(CREATED, shopify.order(traced.sale()), genuine=False)).status == 401
+    (span,) = await until(lambda: receiver.find("gateway", tags={"http.response.status_code": 401})[-1:])
+    assert span.name == "POST /v1/intake/{satellite}/{channel}"
+    assert span.told["url.path"] == f"/v1/intake/{WEB}/shopify-orders"
+    assert (span.told["http.request.method"], span.told["http.route"]) == tuple(span.name.split(" "))
+    sale, _ = await sold(traced)
+    await traced.journey(sale)
+    (asked,) = await until(lambda: receiver.find("gateway", "GET /v1/journeys/{order_no}")[-1:])
+    assert (asked.told["http.response.status_code"], asked.kind) == (200, SERVER)
+
+
+async def test_what_goes_along_with_events_is_small(traced: Any, receiver: Receiver) -> None:
+    """A traceparent and the satellite's name; no baggage."""
+    await sold(traced)
+    client = await traced.stack.operator()
+    found = await client.jetstream().get_last_msg("INVENTORY", "inventory.shipped.v1")
+    (*_, body) = unpacked(found.data or b"")
+    told = msgspec.json.decode(body, type=Envelope)
+    assert len(told.traceparent) == 55
+    assert told.tracestate == f"tieout={WEB}"
+    assert b"baggage" not in body
 
 
 async def test_metrics_tell_of_lag_batches_latency_and_outbox(traced: Any, receiver: Receiver) -> None:
@@ -184,6 +233,19 @@ async def test_a_collector_that_falls_silent_costs_no_order_and_no_time(traced: 
     _, chain = await sold(traced)
     await until(lambda: _settled(receiver, chain))
     assert (await traced.agreement()).verdict == "agree"
+
+
+@cache
+def published_words() -> frozenset[str]:
+    """Names of attributes in OpenTelemetry's semantic conventions, without those that were given up."""
+    found: set[str] = set()
+    constant = re.compile(r'^\w+: Final = \(?\s*"([\w.]+)"\s*\)?\n"""\n(.*)', re.MULTILINE)
+    for package in (stable, incubating):
+        for path in Path(package.__path__[0]).glob("*_attributes.py"):
+            found |= {name for name, note in constant.findall(path.read_text()) if not note.startswith("Deprecated")}
+    assert {"messaging.system", "db.system.name", "http.route", "service.peer.name"} <= found
+    assert "db.system" not in found
+    return frozenset(found)
 
 
 def _settled(receiver: Receiver, chain: Any) -> bool:

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 from typing import Any
@@ -76,17 +77,24 @@ class Receiver:
         self.server.shutdown()
         self.server.server_close()
 
-    def find(self, service: str = "", name: str = "", **tags: Any) -> list[SimpleNamespace]:
-        """As Jaeger's search: by service, operation and tags (`order_no="1001"` is the tag order.no); error: bool."""
-        wanted = {key.replace("_", "."): value for key, value in tags.items() if key not in ("error", "seconds_min")}
+    def find(
+        self,
+        service: str = "",
+        name: str = "",
+        tags: Mapping[str, Any] = {},
+        *,
+        error: bool = False,
+        seconds_min: float = 0,
+    ) -> list[SimpleNamespace]:
+        """As Jaeger's search: service, operation, tags, min duration; `error` is the tag error=true."""
         return [
             span
             for span in list(self.spans)
             if (not service or span.service == service)
             and (not name or span.name == name)
-            and all(span.told.get(key) == value for key, value in wanted.items())
-            and span.failed >= tags.get("error", False)
-            and (span.end - span.start) / 1e9 >= tags.get("seconds_min", 0)
+            and all(span.told.get(key) == value for key, value in tags.items())
+            and span.failed >= error
+            and (span.end - span.start) / 1e9 >= seconds_min
         ]
 
     def of(self, chain: Any) -> list[SimpleNamespace]:

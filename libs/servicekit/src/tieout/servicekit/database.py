@@ -282,6 +282,7 @@ class Database:
         self.tracing = tracing or Tracing.off()
         self.counts: dict[str, dict[str, float]] = {}
         self.readings: dict[str, Callable[[], Mapping[str, float]]] = {}  # Of metrics.READINGS.
+        self.record: Callable[[str, float], None] | None = None  # A value of metrics.SPREADS, where somebody collects.
         self.on_woken: list[Any] = []  # Called after a commit that woke parked messages.
         self.identity = identity or Identity()
         self.highest = [0]  # Position that was committed, or heard of. Shared with copies, like what follows.
