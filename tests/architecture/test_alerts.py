@@ -63,6 +63,7 @@ def test_an_alert_asks_for_metrics_that_are_sent_and_has_a_runbook_of_its_name(r
 
 def test_labels_that_rules_keep_are_attributes_of_their_metric() -> None:
     attributes = {prometheus(name, unit): attribute for name, attribute, unit, _ in metrics.READINGS}
+    attributes |= {prometheus(name, unit, counter=True): attribute for name, attribute, unit, _ in metrics.GROWING}
     for rule in RULES:
         for label, metric in re.findall(r"by \((\w+)\) \((?:increase\()?(tieout_\w+)", rule["expr"]):
             if label != "job":  # What OTLP's service.name becomes.
@@ -179,10 +180,21 @@ def test_every_metric_is_told_in_the_documents() -> None:
     assert not missing
 
 
-def test_control_tells_every_reading_that_is_declared() -> None:
-    control = ROOT / "services/control/src/tieout/control"
-    code = "".join(path.read_text() for path in control.glob("*.py"))
-    spans = {"tieout.control", "tieout.field", "tieout.attempts", "tieout.reconstructed", "tieout.journey"}
+def test_control_and_gateway_tell_every_reading_that_is_declared() -> None:
+    services = ROOT / "services"
+    watching = [
+        *services.glob("control/src/tieout/control/*.py"),
+        services / "gateway/src/tieout/gateway/flows/map_documents.py",
+    ]
+    code = "".join(path.read_text() for path in watching)
+    spans = {
+        "tieout.control",
+        "tieout.field",
+        "tieout.attempts",
+        "tieout.reconstructed",
+        "tieout.journey",
+        "tieout.intake_id",
+    }
     assert set(re.findall(r'"(tieout\.[\w.]+)"', code)) - spans == {
         name for name, *_ in (*metrics.READINGS, *metrics.GROWING, *metrics.SPREADS)
     }

@@ -14,7 +14,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 class Receiver:
     """What a collector does: decode OTLP over HTTP, keep it. `silent`: take the connection and never answer."""
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0) -> None:
         self.spans: list[SimpleNamespace] = []
         self.metrics: dict[tuple[str, str, str], float] = {}  # service, metric, flow: the last value
         self.histograms: dict[tuple[str, str], tuple[list[float], list[int]]] = {}  # Edges, and how many below each.
@@ -38,7 +38,7 @@ class Receiver:
             def log_message(self, *_: object) -> None:
                 """Quiet."""
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def keep(self, path: str, body: bytes) -> None:

@@ -56,6 +56,7 @@ READINGS = (
 # From `Database.readings` as well, but these only ever grow.
 GROWING = (
     ("tieout.objective.journeys", "", "{journey}", "Vouchers that stand, and messages that were given up"),
+    ("tieout.documents.refused", "satellite", "{document}", "Documents that went into quarantine"),
     ("tieout.objective.missed", "why", "{journey}", "Of them, those that took longer than they should, or failed"),
 )
 # Recorded one by one with `Database.record`: (instrument, unit, description, edges)

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import secrets
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -101,6 +102,8 @@ class Mapper:
         self._warehouses: dict[str, set[str]] = {}  # By company; the same.
         self._counts = database.counts.setdefault("gateway-map-documents", {})
         self._looked = self._woken = 0.0
+        self._refused: Counter[str] = Counter()
+        database.readings["tieout.documents.refused"] = lambda: self._refused
         self._one_by_one = False  # The last batch met a row that the database refuses: find it.
 
     async def run(self) -> None:
@@ -190,6 +193,7 @@ class Mapper:
         ages = sorted((now - paper.received_at).total_seconds() for paper in papers[:: max(1, len(papers) // 20)])
         for name, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99)):
             counts[f"latency_{name}_ms"] = round(ages[int(share * (len(ages) - 1))] * 1000, 1)
+        self._refused.update(paper.satellite for paper in papers if paper.fault is not None)
         counts["done"] = counts.get("done", 0) + len(papers)
         counts["batches"] = counts.get("batches", 0) + 1
         counts["batch_last"], counts["batch_seconds"] = len(papers), seconds
