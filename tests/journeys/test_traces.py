@@ -190,7 +190,7 @@ async def test_a_message_that_is_given_up_is_found_by_its_order_in_trace_metrics
     await _publish(traced, _too_much("too-much"), str(chain))
     flow = ("tieout-order", "order-place-orders")
     await until(lambda: receiver.metric("tieout.flow.dead_letters").get(flow) == 1)
-    (span,) = await until(lambda: [span for span in receiver.of(chain) if span.failed])
+    (span,) = await until(lambda: [span for span in receiver.of(chain) if span.failed and span.service == "order"])
     assert span.told["error.type"] == "above_range"
     assert span.told["order.no"] == "too-much"
     logged = [msgspec.json.decode(line) for line in (traced.stack.logs / "order.log").read_bytes().splitlines()]
@@ -198,6 +198,10 @@ async def test_a_message_that_is_given_up_is_found_by_its_order_in_trace_metrics
     assert entry["trace_id"] == chain.hex
     assert (entry["level"], entry["service"], entry["flow"]) == ("warning", "order", flow[1])
     assert (entry["reason"], entry["field"]) == ("above_range", "lines")
+    (ticket,) = await until(lambda: receiver.find("control", tags={"order.no": "too-much"}, error=True), 15)
+    assert ticket.name == "open ticket of order-place-orders"
+    assert (ticket.trace, ticket.told["error.type"]) == (chain.hex, "above_range")
+    assert ticket.told["ticket"] >= 1
 
 
 async def test_a_refused_document_is_found_under_the_order_that_it_would_have_been(

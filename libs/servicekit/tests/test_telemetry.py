@@ -84,6 +84,7 @@ def collector(monkeypatch):
 async def test_a_sampled_order_is_one_trace_with_its_number(start_service, flow, play, toy, collector) -> None:
     order = toy.placed("1001")
     service = await start_service([flow])
+    service.database.readings["tieout.consumer.growing"] = lambda: {"finance-bill-shipments": True}
     service.database.readings["tieout.consumer.stalled"] = lambda: {"finance-bill-shipments": 7.5}
     await play(_sampled(toy, order))
 
@@ -104,6 +105,7 @@ async def test_a_sampled_order_is_one_trace_with_its_number(start_service, flow,
     assert collector.metrics["tieout.flow.messages"] == 1
     assert "tieout.outbox.age" in collector.metrics
     assert collector.metrics["tieout.process.memory"] > 1 << 20
+    assert collector.metrics["tieout.consumer.growing"] == 1
     assert collector.metrics["tieout.consumer.stalled"] == 7.5  # What it watches of others, read as they are sent.
 
 

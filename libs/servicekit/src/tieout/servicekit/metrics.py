@@ -144,7 +144,8 @@ class Metrics:
             def observe(_: CallbackOptions) -> Iterable[Observation]:
                 read = readings().get(name)
                 found = read() if read is not None else {}
-                return [Observation(value, {attribute: of} if attribute else {}) for of, value in found.items()]
+                # float: a single bool would keep the exporter from sending anything at all.
+                return [Observation(float(value), {attribute: of} if attribute else {}) for of, value in found.items()]
 
             return observe
 

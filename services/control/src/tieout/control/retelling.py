@@ -13,7 +13,7 @@ from typing import Any, Literal
 import structlog
 from tieout.control.calm import rest
 from tieout.control.domain.journey import HeardStep
-from tieout.control.domain.objective import Ended, Objective
+from tieout.control.domain.objective import ENDS, Ended, Objective
 from tieout.control.reads import heard_of
 from tieout.servicekit import Database, sql
 from tieout.servicekit.errors import Cause, cause_of
@@ -75,8 +75,11 @@ class Retelling:
         """Those that are due, the oldest first."""
         due = time.monotonic() - SETTLED_SECONDS
         chains: dict[str, list[Step]] = {}
+        ended: dict[str, float] = {}
         while self._waiting and len(chains) < PER_LOOK_MAX and self._waiting[0][0] < due:
-            chains.setdefault(self._waiting.popleft()[1].chain, [])
+            one = self._waiting.popleft()[1]
+            chains.setdefault(one.chain, [])
+            ended[one.chain] = one.ended
         async with database.read() as connection:
             if self._letters < 0:
                 self._letters = await connection.fetchval(statements.last_letter)
@@ -90,20 +93,24 @@ class Retelling:
             heard = await heard_of(set(chains), connection)
         for chain, more in chains.items():
             own = [step for step in heard if step.chain_id == chain and not database.tracing.sampled(chain)]
-            steps = journey_steps(own, "failed" if more else "late")
+            steps = journey_steps(own, "failed" if more else "late", ended.get(chain, 0.0))
             database.tracing.afterwards(chain, [*steps, *more])
 
 
-def journey_steps(heard: Sequence[HeardStep], why: Literal["late", "failed"]) -> list[Step]:
-    """One span per event, below the one that caused it: from that one's time to its own. Pure."""
+def journey_steps(heard: Sequence[HeardStep], why: Literal["late", "failed"], ended: float = 0.0) -> list[Step]:
+    """One span per event, below the one that caused it: from that one's time to its own. Pure.
+
+    `ended`: when the voucher was told of, seconds since the epoch; its event's time is that of its transaction's begin.
+    """
     at = {step.event_id: datetime.fromisoformat(step.at) for step in heard}
+    told = datetime.fromtimestamp(ended, UTC)
     return [
         Step(
             name=step.event_type,
             key=step.event_id,
             parent=step.cause_id,
             began=min(at.get(step.cause_id, at[step.event_id]), at[step.event_id]),
-            ended=at[step.event_id],
+            ended=max(at[step.event_id], told) if step.event_type == ENDS else at[step.event_id],
             attributes={
                 "tieout.reconstructed": True,
                 "tieout.journey": why,

@@ -68,7 +68,9 @@ def _flow(producer: str, follower: _Follower) -> BatchFlow:
             now = time.monotonic()
             for notice in notices:
                 at = datetime.fromisoformat(notice.time).timestamp()
-                follower.objective.hear(producer, at, notice.types, notice.chains, now)
+                # A voucher stands once its transaction is committed and told, however long that took.
+                stored_at = heard[notice.positions[0]].stored_at if producer == "finance" else at
+                follower.objective.hear(producer, max(at, stored_at), notice.types, notice.chains, now)
 
     return follow_notices
 
