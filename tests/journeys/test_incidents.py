@@ -4,17 +4,20 @@ One order in five is sampled here, so each incident is found for those that are 
 """
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import asyncpg
+import msgspec
 import pytest_asyncio
 from tieout.contracts.event import order_id
 from tieout.devstack.collector import Receiver
-from tieout.devstack.trading_day import shopify
-from tieout.devstack.trading_day.catalogue import EU, WEB
+from tieout.devstack.satellites import Till
+from tieout.devstack.trading_day import canonical, shopify
+from tieout.devstack.trading_day.catalogue import CN, EU, STORE, STORE_SHELF, WEB
 
 SHARE = 0.2
 OBJECTIVE_SECONDS = 2
@@ -27,6 +30,9 @@ async def shop(trade_apart: Callable[..., Any]) -> AsyncIterator[Any]:
         **receiver.environment,
         "OTEL_TRACES_SAMPLER_ARG": str(SHARE),
         "TIEOUT_OBJECTIVE_SECONDS": str(OBJECTIVE_SECONDS),
+        "TIEOUT_WATCH_SECONDS": "1",
+        "TIEOUT_LOOKOUT_SECONDS": "0.5",
+        "TIEOUT_STALL_SECONDS": "1",
     }
     async with trade_apart(environment=environment) as trade:
         trade.receiver = receiver
@@ -72,7 +78,7 @@ async def test_a_stalled_consumer_is_followed_from_the_alert_to_the_statement_th
     somebody = await owner_of(shop, "finance")
     transaction = somebody.transaction()
     await transaction.start()
-    await somebody.execute("LOCK TABLE billed_line IN EXCLUSIVE MODE")
+    await somebody.execute("LOCK TABLE receivable IN EXCLUSIVE MODE")
     await sell(shop, sampled, other)
     # The alert: ConsumerStalled.
     await until(lambda: receiver.metric("tieout.consumer.stalled").get(("tieout-control", flow), 0) > 3)
@@ -98,7 +104,7 @@ async def test_a_stalled_consumer_is_followed_from_the_alert_to_the_statement_th
     assert batch.name == f"process {flow}"
     (inside,) = below(shop, batch)
     assert inside.name == "TRANSACTION tieout_finance"
-    assert [one.name for one in below(shop, inside) if one.end - one.start > 2e9] == ["COPY billed_line"]
+    assert [one.name for one in below(shop, inside) if one.end - one.start > 2e9] == ["COPY receivable"]
 
     journeys = await until(lambda: receiver.metrics.get(("tieout-control", "tieout.objective.journeys", "")))
     assert journeys >= 2
@@ -149,3 +155,39 @@ async def test_a_slow_database_shows_the_table_that_is_slow(shop: Any) -> None:
     assert {one.name for span in slow for one in below(shop, span) if one.end - one.start > 1e9} == {"COPY move"}
     step = receiver.find("inventory", "process order.placed.v1", {"order.no": sampled.number}, seconds_min=1)
     assert len(step) == 1
+
+
+async def test_an_order_of_a_leaf_node_is_one_trace_too(shop: Any) -> None:
+    """Sold while the line to the hub was cut."""
+    receiver = shop.receiver
+    while True:
+        sale = shop.sale(company=CN, warehouse=STORE_SHELF)
+        chain = order_id(CN.code, STORE, sale.number)
+        if int(chain.hex[:12], 16) < SHARE * 2**48:
+            break
+    till = Till(shop.stack.endpoints().sites[STORE])
+    await till.open()
+    shop.stack.cut(STORE)
+    await till.sell("order", f"order-{sale.number}", msgspec.json.encode(canonical.order(sale)), lambda: None)
+    await till.flush()
+    await till.close()
+    shop.stack.mend(STORE)
+    await shop.until(lambda: shop.vouchers(sale), bool)
+    await until(lambda: receiver.find("finance", "publish finance.receivable_opened.v1", {"order.no": sale.number}))
+    spans = receiver.of(chain)
+    assert {span.service for span in spans} >= {"gateway", "order", "inventory", "finance"}
+    assert {span.told["satellite"] for span in spans if span.service != "control"} == {STORE}
+    assert spans[0].name == "take in order.submit.v1"
+
+
+def test_the_page_names_what_is_looked_for_here() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "tracing.md").read_text()
+    section = page.partition("## Three incidents")[2].partition("## Metrics")[0]
+    here = Path(__file__).read_text() + Path(__file__).with_name("test_traces.py").read_text()
+    here = here.replace("{flow}", "finance-bill-shipments")
+    operations = re.findall(r"`((?:process|publish|TRANSACTION|COPY|refuse|open ticket|give up) [^`]+)`", section)
+    assert len(operations) > 8
+    assert not {name for name in operations if f'"{name}"' not in here}
+    tags = {tag for told in re.findall(r"`([^`]+=[^`]+)`", section) for tag in re.findall(r"([\w.]+)=", told)}
+    assert {"order.no", "tieout.journey", "error", "ticket"} <= tags
+    assert not {tag for tag in tags if f'"{tag}"' not in here and f"{tag}=True" not in here}

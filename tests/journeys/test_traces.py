@@ -191,6 +191,7 @@ async def test_a_message_that_is_given_up_is_found_by_its_order_in_trace_metrics
     flow = ("tieout-order", "order-place-orders")
     await until(lambda: receiver.metric("tieout.flow.dead_letters").get(flow) == 1)
     (span,) = await until(lambda: [span for span in receiver.of(chain) if span.failed and span.service == "order"])
+    assert span.name == "give up order.submit.v1"
     assert span.told["error.type"] == "above_range"
     assert span.told["order.no"] == "too-much"
     logged = [msgspec.json.decode(line) for line in (traced.stack.logs / "order.log").read_bytes().splitlines()]
