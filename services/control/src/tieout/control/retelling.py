@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
+from uuid import UUID
 
 import structlog
 from tieout.control.calm import rest
@@ -82,11 +83,11 @@ class Retelling:
             ended[one.chain] = one.ended
         async with database.read() as connection:
             if self._letters < 0:
-                self._letters = await connection.fetchval(statements.last_letter)
+                self._letters = await connection.fetchval(statements.where_to_begin)
             letters = await connection.fetch(statements.letters_after, self._letters, LETTERS_MAX)
             for letter in letters:
                 self._letters = letter["number"]
-                if letter["chain_id"] and (letter["chain_id"] in chains or len(chains) < PER_LOOK_MAX):
+                if _is_uuid(letter["chain_id"]) and (letter["chain_id"] in chains or len(chains) < PER_LOOK_MAX):
                     chains.setdefault(letter["chain_id"], []).append(_letter_step(letter))
             if not chains:
                 return
@@ -95,6 +96,15 @@ class Retelling:
             own = [step for step in heard if step.chain_id == chain and not database.tracing.sampled(chain)]
             steps = journey_steps(own, "failed" if more else "late", ended.get(chain, 0.0))
             database.tracing.afterwards(chain, [*steps, *more])
+
+
+def _is_uuid(chain: str) -> bool:
+    """What a flow gave up may name any chain; journeys have ids of ours."""
+    try:
+        UUID(chain)
+    except ValueError:
+        return False
+    return True
 
 
 def journey_steps(heard: Sequence[HeardStep], why: Literal["late", "failed"], ended: float = 0.0) -> list[Step]:
