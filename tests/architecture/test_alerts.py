@@ -89,6 +89,7 @@ async def test_prometheus_fetches_what_is_sent_by_the_same_names() -> None:
     fetched = {sample.name for family in families for sample in family.samples} | {family.name for family in families}
     assert not set(sent()) - fetched
 
+
 @pytest.mark.parametrize("examples", EXAMPLES, ids=lambda path: path.stem)
 def test_rules_fire_and_keep_still_as_their_examples_say(examples: Path) -> None:
     promtool = shutil.which("promtool")
