@@ -4,11 +4,12 @@ A real OTLP receiver, and a whole stack that reports to it.
 """
 
 import asyncio
-import threading
+import re
 import time
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from functools import cache
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
@@ -16,106 +17,34 @@ from uuid import uuid4
 import msgspec
 import pytest
 import pytest_asyncio
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.semconv import attributes as stable
+from opentelemetry.semconv._incubating import attributes as incubating
 from opentelemetry.semconv._incubating.attributes import messaging_attributes as published
 from tieout.contracts.event import Envelope, order_id
 from tieout.contracts.order import OrderLine, SubmitOrder
 from tieout.contracts.streams import CORE_SERVICES
+from tieout.devstack.collector import Receiver
 from tieout.devstack.trading_day import shopify
 from tieout.devstack.trading_day.catalogue import EU, WEB, Article
+from tieout.servicekit.packs import unpacked
 
+OUR_TAGS = ("tieout.", "order.no", "company", "satellite", "ticket", "voucher.no")
 CREATED = "orders/create"
-
-
-class Receiver:
-    """What a collector does: decode OTLP over HTTP, keep it. `silent`: take the connection and never answer."""
-
-    def __init__(self) -> None:
-        self.spans: list[SimpleNamespace] = []
-        self.metrics: dict[tuple[str, str, str], float] = {}  # service, metric, flow: the last value
-        self.silent = threading.Event()
-        self.heard = threading.Event()  # Somebody asked while we were silent.
-        receiver = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                if receiver.silent.is_set():
-                    receiver.heard.set()
-                    while receiver.silent.is_set():
-                        time.sleep(0.05)
-                    return  # The connection just ends.
-                receiver.keep(self.path, body)
-                self.send_response(200)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None:
-                """Quiet."""
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def keep(self, path: str, body: bytes) -> None:
-        if path == "/v1/traces":
-            for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
-                service = _plain(resource.resource.attributes)["service.name"]
-                for scope in resource.scope_spans:
-                    self.spans += [_span(service, span) for span in scope.spans]
-            return
-        for resource in ExportMetricsServiceRequest.FromString(body).resource_metrics:
-            service = _plain(resource.resource.attributes)["service.name"]
-            for metric in (metric for scope in resource.scope_metrics for metric in scope.metrics):
-                for point in metric.gauge.data_points or metric.sum.data_points:
-                    flow = _plain(point.attributes).get("flow", "")
-                    self.metrics[service, metric.name, flow] = point.as_double or point.as_int
-
-    def of(self, chain: Any) -> list[SimpleNamespace]:
-        return sorted((span for span in self.spans if span.trace == chain.hex), key=lambda span: span.start)
-
-    def metric(self, name: str) -> dict[tuple[str, str], float]:
-        return {(service, flow): value for (service, known, flow), value in self.metrics.items() if known == name}
-
-
-def _plain(pairs: Any) -> dict[str, Any]:
-    return {pair.key: getattr(pair.value, pair.value.WhichOneof("value")) for pair in pairs}
-
-
-def _span(service: str, span: Any) -> SimpleNamespace:
-    return SimpleNamespace(
-        service=service.removeprefix("tieout-"),
-        name=span.name,
-        trace=span.trace_id.hex(),
-        id=span.span_id.hex(),
-        parent=span.parent_span_id.hex(),
-        start=span.start_time_unix_nano,
-        end=span.end_time_unix_nano,
-        told=_plain(span.attributes),
-        failed=span.status.code == 2,
-        events={event.name: _plain(event.attributes) for event in span.events},
-        links=[(link.trace_id.hex(), link.span_id.hex()) for link in span.links],
-    )
+SERVER, PRODUCER, CONSUMER = 2, 4, 5
 
 
 @pytest.fixture(scope="module")
 def receiver() -> Any:
     found = Receiver()
     yield found
-    found.silent.clear()
-    found.server.shutdown()
-    found.server.server_close()
+    found.close()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def traced(trade_apart: Callable[..., Any], receiver: Receiver) -> AsyncIterator[Any]:
     environment = {
-        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{receiver.server.server_port}",
-        "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+        **receiver.environment,
         "OTEL_TRACES_SAMPLER": "always_on",
-        "OTEL_BSP_SCHEDULE_DELAY": "100",  # ms; the others too.
-        "OTEL_METRIC_EXPORT_INTERVAL": "500",
-        "OTEL_EXPORTER_OTLP_TIMEOUT": "1",  # s
     }
     async with trade_apart(log="json", sites=(), environment=environment) as trade:
         yield trade
@@ -145,17 +74,24 @@ async def test_one_order_is_one_trace_from_intake_to_voucher(traced: Any, receiv
     assert {span.service for span in spans} == {"gateway", "order", "inventory", "finance"}
 
     root = spans[0]
+    (asked,) = receiver.find("gateway", "POST /v1/intake/{satellite}/{channel}", {"satellite": WEB})[-1:]
+    assert (asked.trace, asked.id) in root.links
     assert (root.service, root.name, root.parent) == ("gateway", "take in order.submit.v1", "")
     path = _path_to(spans, "finance", "process inventory.shipped.v1")
     assert [(span.service, span.name) for span in path] == [
         ("gateway", "take in order.submit.v1"),
         ("gateway", "publish order.submit.v1"),
         ("order", "process order.submit.v1"),
+        ("order", "publish order.placed.v1"),
         ("inventory", "process order.placed.v1"),
+        ("inventory", "publish inventory.shipped.v1"),
         ("finance", "process inventory.shipped.v1"),
     ]
+    # A collector's map of the services: each step from one to another is a pair of these kinds.
+    assert [span.kind for span in path[1:]] == [PRODUCER, CONSUMER] * 3
     (voucher,) = await traced.vouchers(sale)
-    assert path[-1].events["finance.receivable_opened.v1"]["voucher.no"] == voucher.voucher_no
+    (posted,) = receiver.find("finance", "publish finance.receivable_opened.v1", {"order.no": sale.number})
+    assert (posted.parent, posted.told["voucher.no"]) == (path[-1].id, voucher.voucher_no)
 
     known = {span.id: span for span in spans}
     for span in spans:
@@ -193,6 +129,48 @@ async def test_spans_and_batches_speak_the_published_words_for_messaging(traced:
     assert sent.told[published.MESSAGING_OPERATION_TYPE] == published.MessagingOperationTypeValues.SEND.value
 
 
+async def test_every_tag_is_one_of_opentelemetrys_published_words_or_told_in_our_documents(
+    traced: Any, receiver: Receiver
+) -> None:
+    _, chain = await sold(traced)
+    refused = shopify.order(traced.sale())
+    refused["line_items"][0]["sku"] = "NO-SUCH-ARTICLE"
+    await traced.shop(CREATED, refused)
+    await traced.shop(CREATED, b"{", genuine=False)
+    await until(lambda: _settled(receiver, chain) and receiver.find("gateway", error=True))
+    page = (Path(__file__).parents[2] / "docs" / "tracing.md").read_text()
+    own = set(re.findall(r"`((?:[a-z]\w*)(?:\.[a-z_]\w*)*)`", page))
+    for span in list(receiver.spans):
+        for tag in (*span.told, *(tag for told in span.events.values() for tag in told)):
+            assert tag in published_words() or (tag in own and tag.startswith(OUR_TAGS)), f"{tag} of {span.name}"
+    kinds = {span.told.get("db.system.name") for span in receiver.spans if span.name.startswith("TRANSACTION")}
+    assert kinds == {"postgresql"}
+
+
+async def test_requests_are_spans_with_their_route_and_answer(traced: Any, receiver: Receiver) -> None:
+    assert (await traced.shop(CREATED, shopify.order(traced.sale()), genuine=False)).status == 401
+    (span,) = await until(lambda: receiver.find("gateway", tags={"http.response.status_code": 401})[-1:])
+    assert span.name == "POST /v1/intake/{satellite}/{channel}"
+    assert span.told["url.path"] == f"/v1/intake/{WEB}/shopify-orders"
+    assert (span.told["http.request.method"], span.told["http.route"]) == tuple(span.name.split(" "))
+    sale, _ = await sold(traced)
+    await traced.journey(sale)
+    (asked,) = await until(lambda: receiver.find("gateway", "GET /v1/journeys/{order_no}")[-1:])
+    assert (asked.told["http.response.status_code"], asked.kind) == (200, SERVER)
+
+
+async def test_what_goes_along_with_events_is_small(traced: Any, receiver: Receiver) -> None:
+    """A traceparent and the satellite's name; no baggage."""
+    await sold(traced)
+    client = await traced.stack.operator()
+    found = await client.jetstream().get_last_msg("INVENTORY", "inventory.shipped.v1")
+    (*_, body) = unpacked(found.data or b"")
+    told = msgspec.json.decode(body, type=Envelope)
+    assert len(told.traceparent) == 55
+    assert told.tracestate == f"tieout={WEB}"
+    assert b"baggage" not in body
+
+
 async def test_metrics_tell_of_lag_batches_latency_and_outbox(traced: Any, receiver: Receiver) -> None:
     await sold(traced)
     flow = ("tieout-finance", "finance-bill-shipments")
@@ -213,7 +191,8 @@ async def test_a_message_that_is_given_up_is_found_by_its_order_in_trace_metrics
     await _publish(traced, _too_much("too-much"), str(chain))
     flow = ("tieout-order", "order-place-orders")
     await until(lambda: receiver.metric("tieout.flow.dead_letters").get(flow) == 1)
-    (span,) = await until(lambda: [span for span in receiver.of(chain) if span.failed])
+    (span,) = await until(lambda: [span for span in receiver.of(chain) if span.failed and span.service == "order"])
+    assert span.name == "give up order.submit.v1"
     assert span.told["error.type"] == "above_range"
     assert span.told["order.no"] == "too-much"
     logged = [msgspec.json.decode(line) for line in (traced.stack.logs / "order.log").read_bytes().splitlines()]
@@ -221,6 +200,10 @@ async def test_a_message_that_is_given_up_is_found_by_its_order_in_trace_metrics
     assert entry["trace_id"] == chain.hex
     assert (entry["level"], entry["service"], entry["flow"]) == ("warning", "order", flow[1])
     assert (entry["reason"], entry["field"]) == ("above_range", "lines")
+    (ticket,) = await until(lambda: receiver.find("control", tags={"order.no": "too-much"}, error=True), 15)
+    assert ticket.name == "open ticket of order-place-orders"
+    assert (ticket.trace, ticket.told["error.type"]) == (chain.hex, "above_range")
+    assert ticket.told["ticket"] >= 1
 
 
 async def test_a_refused_document_is_found_under_the_order_that_it_would_have_been(
@@ -256,6 +239,19 @@ async def test_a_collector_that_falls_silent_costs_no_order_and_no_time(traced: 
     _, chain = await sold(traced)
     await until(lambda: _settled(receiver, chain))
     assert (await traced.agreement()).verdict == "agree"
+
+
+@cache
+def published_words() -> frozenset[str]:
+    """Names of attributes in OpenTelemetry's semantic conventions, without those that were given up."""
+    found: set[str] = set()
+    constant = re.compile(r'^\w+: Final = \(?\s*"([\w.]+)"\s*\)?\n"""\n(.*)', re.MULTILINE)
+    for package in (stable, incubating):
+        for path in Path(package.__path__[0]).glob("*_attributes.py"):
+            found |= {name for name, note in constant.findall(path.read_text()) if not note.startswith("Deprecated")}
+    assert {"messaging.system", "db.system.name", "http.route", "service.peer.name"} <= found
+    assert "db.system" not in found
+    return frozenset(found)
 
 
 def _settled(receiver: Receiver, chain: Any) -> bool:

@@ -13,12 +13,14 @@ import msgspec
 import pytest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from tieout.servicekit import transaction_spans
 from tieout.servicekit.errors import Misconfigured
 from tieout.servicekit.otlp import CLOSE_SECONDS_MAX, wanted
 from tieout.servicekit.rehearsal import received
 from tieout.servicekit.telemetry import (
     UNSAMPLED_SPANS_MAX,
     LiveTracing,
+    Step,
     Tracing,
     satellite_of,
     trace_id,
@@ -81,18 +83,18 @@ def collector(monkeypatch):
 
 async def test_a_sampled_order_is_one_trace_with_its_number(start_service, flow, play, toy, collector) -> None:
     order = toy.placed("1001")
-    sampled = f"00-{order.order_id.hex}-{'1' * 16}-01"
-    body = toy.envelope(order, 1).replace(b'"company":"C1"}', b'"company":"C1","traceparent":"%b"}' % sampled.encode())
     service = await start_service([flow])
+    service.database.readings["tieout.consumer.growing"] = lambda: {"finance-bill-shipments": True}
     service.database.readings["tieout.consumer.stalled"] = lambda: {"finance-bill-shipments": 7.5}
-    await play(body)
+    await play(_sampled(toy, order))
 
     async def announced() -> bool:
         return bool(await service.database.pool.fetchval("SELECT count(*) FROM outbox"))
 
     await toy.until(announced)
     await service.stop()
-    (span,) = collector.of(order.order_id)
+    span, sent = sorted(collector.of(order.order_id), key=lambda one: one.kind, reverse=True)
+    assert (sent.name, sent.parent_span_id) == ("publish inventory.refused.v1", span.span_id)
     attributes = {pair.key: pair.value.string_value for pair in span.attributes}
     assert span.parent_span_id.hex() == "1" * 16
     assert attributes["order.no"] == "1001"
@@ -103,6 +105,7 @@ async def test_a_sampled_order_is_one_trace_with_its_number(start_service, flow,
     assert collector.metrics["tieout.flow.messages"] == 1
     assert "tieout.outbox.age" in collector.metrics
     assert collector.metrics["tieout.process.memory"] > 1 << 20
+    assert collector.metrics["tieout.consumer.growing"] == 1
     assert collector.metrics["tieout.consumer.stalled"] == 7.5  # What it watches of others, read as they are sent.
 
 
@@ -161,6 +164,107 @@ async def test_messages_that_come_again_or_late_are_traced_but_only_some_of_many
     (batch,) = [span for span in collector.spans if span.name == "process flow"]
     assert len(collector.spans) == UNSAMPLED_SPANS_MAX + 2
     assert {pair.key: pair.value.int_value for pair in batch.attributes}["messaging.batch.message_count"] == 102
+
+
+async def test_a_followed_batch_tells_of_its_transaction_and_of_slow_statements(
+    start_service, toy, collector, play
+) -> None:
+    from tieout.contracts.order import OrderPlaced
+    from tieout.servicekit import batch_flow
+
+    @batch_flow("inventory-reserve-stock", OrderPlaced, size=10)
+    async def slow(batch, database) -> None:
+        async with database.transaction() as tx:
+            await tx.fetchval("SELECT 1")
+            await tx.fetchval("SELECT pg_sleep($1)", 0.05)
+
+    service = await start_service([slow])
+    await play(_sampled(toy, toy.placed("1001")))
+    await toy.until(lambda: _worked(service, "inventory-reserve-stock"))
+    await service.stop()
+    (batch,) = [span for span in collector.spans if span.name == "process inventory-reserve-stock"]
+    (transaction,) = [
+        s for s in collector.spans if s.name.startswith("TRANSACTION") and s.parent_span_id == batch.span_id
+    ]
+    told = {pair.key: pair.value.string_value or pair.value.int_value for pair in transaction.attributes}
+    assert (told["db.system.name"], told["server.address"]) == ("postgresql", "127.0.0.1")
+    assert transaction.name == f"TRANSACTION {told['db.namespace']}"
+    statements = [span for span in collector.spans if span.parent_span_id == transaction.span_id]
+    assert "SELECT" in [span.name for span in statements]
+    (slept,) = [span for span in statements if span.name == "SELECT"]
+    assert {p.key: p.value.string_value for p in slept.attributes}["db.query.text"] == "SELECT pg_sleep($1)"
+    assert slept.end_time_unix_nano - slept.start_time_unix_nano > 40_000_000
+
+
+async def test_of_other_transactions_only_slow_ones_are_told(start_service, collector, monkeypatch) -> None:
+    monkeypatch.setattr(transaction_spans, "SLOW_SECONDS", 0.1)
+    service = await start_service([])
+    for seconds in (0.0, 0.2):
+        async with service.database.transaction() as tx:
+            await tx.fetchval("SELECT pg_sleep($1)", seconds)
+    await service.stop()
+    slow = [span for span in collector.spans if span.name.startswith("TRANSACTION")]
+    assert [span.end_time_unix_nano - span.start_time_unix_nano > 1e8 for span in slow] == [True]
+
+
+async def test_what_is_rolled_back_was_never_published(toy, collector) -> None:
+    tracing = LiveTracing("inventory", "1", collector.environment)
+    message = received(toy.placed("1001"), time=datetime.now(UTC).isoformat(), attempts=2)
+
+    def announce_and_fail() -> None:
+        with tracing.batch("flow", [message]):
+            tracing.led_to(message, "inventory.reserved.v1", "id", "web", "")
+            raise ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken"):
+        announce_and_fail()
+    with tracing.batch("flow", [message]):
+        assert message.trace != tracing.led_to(message, "inventory.reserved.v1", "id", "web", "")
+    await asyncio.to_thread(tracing.close)
+    assert [s.name for s in collector.spans].count("publish inventory.reserved.v1") == 1
+
+
+async def test_a_replayed_message_begins_anew_in_its_trace_and_is_linked_to_what_was(toy, collector) -> None:
+    tracing = LiveTracing("inventory", "1", {**collector.environment, "OTEL_TRACES_SAMPLER_ARG": "0"})
+    order = toy.placed("1001")
+    message = received(order, chain=order.order_id)
+    message.trace = f"00-{order.order_id.hex}-{'1' * 16}-01"
+    with tracing.batch("flow", [message], replayed=True):
+        pass
+    await asyncio.to_thread(tracing.close)
+    (span,) = collector.of(order.order_id)
+    assert not span.parent_span_id
+    assert "1" * 16 in [link.span_id.hex() for link in span.links]
+    assert {p.key: p.value.bool_value for p in span.attributes}["tieout.replayed"]
+
+
+async def test_what_is_told_afterwards_twice_is_the_same_spans(toy, collector) -> None:
+    tracing = LiveTracing("control", "1", {**collector.environment, "OTEL_TRACES_SAMPLER_ARG": "0"})
+    chain = toy.placed("1001").order_id
+    began, ended = datetime(2026, 11, 23, 8, tzinfo=UTC), datetime(2026, 11, 23, 8, 1, tzinfo=UTC)
+    steps = [
+        Step("order.submit.v1", "a", "", began, began, {"order.no": "1001"}),
+        Step("order.placed.v1", "b", "a", began, ended, {"order.no": "1001"}, "late"),
+    ]
+    for _ in range(2):
+        tracing.afterwards(str(chain), steps)
+    await asyncio.to_thread(tracing.close)
+    spans = collector.of(chain)
+    assert len({span.span_id for span in spans}) == 2
+    submit, placed = spans[:2]
+    assert placed.parent_span_id == submit.span_id
+    assert placed.end_time_unix_nano - placed.start_time_unix_nano == 60 * 10**9
+    assert placed.status.code == 2
+
+
+def _sampled(toy, order) -> bytes:
+    """As its producer says it of a chain that is traced."""
+    named = f"00-{order.order_id.hex}-{'1' * 16}-01"
+    return toy.envelope(order, 1).replace(b'"company":"C1"}', b'"company":"C1","traceparent":"%b"}' % named.encode())
+
+
+async def _worked(service, durable) -> bool:
+    return service._subscribers[0].counts.get("done", 0) >= 1
 
 
 async def test_flows_side_by_side_keep_their_batches_apart(toy, collector) -> None:

@@ -31,6 +31,8 @@ class Endpoints(Struct, frozen=True):
     hub: NatsEndpoint  # As the operator.
     sites: dict[str, NatsEndpoint]  # As a till, which may publish sale.> and nothing else.
     databases: dict[str, DatabaseEndpoint]
+    otlp: str = ""  # The collector that services tell, where there is one.
+    jaeger: str = ""  # The page and the query API of the Jaeger that was started with the stack.
 
     def write(self, folder: Path) -> None:
         draft = folder / ".endpoints.json"

@@ -11,7 +11,7 @@ from rich.text import Text
 from rich.tree import Tree
 from tieout.contracts.control import Journey, Journeys, JourneyStep
 from tieout.contracts.currency import EXPONENTS
-from tieout.devstack import questions
+from tieout.devstack import endpoints, questions
 from tieout.devstack.failures import CommandFailed
 from tieout.devstack.terminal import Screen
 
@@ -32,16 +32,19 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(answer), indent=2).decode() + "\n")
     else:
-        render(answer, Screen())
+        render(answer, Screen(), endpoints.of_stack(arguments.dir).jaeger)
     return 0
 
 
-def render(answer: Journeys, console: Console) -> None:
-    """One tree per order; numbers are unique per company and satellite only, so there may be several."""
+def render(answer: Journeys, console: Console, jaeger: str = "") -> None:
+    """One tree per order; numbers are unique per company and satellite only, so there may be several.
+
+    `jaeger`: where its traces are looked at, if anywhere.
+    """
     for number, journey in enumerate(answer.journeys):
         if number:
             console.print()
-        console.print(_tree(journey))
+        console.print(_tree(journey, jaeger))
     if len(answer.journeys) > 1:
         console.print(f"\n{len(answer.journeys)} orders have this number. Narrow it down with --company.", style="dim")
     if answer.unanswered:
@@ -78,7 +81,7 @@ def duration(milliseconds: float) -> str:
     return f"{hours} h {minutes} min" if hours < 48 else f"{hours // 24} days"
 
 
-def _tree(journey: Journey) -> Tree:
+def _tree(journey: Journey, jaeger: str) -> Tree:
     title = Text.assemble(
         ("Order ", "bold"),
         (journey.order_no, "bold"),
@@ -95,7 +98,8 @@ def _tree(journey: Journey) -> Tree:
         del branches[step.depth + 1 :]
         branches.append(branches[-1].add(_label(step)))
     if journey.trace_id.strip("0"):  # A refused document has none.
-        tree.add(Text(f"trace {journey.trace_id}", style="dim"))
+        link = f"{jaeger}/trace/{journey.trace_id}" if jaeger else journey.trace_id
+        tree.add(Text(f"trace {link}", style="dim"))
     return tree
 
 

@@ -31,6 +31,7 @@ from tieout.devstack import databases, hints, permissions, processes
 from tieout.devstack import nats as broker
 from tieout.devstack.endpoints import DatabaseEndpoint, Endpoints, NatsEndpoint
 from tieout.devstack.failures import CommandFailed
+from tieout.devstack.jaeger import Jaeger, collector
 from tieout.devstack.migrations import Migrations, Target, fingerprint
 from tieout.devstack.postgres import Postgres
 from tieout.devstack.processes import ServerFailed
@@ -39,7 +40,8 @@ from tieout.devstack.supervisor import STOP_SECONDS_MAX, Supervisor, service_of
 
 SITES = ("store-1",)
 _LAST_PORT = "gateway-port"  # In the stack's folder; stays when the stack stops.
-_TAKEN_NAMES = ("hub", "postgres", "logs", "run", "secrets", permissions.OPERATOR, permissions.SYSTEM, permissions.TILL)
+_FOLDERS = ("hub", "postgres", "jaeger", "logs", "run", "secrets")
+_TAKEN_NAMES = (*_FOLDERS, permissions.OPERATOR, permissions.SYSTEM, permissions.TILL)
 START_SECONDS_MAX = 60.0
 _POLL_SECONDS = 0.25
 _HEALTH_SECONDS = 5.0  # A server that stands still for want of room does so for minutes; asking costs both sides.
@@ -84,6 +86,8 @@ class Stack:
         postgres_settings: Mapping[str, str] = {},
         line: Callable[[int], int] = lambda port: port,
         replicas: Mapping[str, int] = {},
+        otlp: str = "",
+        jaeger: Path | None = None,
     ) -> None:
         self.folder = folder.resolve()
         self.http_port = port
@@ -101,11 +105,15 @@ class Stack:
         self.logs = self.folder / "logs"
         self._log = log
         self._environment = dict(environment)  # For every service, above all else: OTEL_…, TIEOUT_LOG_LEVEL …
+        self._otlp = otlp
+        if otlp:
+            self._environment = collector(otlp, os.environ | self._environment) | self._environment
+        self.jaeger = None if jaeger is None else Jaeger(jaeger, self.folder / "jaeger", log=self.logs / "jaeger.log")
         self._postgres_settings = postgres_settings
         self._line = line  # What stands between sites and hub: given the hub's port, where sites connect.
         self._run = self.folder / "run"
         self._lock: IO[bytes] | None = None
-        self._servers: list[Postgres | broker.Nats] = []
+        self._servers: list[Postgres | broker.Nats | Jaeger] = []
         self._supervisor = Supervisor(self.logs, self.folder, self.environment_of, self._note_processes)
         self._watch: asyncio.Task[None] | None = None
         self._operator: nats.aio.client.Client | None = None
@@ -288,12 +296,15 @@ class Stack:
             hub=server(self.hub, permissions.OPERATOR, permissions.OPERATOR),
             sites={name: server(site, permissions.TILL, f"{name}-till") for name, site in self.sites.items()},
             databases={service: database(service) for service in self.services_wanted or installed_services()},
+            otlp=self._otlp or (self.jaeger.otlp_url if self.jaeger is not None else ""),
+            jaeger=self.jaeger.url if self.jaeger is not None else "",
         )
 
     def running_processes(self) -> dict[str, psutil.Process]:
         """Services and servers by name, for those who measure; children (of Postgres) belong to their parent."""
         pids = {name: process.pid for name, process in self._supervisor.running()}
         servers = {"postgres": self.postgres.process, "hub": self.hub.process}
+        servers |= {} if self.jaeger is None else {"jaeger": self.jaeger.process}
         servers |= {name: site.process for name, site in self.sites.items()}
         pids |= {name: process.pid for name, process in servers.items() if process}
         return {name: psutil.Process(pid) for name, pid in pids.items()}
@@ -325,6 +336,8 @@ class Stack:
             told["TIEOUT_HTTP_PORT"] = str(self.http_port if process == service else processes.free_port())
             told["TIEOUT_ADMIN_TOKEN_FILE"] = secret("admin_token")
             told["TIEOUT_SITES"] = ",".join(self.sites_wanted)
+        if self.jaeger is not None:
+            told |= self.jaeger.environment(os.environ | self._environment)
         return {**os.environ, **told, **self._environment}
 
     def _begin_services(self) -> None:
@@ -396,7 +409,8 @@ class Stack:
         )
         self.hub = broker.hub(self.folder / "hub", self.secrets, log=self.logs / "hub.log", sites=self.sites_wanted)
         self.sites: dict[str, broker.Nats] = {}
-        for server in (self.postgres, self.hub):
+        started = (self.postgres, self.hub) if self.jaeger is None else (self.jaeger, self.postgres, self.hub)
+        for server in started:
             self._servers.append(server)
             server.start()
         for name in self.sites_wanted:
@@ -468,6 +482,7 @@ class Stack:
         known: dict[str, tuple[subprocess.Popen[bytes] | None, int, Path]] = {
             "postgres": (self.postgres.process, 0, self.postgres.log),
             "hub": (self.hub.process, 0, self.hub.log),
+            **({} if self.jaeger is None else {"jaeger": (self.jaeger.process, 0, self.jaeger.log)}),
             **{name: (site.process, 0, site.log) for name, site in self.sites.items()},
             **{name: (it.process, it.restarts, it.log) for name, it in self._supervisor.services.items()},
         }

@@ -7,6 +7,7 @@ soon as the stack is ready, and `tieout down` stops it.
 import argparse
 import asyncio
 import contextlib
+import os
 import shutil
 import signal
 import subprocess
@@ -14,7 +15,7 @@ import sys
 import time
 from pathlib import Path
 
-from tieout.devstack import hints, processes
+from tieout.devstack import hints, jaeger, processes
 from tieout.devstack.failures import CommandFailed
 from tieout.devstack.logs import Follower
 from tieout.devstack.suite import Stack, stop_left_over
@@ -41,6 +42,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="processes of a service that share its work, as in production: order=2,finance=3 (default one each)",
     )
     parser.add_argument("--log", choices=("text", "json"), default="text", help="form of the services' logs")
+
+    collecting = parser.add_mutually_exclusive_group()
+    collecting.add_argument(
+        "--otlp", default="", metavar="URL", help="send traces and metrics to this collector: http://127.0.0.1:4317"
+    )
+    collecting.add_argument(
+        "--jaeger",
+        nargs="?",
+        const="",
+        metavar="PATH",
+        help="start this Jaeger 2 with the stack and trace every order (default: the one on the PATH, if any)",
+    )
+    collecting.add_argument("--no-jaeger", action="store_true", help="start none, although there is one on the PATH")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -72,7 +86,14 @@ def forget(folder: Path, asked: str = "--fresh") -> None:
 
 async def _foreground(arguments: argparse.Namespace) -> int:
     began = time.monotonic()
-    stack = Stack(arguments.dir, port=arguments.port, log=arguments.log, replicas=arguments.replicas)
+    stack = Stack(
+        arguments.dir,
+        port=arguments.port,
+        log=arguments.log,
+        replicas=arguments.replicas,
+        otlp=arguments.otlp,
+        jaeger=_jaeger(arguments),
+    )
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for received in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -91,6 +112,8 @@ async def _foreground(arguments: argparse.Namespace) -> int:
                 await starting
             return 130
         where = starting.result()
+        if where.jaeger:
+            print(f"jaeger {where.jaeger}", flush=True)
         print(f"ready {where.gateway}", flush=True)
         print(
             f"in {time.monotonic() - began:.1f} s; {arguments.dir}/endpoints.json lists all addresses", file=sys.stderr
@@ -114,22 +137,35 @@ def _detached(arguments: argparse.Namespace) -> int:
     command += ["--dir", str(folder), "--port", str(arguments.port)]
     if arguments.replicas:
         command += ["--replicas", ",".join(f"{name}={count}" for name, count in arguments.replicas.items())]
+    command += ["--otlp", arguments.otlp] if arguments.otlp else []
+    command += ["--jaeger", arguments.jaeger] if arguments.jaeger else []
+    command += ["--jaeger"] if arguments.jaeger == "" else []
+    command += ["--no-jaeger"] if arguments.no_jaeger else []
     offset = log.stat().st_size if log.exists() else 0
     with log.open("ab") as out:
         background = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True)
     try:
         while True:
             told = log.read_bytes()[offset:].decode(errors="replace")
-            for line in told.splitlines():
-                if line.startswith("ready "):
-                    print(line)
-                    return 0
+            lines = told.splitlines()
+            if any(line.startswith("ready ") for line in lines):
+                print("\n".join(line for line in lines if line.startswith(("jaeger ", "ready "))))
+                return 0
             if background.poll() is not None:
                 raise CommandFailed(told.strip().removeprefix("tieout up: ") or f"it ended at once. See {log}")
             time.sleep(0.05)
     except KeyboardInterrupt:
         processes.stop(background)
         raise
+
+
+def _jaeger(arguments: argparse.Namespace) -> Path | None:
+    """Which one to start. Whoever names a collector, here or in the environment, wants no other."""
+    if arguments.jaeger is not None:
+        return jaeger.find(arguments.jaeger)
+    if arguments.otlp or arguments.no_jaeger or any(name.startswith("OTEL_EXPORTER_OTLP") for name in os.environ):
+        return None
+    return jaeger.on_the_path()
 
 
 def _launcher_lives(folder: Path) -> bool:

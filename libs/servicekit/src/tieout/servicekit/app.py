@@ -185,6 +185,7 @@ class Service:
             self.name, self.version, self._all_numbers, lambda: self._outbox_seen, lambda: self.database.readings
         )
         await self._serve_metrics()
+        self.database.record = self._metrics.record if self._metrics.enabled else None
         waker = Waker(self.database, self._subscribers)
         self._own_tasks = [
             self._spawn(outbox.relay(), "relay"),
@@ -216,6 +217,7 @@ class Service:
         self._pools = (pool, marks)
         outbox = Outbox(self.name)
         self.tracing = Tracing.from_environment(self.name, self.version)
+        self.tracing.works_on(self.settings.database_url)
         self.database = Database(
             pool, service=self.name, version=self.version, outbox=outbox, tracing=self.tracing, identity=identity
         )

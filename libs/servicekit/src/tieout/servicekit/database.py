@@ -4,7 +4,7 @@ What a flow announces is written to the outbox with its rows, in its transaction
 """
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -17,7 +17,8 @@ from tieout.servicekit.errors import DatabaseReplaced, Unprocessable
 from tieout.servicekit.letters import write_letter
 from tieout.servicekit.outbox import MESSAGE_BYTES_MAX, Outbox, Part
 from tieout.servicekit.received import Outgoing, Received, encode
-from tieout.servicekit.telemetry import Tracing, satellite_of, trace_id, tracestate
+from tieout.servicekit.telemetry import Came, Tracing, satellite_of, trace_id, tracestate
+from tieout.servicekit.transaction_spans import TransactionSpan
 
 log = structlog.get_logger(__name__)
 
@@ -27,6 +28,7 @@ STATEMENTS_KEPT = 500  # Per connection; the largest service has about 200.
 PARKED_SECONDS_MAX = 3600  # A parked message is tried at least this often, woken or not.
 ACTOR: ContextVar[str] = ContextVar("actor", default="")  # Whom a command is done for; the log of settings names him.
 
+_NOBODY = nullcontext()
 _WHICH = (
     "SELECT d.oid, c.timeline_id FROM pg_database d, pg_control_checkpoint() c WHERE d.datname = current_database()"
 )
@@ -64,7 +66,12 @@ class Witness(Protocol):
 class Transaction:
     """One transaction of asyncpg, plus what leaves with its commit: events, dead letters, parked messages, wake-ups."""
 
-    def __init__(self, connection: "Connection[asyncpg.Record]", database: "Database") -> None:
+    def __init__(
+        self,
+        connection: "Connection[asyncpg.Record]",
+        database: "Database",
+        span: TransactionSpan | None = None,
+    ) -> None:
         self.connection = connection
         self.fetch = connection.fetch
         self.fetchrow = connection.fetchrow
@@ -86,10 +93,15 @@ class Transaction:
         self.tracing = database.tracing
         self._database = database
         self._source = f"/{database.service}"
+        self._span = span
 
     async def copy(self, table: str, *, columns: Sequence[str], records: Iterable[Sequence[Any]]) -> None:
         """COPY: the cheapest way for more than about ten rows. Triggers fire once per call."""
-        await self.connection.copy_records_to_table(table, columns=list(columns), records=records)
+        copying = self.connection.copy_records_to_table(table, columns=list(columns), records=records)
+        if self._span is None or not self._span.live:
+            await copying
+        else:
+            await self._span.timed(f"COPY {table}", copying)
 
     async def positions(self, count: int) -> list[int]:
         """Fresh outbox positions, ascending. Numbers of a rolled back transaction are lost, and that is fine."""
@@ -116,10 +128,12 @@ class Transaction:
         company: str = "",
         cause: Received[Any] | None = None,
         began: datetime | None = None,
+        came: Callable[[], Came] | None = None,
     ) -> str:
         """Say that something is a fact now. `key` is its business id; the same key is the same event for ever.
 
-        `began`: when the chain began, where that was before this transaction; its trace starts there.
+        `began`: when the chain began, where that was before this transaction; its trace starts there. `came` tells
+        with what, and is asked only where the chain is traced.
         Returns the event's id. Raises Unprocessable where the event is larger than a message may be.
         """
         kind = event.SUBJECT
@@ -134,10 +148,9 @@ class Transaction:
             origin = cause or tracing.working_on(chain_id)
             satellite = getattr(event, "source", "") or (satellite_of(origin) if origin else "")
             if origin is not None and origin.trace and origin.envelope.chainid == chain_id:
-                trace = origin.trace
-                tracing.led_to(trace, kind, identity, getattr(event, "voucher_no", ""))
+                trace = tracing.led_to(origin, kind, identity, satellite, getattr(event, "voucher_no", ""))
             else:
-                trace = tracing.begin(kind, chain_id, order_no, company, cause, began, satellite)
+                trace = tracing.begin(kind, chain_id, order_no, company, cause, began, satellite, came)
             if trace:
                 state = tracestate(satellite)
         body = encode(
@@ -269,6 +282,7 @@ class Database:
         self.tracing = tracing or Tracing.off()
         self.counts: dict[str, dict[str, float]] = {}
         self.readings: dict[str, Callable[[], Mapping[str, float]]] = {}  # Of metrics.READINGS.
+        self.record: Callable[[str, float], None] | None = None  # A value of metrics.SPREADS, where somebody collects.
         self.on_woken: list[Any] = []  # Called after a commit that woke parked messages.
         self.identity = identity or Identity()
         self.highest = [0]  # Position that was committed, or heard of. Shared with copies, like what follows.
@@ -315,28 +329,35 @@ class Database:
         await outbox.room.acquire()  # Bounds what is committed but not published.
         parts: list[Part] = []
         woke = False
+        span = self.tracing.transaction() if self.tracing.enabled else None
         try:
-            async with self.pool.acquire() as connection, connection.transaction():
-                tx = Transaction(connection, self)
-                if failpoints.ARMED is not None:
-                    await failpoints.ARMED.reach("begin")
-                if actor := ACTOR.get():
-                    await connection.execute("SELECT set_config('tieout.actor', $1, true)", actor)
-                if self._witness is not None:
-                    await self._witness.begin(tx)
-                yield tx
-                woke = await tx.finish()
-                if self._witness is not None:
-                    await self._witness.look(tx)
-                if tx.announced or tx.letters:
-                    parts = await outbox.write(connection, tx)
-                if failpoints.ARMED is not None:
-                    await failpoints.ARMED.reach("commit")
+            async with self.pool.acquire() as connection:
+                with span.watching(connection) if span is not None and span.live else _NOBODY:
+                    async with connection.transaction():
+                        tx = Transaction(connection, self, span)
+                        if failpoints.ARMED is not None:
+                            await failpoints.ARMED.reach("begin")
+                        if actor := ACTOR.get():
+                            await connection.execute("SELECT set_config('tieout.actor', $1, true)", actor)
+                        if self._witness is not None:
+                            await self._witness.begin(tx)
+                        yield tx
+                        woke = await tx.finish()
+                        if self._witness is not None:
+                            await self._witness.look(tx)
+                        if tx.announced or tx.letters:
+                            parts = await outbox.write(connection, tx)
+                        if failpoints.ARMED is not None:
+                            await failpoints.ARMED.reach("commit")
+            if span is not None:
+                span.end()
             if tx.drawn > self.highest[0]:
                 self.highest[0] = tx.drawn
             if failpoints.ARMED is not None:
                 await failpoints.ARMED.reach("committed")
-        except BaseException:
+        except BaseException as error:
+            if span is not None:
+                span.end(error)
             outbox.forget(parts)
             outbox.room.release()
             raise

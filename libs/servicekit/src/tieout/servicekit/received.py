@@ -34,6 +34,18 @@ class Received(Struct, Generic[T]):
         return self.envelope.id or f"{self.stream}-{self.stream_sequence}"
 
     @property
+    def stored_at(self) -> float:
+        """When the broker had it, in seconds since the epoch: its event was committed then. 0 of one that was parked.
+
+        An event's own time is that of its transaction's begin.
+        """
+        places = self.arrival.reply.split(".") if self.arrival is not None else []
+        if len(places) < 9:
+            return 0.0
+        told = places[7] if len(places) < 11 else places[9]  # Later servers put domain and account first.
+        return int(told) / 1e9 if told.isdigit() else 0.0
+
+    @property
     def original_headers(self) -> bytes:
         return self.arrival.headers if self.arrival is not None else self.headers
 

@@ -165,7 +165,7 @@ class Player:
         ids = [one.business_id for one in received]
         database = self._database.witnessed(durable, ids, look, rehearsal=rehearsal)
         try:
-            with database.tracing.batch(durable, received):
+            with database.tracing.batch(durable, received, replayed=True):
                 await heard.flow.function(received, database)
         except Rehearsed:
             pass

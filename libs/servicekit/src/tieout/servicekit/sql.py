@@ -15,6 +15,7 @@ from typing import Any
 
 from tieout.servicekit.errors import Misconfigured
 
+NAMES: dict[str, str] = {}  # Of every statement that was loaded, by its text: what a trace calls it.
 _NAME = re.compile(r"^--\s*name:\s*([a-z][a-z0-9_]*)\s*$", re.MULTILINE)
 
 
@@ -69,6 +70,7 @@ def _parse(path: Path) -> Statements:
         if not text:
             raise Misconfigured(f"{path}: statement {name!r} is empty.")
         found[name] = text.removesuffix(";")
+        NAMES[found[name]] = name
     if not found:
         raise Misconfigured(f"{path}: no '-- name: x' line found.")
     return Statements(path, found)

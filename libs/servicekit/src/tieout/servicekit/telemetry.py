@@ -4,18 +4,21 @@ The trace id is the chain id, so a chain that turns out late or broken can be lo
 anybody who knows the order. Whether a chain is sampled follows from its id alone: every process decides alike.
 
 Per batch there is one span with links. A message has a span of its own, in its order's trace, where its chain is
-sampled, and in any case when it comes again, is late, fails or is given up; from there on its chain is followed.
+sampled, and in any case when it comes again, is late, fails or is given up; from there on its chain is followed. What
+it made its flow announce is a span below it, which whoever hears the event continues: so collectors draw a map of the
+services from pairs of PRODUCER and CONSUMER.
 """
 
 import hashlib
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from msgspec import Struct
 from tieout.servicekit.otlp import (
     LINKS_MAX,
     SPANS_WAITING_MAX,
@@ -26,12 +29,32 @@ from tieout.servicekit.otlp import (
     wanted,
     whole_number,
 )
+from tieout.servicekit.transaction_spans import TransactionSpan, place_of
 
 if TYPE_CHECKING:
     from tieout.servicekit.received import Received
 
 LATE_SECONDS = 30.0  # A message that waited longer is followed, sampled or not;
 UNSAMPLED_SPANS_MAX = 16  # but so many of one batch at most, and as many of a failed one: trouble must stay cheap.
+
+
+class Came(Struct, frozen=True):
+    """With what a chain's first document came: the request's span, where it has one, and what else is told of it."""
+
+    traceparent: str = ""
+    attributes: Mapping[str, Any] = {}
+
+
+class Step(Struct, frozen=True):
+    """A span that somebody else's records tell of, long after it ended. `key` names it, and its `parent`."""
+
+    name: str
+    key: str
+    parent: str
+    began: datetime
+    ended: datetime
+    attributes: Mapping[str, Any]
+    error: str = ""
 
 
 class Working:
@@ -41,6 +64,9 @@ class Working:
         self.span = span
         self.followed = {one.envelope.chainid: one for one in followed}
         self.spans: dict[str, Any] = {}  # Of messages, by the traceparent that names them.
+        self.sent: list[Any] = []  # Spans of what they announced; a rolled back announcement is never told.
+        self.begun = 0  # Sampled chains that began here.
+        self.count = -1  # Of `work`; 0: there was nothing to do, and nothing is told.
 
 
 _working: ContextVar[Working | None] = ContextVar("working", default=None)
@@ -50,6 +76,13 @@ class Tracing:
     """Does nothing; what a service has without a collector."""
 
     enabled = False
+
+    def works_on(self, database_url: str) -> None:
+        """Which database this process has, for the spans of its transactions."""
+
+    def transaction(self) -> TransactionSpan | None:
+        """To be ended by whoever runs a transaction now."""
+        return None
 
     @classmethod
     def off(cls) -> "Tracing":
@@ -69,26 +102,46 @@ class Tracing:
         cause: "Received[Any] | None",
         began: datetime | None = None,
         satellite: str = "",
+        came: Callable[[], Came] | None = None,
     ) -> str:
-        """Traceparent for an event that begins its chain here, or enters another one; "" where it is not sampled."""
+        """Traceparent for an event that begins its chain here, or enters another one; "" where it is not sampled.
+
+        `came` is asked only where it is.
+        """
         return ""
 
     def working_on(self, chain: str) -> "Received[Any] | None":
         """The message of this chain in the batch that is being handled, if it is followed."""
         return None
 
-    def led_to(self, traceparent: str, kind: str, event_id: str, document: str) -> None:
-        """A followed message made its flow announce this; `document`: a voucher's number, where it is one."""
+    def led_to(self, origin: "Received[Any]", kind: str, event_id: str, satellite: str, document: str) -> str:
+        """A followed message made its flow announce this: the traceparent that goes with it.
+
+        `document`: a voucher's number, where it is one.
+        """
+        return origin.trace
 
     @contextmanager
-    def batch(self, durable: str, received: "Sequence[Received[Any]]") -> Iterator[None]:
-        """Around the handling of a batch. Sets `trace` of each message that is followed."""
+    def batch(self, durable: str, received: "Sequence[Received[Any]]", *, replayed: bool = False) -> Iterator[None]:
+        """Around the handling of a batch. Sets `trace` of each message that is followed.
+
+        What is `replayed` begins anew in its chain's trace, with a link to what was there: days may lie between.
+        """
         yield
 
     @contextmanager
-    def work(self, name: str, count: int) -> Iterator[None]:
-        """Around a batch of `count` that does not come from a stream."""
-        yield
+    def work(self, name: str) -> Iterator[Working]:
+        """Around a batch that does not come from a stream; tell it the `count`, 0 where there was nothing to do."""
+        yield Working(None)
+
+    def sampled(self, chain: str) -> bool:
+        return False
+
+    def request(self, told: "Request") -> None:
+        """A request over HTTP was answered, and is worth telling."""
+
+    def afterwards(self, chain: str, steps: Sequence[Step]) -> None:
+        """The journey of a chain that nobody traced when it happened. The same steps again are the same spans."""
 
     def failed(
         self, name: str, chain: str, *, error: str, attributes: Mapping[str, Any], began: datetime | None = None
@@ -102,6 +155,19 @@ class Tracing:
         """Send what is left, for two seconds at most."""
 
 
+class Request(Struct, frozen=True):
+    """One request over HTTP. `key`: what a document's trace finds it by; "": nobody looks for it."""
+
+    method: str
+    route: str
+    path: str
+    status: int
+    began_ns: int
+    ended_ns: int
+    key: str = ""
+    attributes: Mapping[str, Any] = {}
+
+
 class LiveTracing(Tracing):
     enabled = True
 
@@ -113,9 +179,14 @@ class LiveTracing(Tracing):
         from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 
         class ChainIds(RandomIdGenerator):
-            """Root spans get the chain's id where one is set."""
+            """Root spans get the chain's id where one is set; so do spans that must have the same id each time."""
 
             next_trace = 0
+            next_span = 0
+
+            def generate_span_id(self) -> int:
+                found, self.next_span = self.next_span, 0
+                return found or super().generate_span_id()
 
             def generate_trace_id(self) -> int:
                 found, self.next_trace = self.next_trace, 0
@@ -123,6 +194,7 @@ class LiveTracing(Tracing):
 
         self._api = trace
         self._ids = ChainIds()
+        self._place: dict[str, Any] = {}
         self._threshold = int(sampled_share(environment) * 2**48)
         # We decide by chain before a span is made, so the SDK keeps every span that there is.
         self._provider = TracerProvider(
@@ -135,6 +207,12 @@ class LiveTracing(Tracing):
         waiting = whole_number(environment, "OTEL_BSP_MAX_QUEUE_SIZE", SPANS_WAITING_MAX)
         self._provider.add_span_processor(BatchSpanProcessor(_exporter(environment), max_queue_size=waiting))
         self._tracer = self._provider.get_tracer("tieout.servicekit", version)
+
+    def works_on(self, database_url: str) -> None:
+        self._place = place_of(database_url)
+
+    def transaction(self) -> TransactionSpan | None:
+        return TransactionSpan(self._api, self._tracer, self._place, _working.get())
 
     def sampled(self, chain: str) -> bool:
         """By the first 48 bits: the last 64 of a UUID begin with its variant, so OpenTelemetry's rule would fail."""
@@ -151,12 +229,16 @@ class LiveTracing(Tracing):
         cause: "Received[Any] | None",
         began: datetime | None = None,
         satellite: str = "",
+        came: Callable[[], Came] | None = None,
     ) -> str:
         if not self.sampled(chain):
             return ""
         api = self._api
         working = _working.get()
         links = []
+        told = came() if came is not None else Came()
+        if told.traceparent:
+            links.append(api.Link(_context_of(api, told.traceparent)))
         if cause is not None and cause.trace:  # A payment that enters an order's journey, say.
             links.append(api.Link(_context_of(api, cause.trace)))
         elif working is not None:
@@ -167,7 +249,9 @@ class LiveTracing(Tracing):
         root = None
         if began is not None:
             start = int(began.timestamp() * 1e9)
-            root = self._root(f"take in {kind}", chain, links=links, start_time=start, attributes=attributes)
+            root = self._root(
+                f"take in {kind}", chain, links=links, start_time=start, attributes={**attributes, **told.attributes}
+            )
             links = []
         attributes |= {
             "messaging.system": "nats",
@@ -185,6 +269,7 @@ class LiveTracing(Tracing):
             root.end()
         context = span.get_span_context()
         if working is not None:
+            working.begun += 1
             working.span.add_link(context)
         return _traceparent(context)
 
@@ -194,17 +279,39 @@ class LiveTracing(Tracing):
         working = _working.get()
         return working.followed.get(chain) if working is not None else None
 
-    def led_to(self, traceparent: str, kind: str, event_id: str, document: str) -> None:
+    def led_to(self, origin: "Received[Any]", kind: str, event_id: str, satellite: str, document: str) -> str:
         working = _working.get()
-        span = working.spans.get(traceparent) if working is not None else None
-        if span is not None:
-            attributes = {"messaging.message.id": event_id}
-            span.add_event(kind, {**attributes, "voucher.no": document} if document else attributes)
+        span = working.spans.get(origin.trace) if working is not None else None
+        if working is None or span is None:
+            return origin.trace
+        envelope = origin.envelope
+        attributes = {
+            "messaging.system": "nats",
+            "messaging.destination.name": kind,
+            "messaging.operation.type": "send",
+            "messaging.operation.name": "publish",
+            "messaging.message.id": event_id,
+            "messaging.message.conversation_id": envelope.chainid,
+            "order.no": envelope.orderno,
+            "company": envelope.company,
+        }
+        if satellite:
+            attributes["satellite"] = satellite
+        if document:
+            attributes["voucher.no"] = document
+        sent = self._tracer.start_span(
+            f"publish {kind}",
+            context=self._api.set_span_in_context(span),
+            kind=self._api.SpanKind.PRODUCER,
+            attributes=attributes,
+        )
+        working.sent.append(sent)
+        return _traceparent(sent.get_span_context())
 
     @contextmanager
-    def batch(self, durable: str, received: "Sequence[Received[Any]]") -> Iterator[None]:
+    def batch(self, durable: str, received: "Sequence[Received[Any]]", *, replayed: bool = False) -> Iterator[None]:
         api = self._api
-        followed = _followed(received)
+        followed = list(received[:UNSAMPLED_SPANS_MAX]) if replayed else _followed(received)
         links = [api.Link(_context_of(api, one.envelope.traceparent)) for one in followed if one.envelope.traceparent]
         start = time.time_ns()
         batch = self._tracer.start_span(
@@ -221,12 +328,14 @@ class LiveTracing(Tracing):
                 "messaging.batch.message_count": len(received),
             },
         )
-        spans = [self._of_message(batch, durable, one, start) for one in followed]
+        spans = [self._of_message(batch, durable, one, start, replayed=replayed) for one in followed]
         working = Working(batch, followed)
         working.spans = {one.trace: span for one, span in zip(followed, spans, strict=True)}
         token = _working.set(working)
         try:
             yield
+            for span in working.sent:
+                span.end()
         except Exception as error:
             kind = type(error).__name__
             fresh = [one for one in received[:UNSAMPLED_SPANS_MAX] if not one.trace]
@@ -243,12 +352,13 @@ class LiveTracing(Tracing):
             batch.end()
 
     @contextmanager
-    def work(self, name: str, count: int) -> Iterator[None]:
+    def work(self, name: str) -> Iterator[Working]:
         api = self._api
-        span = self._tracer.start_span(name, attributes={"tieout.batch.documents": count})
-        token = _working.set(Working(span))
+        span = self._tracer.start_span(name)
+        working = Working(span)
+        token = _working.set(working)
         try:
-            yield
+            yield working
         except Exception as error:
             span.record_exception(error)
             span.set_attribute("error.type", type(error).__name__)
@@ -256,9 +366,11 @@ class LiveTracing(Tracing):
             raise
         finally:
             _working.reset(token)
-            span.end()
+            if working.count:
+                span.set_attribute("tieout.batch.documents", max(0, working.count))
+                span.end()
 
-    def _of_message(self, batch: Any, durable: str, one: "Received[Any]", start: int) -> Any:
+    def _of_message(self, batch: Any, durable: str, one: "Received[Any]", start: int, *, replayed: bool = False) -> Any:
         """Its span; `one.trace` names it from now on, so an attempt that follows a failed one is its child."""
         envelope = one.envelope
         attributes: dict[str, Any] = {
@@ -277,12 +389,19 @@ class LiveTracing(Tracing):
         satellite = satellite_of(one)
         if satellite:
             attributes["satellite"] = satellite
+        parent = one.trace or envelope.traceparent
+        links = [self._api.Link(batch.get_span_context())]
+        if replayed:
+            attributes["tieout.replayed"] = True
+            if parent:
+                links.append(self._api.Link(_context_of(self._api, parent)))
+            parent = ""
         span = self._in_chain(
             f"process {envelope.type}",
             envelope.chainid,
-            one.trace or envelope.traceparent,
+            parent,
             kind=self._api.SpanKind.CONSUMER,
-            links=[self._api.Link(batch.get_span_context())],
+            links=links,
             attributes=attributes,
             start_time=start,
         )
@@ -323,6 +442,49 @@ class LiveTracing(Tracing):
         span.set_status(self._api.StatusCode.ERROR, error)
         span.end()
 
+    def request(self, told: Request) -> None:
+        attributes: dict[str, Any] = {
+            "http.request.method": told.method,
+            "http.route": told.route,
+            "url.path": told.path,
+            "url.scheme": "http",
+            "http.response.status_code": told.status,
+            **told.attributes,
+        }
+        if told.status >= 500:
+            attributes["error.type"] = str(told.status)
+        if told.key:
+            self._ids.next_span = int(traceparent_of(told.key)[36:52], 16)
+        span = self._root(
+            f"{told.method} {told.route}",
+            told.key,
+            kind=self._api.SpanKind.SERVER,
+            start_time=told.began_ns,
+            attributes=attributes,
+        )
+        if told.status >= 500:
+            span.set_status(self._api.StatusCode.ERROR)
+        span.end(told.ended_ns)
+
+    def afterwards(self, chain: str, steps: Sequence[Step]) -> None:
+        api = self._api
+        known = {step.key for step in steps}
+        for step in steps:
+            options: dict[str, Any] = {
+                "start_time": int(step.began.timestamp() * 1e9),
+                "attributes": {**step.attributes, "messaging.message.conversation_id": chain},
+            }
+            self._ids.next_span = _span_id(step.key)
+            if step.parent in known and step.parent != step.key:
+                parent = f"00-{trace_id(chain)}-{_span_id(step.parent):016x}-01"
+                span = self._in_chain(step.name, chain, parent, **options)
+            else:
+                span = self._root(step.name, chain, **options)
+            if step.error:
+                span.set_attribute("error.type", step.error)
+                span.set_status(api.StatusCode.ERROR, step.error)
+            span.end(int(step.ended.timestamp() * 1e9))
+
     # ------------------------------------------------------------------ the bottom
 
     def _in_chain(self, name: str, chain: str, traceparent: str, **options: Any) -> Any:
@@ -351,6 +513,15 @@ def trace_id(chain: str) -> str:
         except ValueError:
             pass
     return hashlib.sha256(chain.encode()).hexdigest()[:32]
+
+
+def _span_id(key: str) -> int:
+    return int(hashlib.sha256(key.encode()).hexdigest()[:16], 16) or 1
+
+
+def traceparent_of(key: str) -> str:
+    """Of the one span that a key stands for: whoever knows the key can link to it, and nobody need be told."""
+    return f"00-{trace_id(key)}-{_span_id(key):016x}-01"
 
 
 def satellite_of(received: "Received[Any]") -> str:

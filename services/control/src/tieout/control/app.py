@@ -32,6 +32,7 @@ from tieout.control.alarms import Lookout
 from tieout.control.colleagues import Colleagues
 from tieout.control.continuous import Continuous
 from tieout.control.desk import Desk
+from tieout.control.domain.objective import Objective
 from tieout.control.flows import follow_notices, report_facts
 from tieout.control.flows.change_ticket import change_ticket
 from tieout.control.flows.collect_dead import collect_dead
@@ -43,6 +44,7 @@ from tieout.control.repairs import Repairs
 from tieout.control.replay.asking import Asking
 from tieout.control.replay.mending import Mending
 from tieout.control.replay.running import Runner
+from tieout.control.retelling import Retelling
 from tieout.control.settings import Settings
 from tieout.control.watch import Watch
 from tieout.servicekit import Database, Service, operation, sql
@@ -115,6 +117,12 @@ def build(settings: Settings) -> Service:
     async def check_up(request: CheckupRequest, database: Database) -> Checkup:
         return await checkup.check_up(request, database, colleagues, watch, prover, settings.stream_bytes_max)
 
+    objective = Objective(settings.objective_seconds)
+    retelling = Retelling(objective)
+
+    async def tell_afterwards(service: Service) -> None:
+        await retelling.run(service.database)
+
     async def look_out(service: Service) -> None:
         await lookout.run(service.database)
 
@@ -137,7 +145,7 @@ def build(settings: Settings) -> Service:
         "control",
         settings,
         migrations=sql.folder(__file__, "migrations"),
-        flows=(*follow_notices.flows(), *report_facts.flows(), collect_dead),
+        flows=(*follow_notices.flows(objective), *report_facts.flows(), collect_dead),
         operations=(
             show_journey,
             prove_agreement,
@@ -153,6 +161,6 @@ def build(settings: Settings) -> Service:
             *replays.operations(),
         ),
         forgets=(forget_old_once,),
-        tasks=(keep_watch, keep_proving, look_out, forget_old, keep_desk, keep_telling, run_replays),
+        tasks=(keep_watch, keep_proving, look_out, forget_old, keep_desk, keep_telling, run_replays, tell_afterwards),
     )
     return service

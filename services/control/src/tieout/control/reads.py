@@ -61,8 +61,7 @@ async def _journeys(request: JourneyRequest, database: Database, colleagues: Col
     async with database.read() as connection:
         chains = await connection.fetch(statements.chains_of_order, request.order_no, request.company, CHAINS_MAX)
         wanted = {row["chain_id"] for row in chains}
-        rows = await connection.fetch(statements.notices_of_chains, list(wanted), NOTICES_MAX) if wanted else []
-    heard = [step for row in rows for step in _steps(row, wanted)]
+        heard = await heard_of(wanted, connection) if wanted else []
     groups = journeys.chains_by_journey(heard)
     if not groups and (refused := await _refused_at_the_gate(request, colleagues)):
         return Journeys(journeys=(refused,))
@@ -81,6 +80,12 @@ async def _journeys(request: JourneyRequest, database: Database, colleagues: Col
         for (company, _), chains in sorted(groups.items())[:JOURNEYS_MAX]
     ]
     return Journeys(journeys=tuple(told), unanswered=tuple(sorted(silent)))
+
+
+async def heard_of(chains: Set[str], connection: Any) -> list[HeardStep]:
+    """Every step of these chains that control heard of."""
+    rows = await connection.fetch(statements.notices_of_chains, list(chains), NOTICES_MAX)
+    return [step for row in rows for step in _steps(row, chains)]
 
 
 async def _refused_at_the_gate(request: JourneyRequest, colleagues: Colleagues) -> Journey | None:

@@ -6,6 +6,7 @@ from tieout import servicekit
 class Settings(servicekit.Settings, frozen=True, kw_only=True):
     watch_seconds: float = 10.0  # Between two looks at all consumers. 0: never.
     proof_seconds: float = 2.0  # Between two proofs that nobody asked for. 0: never.
+    objective_seconds: float = 30.0  # From a document to the voucher that it leads to; longer is late.
     desk_seconds: float = 3.0  # Between two looks for stopped flows and overdue tickets. 0: never.
     parked_hours_max: float = 24.0  # So long a message may wait for its partner document before a ticket opens.
     notify_file: str = ""  # TOML: which channels are told of tickets. Empty: nobody.

@@ -21,6 +21,7 @@ from tieout.gateway.http.callers import Callers
 from tieout.gateway.http.intake import Intake
 from tieout.gateway.http.operations import Routes, application
 from tieout.gateway.http.server import front, serve
+from tieout.gateway.http.traced import traced
 from tieout.gateway.intake.keeping import Keeper
 from tieout.gateway.papers import Paper
 from tieout.gateway.satellites import Satellites
@@ -119,7 +120,7 @@ def build(settings: Settings) -> Service:
         callers = Callers(service.database, secret(settings.admin_token_file, "TIEOUT_ADMIN_TOKEN_FILE"))
         routes = Routes(service.nats, service.database, callers, OPERATIONS, own.after_change)
         intake = Intake(own.satellites, own.keeper, settings)
-        await serve(front(intake, application(routes, own.is_ready)), settings)
+        await serve(traced(front(intake, application(routes, own.is_ready)), service.tracing), settings)
 
     async def forget(service: Service) -> None:
         await forget_deliveries(service.database, settings.delivery_days)

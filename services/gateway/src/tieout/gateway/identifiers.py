@@ -32,5 +32,10 @@ def number_of(document: UUID) -> int:
     return (document.int & (LINES_MAX * STEP - 1)) // STEP + 1
 
 
+def request_of(document: UUID) -> UUID:
+    """The first document's id of the request that brought this one."""
+    return UUID(int=document.int & ~(LINES_MAX * STEP - 1))
+
+
 def document_of(command: UUID) -> UUID:
     return UUID(int=command.int & ~(STEP - 1))

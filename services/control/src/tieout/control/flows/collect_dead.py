@@ -27,6 +27,8 @@ async def collect_dead(batch: list[Received[Letter]], database: Database) -> Non
         if named:
             places = [(letter.id, numbers[name]) for name, letter in named]
             await tx.execute(statements.note_tickets, *map(list, zip(*places, strict=True)))
+    if fresh:
+        database.count("control-collect-dead", "collected", len(fresh))
 
 
 async def _keep(tx: Transaction, came: dict[str, Received[Letter]]) -> list[Letter]:

@@ -4,6 +4,7 @@ Every producer puts one notice beside each batch of its events: who, what, when,
 every step of every order at a small part of the cost of reading the events themselves.
 """
 
+import time
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -12,6 +13,7 @@ from itertools import repeat
 from tieout.contracts.event import Notice
 from tieout.contracts.streams import FOLLOWED
 from tieout.control.domain.latency import Meter, Pair, bucket_of
+from tieout.control.domain.objective import Objective
 from tieout.servicekit import BatchFlow, Database, Received, Transaction, batch_flow, sql
 
 statements = sql.load(__file__)
@@ -27,8 +29,9 @@ class _Follower:
     Only a saving and a measurement: nothing in here is needed to be right, so it is lost with the process.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, objective: Objective | None) -> None:
         self.meter = Meter()
+        self.objective = objective
         self._known: OrderedDict[Membership, None] = OrderedDict()
 
     def unknown(self, memberships: Iterable[Membership]) -> list[Membership]:
@@ -41,9 +44,9 @@ class _Follower:
             self._known.popitem(last=False)
 
 
-def flows() -> list[BatchFlow]:
+def flows(objective: Objective | None = None) -> list[BatchFlow]:
     """One flow per producer, because each has a stream of its own; they share what they remember."""
-    follower = _Follower()
+    follower = _Follower(objective)
     return [_flow(producer, follower) for producer in FOLLOWED]
 
 
@@ -60,6 +63,13 @@ def _flow(producer: str, follower: _Follower) -> BatchFlow:
                 await tx.execute(statements.note_memberships, *map(list, zip(*fresh, strict=True)))
             await _count(tx, notices, follower.meter)
         follower.remember(fresh)
+        if follower.objective is not None and (database.record is not None or database.tracing.enabled):
+            now = time.monotonic()
+            for notice in notices:
+                at = datetime.fromisoformat(notice.time).timestamp()
+                # A voucher stands once its transaction is committed and told, however long that took.
+                stored_at = heard[notice.positions[0]].stored_at if producer == "finance" else at
+                follower.objective.hear(producer, max(at, stored_at), notice.types, notice.chains, now)
 
     return follow_notices
 

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import secrets
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -22,6 +23,7 @@ from tieout.gateway.domain.faults import Fault
 from tieout.gateway.domain.judging import MAIN, wanted_rate, wanted_skus, wanted_warehouses
 from tieout.gateway.identifiers import number_of
 from tieout.gateway.intake.splitting import depth_exceeds, depth_of
+from tieout.gateway.origins import came_with
 from tieout.gateway.papers import Paper, attempt, interpret, judge_all, read
 from tieout.gateway.satellites import Member, Satellites
 from tieout.servicekit import Database, Transaction, sql
@@ -100,6 +102,8 @@ class Mapper:
         self._warehouses: dict[str, set[str]] = {}  # By company; the same.
         self._counts = database.counts.setdefault("gateway-map-documents", {})
         self._looked = self._woken = 0.0
+        self._refused: Counter[str] = Counter()
+        database.readings["tieout.documents.refused"] = lambda: self._refused
         self._one_by_one = False  # The last batch met a row that the database refuses: find it.
 
     async def run(self) -> None:
@@ -154,20 +158,21 @@ class Mapper:
         """How many documents were taken from the queue."""
         members = await self._satellites.all()
         started = time.monotonic()
-        async with self._database.transaction() as tx:
-            papers = await self._claim(tx)
-            if not papers:
-                return 0
-            with self._database.tracing.work("map documents", len(papers)):
+        with self._database.tracing.work("map documents") as work:
+            async with self._database.transaction() as tx:
+                papers = await self._claim(tx)
+                work.count = len(papers)
+                if not papers:
+                    return 0
                 known = await self._read_and_map(tx, papers, members)
                 await self._judge(tx, papers)
                 if self._one_by_one:
                     await self._save_one_by_one(tx, papers, known)
                 else:
                     await _save(tx, papers, known)
-            if started - self._looked > LAG_SECONDS:
-                self._looked = started
-                self._counts["lag"] = await tx.fetchval(statements.count_pending)
+                if started - self._looked > LAG_SECONDS:
+                    self._looked = started
+                    self._counts["lag"] = await tx.fetchval(statements.count_pending)
         self._one_by_one = False
         self._measure(papers, time.monotonic() - started)
         return len(papers)
@@ -188,6 +193,7 @@ class Mapper:
         ages = sorted((now - paper.received_at).total_seconds() for paper in papers[:: max(1, len(papers) // 20)])
         for name, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99)):
             counts[f"latency_{name}_ms"] = round(ages[int(share * (len(ages) - 1))] * 1000, 1)
+        self._refused.update(paper.satellite for paper in papers if paper.fault is not None)
         counts["done"] = counts.get("done", 0) + len(papers)
         counts["batches"] = counts.get("batches", 0) + 1
         counts["batch_last"], counts["batch_seconds"] = len(papers), seconds
@@ -390,6 +396,7 @@ def _announce(tx: Transaction, paper: Paper, verdict: Verdict, position: int) ->
         order_no=verdict.order_no,
         company=command.company,
         began=paper.received_at,
+        came=lambda: came_with(paper.id, paper.channel, tx.tracing),
     )
     return (
         position,

@@ -40,7 +40,9 @@ def front(intake: Any, operations: Any) -> Any:
         if scope["path"].startswith(PATH):
             await intake(scope, receive, send)
         else:
-            await operations({**scope, "path": scope["raw_path"].decode("latin-1")}, receive, send)
+            asked = {**scope, "path": scope["raw_path"].decode("latin-1")}
+            await operations(asked, receive, send)
+            scope["path_template"] = asked.get("path_template", "/")
 
     return application
 

@@ -1,0 +1,193 @@
+"""Three incidents, played: what docs/tracing.md tells people to search for is what the collector has.
+
+One order in five is sampled here, so each incident is found for those that are and for those that are not.
+"""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import asyncpg
+import msgspec
+import pytest_asyncio
+from tieout.contracts.event import order_id
+from tieout.devstack.collector import Receiver
+from tieout.devstack.satellites import Till
+from tieout.devstack.trading_day import canonical, shopify
+from tieout.devstack.trading_day.catalogue import CN, EU, STORE, STORE_SHELF, WEB
+
+SHARE = 0.2
+OBJECTIVE_SECONDS = 2
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def shop(trade_apart: Callable[..., Any]) -> AsyncIterator[Any]:
+    receiver = Receiver()
+    environment = {
+        **receiver.environment,
+        "OTEL_TRACES_SAMPLER_ARG": str(SHARE),
+        "TIEOUT_OBJECTIVE_SECONDS": str(OBJECTIVE_SECONDS),
+        "TIEOUT_WATCH_SECONDS": "1",
+        "TIEOUT_LOOKOUT_SECONDS": "0.5",
+        "TIEOUT_STALL_SECONDS": "1",
+    }
+    async with trade_apart(environment=environment) as trade:
+        trade.receiver = receiver
+        yield trade
+    receiver.close()
+
+
+def sale_that_is(trade: Any, *, sampled: bool) -> tuple[Any, Any]:
+    """A sale and its chain."""
+    while True:
+        sale = trade.sale()
+        chain = order_id(EU.code, WEB, sale.number)
+        if (int(chain.hex[:12], 16) < SHARE * 2**48) is sampled:
+            return sale, chain
+
+
+async def sell(trade: Any, *sales: Any) -> None:
+    for sale in sales:
+        assert (await trade.shop("orders/create", shopify.order(sale))).status == 202
+
+
+async def owner_of(trade: Any, service: str) -> "asyncpg.Connection[asyncpg.Record]":
+    where = trade.stack.endpoints().databases[service]
+    return await asyncpg.connect(where.owner_dsn, password=Path(where.owner_password_file).read_text().strip())
+
+
+async def until(question: Callable[[], Any], seconds: float = 30) -> Any:
+    for _ in range(int(seconds / 0.1)):
+        if found := question():
+            return found
+        await asyncio.sleep(0.1)
+    raise AssertionError("it did not happen in time")
+
+
+def below(trade: Any, span: SimpleNamespace) -> list[SimpleNamespace]:
+    return [one for one in list(trade.receiver.spans) if (one.trace, one.parent) == (span.trace, span.id)]
+
+
+async def test_a_stalled_consumer_is_followed_from_the_alert_to_the_statement_that_waits(shop: Any) -> None:
+    receiver, flow = shop.receiver, "finance-bill-shipments"
+    sampled, chain = sale_that_is(shop, sampled=True)
+    other, hidden = sale_that_is(shop, sampled=False)
+    somebody = await owner_of(shop, "finance")
+    transaction = somebody.transaction()
+    await transaction.start()
+    await somebody.execute("LOCK TABLE receivable IN EXCLUSIVE MODE")
+    await sell(shop, sampled, other)
+    # The alert: ConsumerStalled.
+    await until(lambda: receiver.metric("tieout.consumer.stalled").get(("tieout-control", flow), 0) > 3)
+    # While it stands, the order's trace ends one step before.
+    told = {(span.service, span.name) for span in receiver.of(chain)}
+    assert ("inventory", "publish inventory.shipped.v1") in told
+    assert ("finance", "process inventory.shipped.v1") not in told
+    await transaction.rollback()
+    await somebody.close()
+
+    # Afterwards: service tieout-control, tags tieout.journey=late.
+    search = {"tieout.journey": "late", "order.no": other.number}
+    await until(lambda: len(receiver.find("control", tags=search)) == 4)
+    late = receiver.find("control", tags=search)
+    assert {span.trace for span in late} == {hidden.hex}
+    slowest = max(late, key=lambda span: span.end - span.start)
+    assert (slowest.name, slowest.told["service.peer.name"]) == ("finance.receivable_opened.v1", "tieout-finance")
+    assert not receiver.find("control", tags={"order.no": sampled.number})  # It has the services' own spans.
+
+    # An order that was sampled leads on: its span, by its link the batch, below it transaction and statement.
+    (step,) = receiver.find("finance", "process inventory.shipped.v1", {"order.no": sampled.number}, seconds_min=2)
+    (batch,) = [span for span in receiver.spans if (span.trace, span.id) == step.links[0]]
+    assert batch.name == f"process {flow}"
+    (inside,) = below(shop, batch)
+    assert inside.name == "TRANSACTION tieout_finance"
+    assert [one.name for one in below(shop, inside) if one.end - one.start > 2e9] == ["COPY receivable"]
+
+    journeys = await until(lambda: receiver.metrics.get(("tieout-control", "tieout.objective.journeys", "")))
+    assert journeys >= 2
+    edges, counts = await until(lambda: receiver.histograms.get(("tieout-control", "tieout.journey.duration")))
+    assert sum(counts[edges.index(OBJECTIVE_SECONDS) + 1 :]) >= 2
+
+
+async def test_dirty_data_after_a_change_of_an_api_names_the_field(shop: Any) -> None:
+    receiver = shop.receiver
+    sale = shop.sale()
+    body = shopify.order(sale)
+    for line in body["line_items"]:
+        line["price"] = line["price"].replace(".", ",")
+    assert (await shop.shop("orders/create", body)).status == 202
+    # The alert: Quarantine. The search: service tieout-gateway, tags error=true.
+    refused = ("tieout-gateway", "tieout.documents.refused", "")
+    await until(lambda: receiver.metrics.get(refused))
+    (span,) = await until(lambda: receiver.find("gateway", tags={"order.no": sale.number}, error=True))
+    assert span.name == "refuse document of shopify-orders"
+    assert span.trace == order_id(EU.code, WEB, sale.number).hex
+    assert (span.told["error.type"], span.told["tieout.field"]) == ("bad_amount", "line_items[0].price")
+    assert span.told["satellite"] == WEB
+
+
+async def test_a_slow_database_shows_the_table_that_is_slow(shop: Any) -> None:
+    receiver = shop.receiver
+    owner = await owner_of(shop, "inventory")
+    await owner.execute(
+        "CREATE FUNCTION note_for_audit() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN PERFORM pg_sleep(1.2); RETURN NULL; END $$;"
+        "CREATE TRIGGER audit AFTER INSERT ON move FOR EACH STATEMENT EXECUTE FUNCTION note_for_audit()"
+    )
+    try:
+        sampled, _ = sale_that_is(shop, sampled=True)
+        other, _ = sale_that_is(shop, sampled=False)
+        for sale in (sampled, other):  # One after the other: each is a batch of its own.
+            await sell(shop, sale)
+            await shop.until(lambda sale=sale: shop.vouchers(sale), bool)
+    finally:
+        await owner.execute("DROP TRIGGER audit ON move; DROP FUNCTION note_for_audit()")
+        await owner.close()
+    # The search: operation TRANSACTION tieout_inventory, min duration 1s. It finds both, sampled or not.
+    name = "TRANSACTION tieout_inventory"
+    await until(lambda: len(receiver.find("inventory", name, {"db.system.name": "postgresql"}, seconds_min=1)) >= 2)
+    slow = receiver.find("inventory", name, seconds_min=1)
+    batches = {span.name for one in slow for span in receiver.spans if span.id == one.parent}
+    assert batches == {"process inventory-reserve-stock"}
+    assert {one.name for span in slow for one in below(shop, span) if one.end - one.start > 1e9} == {"COPY move"}
+    step = receiver.find("inventory", "process order.placed.v1", {"order.no": sampled.number}, seconds_min=1)
+    assert len(step) == 1
+
+
+async def test_an_order_of_a_leaf_node_is_one_trace_too(shop: Any) -> None:
+    """Sold while the line to the hub was cut."""
+    receiver = shop.receiver
+    while True:
+        sale = shop.sale(company=CN, warehouse=STORE_SHELF)
+        chain = order_id(CN.code, STORE, sale.number)
+        if int(chain.hex[:12], 16) < SHARE * 2**48:
+            break
+    till = Till(shop.stack.endpoints().sites[STORE])
+    await till.open()
+    shop.stack.cut(STORE)
+    await till.sell("order", f"order-{sale.number}", msgspec.json.encode(canonical.order(sale)), lambda: None)
+    await till.flush()
+    await till.close()
+    shop.stack.mend(STORE)
+    await shop.until(lambda: shop.vouchers(sale), bool)
+    await until(lambda: receiver.find("finance", "publish finance.receivable_opened.v1", {"order.no": sale.number}))
+    spans = receiver.of(chain)
+    assert {span.service for span in spans} >= {"gateway", "order", "inventory", "finance"}
+    assert {span.told["satellite"] for span in spans if span.service != "control"} == {STORE}
+    assert spans[0].name == "take in order.submit.v1"
+
+
+def test_the_page_names_what_is_looked_for_here() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "tracing.md").read_text()
+    section = page.partition("## Three incidents")[2].partition("## Metrics")[0]
+    here = Path(__file__).read_text() + Path(__file__).with_name("test_traces.py").read_text()
+    here = here.replace("{flow}", "finance-bill-shipments")
+    operations = re.findall(r"`((?:process|publish|TRANSACTION|COPY|refuse|open ticket|give up) [^`]+)`", section)
+    assert len(operations) > 8
+    assert not {name for name in operations if f'"{name}"' not in here}
+    tags = {tag for told in re.findall(r"`([^`]+=[^`]+)`", section) for tag in re.findall(r"([\w.]+)=", told)}
+    assert {"order.no", "tieout.journey", "error", "ticket"} <= tags
+    assert not {tag for tag in tags if f'"{tag}"' not in here and f"{tag}=True" not in here}
