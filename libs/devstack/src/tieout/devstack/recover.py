@@ -305,7 +305,9 @@ def _tell_lost(found: dict[str, Any], console: Console) -> None:
     if found["send_again"]:
         first = found["send_again"][0]
         span = " to ".join(first[name][:19].replace("T", " ") for name in ("since", "until"))
-        console.print(f"Each satellite sends again what it sent from {span} UTC; nothing is booked twice:", style="yellow")
+        console.print(
+            f"Each satellite sends again what it sent from {span} UTC; nothing is booked twice:", style="yellow"
+        )
         table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
         for column in ("satellite", "came back by their commands", "lost, at least", "taken in again from its site"):
             table.add_column(column, justify="left" if column == "satellite" else "right")

@@ -1,8 +1,8 @@
 """The gateway's database, restored from an older backup, from what its own stream and the leaf sites' still hold.
 
-Its commands are in its stream, so they stand again as they were: nobody who booked them misses them, and a document that
-comes again is a duplicate to whoever obeyed its command. Bytes, refusals and settings stood in the database alone. So
-this tells from when on each satellite must send again; of leaf sites the hub's copy of their sales is taken in again.
+Its commands are in its stream, so they stand again as they were: nobody who booked them misses them, and a document
+that comes again is a duplicate to whoever obeyed its command. Bytes, refusals and settings stood in the database alone.
+So this tells from when on each satellite must send again; leaf sites' sales are taken in again from the hub's copy.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -61,7 +61,7 @@ class Rebuilding:
     def _row(self, event: Announced) -> tuple[Any, ...]:
         envelope = _read_envelope(event.body)
         kind, decoder = _KINDS[event.kind]
-        command = decoder.decode(envelope.data)
+        command: Any = decoder.decode(envelope.data)
         verdict = verdict_of(kind, command)
         if isinstance(command, SubmitOrder) and command.rate_date is not None:
             self._rates[command.company, command.currency, command.rate_date.isoformat()] = command.rate_micro
@@ -92,7 +92,9 @@ class Rebuilding:
             until: datetime = await tx.fetchval(statements.close_lost_time, self._since)
             rows = await tx.fetch(statements.satellites, self._since, [*taken])
             found.send_again = [
-                SendAgain(row["satellite"], self._since, until, row["rebuilt"], row["lost"], taken.get(row["satellite"], 0))
+                SendAgain(
+                    row["satellite"], self._since, until, row["rebuilt"], row["lost"], taken.get(row["satellite"], 0)
+                )
                 for row in rows
             ]
             strangers = [row["satellite"] for row in rows if not row["known"]]
@@ -149,11 +151,12 @@ def _not_back(strangers: Sequence[str], rates: Sequence[str]) -> list[str]:
         "that names an order by it waits until the order's document came again",
         "API tokens and satellites' keys that were made, rotated or revoked: what was revoked lets people in again. "
         "Revoke it anew, and rotate keys",
-        "satellites that were made, changed or held; exchange rates that no order used; the audit of who asked for what",
+        "satellites that were made, changed or held; exchange rates that no order used; the audit of who asked for "
+        "what",
     ]
     told += [
-        f"satellite {name}: its commands came back, its description and key did not. PUT /v1/satellites/{name}, and give "
-        "it the new key"
+        f"satellite {name}: its commands came back, its description and key did not. PUT /v1/satellites/{name}, and "
+        "give it the new key"
         for name in strangers
     ]
     return told + [f"exchange rate, used by an order and not known any more: {rate}" for rate in rates]
