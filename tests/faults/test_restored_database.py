@@ -11,7 +11,10 @@ from pathlib import Path
 
 import asyncpg
 import httpx
+import nats
+from tieout.contracts.control import SHOW_JOURNEY, JourneyRequest
 from tieout.contracts.gateway import PROGRESS, SHOW_DOCUMENT, DocumentView, ProgressRequest, ShowDocument
+from tieout.contracts.ticket import CHANGE_TICKET, ChangeTicket
 from tieout.devstack import recover
 from tieout.devstack.calling import call
 from tieout.devstack.chaos import backups, seeded
@@ -102,6 +105,74 @@ async def test_a_gateway_restored_from_an_older_backup_has_its_commands_again_an
         assert await seeded._agreement(stack) == "agree"
 
 
+async def test_a_control_restored_from_an_older_backup_hears_again_what_it_forgot_and_its_tickets_keep_their_numbers(
+    tmp_path,
+):
+    folder = tmp_path / "stack"
+    await seeded.furnish(folder, 30)
+    keys = json.loads((folder / "keys.json").read_text())
+    day = plan(12, 30, datetime.now(UTC))
+    stack = Stack(folder, postgres_settings=seeded.POSTGRES)
+    async with stack.running(), stack.endpoints().async_client(timeout=30) as client:
+        where = stack.endpoints()
+        half = len(day.documents) // 2
+        await Load(stack, keys).send(day.documents[:half], 1.0)
+        await backups.back_up(stack, "control", folder / "control.dump")
+        later = Load(stack, keys)
+        await later.send(day.documents[half:], 1.0)
+        await _until(lambda: _mapped(client), "every document is mapped")
+        assert await seeded._agreement(stack) == "agree"
+        hub = await nats.connect(
+            where.hub.url, user=where.hub.user, password=Path(where.hub.password_file).read_text().strip()
+        )
+        for number in range(3):
+            await hub.jetstream().publish("order.submit.v1", f"no event {number}".encode())
+        await hub.close()
+
+        async def complained() -> bool:
+            return any(row[1] == "dead_letter" for row in await _tickets(stack))
+
+        await _until(complained, "the dead letters have a ticket")
+        tickets, heard = await _tickets(stack), await _heard(stack)
+        (number,) = (row[0] for row in tickets if row[1] == "dead_letter")
+        await call(client, CHANGE_TICKET, ChangeTicket(number, "comment", "we look at it"))
+
+        await backups.restore(stack, "control", folder / "control.dump")
+        await _until(lambda: _refuses(folder, "control"), "control refuses to start and says what to do")
+        assert await _heard(stack) < heard
+        looked = await recover.preview(where, folder, "control")
+        commands = await recover.commands_since(where, "control", looked["backup_at"])
+        done = await recover.bring_forward(where, folder, "control")
+
+        assert looked["heard_anew"] == done["heard_anew"] > 0
+        assert [one.operation for one in commands] == [CHANGE_TICKET.name]  # Told: a comment stands in no stream.
+        assert any("what people did with tickets" in line for line in done["not_back"])
+        assert done["exact"]
+        assert await _heard(stack) >= heard
+        assert await _tickets(stack) == tickets
+
+        async def agrees() -> bool:
+            return await seeded._agreement(stack) == "agree"
+
+        await _until(agrees, "the books agree")
+        order = next(fed for fed in reversed(day.documents) if ("order", "accepted") in _expected(fed))
+        found = await call(client, SHOW_JOURNEY, JourneyRequest(order.number))
+        assert found.journeys
+        assert {"gateway", "order"} <= {step.service for step in found.journeys[0].steps}
+
+
+def _expected(fed) -> set:
+    return {(one.kind, one.outcome) for one in fed.expected}
+
+
+async def _tickets(stack) -> set:
+    return await _rows(stack, "control", "SELECT number, kind, fingerprint, times FROM ticket")
+
+
+async def _heard(stack) -> set:
+    return await _rows(stack, "control", "SELECT producer, first_position FROM notice")
+
+
 async def _until(attempt, what, seconds=40.0):
     deadline = time.monotonic() + seconds
     failure = None
@@ -120,18 +191,20 @@ async def _mapped(client) -> bool:
     return bool(progress.satellites) and not any(one.pending or one.waiting for one in progress.satellites)
 
 
-async def _refuses(folder: Path) -> bool:
-    return any("./tieout recover gateway" in log.read_text() for log in (folder / "logs").glob("gateway*.log"))
+async def _refuses(folder: Path, service: str = "gateway") -> bool:
+    logs = (folder / "logs").glob(f"{service}*.log")
+    return any(f"./tieout recover {service}" in log.read_text() for log in logs)
 
 
 async def _commands(stack) -> set:
     """All but when the row was written."""
-    connection = await asyncpg.connect(stack.postgres.url("tieout_gateway"))
+    columns = "position, quantity_micro, amount_minor, id, chain_id, business_date, lines, kind, company, satellite"
+    return await _rows(stack, "gateway", f"SELECT {columns}, number, order_no, currency FROM command")
+
+
+async def _rows(stack, service: str, statement: str) -> set:
+    connection = await asyncpg.connect(stack.postgres.url(f"tieout_{service}"))
     try:
-        rows = await connection.fetch(
-            "SELECT position, quantity_micro, amount_minor, id, chain_id, business_date, lines, kind, company, "
-            "satellite, number, order_no, currency FROM command"
-        )
+        return {tuple(row) for row in await connection.fetch(statement)}
     finally:
         await connection.close()
-    return {tuple(row) for row in rows}

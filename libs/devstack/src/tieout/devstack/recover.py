@@ -4,10 +4,11 @@ First the whole recovery is run on a copy, which is dropped: it tells what comes
 not and why. Then, with --yes or when you say so, on the database itself; and the agreement is proved again. What others
 have booked is never announced twice, and no position is given out a second time.
 
-It works for order, inventory, finance and gateway. The stack may run meanwhile: the service itself refuses to start
-until its database is where its stream is. What people did in the lost time (articles, warehouses, rates, closed
+It works for all services. The stack may run meanwhile: the service itself refuses to start until its database is where
+its stream is. What people did in the lost time (articles, warehouses, rates, closed
 periods) stands in no stream; the commands are listed, to be done again. Of the gateway the commands come back, and what
-leaf sites sold; it is told from when on each satellite must send again, and what else is lost.
+leaf sites sold; it is told from when on each satellite must send again, and what else is lost. Control hears again what
+the streams hold; tickets stand again, what people did with them does not.
 
 Exit code 0 if all that was announced is there again as it was, 1 if not, or if nothing was done.
 """
@@ -33,7 +34,7 @@ from msgspec import Struct
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
-from tieout.contracts import finance, inventory, order
+from tieout.contracts import desk, finance, inventory, order, repair, replay, ticket
 from tieout.contracts.control import PROVE_AGREEMENT, Agreement, AgreementRequest
 from tieout.devstack import databases, endpoints, hints
 from tieout.devstack.calling import call
@@ -43,13 +44,12 @@ from tieout.devstack.secrets import Secrets
 from tieout.devstack.suite import Stack, installed_services
 from tieout.devstack.terminal import Screen
 
-SERVICES = ("order", "inventory", "finance", "gateway")
 COPY_SECONDS_MAX = 60.0
 READY_SECONDS_MAX = 60.0
 PROVED_SECONDS_MAX = 40.0
 _COMMANDS = {
     operation.name
-    for module in (order, inventory, finance)
+    for module in (order, inventory, finance, ticket, desk, replay, repair)
     for operation in module.OPERATIONS
     if operation.method != "GET"
 }
@@ -73,7 +73,9 @@ class Report(Struct, omit_defaults=True):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("service", choices=installed_services(), metavar="SERVICE", help=", ".join(SERVICES))
+    parser.add_argument(
+        "service", choices=installed_services(), metavar="SERVICE", help=", ".join(installed_services())
+    )
     parser.add_argument("--yes", action="store_true", help="do it without asking, where everything comes back")
     parser.add_argument(
         "--accept-differences", action="store_true", help="with --yes: also where something does not come back"
@@ -87,11 +89,6 @@ def run(arguments: argparse.Namespace) -> int:
 
 async def _run(arguments: argparse.Namespace) -> int:
     service, folder, console = arguments.service, arguments.dir, Screen(stderr=arguments.json)
-    if service not in SERVICES:
-        raise CommandFailed(
-            f"{service} cannot be brought forward from streams: what it keeps stands nowhere else. Restore it to the "
-            "last commit from the write-ahead log; docs/runbooks/DatabaseRestored.md says what to do without one"
-        )
     async with _servers(folder) as (where, runs):
         report = Report(service, await preview(where, folder, service), [])
         if report.preview["lost"]:
@@ -288,6 +285,10 @@ def _tell_preview(report: Report, console: Console) -> None:
         highlight=False,
         soft_wrap=True,
     )
+    if found["heard_anew"]:
+        console.print(
+            f"{found['heard_anew']} notices of the others were forgotten, and are heard anew.", highlight=False
+        )
     _tell_lost(found, console)
     for why in found["unreachable"]:
         console.print(f"  ! {why}", style="yellow", markup=False, highlight=False, soft_wrap=True)

@@ -10,7 +10,7 @@ than announced, it is told, event by event. See docs/decisions/0011-a-restored-d
 
 import collections
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -21,7 +21,7 @@ from msgspec import Struct
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 from tieout.contracts.event import Envelope, event_id
-from tieout.contracts.streams import notice_subject, stream_of
+from tieout.contracts.streams import DEAD_SUBJECT, notice_subject, stream_of
 from tieout.servicekit import sql
 from tieout.servicekit.database import Database, Rehearsed, Transaction, open_pool
 from tieout.servicekit.errors import UNREADABLE, Cause, Misconfigured, TieoutError, cause_of
@@ -101,6 +101,7 @@ class Recovery(Struct):
     differing: int = 0
     missing: int = 0
     new: int = 0
+    heard_anew: int = 0  # Notices of others that control had forgotten.
     differences: list[Difference] = []
     unreachable: list[str] = []  # Why it cannot be exact, as far as that can be told before it runs.
     send_again: list[SendAgain] = []
@@ -109,7 +110,7 @@ class Recovery(Struct):
 
     @property
     def lost(self) -> bool:
-        return bool(self.events or self.letters)
+        return bool(self.events or self.letters or self.heard_anew)
 
     @property
     def exact(self) -> bool:
@@ -136,7 +137,14 @@ class _Scribe:
         self.told: list[tuple[int, str, str, bytes, str, str]] = []  # Of the transaction that was committed.
 
     async def begin(self, tx: Transaction) -> None:
-        tx.given = self._rehearse if self._learnt is None else self._give
+        if self._work.rebuilds:
+            tx.given = self._give_fresh
+        else:
+            tx.given = self._rehearse if self._learnt is None else self._give
+
+    def _give_fresh(self, count: int) -> list[int]:
+        """What was announced before is rebuilt already."""
+        return [self._work.fresh_position() for _ in range(count)]
 
     def _rehearse(self, count: int) -> list[int]:
         first = self._work.next_position + 1 + len(self._drawn)  # Nobody else draws meanwhile; rolled back anyway.
@@ -153,7 +161,7 @@ class _Scribe:
             self._learnt = {position: identity for position, identity, _, _ in tx.announced}
             self._wanted.extend(map(self._position_of, self._drawn))
             raise Rehearsed
-        for position, identity, kind, _ in tx.announced:
+        for position, identity, kind, _ in tx.announced if not self._work.rebuilds else ():
             if self._ids.get(position) != identity:
                 raise NotRepeatable(f"{kind} was announced in another order than in its rehearsal")
         known = self._work.lost.by_id
@@ -183,6 +191,10 @@ class Rebuilding(Protocol):
     async def rebuild(self, connection: Any, announced: Sequence[Announced]) -> None:
         """What one transaction announced; in the transaction that also restores its rows of the outbox."""
 
+    async def heard_until(self) -> Mapping[str, datetime]:
+        """After all is rebuilt: up to when the database has heard of each stream, for certain. What came later is
+        played; of a stream that is not named, everything."""
+
     async def finish(self, found: Recovery) -> None:
         """After everything; tells in `found` what does not come back."""
 
@@ -208,6 +220,8 @@ class Recoverer:
         self._readers = {flow.durable: Reader(*flow.types) for flow in self._flows.values()}
         self._database = Database(pool, service=service)
         self._rebuilding = rebuilding(self._database, js) if rebuilding is not None else None
+        self.rebuilds = rebuilding is not None
+        self._heard_until: Mapping[str, datetime] = {}
         self.lost = LostPart([], {}, set(), [], 0, None)
         self.letter_ids: set[str] = set()
         self.next_position = 0
@@ -252,6 +266,9 @@ class Recoverer:
         """For good. Raises what the flows raise where the cause passes: run it again, it goes on where it stood."""
         if self._rebuilding is not None:
             await self._rebuilding.begin(self.found)
+            for group in self.lost.groups:
+                await self._rebuild(self._rebuilding, group)
+            self._heard_until = await self._rebuilding.heard_until()
         await self._restore_letters()
         by_id, loose = await self._read_inputs()
         groups = self.lost.groups
@@ -260,8 +277,6 @@ class Recoverer:
             await self._play_loose(waiting, until=group.time)
             mine = [by_id.pop(cause) for cause in sorted(group.causes) if cause in by_id]
             await self._play_group(group, mine)
-            if self._rebuilding is not None:
-                await self._rebuild(self._rebuilding, group)
             progress(number + 1, len(groups))
         await self._play_loose(waiting, until="")
         async with self._pool.acquire() as connection, connection.transaction():
@@ -299,8 +314,8 @@ class Recoverer:
                 for subject in flow.hears.subjects
             }
             given = {flow.durable: await delivered(self._js, stream, flow.durable) for flow in hearing.values()}
-            async for message in read_stream(self._js, stream):
-                flow = hearing.get(message.subject)
+            async for message in read_stream(self._js, stream, self._heard_until.get(stream)):
+                flow = hearing.get(message.subject) or hearing.get(DEAD_SUBJECT)
                 if flow is None:
                     continue
                 for one in self._read(flow, message):
