@@ -66,7 +66,7 @@ async def test_a_gateway_restored_from_an_older_backup_has_its_commands_again_an
         assert before <= await _commands(stack)
         assert done["exact"]
         assert looked["exact"]
-        assert looked["again"] == done["again"] == len(lost) > 0
+        assert looked["again"] == done["again"] >= len(lost) > 0  # A store's last sales may come after we counted.
         told = {one["sender"]: one for one in done["send_again"]}
         assert sum(one["rebuilt"] for one in told.values()) > 0
         assert told[STORE]["taken_again"] > 0
