@@ -16,7 +16,7 @@ from tieout.contracts.control import (
 )
 from tieout.contracts.event import Notice, order_id
 from tieout.contracts.ticket import Tickets, TicketsRequest
-from tieout.servicekit import Refused, ask, batches
+from tieout.servicekit import Refused, ask, batches, rehearsal
 from tieout.servicekit.received import Reader
 
 Found = TypeVar("Found")
@@ -55,8 +55,12 @@ async def test_a_notice_that_comes_twice_changes_nothing_but_the_repeats(trio: A
         msgspec.json.encode(notice), subject="order.notice.v1", attempts=1, stream="", stream_sequence=1, durable=""
     )
     (follow,) = (flow for flow in trio.control.flows if flow.durable == "control-follow-order")
+    (would,) = await rehearsal.replayed(trio.control.database, follow, [received], dry=True)
+    assert would.outcome == "booked"  # So a start sees that a restored database has forgotten it.
     for _ in range(2):
         await follow([received, received], trio.control.database)
+    (would,) = await rehearsal.replayed(trio.control.database, follow, [received], dry=True)
+    assert would.outcome == "already_there"
     (journey,) = (await journeys(trio, "2001")).journeys
     assert [(step.step, step.repeats) for step in journey.steps] == [("placed", 1)]
     async with trio.control.database.read() as connection:

@@ -195,6 +195,26 @@ async def test_a_difference_is_found_among_more_lines_than_fit_into_one_answer(t
     assert [(d.order_no, d.line_no, d.cause) for d in answer.differences] == [("1003", 3999, "edited_by_hand")]
 
 
+async def test_a_third_book_that_equals_another_one_is_asked_only_why_it_lacks_rows(trio: Any) -> None:
+    measure = replace(SHIPPED, books=(*SHIPPED.books, SHIPPED.books[1]))
+    prover = Prover(Colleagues(lambda: trio.control.nats), measures=(measure,))
+    await trio.ship("1001", "1002")
+    await trio.settled()
+
+    async def asked_by(statement: str, service: str) -> tuple[int, list[str]]:
+        await trio.by_hand(service, statement)
+        answer = await prover.prove(AgreementRequest(wait_seconds=5, violations=False), trio.control.database)
+        assert answer.verdict == "differ"
+        return answer.requests, [tell(difference) for difference in answer.differences]
+
+    edited, told = await asked_by("UPDATE shipped_line SET quantity_micro = 5 WHERE order_no = '1001'", "inventory")
+    here, there = "inventory: quantity_micro 5", "finance: quantity_micro 1000000"
+    assert told == [f"line 1: {here}; {there}; {there}"]
+    lacking, told = await asked_by("DELETE FROM billed_line WHERE order_no = '1002'", "finance")
+    assert told[1] == "line 1: inventory: quantity_micro 1000000; finance: nothing; finance: nothing"
+    assert lacking > edited
+
+
 async def test_a_service_that_is_away_leaves_the_question_open_and_is_named(trio: Any) -> None:
     await trio.ship("1001")
     absent = Book("order", "shipped_line", ("order-note-inventory",))

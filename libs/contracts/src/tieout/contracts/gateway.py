@@ -22,6 +22,7 @@ State = Literal[
     "pending",  # Kept, not mapped yet.
     "waiting",  # Names an order by an id that the gateway has not seen yet.
     "mapped",  # Led to one or more commands.
+    "rebuilt",  # The same; but a database was lost with its bytes, and only its commands came back.
     "ignored",  # Read, and of no interest to the books: an authorisation without money, say.
     "quarantined",
     "corrected",  # Quarantined; another document took its place.
@@ -131,6 +132,7 @@ class DocumentView(Struct, frozen=True, omit_defaults=True):
     corrects: UUID | None = None  # It takes the place of this document.
     waits_for: str = ""
     ignored: str = ""
+    remark: str = ""  # Why there are no bytes.
 
 
 class ListDocuments(Struct, frozen=True):

@@ -4,11 +4,13 @@ First the whole recovery is run on a copy, which is dropped: it tells what comes
 not and why. Then, with --yes or when you say so, on the database itself; and the agreement is proved again. What others
 have booked is never announced twice, and no position is given out a second time.
 
-It works for order, inventory and finance. The stack may run meanwhile: the service itself refuses to start until its
-database is where its stream is. What people did in the lost time (articles, warehouses, rates, closed periods) stands
-in no stream; the commands are listed, to be done again.
+It works for all services. The stack may run meanwhile: the service itself refuses to start until its database is where
+its stream is. What people did in the lost time (articles, warehouses, rates, closed
+periods) stands in no stream; the commands are listed, to be done again. Of the gateway the commands come back, and what
+leaf sites sold; it is told from when on each satellite must send again, and what else is lost. Control hears again what
+the streams hold; tickets stand again, what people did with them does not.
 
-Exit code 0 if everything is there again as it was, 1 if not, or if nothing was done.
+Exit code 0 if all that was announced is there again as it was, 1 if not, or if nothing was done.
 """
 
 import argparse
@@ -32,7 +34,7 @@ from msgspec import Struct
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
-from tieout.contracts import finance, inventory, order
+from tieout.contracts import desk, finance, inventory, order, repair, replay, ticket
 from tieout.contracts.control import PROVE_AGREEMENT, Agreement, AgreementRequest
 from tieout.devstack import databases, endpoints, hints
 from tieout.devstack.calling import call
@@ -42,13 +44,12 @@ from tieout.devstack.secrets import Secrets
 from tieout.devstack.suite import Stack, installed_services
 from tieout.devstack.terminal import Screen
 
-SERVICES = ("order", "inventory", "finance")
 COPY_SECONDS_MAX = 60.0
 READY_SECONDS_MAX = 60.0
 PROVED_SECONDS_MAX = 40.0
 _COMMANDS = {
     operation.name
-    for module in (order, inventory, finance)
+    for module in (order, inventory, finance, ticket, desk, replay, repair)
     for operation in module.OPERATIONS
     if operation.method != "GET"
 }
@@ -72,7 +73,9 @@ class Report(Struct, omit_defaults=True):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("service", choices=installed_services(), metavar="SERVICE", help=", ".join(SERVICES))
+    parser.add_argument(
+        "service", choices=installed_services(), metavar="SERVICE", help=", ".join(installed_services())
+    )
     parser.add_argument("--yes", action="store_true", help="do it without asking, where everything comes back")
     parser.add_argument(
         "--accept-differences", action="store_true", help="with --yes: also where something does not come back"
@@ -86,11 +89,6 @@ def run(arguments: argparse.Namespace) -> int:
 
 async def _run(arguments: argparse.Namespace) -> int:
     service, folder, console = arguments.service, arguments.dir, Screen(stderr=arguments.json)
-    if service not in SERVICES:
-        raise CommandFailed(
-            f"{service} cannot be brought forward from streams: what it keeps stands nowhere else. Restore it to the "
-            "last commit from the write-ahead log; docs/runbooks/DatabaseRestored.md says what to do without one"
-        )
     async with _servers(folder) as (where, runs):
         report = Report(service, await preview(where, folder, service), [])
         if report.preview["lost"]:
@@ -167,8 +165,8 @@ def _superuser(where: Endpoints, folder: Path, service: str) -> str:
 async def commands_since(where: Endpoints, service: str, backup_at: str | None) -> list[Commanded]:
     """From the gateway's audit: what people had the service do after its backup."""
     gateway = where.databases.get("gateway")
-    if gateway is None or backup_at is None:
-        return []
+    if gateway is None or backup_at is None or service == "gateway":
+        return []  # Its own audit is lost with it.
     password = Path(gateway.auditor_password_file).read_text().strip()
     connection = await asyncpg.connect(gateway.auditor_dsn, password=password, timeout=10)
     try:
@@ -268,6 +266,9 @@ def _tell_preview(report: Report, console: Console) -> None:
     if not found["lost"]:
         told = "knows all that it has announced. With --yes, what it heard without announcing anything is run again."
         console.print(f"{report.service} {told}", style="green", soft_wrap=True)
+        if found["send_again"] or found["not_back"]:
+            console.print("If it is an older backup all the same:", soft_wrap=True)
+        _tell_lost(found, console)
         return
     at = (found["backup_at"] or "")[:19].replace("T", " ")
     console.print(
@@ -284,6 +285,11 @@ def _tell_preview(report: Report, console: Console) -> None:
         highlight=False,
         soft_wrap=True,
     )
+    if found["heard_anew"]:
+        console.print(
+            f"{found['heard_anew']} notices of the others were forgotten, and are heard anew.", highlight=False
+        )
+    _tell_lost(found, console)
     for why in found["unreachable"]:
         console.print(f"  ! {why}", style="yellow", markup=False, highlight=False, soft_wrap=True)
     _tell_differences(found, console)
@@ -293,6 +299,26 @@ def _tell_preview(report: Report, console: Console) -> None:
             console.print(f"  {one.at:%Y-%m-%d %H:%M:%S}  {one.operation}  {one.path}  {one.who}", highlight=False)
         if len(report.commands) > 20:
             console.print(f"  and {len(report.commands) - 20} more; --json lists all", highlight=False)
+
+
+def _tell_lost(found: dict[str, Any], console: Console) -> None:
+    """What stood in this database alone, and who must send again."""
+    if found["send_again"]:
+        first = found["send_again"][0]
+        span = " to ".join(first[name][:19].replace("T", " ") for name in ("since", "until"))
+        console.print(
+            f"Each satellite sends again what it sent from {span} UTC; nothing is booked twice:", style="yellow"
+        )
+        table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+        for column in ("satellite", "came back by their commands", "lost, at least", "taken in again from its site"):
+            table.add_column(column, justify="left" if column == "satellite" else "right")
+        for one in found["send_again"]:
+            table.add_row(escape(one["sender"]), *(str(one[name]) for name in ("rebuilt", "lost", "taken_again")))
+        console.print(table)
+    if found["not_back"]:
+        console.print("Not back, as it stood in this database alone:", style="yellow")
+    for told in found["not_back"]:
+        console.print(f"  - {told}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _tell_differences(found: dict[str, Any], console: Console) -> None:

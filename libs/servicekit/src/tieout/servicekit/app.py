@@ -38,6 +38,7 @@ from tieout.servicekit.outbox import statements as outbox_statements
 from tieout.servicekit.parked import Waker
 from tieout.servicekit.plain_http import PlainHttp
 from tieout.servicekit.probes import Probes
+from tieout.servicekit.recovery import MakeRebuilding
 from tieout.servicekit.replay import Player
 from tieout.servicekit.retention import Retention
 from tieout.servicekit.rpc import Answers, Endpoints
@@ -86,6 +87,7 @@ class Service:
         tasks: Sequence[Task] = (),
         forgets: Sequence[Forget] = (),
         works_without_broker: bool = False,
+        rebuilding: MakeRebuilding | None = None,
     ) -> None:
         for operation in operations:
             if operation.operation.owner != name:
@@ -100,6 +102,7 @@ class Service:
         self.violations = violations
         self.tasks = tuple(tasks)
         self.forgets = tuple(forgets)
+        self.rebuilding = rebuilding  # Of a database that was restored from a backup; see recovery.py.
         self.version = _version(name)
         self.ready = False
         self.on_broker_back: list[Callable[[], None]] = []  # Called after each new connection to it.

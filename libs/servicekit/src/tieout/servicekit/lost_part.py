@@ -17,7 +17,9 @@ from tieout.servicekit.letters import LETTERS_STREAM
 from tieout.servicekit.packs import unpacked
 from tieout.servicekit.wire import when
 
-RECOVERABLE = ("order", "inventory", "finance")  # Whose state follows from events that others keep.
+# Whose state follows from events that others keep; of the gateway, from the commands that its own stream holds,
+# and of control, as far as anybody said it.
+RECOVERABLE = ("order", "inventory", "finance", "gateway", "control")
 FETCHED = 500  # Messages at once.
 FETCH_SECONDS = 10.0
 
@@ -170,8 +172,9 @@ def letter_id(body: bytes) -> str:
         return ""
 
 
-async def read_stream(js: JetStreamContext, stream: str) -> AsyncIterator[Message]:
-    """All messages that stand in a stream now, in its order; nothing where there is no such stream."""
+async def read_stream(js: JetStreamContext, stream: str, since: datetime | None = None) -> AsyncIterator[Message]:
+    """All messages that stand in a stream now, in its order; nothing where there is no such stream. `since`: those that
+    came to it from then on."""
     try:
         state = (await js.stream_info(stream)).state
     except NotFoundError:
@@ -179,8 +182,12 @@ async def read_stream(js: JetStreamContext, stream: str) -> AsyncIterator[Messag
     if not state.messages:
         return
     config = ConsumerConfig(deliver_policy=DeliverPolicy.ALL, ack_policy=AckPolicy.NONE, inactive_threshold=60.0)
+    if since is not None:
+        config.deliver_policy, config.opt_start_time = DeliverPolicy.BY_START_TIME, since
     subscription = await js.pull_subscribe("", stream=stream, config=config)
     try:
+        if since is not None and not (await subscription.consumer_info()).num_pending:
+            return
         while True:
             for message in await subscription.fetch(FETCHED, timeout=FETCH_SECONDS):
                 sequence = message.metadata.sequence.stream

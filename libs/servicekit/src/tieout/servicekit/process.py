@@ -103,7 +103,9 @@ def _told_to_end(number: int, frame: object) -> None:
 def _recover(service: Service, *, really: bool) -> None:
     from tieout.servicekit.recovery import recover
 
-    found = asyncio.run(recover(service.name, service.flows, service.settings, really=really))
+    found = asyncio.run(
+        recover(service.name, service.flows, service.settings, really=really, rebuilding=service.rebuilding)
+    )
     document = msgspec.to_builtins(found) | {"exact": found.exact, "lost": found.lost}
     sys.stdout.write(msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n")
 

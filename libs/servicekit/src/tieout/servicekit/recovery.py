@@ -10,9 +10,9 @@ than announced, it is told, event by event. See docs/decisions/0011-a-restored-d
 
 import collections
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 import asyncpg
 import msgspec
@@ -21,7 +21,7 @@ from msgspec import Struct
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 from tieout.contracts.event import Envelope, event_id
-from tieout.contracts.streams import notice_subject, stream_of
+from tieout.contracts.streams import DEAD_SUBJECT, notice_subject, stream_of
 from tieout.servicekit import sql
 from tieout.servicekit.database import Database, Rehearsed, Transaction, open_pool
 from tieout.servicekit.errors import UNREADABLE, Cause, Misconfigured, TieoutError, cause_of
@@ -73,6 +73,18 @@ class Difference(Struct, frozen=True, omit_defaults=True):
     why: str = ""
 
 
+class SendAgain(Struct, frozen=True):
+    """A sender whose documents may be lost: what it sent in this time it must send again. What is here already is told
+    as a duplicate."""
+
+    sender: str
+    since: datetime
+    until: datetime
+    rebuilt: int = 0  # Documents of the lost time that came back from what they led to, without their bytes.
+    lost: int = 0  # Known to be lost: others of the same delivery came back. There may be more.
+    taken_again: int = 0  # Of a leaf site: the hub's copy of its sales still had them.
+
+
 class Recovery(Struct):
     """What a recovery found and did. `exact`: everything that was announced stands here again as it was announced."""
 
@@ -89,13 +101,16 @@ class Recovery(Struct):
     differing: int = 0
     missing: int = 0
     new: int = 0
+    heard_anew: int = 0  # Notices of others that control had forgotten.
     differences: list[Difference] = []
     unreachable: list[str] = []  # Why it cannot be exact, as far as that can be told before it runs.
+    send_again: list[SendAgain] = []
+    not_back: list[str] = []  # What stood in this database alone, for people.
     done: bool = False  # Written for good.
 
     @property
     def lost(self) -> bool:
-        return bool(self.events or self.letters)
+        return bool(self.events or self.letters or self.heard_anew)
 
     @property
     def exact(self) -> bool:
@@ -122,7 +137,14 @@ class _Scribe:
         self.told: list[tuple[int, str, str, bytes, str, str]] = []  # Of the transaction that was committed.
 
     async def begin(self, tx: Transaction) -> None:
-        tx.given = self._rehearse if self._learnt is None else self._give
+        if self._work.rebuilds:
+            tx.given = self._give_fresh
+        else:
+            tx.given = self._rehearse if self._learnt is None else self._give
+
+    def _give_fresh(self, count: int) -> list[int]:
+        """What was announced before is rebuilt already."""
+        return [self._work.fresh_position() for _ in range(count)]
 
     def _rehearse(self, count: int) -> list[int]:
         first = self._work.next_position + 1 + len(self._drawn)  # Nobody else draws meanwhile; rolled back anyway.
@@ -139,7 +161,7 @@ class _Scribe:
             self._learnt = {position: identity for position, identity, _, _ in tx.announced}
             self._wanted.extend(map(self._position_of, self._drawn))
             raise Rehearsed
-        for position, identity, kind, _ in tx.announced:
+        for position, identity, kind, _ in tx.announced if not self._work.rebuilds else ():
             if self._ids.get(position) != identity:
                 raise NotRepeatable(f"{kind} was announced in another order than in its rehearsal")
         known = self._work.lost.by_id
@@ -160,11 +182,36 @@ class _Scribe:
         return position
 
 
+class Rebuilding(Protocol):
+    """How a service writes what its own announcements tell, where they do not follow from events of others."""
+
+    async def begin(self, found: Recovery) -> None:
+        """Before anything is written."""
+
+    async def rebuild(self, connection: Any, announced: Sequence[Announced]) -> None:
+        """What one transaction announced; in the transaction that also restores its rows of the outbox."""
+
+    async def heard_until(self) -> Mapping[str, datetime]:
+        """After all is rebuilt: up to when the database has heard of each stream, for certain. What came later is
+        played; of a stream that is not named, everything."""
+
+    async def finish(self, found: Recovery) -> None:
+        """After everything; tells in `found` what does not come back."""
+
+
+MakeRebuilding = Callable[[Database, JetStreamContext], Rebuilding]
+
+
 class Recoverer:
     """One recovery of one database. `run` may be called again after whatever stopped it: it goes on."""
 
     def __init__(
-        self, service: str, flows: Iterable[BatchFlow], pool: "asyncpg.Pool[asyncpg.Record]", js: JetStreamContext
+        self,
+        service: str,
+        flows: Iterable[BatchFlow],
+        pool: "asyncpg.Pool[asyncpg.Record]",
+        js: JetStreamContext,
+        rebuilding: MakeRebuilding | None = None,
     ) -> None:
         self.service = service
         self._js = js
@@ -172,6 +219,9 @@ class Recoverer:
         self._flows = {flow.durable: flow for flow in flows}
         self._readers = {flow.durable: Reader(*flow.types) for flow in self._flows.values()}
         self._database = Database(pool, service=service)
+        self._rebuilding = rebuilding(self._database, js) if rebuilding is not None else None
+        self.rebuilds = rebuilding is not None
+        self._heard_until: Mapping[str, datetime] = {}
         self.lost = LostPart([], {}, set(), [], 0, None)
         self.letter_ids: set[str] = set()
         self.next_position = 0
@@ -214,6 +264,11 @@ class Recoverer:
 
     async def run(self, progress: Callable[[int, int], None] = lambda done, all_: None) -> Recovery:
         """For good. Raises what the flows raise where the cause passes: run it again, it goes on where it stood."""
+        if self._rebuilding is not None:
+            await self._rebuilding.begin(self.found)
+            for group in self.lost.groups:
+                await self._rebuild(self._rebuilding, group)
+            self._heard_until = await self._rebuilding.heard_until()
         await self._restore_letters()
         by_id, loose = await self._read_inputs()
         groups = self.lost.groups
@@ -232,6 +287,8 @@ class Recoverer:
                 why = "no event led to it: a person's command, which stands in no stream" if not event.cause else ""
                 self._note(Difference("missing", event.kind, event.company, event.order_no, event.position, (), why))
                 self.found.missing += 1
+        if self._rebuilding is not None:
+            await self._rebuilding.finish(self.found)
         self.found.done = True
         return self.found
 
@@ -257,8 +314,8 @@ class Recoverer:
                 for subject in flow.hears.subjects
             }
             given = {flow.durable: await delivered(self._js, stream, flow.durable) for flow in hearing.values()}
-            async for message in read_stream(self._js, stream):
-                flow = hearing.get(message.subject)
+            async for message in read_stream(self._js, stream, self._heard_until.get(stream)):
+                flow = hearing.get(message.subject) or hearing.get(DEAD_SUBJECT)
                 if flow is None:
                     continue
                 for one in self._read(flow, message):
@@ -333,6 +390,16 @@ class Recoverer:
         parts = [list(some) for _, some in itertools.groupby(inputs, key=lambda one: one.flow.durable)]
         for number, part in enumerate(parts):
             await self._play(part, group.rows if number == len(parts) - 1 else ())
+
+    async def _rebuild(self, rebuilding: Rebuilding, group: Group) -> None:
+        """What follows from no event of others: from what we said ourselves."""
+        left = [event for row in group.rows for event in row.events if event.id not in self._told]
+        async with self._pool.acquire() as connection, connection.transaction():
+            await rebuilding.rebuild(connection, left)
+            for row in group.rows:
+                await self.restore_row(connection, row)
+        self._told.update(event.id for event in left)
+        self.found.again += len(left)
 
     async def _play(self, inputs: list[_Input], rows: Sequence[Row]) -> None:
         parts = collections.deque([inputs])
@@ -476,6 +543,7 @@ async def recover(
     settings: Settings,
     *,
     really: bool,
+    rebuilding: MakeRebuilding | None = None,
     progress: Callable[[int, int], None] = lambda done, all_: None,
 ) -> Recovery:
     """As a process of its own, while the service does not run. `really=False` only looks."""
@@ -503,7 +571,7 @@ async def recover(
             inbox_prefix=f"_INBOX_{settings.nats_user or service}".encode(),
             allow_reconnect=False,
         )
-        work = Recoverer(service, flows, pool, client.jetstream(timeout=10))
+        work = Recoverer(service, flows, pool, client.jetstream(timeout=10), rebuilding)
         found = await work.examine()
         if really:  # Also where nothing announced is lost: what was heard without a word may be.
             await work.run(progress)

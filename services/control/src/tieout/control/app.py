@@ -40,6 +40,7 @@ from tieout.control.forgetting import forget, forget_once
 from tieout.control.notify import channels
 from tieout.control.notify.sender import Sender
 from tieout.control.proof import Prover
+from tieout.control.rebuilding import Rebuilding
 from tieout.control.repairs import Repairs
 from tieout.control.replay.asking import Asking
 from tieout.control.replay.mending import Mending
@@ -161,6 +162,11 @@ def build(settings: Settings) -> Service:
             *replays.operations(),
         ),
         forgets=(forget_old_once,),
+<<<<<<< HEAD
         tasks=(keep_watch, keep_proving, look_out, forget_old, keep_desk, keep_telling, run_replays, tell_afterwards),
+=======
+        tasks=(keep_watch, keep_proving, look_out, forget_old, keep_desk, keep_telling, run_replays),
+        rebuilding=Rebuilding,
+>>>>>>> s4-i
     )
     return service

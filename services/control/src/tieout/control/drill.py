@@ -1,13 +1,15 @@
 """Where the totals of a measure differ: branches, then leaves, then positions, then rows, and a cause for every event.
 
 Six requests for two books, eight for large ones, whatever the number of differences: each level asks only for what
-differed above it, and rows are read only of events that differ. What would be too much to fetch is counted instead.
+differed above it, and rows are read only of events that differ. A third book that equals one of the two is not asked,
+except where that one lacks rows: then it is asked why. What would be too much to fetch is counted instead.
 """
 
 import asyncio
 import sys
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -47,6 +49,7 @@ LEAVES_AT_ONCE = 1_024  # Up to here all leaves are asked for at once, and no br
 ON_THE_WAY_TOLD_MAX = 20  # Of what is in flight, so many are told one by one.
 
 
+Told = TypeVar("Told")
 Level = Mapping[int, DigestEntry]  # By branch or leaf.
 
 
@@ -86,13 +89,19 @@ class Drill:
         followed: bool,
         database: Database,
         rows_above_max: int = ROWS_ABOVE_WATERMARK_MAX,
+        twins: Mapping[int, int] | None = None,
     ) -> Finding:
-        """Totals differed up to `upto`; `below` is the watermark. They are looked at again, one level below.
+        """Totals differed up to `upto`; `below` is the watermark. They are looked at again, one level below. `twins`:
+        books that had the total of another one, which answers for them; only where all have followed.
 
         They agree only where such a look found them equal: what nothing explains is looked at again, and then told.
         """
+        same = twins or {}
         for _ in range(LOOKS_MAX):
-            finding = await self._look(measure, upto, below, floors, sides, followed, database, rows_above_max)
+            finding = await self._look(measure, upto, below, floors, sides, followed, database, rows_above_max, same)
+            if same and finding.result.state == "agree":
+                same = {}  # Nobody answers for another one where it comes to that.
+                continue
             if finding.equal or finding.result.state != "agree":
                 return finding
         unexplained = "totals differ, and no row says why"
@@ -115,21 +124,24 @@ class Drill:
         followed: bool,
         database: Database,
         rows_above_max: int,
+        twins: Mapping[int, int],
     ) -> Finding:
         few = upto >> LEAF_BITS < LEAVES_AT_ONCE
-        levels = await self._level(measure, DigestRequest(measure.number, "", upto, leaves=few, by_branch=not few))
+        levels = await self._level(
+            measure, DigestRequest(measure.number, "", upto, leaves=few, by_branch=not few), twins
+        )
         differing = rules.differing_leaves(levels)
         if not differing:  # What was on its way has arrived.
             sides = tuple(_side(book, level) for book, level in zip(measure.books, levels, strict=True))
             return Finding(result_of(measure, upto, upto, sides), caught_up=True, equal=True)
         if not few:
             asked = DigestRequest(measure.number, "", upto, leaves=True, branches=tuple(differing))
-            levels = await self._level(measure, asked)
+            levels = await self._level(measure, asked, twins)
         leaves = _choose(levels, below, rows_above_max)
-        positions = await self._positions(measure, upto, leaves.chosen)
+        positions = await self._positions(measure, upto, leaves.chosen, twins)
         named = positions[:NAMED_MAX]
         more = len(positions) - len(named)
-        read, sequences = await self._rows(measure, upto, named)
+        read, sequences = await self._rows(measure, upto, named, twins)
         judged = await self._causes.judge(measure, rules.unequal_positions(read), read, floors, database, sequences)
         hidden = await self._hidden(measure, below, leaves) if followed and not positions else 0
         counted: dict[Excuse, int] = dict.fromkeys(_WORST_FIRST, 0)
@@ -159,7 +171,9 @@ class Drill:
             not (leaves.left_differing or more),
         )
 
-    async def _level(self, measure: Measure, request: DigestRequest) -> list[Level]:
+    async def _level(
+        self, measure: Measure, request: DigestRequest, twins: Mapping[int, int] | None = None
+    ) -> list[Level]:
         async def ask(book: Book) -> Level:
             asked = DigestRequest(
                 request.measure,
@@ -172,26 +186,26 @@ class Drill:
             digest = await self._colleagues.ask(book.service, "digest", asked, Digest)
             return {entry.leaf: entry for entry in digest.entries}
 
-        return await asyncio.gather(*map(ask, measure.books))
+        return await _each(measure, ask, twins or {})
 
-    async def _positions(self, measure: Measure, upto: int, leaves: Sequence[int]) -> list[int]:
+    async def _positions(
+        self, measure: Measure, upto: int, leaves: Sequence[int], twins: Mapping[int, int]
+    ) -> list[int]:
         """Those that do not hold the same in all books."""
         found: list[int] = []
         for start in range(0, len(leaves), LEAVES_PER_QUESTION):
             some = tuple(leaves[start : start + LEAVES_PER_QUESTION])
-            answers = await asyncio.gather(
-                *(
-                    self._colleagues.ask(
-                        book.service, "positions", PositionsRequest(measure.number, book.name, upto, some), Positions
-                    )
-                    for book in measure.books
-                )
-            )
+
+            async def ask(book: Book, some: tuple[int, ...] = some) -> Positions:
+                request = PositionsRequest(measure.number, book.name, upto, some)
+                return await self._colleagues.ask(book.service, "positions", request, Positions)
+
+            answers = await _each(measure, ask, twins)
             found += rules.differing_positions(some, [_hashes(answer.hashes) for answer in answers])
         return found
 
     async def _rows(
-        self, measure: Measure, upto: int, positions: Sequence[int]
+        self, measure: Measure, upto: int, positions: Sequence[int], twins: Mapping[int, int]
     ) -> tuple[list[BookRows], dict[int, int] | None]:
         """Each book's rows; and where the events stand in their stream, if the producer is among the books."""
         sequences: dict[int, int] = {}
@@ -207,7 +221,13 @@ class Drill:
             parked = {one.position: one for one in waiting}
             return BookRows(book, rules.by_position(rows), frozenset(parked), waiting=parked, touches=tuple(touches))
 
-        return await asyncio.gather(*map(read, measure.books)), sequences if known else None
+        found = await _each(measure, read, twins)
+        held = set().union(*(book.rows for book in found))
+        for place, other in twins.items():
+            lacking = held - found[other].rows.keys()  # Why the twin lacks them, only the twin can say.
+            book = measure.books[place]
+            found[place] = await read(book) if lacking else BookRows(book, found[other].rows)
+        return found, sequences if known else None
 
     async def _read(
         self,
@@ -251,6 +271,14 @@ class Drill:
         within = tuple({leaf >> LEAF_BITS for leaf in leaves.chosen})
         again = await self._level(measure, DigestRequest(measure.number, "", below, leaves=True, branches=within))
         return len(set(rules.differing_leaves(again)) & set(leaves.chosen))
+
+
+async def _each(measure: Measure, ask: Callable[[Book], Awaitable[Told]], twins: Mapping[int, int]) -> list[Told]:
+    """What each book answers; for a twin, what the other one does."""
+    places = [place for place in range(len(measure.books)) if place not in twins]
+    answers = await asyncio.gather(*(ask(measure.books[place]) for place in places))
+    told = dict(zip(places, answers, strict=True))
+    return [told[twins.get(place, place)] for place in range(len(measure.books))]
 
 
 _WORST_FIRST: tuple[Excuse, ...] = ("differs", "dead", "parked", "in_flight")

@@ -236,9 +236,10 @@ class Prover:
         sequence = mark.sequences.get(stream_of(measure.producer), 0)
         followed = all(rules.caught_up(book, floors, sequence) for book in measure.books)
         below = mark.position if followed else min(watermark, mark.position)
+        twins = rules.twins(measure, found.entries) if followed else {}
         try:
             return await drill.explain(
-                measure, mark.position, below, floors, found.sides, followed, database, rows_above_max
+                measure, mark.position, below, floors, found.sides, followed, database, rows_above_max, twins
             )
         except Unanswered as error:
             return await _unanswered(measure, watermark, error.service)

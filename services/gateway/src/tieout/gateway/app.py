@@ -24,6 +24,7 @@ from tieout.gateway.http.server import front, serve
 from tieout.gateway.http.traced import traced
 from tieout.gateway.intake.keeping import Keeper
 from tieout.gateway.papers import Paper
+from tieout.gateway.rebuilding import Rebuilding
 from tieout.gateway.satellites import Satellites
 from tieout.gateway.settings import Settings
 from tieout.servicekit import Database, Service, secret, sql
@@ -149,5 +150,6 @@ def build(settings: Settings) -> Service:
         tasks=tasks,
         forgets=(forget_all,),
         works_without_broker=True,  # Documents can be taken in while it is away.
+        rebuilding=Rebuilding,
     )
     return service

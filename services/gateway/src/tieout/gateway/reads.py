@@ -1,6 +1,7 @@
 """Questions to the gateway. No rules, no locks."""
 
 import base64
+from collections.abc import Sequence
 from typing import Any, cast, get_args
 from uuid import UUID
 
@@ -65,14 +66,9 @@ async def show_document(request: ShowDocument, database: Database) -> DocumentVi
     id = document_of(request.intake_id)
     async with database.read() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
         raw = await connection.fetchrow(statements.document, id)
-        if raw is None:
-            raise Refused(
-                "not_found",
-                "No document has this intake id. It stands in the answer to its delivery.",
-                field="intake_id",
-                status=404,
-            )
         commands = await connection.fetch(statements.commands, id, UUID(int=id.int + STEP))
+        if raw is None:
+            return await _without_bytes(connection, id, commands)
         refusals = await connection.fetch(statements.refusals, id)
         states = await _states(connection, [id])
     content, is_base64 = _text(raw["body"]) if request.content else ("", False)
@@ -91,6 +87,30 @@ async def show_document(request: ShowDocument, database: Database) -> DocumentVi
         corrects=raw["corrects"],
         waits_for=raw["waits_for"] or "",
         ignored=raw["ignored"] or "",
+    )
+
+
+async def _without_bytes(connection: "Connection[Any]", id: UUID, commands: Sequence[Any]) -> DocumentView:
+    """Rebuilt from its commands after a database was lost. Raises Refused where there is none."""
+    rebuilt = await connection.fetchrow(statements.rebuilt, id)
+    if rebuilt is None:
+        told = "No document has this intake id. It stands in the answer to its delivery."
+        if await connection.fetchval(statements.is_lost, id):
+            told = (
+                "What came at the instant of this intake id and led to no command was lost with a database that was "
+                "restored from an older backup. Send the document again."
+            )
+        raise Refused("not_found", told, field="intake_id", status=404)
+    return DocumentView(
+        intake_id=id,
+        state="rebuilt",
+        satellite=rebuilt["satellite"],
+        channel="",
+        topic="",
+        received_at=rebuilt["received_at"],
+        bytes=0,
+        commands=tuple(CommandView(*row) for row in commands),
+        remark="Recovered from its commands; its own bytes were lost with a database.",
     )
 
 

@@ -8,6 +8,13 @@ SELECT r.satellite, r.channel, r.topic, r.received_at, octet_length(r.body) AS b
        w.external_id AS waits_for, i.reason AS ignored
 FROM raw_document r LEFT JOIN waiting w USING (id) LEFT JOIN ignored i USING (id) WHERE r.id = $1;
 
+-- name: rebuilt
+-- Its id begins with the instant of its arrival.
+SELECT satellite, instant_of(id) AS received_at FROM rebuilt_document WHERE id = $1;
+
+-- name: is_lost
+SELECT EXISTS (SELECT FROM lost_time WHERE instant_of($1) >= since AND instant_of($1) <= coalesce(until, now()));
+
 -- name: commands
 -- A document's commands have the ids that follow its own.
 SELECT kind, number, company, chain_id::text, position, business_date, lines, quantity_micro, amount_minor, order_no
@@ -20,7 +27,8 @@ FROM refusal f LEFT JOIN decision d USING (entry) WHERE f.id = $1 ORDER BY f.ent
 -- name: states
 -- What is last decides: a resubmitted document is pending again, then mapped or refused anew.
 SELECT a.id,
-    CASE WHEN EXISTS (SELECT FROM command c WHERE c.id > a.id AND c.id < a.upto) THEN 'mapped'
+    CASE WHEN EXISTS (SELECT FROM rebuilt_document b WHERE b.id = a.id) THEN 'rebuilt'
+         WHEN EXISTS (SELECT FROM command c WHERE c.id > a.id AND c.id < a.upto) THEN 'mapped'
          WHEN EXISTS (SELECT FROM ignored i WHERE i.id = a.id) THEN 'ignored'
          WHEN EXISTS (SELECT FROM waiting w WHERE w.id = a.id) THEN 'waiting'
          WHEN f.entry IS NULL OR f.decision = 'resubmitted' THEN 'pending'
@@ -32,8 +40,12 @@ LEFT JOIN LATERAL (
 ) f ON true;
 
 -- name: documents
-SELECT id, satellite, channel, topic, received_at, octet_length(body) AS bytes FROM raw_document
-WHERE ($1 = '' OR satellite = $1) AND ($2::uuid IS NULL OR id < $2) ORDER BY id DESC LIMIT $3;
+(SELECT id, satellite, channel, topic, received_at, octet_length(body) AS bytes FROM raw_document
+ WHERE ($1 = '' OR satellite = $1) AND ($2::uuid IS NULL OR id < $2) ORDER BY id DESC LIMIT $3)
+UNION ALL
+(SELECT id, satellite, '', '', instant_of(id), 0 FROM rebuilt_document
+ WHERE ($1 = '' OR satellite = $1) AND ($2::uuid IS NULL OR id < $2) ORDER BY id DESC LIMIT $3)
+ORDER BY id DESC LIMIT $3;
 
 -- name: quarantine
 SELECT f.entry, f.id AS intake_id, r.satellite, r.channel, r.topic, r.received_at, f.at AS refused_at, f.reason, f.field, f.detail,

@@ -39,3 +39,7 @@ FROM generate_series($1::bigint, $2::bigint) p, generate_series(1, $3::integer) 
 -- name: edit
 -- What a hand would do, and the way back.
 UPDATE demand SET quantity_micro = quantity_micro + $2::bigint WHERE position = ANY($1::bigint[]) AND line_no = 1;
+
+-- name: edit_of_three
+-- The same in one of the three books of a measure.
+UPDATE shipped_line SET to_micro = to_micro + $2::bigint WHERE position = ANY($1::bigint[]) AND line_no = 1;

@@ -451,6 +451,7 @@ CATALOGUE: dict[str, tuple[int, Strike]] = {
     "restore-interrupted": (0, restore_interrupted),  # By name only.
     "restore-inventory": (1, _restore("inventory")),
     "restore-finance": (1, _restore("finance")),
+    "restore-control": (0, _restore("control")),  # By name only.
     "full-disk": (1, _full("postgres")),
     "full-disk-of-hub": (1, _full("hub")),
     "cut-power": (2, cut_power),

@@ -83,6 +83,18 @@ def totals_equal(sides: Sequence[DigestEntry | None]) -> bool:
     return len({_content(side) for side in sides}) <= 1
 
 
+def twins(measure: Measure, totals: Sequence[DigestEntry | None]) -> dict[int, int]:
+    """Books whose total is that of an earlier book of the same measure: they hold the same rows. By their places.
+    Never the producer's own, which also says where its events stand in their stream."""
+    found: dict[int, int] = {}
+    first: dict[object, int] = {}
+    for place, (book, total) in enumerate(zip(measure.books, totals, strict=True)):
+        other = first.setdefault(_content(total), place)
+        if other != place and book.service != measure.producer:
+            found[place] = other
+    return found
+
+
 def differing_leaves(sides: Sequence[Mapping[int, DigestEntry]]) -> list[int]:
     leaves = set().union(*sides)
     return sorted(leaf for leaf in leaves if len({_content(side.get(leaf)) for side in sides}) > 1)

@@ -91,6 +91,7 @@ async def note_notices(tx: Transaction, producer: str, heard: Mapping[int, Recei
     chains: list[str] = []
     places: list[int] = []
     for first in fresh:
+        tx.changed(heard[first])
         of_notice = dict.fromkeys(heard[first].data.chains)
         chains += of_notice
         places += [first] * len(of_notice)

@@ -301,6 +301,11 @@ def _count(kind: str, command: Any, lines: Sequence[Any]) -> int:
     return sum(line.part == 1 for line in command.lines) if kind == "credit" else len(lines)
 
 
+def verdict_of(kind: str, command: Any) -> Verdict:
+    """Of a command that left long ago: what its row said."""
+    return _verdict(kind, command, _count(kind, command, getattr(command, "lines", ())))
+
+
 def _verdict(kind: str, command: Any, count: int) -> Verdict:
     """With the sums that the agreement compares, and the journey that it belongs to."""
     quantity = amount = 0

@@ -109,6 +109,7 @@ class Mapper:
     async def run(self) -> None:
         """A full batch is followed by the next at once; between small ones is a moment, so that they grow by
         themselves under load, and each commit and publish serves more documents."""
+        await self._database.outbox.open.wait()  # Once: no position is drawn before the stream was asked for ours.
         while True:
             self._arrived.clear()
             try:

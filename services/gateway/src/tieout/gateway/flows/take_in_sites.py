@@ -205,10 +205,14 @@ class Site:
             pause = min(pause * 2, 2.0)
 
     def _delivery(self, message: Message) -> Delivery:
-        """Named by its place and its content: the same message again is the same delivery; a place that is used again,
-        because the stream was lost and filled anew, is another one."""
         place = message.reply.split(".")
         sequence = place[5] if len(place) == 9 else place[7]  # Later servers put domain and account first.
-        name = f"{self._stream}:{sequence}:{sha256(message.data).hexdigest()[:32]}"
-        topic = message.subject.removeprefix(f"intake.{self.name}.")
-        return Delivery(self.name, canonical.NAME, topic[:100], [message.data], name)
+        return delivery_of(self._stream, int(sequence), message.subject, message.data)
+
+
+def delivery_of(stream: str, sequence: int, subject: str, body: bytes) -> Delivery:
+    """Named by its place and its content: the same message again is the same delivery; a place that is used again,
+    because the stream was lost and filled anew, is another one."""
+    _, site, topic = subject.split(".", 2)
+    name = f"{stream}:{sequence}:{sha256(body).hexdigest()[:32]}"
+    return Delivery(site, canonical.NAME, topic[:100], [body], name)

@@ -149,7 +149,7 @@ class Keeper:
             if not group:
                 continue
             try:
-                kept = await self._commit([delivery for delivery, _ in group])
+                kept = await self.commit([delivery for delivery, _ in group])
             except Exception as error:
                 for _, future in group:
                     if not future.done():
@@ -183,7 +183,8 @@ class Keeper:
             self._arrived.clear()
         return group
 
-    async def _commit(self, deliveries: Sequence[Delivery]) -> list[Kept | KeyReused]:
+    async def commit(self, deliveries: Sequence[Delivery]) -> list[Kept | KeyReused]:
+        """All of them in one transaction; of those that were kept before, the answer of then."""
         answers: list[Kept | KeyReused] = [Kept(first_of_request(), len(d.documents)) for d in deliveries]
         async with self._database.pool.acquire() as connection, connection.transaction():
             named = [index for index, delivery in enumerate(deliveries) if delivery.key]
