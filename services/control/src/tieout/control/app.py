@@ -162,11 +162,7 @@ def build(settings: Settings) -> Service:
             *replays.operations(),
         ),
         forgets=(forget_old_once,),
-<<<<<<< HEAD
         tasks=(keep_watch, keep_proving, look_out, forget_old, keep_desk, keep_telling, run_replays, tell_afterwards),
-=======
-        tasks=(keep_watch, keep_proving, look_out, forget_old, keep_desk, keep_telling, run_replays),
         rebuilding=Rebuilding,
->>>>>>> s4-i
     )
     return service
