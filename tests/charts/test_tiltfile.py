@@ -194,7 +194,12 @@ def test_ports_are_forwarded_for_the_gateway_and_for_jaeger() -> None:
     assert jaeger["serve_cmd"].endswith("port-forward service/tieout-jaeger 16686:16686")
     assert jaeger["links"][0]["arguments"] == ["http://localhost:16686", "Jaeger"]
     assert "--set jaeger.enabled=true" in tilt.resources()["platform"].arguments[1]
-    endpoints = {one["data"].get("OTEL_EXPORTER_OTLP_ENDPOINT") for one in tilt.objects() if one["kind"] == "ConfigMap"}
+    settings = [
+        one["data"]
+        for one in tilt.objects()
+        if one["kind"] == "ConfigMap" and "grafana_dashboard" not in one["metadata"].get("labels", {})
+    ]
+    endpoints = {data.get("OTEL_EXPORTER_OTLP_ENDPOINT") for data in settings}
     assert endpoints == {"http://tieout-otel-collector:4317"}
 
 

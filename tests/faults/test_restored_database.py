@@ -86,7 +86,7 @@ async def test_a_gateway_restored_from_an_older_backup_has_its_commands_again_an
         assert not again.surprises
 
         async def settled() -> bool:
-            books = await seeded._read(stack)
+            books = await seeded.read(stack)
             accepted = Counter(
                 (row[-4], row[-5])
                 for owner in ("order", "inventory", "finance")
@@ -102,7 +102,7 @@ async def test_a_gateway_restored_from_an_older_backup_has_its_commands_again_an
             return accepted == wanted and not judge([], books)
 
         await _until(settled, "every document is booked exactly once")
-        assert await seeded._agreement(stack) == "agree"
+        assert await seeded.agreement(stack) == "agree"
 
 
 async def test_a_control_restored_from_an_older_backup_hears_again_what_it_forgot_and_its_tickets_keep_their_numbers(
@@ -121,7 +121,7 @@ async def test_a_control_restored_from_an_older_backup_hears_again_what_it_forgo
         later = Load(stack, keys)
         await later.send(day.documents[half:], 1.0)
         await _until(lambda: _mapped(client), "every document is mapped")
-        assert await seeded._agreement(stack) == "agree"
+        assert await seeded.agreement(stack) == "agree"
         hub = await nats.connect(
             where.hub.url, user=where.hub.user, password=Path(where.hub.password_file).read_text().strip()
         )
@@ -152,7 +152,7 @@ async def test_a_control_restored_from_an_older_backup_hears_again_what_it_forgo
         assert await _tickets(stack) == tickets
 
         async def agrees() -> bool:
-            return await seeded._agreement(stack) == "agree"
+            return await seeded.agreement(stack) == "agree"
 
         await _until(agrees, "the books agree")
         order = next(fed for fed in reversed(day.documents) if ("order", "accepted") in _expected(fed))

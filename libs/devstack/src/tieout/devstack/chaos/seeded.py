@@ -231,7 +231,7 @@ async def settle(
     while True:
         try:
             opening = await _opening(stack)
-            state = await _read(stack)
+            state = await read(stack)
             found = judge([*opening, *sent], state, poison=poison, streams_lost=streams_lost)
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
             found = [Finding(f"the databases do not answer: {error!r}", 1, ())]
@@ -255,7 +255,7 @@ async def _opening(stack: Stack) -> list[Sent]:
     return [Sent(r[1], r[3], r[2], (("receipt", "accepted"),), True, r[0]) for r in rows]
 
 
-async def _read(stack: Stack) -> books.Books:
+async def read(stack: Stack) -> books.Books:
     connections = {}
     try:
         for service, where in stack.endpoints().databases.items():
