@@ -39,4 +39,6 @@ def program() -> str:
 
 def fitted(told: str) -> str:
     """What a service told, whose hints know neither folder nor checkout."""
+    if " --dir " in told:  # One of ours, which knows it already.
+        return told
     return _HINT.sub(lambda found: command(found[1]), told)

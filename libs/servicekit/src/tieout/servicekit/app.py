@@ -104,6 +104,7 @@ class Service:
         self.forgets = tuple(forgets)
         self.rebuilding = rebuilding  # Of a database that was restored from a backup; see recovery.py.
         self.version = _version(name)
+        self._runs: RunLog | None = None
         self.ready = False
         self.on_broker_back: list[Callable[[], None]] = []  # Called after each new connection to it.
         self.database: Database
@@ -147,8 +148,10 @@ class Service:
         marks = await self.open_database()
         outbox = self.database.outbox
         await self.evidence.start()
-        self._runs = RunLog(self.database, self.version, self._state, posts(checksums(self.name, self.migrations)))
-        await self._patiently("database", self._runs.begin)
+        self._runs = runs = RunLog(
+            self.database, self.version, self._state, posts(checksums(self.name, self.migrations))
+        )
+        await self._patiently("database", runs.begin)
         self._witness = Witness(marks, self.version, self._started_at, lambda: self._subscribers)
 
         await self.open_broker()
@@ -175,7 +178,7 @@ class Service:
             audit=self._audit,
             player=self._player,
             witness=self._witness,
-            runs=self._runs,
+            runs=runs,
             subscribers=self._subscribers,
             is_ready=lambda: self._state()[0],
         )
@@ -194,7 +197,7 @@ class Service:
             self._spawn(outbox.relay(), "relay"),
             self._spawn(waker.run(), "parked messages"),
             self._spawn(self._housekeeping(), "housekeeping"),
-            self._spawn(self._runs.run(), "run log"),
+            self._spawn(runs.run(), "run log"),
             self._spawn(Scrub(self.evidence, self.database, settings.scrub_seconds).run(), "scrub"),
         ]
         self._running = [self._spawn(task(self), getattr(task, "__name__", "task")) for task in self.tasks]
@@ -442,7 +445,8 @@ class Service:
         await asyncio.gather(asyncio.to_thread(self.tracing.close), asyncio.to_thread(self._metrics.close))
         if self._metrics_http is not None:
             self._metrics_http.close()
-        await self._runs.end()
+        if self._runs is not None:
+            await self._runs.end()
         await self.close_database()
         log.info("stopped", seconds=round(time.monotonic() - started, 2))
 
@@ -480,7 +484,12 @@ class Service:
             with contextlib.suppress(asyncio.CancelledError, Exception):
                 await starting
             return
-        await starting
+        try:
+            await starting
+        except Exception:  # It refuses, and says why: whoever comes next must not take it for killed.
+            if self._runs is not None:
+                await self._runs.end()
+            raise
         _calm_the_collector()
         await stopping
         try:
