@@ -179,3 +179,32 @@ def test_fresh_deletes_no_folder_that_is_not_a_stack(tmp_path):
     with pytest.raises(CommandFailed, match="other files"):
         up.forget(tmp_path)
     assert (tmp_path / "thesis.txt").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--url", "http://127.0.0.1:1"], "--url needs --token-file"),
+        (["--token-file", "token"], "--token-file needs --url"),
+        (["--url", "http://127.0.0.1:1", "--token-file", "token", "--dir", "."], "give one of them"),
+        (["--url", "tieout.example", "--token-file", "token"], "'tieout.example' is no address of a gateway"),
+        (["--url", "http://host:port", "--token-file", "token"], "is no address of a gateway"),
+        (["--url", "https://anna:secret@tieout.example", "--token-file", "token"], "give the token in a file"),
+    ],
+)
+def test_a_gateway_that_is_named_by_half_is_wrong_usage(words, told, capsys, monkeypatch):
+    monkeypatch.delenv("TIEOUT_URL", raising=False)
+    monkeypatch.delenv("TIEOUT_TOKEN_FILE", raising=False)
+    with pytest.raises(SystemExit) as ended:
+        main(["agreement", *words])
+    assert ended.value.code == 2
+    complaint = capsys.readouterr().err
+    assert told in complaint
+    assert "secret@" not in complaint
+
+
+@pytest.mark.parametrize("name", ["up", "down", "logs", "feed", "recover", "bench", "chaos", "demo", "give-up"])
+def test_a_command_that_needs_the_stack_itself_takes_no_url(name, capsys):
+    with pytest.raises(SystemExit):
+        main([name, "--help"])
+    assert "--url" not in capsys.readouterr().out.replace("--url-", "")

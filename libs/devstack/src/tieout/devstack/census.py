@@ -33,7 +33,7 @@ from rich.table import Table
 from tieout.contracts.currency import EXPONENTS
 from tieout.contracts.gateway import PROGRESS, SATELLITES, ListSatellites, ProgressRequest, ProgressView, Satellites
 from tieout.contracts.watch import CENSUS, CENSUS_OURS, CensusPart, CensusRequest, Counted, Listed, Ours, OursRequest
-from tieout.devstack import endpoints
+from tieout.devstack import endpoints, hints
 from tieout.devstack.calling import call
 from tieout.devstack.failures import CommandFailed
 from tieout.devstack.satellites import Door, key_headers, shopify_headers

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from msgspec import Struct
-from tieout.devstack import hints, version
+from tieout.devstack import hints, remote, version
 from tieout.devstack.failures import CommandFailed
 from tieout.devstack.processes import ServerFailed
 from tieout.devstack.terminal import visible
@@ -57,30 +57,56 @@ class Command(Struct, frozen=True):
     module: str
     summary: str
     on_a_stack: bool = True  # Takes --dir.
+    remote: bool = False  # Only asks the gateway over HTTP, so it takes --url and --token-file as well.
 
 
 COMMANDS = (
     Command("up", "tieout.devstack.up", "Start the whole stack: Postgres, NATS, a leaf site, and every service."),
     Command("down", "tieout.devstack.down", "Stop the stack of this folder."),
-    Command("status", "tieout.devstack.status", "What runs, how far each service is, and what waits."),
-    Command("doctor", "tieout.devstack.doctor", "Run all checks: what is wrong, why it matters, the next step."),
+    Command("status", "tieout.devstack.status", "What runs, how far each service is, and what waits.", remote=True),
+    Command(
+        "doctor", "tieout.devstack.doctor", "Run all checks: what is wrong, why it matters, the next step.", remote=True
+    ),
     Command("logs", "tieout.devstack.logs", "Show what a service or server has logged."),
     Command("demo", "tieout.devstack.demo", "Watch a trading day flow from two satellites to posted vouchers."),
     Command("feed", "tieout.devstack.feed", "Send files through intake and chain, and account for every document."),
-    Command("journey", "tieout.devstack.journey", "Follow one order through all services."),
-    Command("agreement", "tieout.devstack.agreement", "Prove that orders, stock and books agree, or show where not."),
-    Command("census", "tieout.devstack.census", "Compare a satellite's own list of orders with what has arrived."),
-    Command("repair", "tieout.devstack.repair", "Mend differences between the books: preview, run, prove."),
-    Command("give-up", "tieout.devstack.give_up", "Give up events that a stopped flow cannot read."),
-    Command("settings", "tieout.devstack.settings", "Who changed which setting, and what was changed by hand."),
+    Command("journey", "tieout.devstack.journey", "Follow one order through all services.", remote=True),
     Command(
-        "quarantine", "tieout.devstack.quarantine", "List, show, correct and resubmit documents that were refused."
+        "agreement",
+        "tieout.devstack.agreement",
+        "Prove that orders, stock and books agree, or show where not.",
+        remote=True,
     ),
-    Command("tickets", "tieout.devstack.tickets", "What needs a person: list, show, take and resolve tickets."),
-    Command("desk", "tieout.devstack.desk", "Who looks after what, how soon, and when people work."),
-    Command("replay", "tieout.devstack.replay", "Run events again: rehearsed first, and proved afterwards."),
+    Command(
+        "census",
+        "tieout.devstack.census",
+        "Compare a satellite's own list of orders with what has arrived.",
+        remote=True,
+    ),
+    Command(
+        "repair", "tieout.devstack.repair", "Mend differences between the books: preview, run, prove.", remote=True
+    ),
+    Command("give-up", "tieout.devstack.give_up", "Give up events that a stopped flow cannot read."),
+    Command(
+        "settings", "tieout.devstack.settings", "Who changed which setting, and what was changed by hand.", remote=True
+    ),
+    Command(
+        "quarantine",
+        "tieout.devstack.quarantine",
+        "List, show, correct and resubmit documents that were refused.",
+        remote=True,
+    ),
+    Command(
+        "tickets", "tieout.devstack.tickets", "What needs a person: list, show, take and resolve tickets.", remote=True
+    ),
+    Command("desk", "tieout.devstack.desk", "Who looks after what, how soon, and when people work.", remote=True),
+    Command(
+        "replay", "tieout.devstack.replay", "Run events again: rehearsed first, and proved afterwards.", remote=True
+    ),
     Command("recover", "tieout.devstack.recover", "Bring a database forward that was restored from an older backup."),
-    Command("token", "tieout.devstack.tokens", "Make, list, rotate and revoke tokens of people and services."),
+    Command(
+        "token", "tieout.devstack.tokens", "Make, list, rotate and revoke tokens of people and services.", remote=True
+    ),
     Command("bench", "tieout.devstack.bench", "Measure throughput and latency on this machine."),
     Command("chaos", "tieout.devstack.chaos", "Break things on purpose, and prove that nothing is lost or doubled."),
     Command("test", "tieout.devstack.test", "Run the project's tests (arguments go to pytest).", on_a_stack=False),
@@ -107,13 +133,13 @@ def main(words: Sequence[str] | None = None) -> int:
         parser.formatter_class = FittedHelp
         module.add_arguments(parser)
         if chosen.on_a_stack:
-            _add_folder(parser)
+            _add_folder(parser, remotely=chosen.remote)
         if chosen.name == "test":
             return int(module.run(*parser.parse_known_args(words[1:])) or 0)
         arguments = parser.parse_args(words[1:])
-        if chosen.on_a_stack:
-            hints.about(arguments.dir)
-        return int(module.run(arguments) or 0)
+        gateway = _where(parser, arguments, remotely=chosen.remote) if chosen.on_a_stack else None
+        with remote.speaking_to(gateway):
+            return int(module.run(arguments) or 0)
     except (CommandFailed, ServerFailed) as failure:
         print(f"tieout {chosen.name}: {visible(str(failure))}", file=sys.stderr)
         return 1
@@ -144,18 +170,33 @@ def _overview() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_folder(parser: argparse.ArgumentParser) -> None:
+def _where(parser: argparse.ArgumentParser, arguments: argparse.Namespace, *, remotely: bool) -> remote.Remote | None:
+    """The gateway that is named instead of a folder. In any case `arguments.dir` is a path afterwards."""
+    gateway = None
+    if remotely:
+        try:
+            gateway = remote.of(arguments, frozenset(command.name for command in COMMANDS if command.remote))
+        except ValueError as error:
+            parser.error(str(error))
+    arguments.dir = arguments.dir or Path(hints.DEFAULT_FOLDER).resolve()
+    hints.about(arguments.dir)
+    return gateway
+
+
+def _add_folder(parser: argparse.ArgumentParser, *, remotely: bool) -> None:
     """Also to each action that the subcommand has, for people write it at the end; there it has no default, which would
     undo what stood before the action."""
-    help = f"folder of the stack's state (default: {hints.DEFAULT_FOLDER} in the present folder)"
-    _add_folder_to(parser, help, Path(hints.DEFAULT_FOLDER).resolve())
+    _add_folder_to(parser, None, remotely)
     for entry in parser._actions:
         if isinstance(entry, argparse._SubParsersAction):
             for action in entry.choices.values():
-                _add_folder_to(action, help, argparse.SUPPRESS)
+                _add_folder_to(action, argparse.SUPPRESS, remotely)
 
 
-def _add_folder_to(parser: argparse.ArgumentParser, help: str, default: Path | str) -> None:
+def _add_folder_to(parser: argparse.ArgumentParser, default: str | None, remotely: bool) -> None:
+    help = f"folder of the stack's state (default: {hints.DEFAULT_FOLDER} in the present folder)"
     parser.add_argument(
         "--dir", type=lambda text: Path(text).expanduser().resolve(), default=default, metavar="D", help=help
     )
+    if remotely:
+        remote.add_arguments(parser, default=default)

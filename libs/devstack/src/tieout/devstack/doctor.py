@@ -1,6 +1,6 @@
 """Run all checks: what is wrong, why it matters, and the next step.
 
-Looks at the stack's processes and disk from outside, then asks `control` for its own checks of services, databases,
+Looks at the stack's processes and disk from outside (not with --url), then asks `control` for its own checks of services, databases,
 locks, flows, lag, outboxes, dead letters, agreement, satellites, memory, streams and tables.
 
 Exit code 0 when all is well or only worth a look, 1 when something is wrong.
@@ -17,9 +17,10 @@ import httpx
 import msgspec
 from rich.markup import escape
 from tieout.contracts.watch import Check, Checkup
-from tieout.devstack import endpoints, hints, status
+from tieout.devstack import endpoints, hints, remote, status
 from tieout.devstack.endpoints import Endpoints
 from tieout.devstack.failures import CommandFailed
+from tieout.devstack.questions import refusal
 from tieout.devstack.terminal import Screen
 
 _DISK_BYTES_MIN = 2 << 30
@@ -44,6 +45,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def examine(folder: Path) -> list[Check]:
     """All checks, those that need nothing but this machine first."""
+    if remote.chosen() is not None:  # Disk and processes are another machine's; control tells what it sees of them.
+        return _asked(endpoints.of_stack(folder))
     found = [_disk(folder)]
     try:
         where = endpoints.of_stack(folder)
@@ -90,8 +93,10 @@ def _asked(where: Endpoints) -> list[Check]:
             answer = client.get("/v1/checkup")
     except httpx.HTTPError as error:
         why = "Satellites cannot hand in documents over HTTP, and nobody can ask anything."
-        step = hints.command("logs gateway")
+        step = hints.command("logs gateway") if remote.chosen() is None else hints.status()
         return [Check("gateway", "wrong", f"{where.gateway} does not answer: {error}", why, step, "ServiceAway")]
+    if answer.status_code in (401, 403):
+        raise CommandFailed(refusal(answer))
     gateway = Check("gateway", "ok", f"{where.gateway} answers.")
     if answer.is_error:
         why = "The other checks are control's, and it did not answer."

@@ -5,7 +5,7 @@ from pathlib import Path
 import httpx
 import msgspec
 from msgspec import Struct
-from tieout.devstack import hints
+from tieout.devstack import hints, remote
 from tieout.devstack.failures import CommandFailed
 
 
@@ -51,7 +51,9 @@ class Endpoints(Struct, frozen=True):
 
 
 def of_stack(folder: Path) -> Endpoints:
-    """Of the stack in this folder, which must be running."""
+    """Of the stack in this folder, which must be running; of a gateway, where the command line names one instead."""
+    if (gateway := remote.chosen()) is not None:
+        return Endpoints(gateway.url, gateway.token_file, NatsEndpoint("", "", ""), sites={}, databases={})
     try:
         return msgspec.json.decode((folder / "endpoints.json").read_bytes(), type=Endpoints)
     except FileNotFoundError:

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import httpx
 import msgspec
-from tieout.devstack import endpoints, hints
+from tieout.devstack import endpoints, hints, remote
 from tieout.devstack.failures import CommandFailed
 
 Answer = TypeVar("Answer")
@@ -42,25 +42,34 @@ def _ask(folder: Path, method: str, path: str, answer: type[Answer], seconds_max
         with where.client(timeout=seconds_max) as client:
             response = client.request(method, path, **content)
     except httpx.TimeoutException:
-        told = f"{where.gateway} took more than {seconds_max:.0f} s. See: {hints.command('status')}"
+        told = f"{where.gateway} took more than {seconds_max:.0f} s. {hints.status()}"
         raise CommandFailed(told) from None
     except (httpx.HTTPError, OSError) as error:
-        raise CommandFailed(f"{where.gateway} does not answer ({error}). See: {hints.command('status')}") from None
+        raise CommandFailed(f"{where.gateway} does not answer ({error}). {hints.status()}") from None
     if response.is_error:
         raise CommandFailed(refusal(response))
     try:
         return msgspec.json.decode(response.content, type=answer)
     except msgspec.MsgspecError as error:
         raise CommandFailed(
-            f"{where.gateway}{path} answered what this version does not understand ({error}). "
-            f"Restart the stack with the same version: {hints.command('down')}, then {hints.command('up')}"
+            f"{where.gateway}{path} answered what this version does not understand ({error}). {same_version()}"
         ) from None
 
 
 def refusal(response: httpx.Response) -> str:
     """The detail of a problem+json (RFC 9457), or the bare status where there is none."""
+    gateway = remote.chosen()
+    if gateway is not None and response.status_code == 401:
+        return f"{gateway.url} does not know the token in {gateway.token_file}: it is unknown, expired or revoked"
     try:
         problem = response.json()
         return hints.fitted(str(problem.get("detail") or problem.get("title") or response.status_code))
     except (ValueError, AttributeError):
         return f"{response.request.url.path}: HTTP {response.status_code} {response.reason_phrase}"
+
+
+def same_version() -> str:
+    """What to do when a question and its answer are of two versions."""
+    if remote.chosen() is not None:
+        return "Use the tieout of the version that runs there"
+    return f"Restart the stack with the same version: {hints.command('down')}, then {hints.command('up --detach')}"

@@ -7,21 +7,22 @@ import argparse
 import contextlib
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import httpx
 import msgspec
 import psutil
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-from tieout.contracts.control import Status
+from tieout.contracts.control import ServiceStatus, Status
 from tieout.contracts.operation import UNSEEN_SECONDS_MAX
-from tieout.devstack import endpoints, hints
+from tieout.devstack import endpoints, hints, remote
 from tieout.devstack.failures import CommandFailed
 from tieout.devstack.journey import duration
-from tieout.devstack.questions import refusal
+from tieout.devstack.questions import refusal, same_version
 from tieout.devstack.suite import ProcessFacts
 from tieout.devstack.terminal import Screen
 
@@ -32,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     where = endpoints.of_stack(arguments.dir)
-    facts = processes(arguments.dir)
+    facts = processes(arguments.dir) if remote.chosen() is None else []  # Its machine is not this one.
     status, failure = _ask(where)
     up = all(fact["up"] for fact in facts) and status is not None and all(s.up for s in status.services)
     if arguments.json:
@@ -81,6 +82,8 @@ def _ask(where: endpoints.Endpoints) -> tuple[Status | None, str]:
     except httpx.TimeoutException:
         return None, f"The gateway did not answer within 10 s. What is wrong: {hints.command('doctor')}"
     except (httpx.HTTPError, OSError):
+        if remote.chosen() is not None:
+            return None, f"Nothing answers at {where.gateway}. {hints.status()}"
         return None, (
             f"Nothing answers at {where.gateway}. The gateway's log: {hints.command('logs gateway')}. "
             f"If its launcher is gone: {hints.command('down')}, then {hints.command('up --detach')}"
@@ -93,10 +96,7 @@ def _ask(where: endpoints.Endpoints) -> tuple[Status | None, str]:
     try:
         return msgspec.json.decode(answer.content, type=Status), ""
     except msgspec.MsgspecError:
-        return None, (
-            f"The stack answers what this version does not understand. "
-            f"Restart it with the same version: {hints.command('down')}, then {hints.command('up --detach')}"
-        )
+        return None, f"{where.gateway} answers what this version does not understand. {same_version()}"
 
 
 def _show(where: endpoints.Endpoints, facts: list[dict[str, Any]], status: Status | None, failure: str) -> None:
@@ -105,25 +105,10 @@ def _show(where: endpoints.Endpoints, facts: list[dict[str, Any]], status: Statu
         console = Screen(width=120)
     services = {service.service: service for service in status.services} if status else {}
     console.print(f"gateway {where.gateway}")
-    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-    for heading in ("", "up", "pid", "memory", "restarts", "waiting", "outbox", "parked", "dead"):
-        table.add_column(heading, justify="left" if heading in ("", "up") else "right")
-    for fact in facts:
-        up = "[green]yes[/]" if fact["up"] else "[red]no[/]"
-        cells = [fact["name"], up, str(fact["pid"]), f"{fact['memory_bytes'] / 2**20:.0f} MB", str(fact["restarts"])]
-        service = services.get(fact["name"])
-        if service is not None:
-            health = service.instances
-            cells += [str(service.waiting), *(str(sum(getattr(h, name) for h in health)) for name in _COUNTS)]
-            oldest = max((h.outbox_oldest_seconds for h in health if h.outbox_waiting), default=0.0)
-            if oldest >= 1:
-                cells[6] += f", {duration(oldest * 1000)}"
-            if not service.up:
-                cells[1] = "[red]silent[/]"
-        table.add_row(*cells)
-    console.print(table)
-    total = sum(fact["memory_bytes"] for fact in facts) / 2**20
-    console.print(f"memory in all: {total:.0f} MB", highlight=False)
+    if facts:
+        _show_processes(console, facts, services)
+    elif services:
+        _show_services(console, services.values())
     if status is None:
         console.print(Text(failure, style="red"), soft_wrap=True)
         return
@@ -150,6 +135,46 @@ def _show(where: endpoints.Endpoints, facts: list[dict[str, Any]], status: Statu
         console.print(f"[red]{status.findings} findings of the services' own scrubs[/]: {hints.command('agreement')}")
     if status.dead_letters or status.disagreements:
         console.print(f"[red]{status.dead_letters} dead letters, {status.disagreements} disagreements[/]")
+
+
+def _show_processes(console: Console, facts: list[dict[str, Any]], services: Mapping[str, ServiceStatus]) -> None:
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    for heading in ("", "up", "pid", "memory", "restarts", "waiting", "outbox", "parked", "dead"):
+        table.add_column(heading, justify="left" if heading in ("", "up") else "right")
+    for fact in facts:
+        up = "[green]yes[/]" if fact["up"] else "[red]no[/]"
+        cells = [fact["name"], up, str(fact["pid"]), f"{fact['memory_bytes'] / 2**20:.0f} MB", str(fact["restarts"])]
+        service = services.get(fact["name"])
+        if service is not None:
+            cells += _counts(service)
+            if not service.up:
+                cells[1] = "[red]silent[/]"
+        table.add_row(*cells)
+    console.print(table)
+    total = sum(fact["memory_bytes"] for fact in facts) / 2**20
+    console.print(f"memory in all: {total:.0f} MB", highlight=False)
+
+
+def _show_services(console: Console, services: Iterable[ServiceStatus]) -> None:
+    """What they say of themselves, for an installation of whose machines nothing is seen from here."""
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    for heading in ("", "up", "processes", "waiting", "outbox", "parked", "dead"):
+        table.add_column(heading, justify="left" if heading in ("", "up") else "right")
+    for service in services:
+        up = "[green]yes[/]" if service.up else "[red]silent[/]"
+        processes = sum(len(health.replicas) for health in service.instances)
+        table.add_row(service.service, up, str(processes), *_counts(service))
+    console.print(table)
+
+
+def _counts(service: ServiceStatus) -> list[str]:
+    """What waits for it, in its outbox, for partners, and what died there."""
+    health = service.instances
+    waiting, *others = (str(sum(getattr(h, name) for h in health)) for name in _COUNTS)
+    oldest = max((h.outbox_oldest_seconds for h in health if h.outbox_waiting), default=0.0)
+    if oldest >= 1:
+        waiting += f", {duration(oldest * 1000)}"
+    return [str(service.waiting), waiting, *others]
 
 
 def _replicas(status: Status) -> Iterator[str]:
