@@ -19,9 +19,9 @@ def elsewhere(trade, tmp_path: Path, monkeypatch, capsys):
     where = trade.stack.endpoints()
     Path("token").write_text(Path(where.admin_token_file).read_text())
 
-    async def run(*words: str, url: str = where.gateway, token_file: str = "token") -> tuple[int, str, str]:
+    async def run(*words: str, url: str = where.gateway, file: str = "token") -> tuple[int, str, str]:
         capsys.readouterr()
-        code = await asyncio.to_thread(cli.main, [*words, "--url", url, "--token-file", token_file])
+        code = await asyncio.to_thread(cli.main, [*words, "--url", url, "--token-file", file])
         told = capsys.readouterr()
         return code, told.out, told.err
 
@@ -88,11 +88,11 @@ async def test_what_goes_wrong_on_the_way_is_told_in_a_line(elsewhere):
             assert "kubectl port-forward" in told + complaint, words
     Path("other").write_text("no-such-token\n")
     for words in (["agreement"], ["status"], ["tickets", "list"], ["doctor"]):
-        code, told, complaint = await elsewhere(*words, token_file="other")
+        code, told, complaint = await elsewhere(*words, file="other")
         assert code == 1
         assert "does not know the token in other: it is unknown, expired or revoked" in told + complaint, words
         assert "no-such-token" not in told + complaint
     for name, content in (("empty", ""), ("letter", "Dear all,\nhere it is")):
         Path(name).write_text(content)
-        assert f"{name} holds no token" in (await elsewhere("status", token_file=name))[2]
-    assert "missing: No such file" in (await elsewhere("status", token_file="missing"))[2]
+        assert f"{name} holds no token" in (await elsewhere("status", file=name))[2]
+    assert "missing: No such file" in (await elsewhere("status", file="missing"))[2]

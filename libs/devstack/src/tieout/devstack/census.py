@@ -97,7 +97,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 async def take(arguments: argparse.Namespace, listed: Sequence[Listed]) -> Report:
     async with endpoints.of_stack(arguments.dir).async_client(timeout=60) as client:
-        report = await compare(client, arguments.satellite, listed)
+        try:
+            report = await compare(client, arguments.satellite, listed)
+        except httpx.TransportError as error:
+            raise CommandFailed(f"{client.base_url} does not answer ({error}). {hints.status()}") from None
         if report.missing and arguments.request:
             await _request(arguments.request, report)
         if report.missing and arguments.fetch:

@@ -1,7 +1,7 @@
 """Run all checks: what is wrong, why it matters, and the next step.
 
-Looks at the stack's processes and disk from outside (not with --url), then asks `control` for its own checks of services, databases,
-locks, flows, lag, outboxes, dead letters, agreement, satellites, memory, streams and tables.
+Looks at the stack's processes and disk from outside (not with --url), then asks `control` for its own checks of
+services, databases, locks, flows, lag, outboxes, dead letters, agreement, satellites, memory, streams and tables.
 
 Exit code 0 when all is well or only worth a look, 1 when something is wrong.
 """
@@ -20,7 +20,7 @@ from tieout.contracts.watch import Check, Checkup
 from tieout.devstack import endpoints, hints, remote, status
 from tieout.devstack.endpoints import Endpoints
 from tieout.devstack.failures import CommandFailed
-from tieout.devstack.questions import refusal
+from tieout.devstack.questions import refusal, same_version
 from tieout.devstack.terminal import Screen
 
 _DISK_BYTES_MIN = 2 << 30
@@ -95,14 +95,18 @@ def _asked(where: Endpoints) -> list[Check]:
         why = "Satellites cannot hand in documents over HTTP, and nobody can ask anything."
         step = hints.command("logs gateway") if remote.chosen() is None else hints.status()
         return [Check("gateway", "wrong", f"{where.gateway} does not answer: {error}", why, step, "ServiceAway")]
-    if answer.status_code in (401, 403):
+    if remote.chosen() is not None and answer.status_code in (401, 403):
         raise CommandFailed(refusal(answer))
     gateway = Check("gateway", "ok", f"{where.gateway} answers.")
     if answer.is_error:
         why = "The other checks are control's, and it did not answer."
         told = f"/v1/checkup: HTTP {answer.status_code} {answer.text[:200]}"
         return [gateway, Check("control", "wrong", told, why, hints.command("logs control"), "ServiceAway")]
-    return [gateway, *msgspec.json.decode(answer.content, type=Checkup).checks]
+    try:
+        return [gateway, *msgspec.json.decode(answer.content, type=Checkup).checks]
+    except msgspec.MsgspecError:
+        told = f"{where.gateway} answers what this version does not understand. {same_version()}"
+        raise CommandFailed(told) from None
 
 
 def _show(found: Sequence[Check], *, everything: bool) -> None:

@@ -42,7 +42,7 @@ def _ask(folder: Path, method: str, path: str, answer: type[Answer], seconds_max
         with where.client(timeout=seconds_max) as client:
             response = client.request(method, path, **content)
     except httpx.TimeoutException:
-        told = f"{where.gateway} took more than {seconds_max:.0f} s. {hints.status()}"
+        told = f"{where.gateway} took more than {seconds_max:.0f} s. See: {hints.command('status')}"
         raise CommandFailed(told) from None
     except (httpx.HTTPError, OSError) as error:
         raise CommandFailed(f"{where.gateway} does not answer ({error}). {hints.status()}") from None

@@ -16,7 +16,7 @@ from msgspec import Struct
 from tieout.devstack.failures import CommandFailed
 
 URL, TOKEN_FILE = "TIEOUT_URL", "TIEOUT_TOKEN_FILE"
-HOW = "In a cluster its port is forwarded with: kubectl port-forward service/gateway 8080:8080"
+HOW = "In a cluster its port is forwarded with: kubectl port-forward service/gateway 8080:80"
 
 
 class Remote(Struct, frozen=True):
