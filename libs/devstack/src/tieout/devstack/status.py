@@ -88,6 +88,8 @@ def _ask(where: endpoints.Endpoints) -> tuple[Status | None, str]:
             f"Nothing answers at {where.gateway}. The gateway's log: {hints.command('logs gateway')}. "
             f"If its launcher is gone: {hints.command('down')}, then {hints.command('up --detach')}"
         )
+    if remote.chosen() is not None and answer.status_code in (401, 403):
+        return None, refusal(answer)  # Nothing is wrong there: whoever asks may not.
     if answer.is_error:
         return None, (
             f"The gateway cannot tell how the services are ({refusal(answer)}). "
