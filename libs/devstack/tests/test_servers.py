@@ -13,7 +13,7 @@ import nats
 import psutil
 import pytest
 from nats.js.api import ExternalStream, StreamConfig, StreamSource, SubjectTransform
-from tieout.devstack import endpoints, permissions, suite
+from tieout.devstack import databases, endpoints, permissions, suite
 from tieout.devstack.failures import CommandFailed
 from tieout.devstack.postgres import UNSAFE_BUT_FAST, Postgres
 from tieout.devstack.processes import ServerFailed
@@ -238,3 +238,17 @@ async def test_a_site_sells_on_while_it_is_cut_off_and_everything_arrives_once(f
         assert sorted(map(int, bodies)) == list(range(15))
         await till.close()
         await gateway.close()
+
+
+async def test_a_database_that_a_killed_recovery_left_closed_is_open_after_the_next_start(folder):
+    stack = bare(folder)
+    async with stack.running():
+        await databases.prepare(stack.postgres, stack.secrets, ("order",))
+        connection = await asyncpg.connect(stack.postgres.url())
+        try:
+            await connection.execute("ALTER DATABASE tieout_order ALLOW_CONNECTIONS false")
+            await databases.prepare(stack.postgres, stack.secrets, ("order",))
+            open_ = await connection.fetchval("SELECT datallowconn FROM pg_database WHERE datname = 'tieout_order'")
+        finally:
+            await connection.close()
+    assert open_

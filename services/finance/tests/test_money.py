@@ -279,7 +279,8 @@ async def test_a_discount_above_what_is_or_will_be_open_is_a_conflict(desk):
     (told,) = await desk.announced(finance.DocumentSettled)
     assert (told.reason, told.detail) == (
         "discount_above_open",
-        "Of order 1001 0 CNY is open, less than the discount. Send the payment without it, under a number of its own.",
+        "Of order 1001 0.00 CNY is open, less than the discount. "
+        "Send the payment without it, under a number of its own.",
     )
     assert await desk.vouchers() == []
     assert await desk.violations() == []

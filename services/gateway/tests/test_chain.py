@@ -2,12 +2,14 @@
 
 import asyncio
 
+import asyncpg
 from tieout.contracts.event import event_id, order_id
 from tieout.contracts.finance import SubmitPayment, SubmitRefund
 from tieout.contracts.inventory import SubmitAdjustment, SubmitConfirmation, SubmitDelivery, SubmitReceipt
 from tieout.contracts.operation import Nothing, TrailRequest
 from tieout.contracts.order import SubmitCancel, SubmitCredit, SubmitOrder
 from tieout.gateway.reads import trail
+from tieout.servicekit.settings import secret
 
 ONE = 1_000_000
 
@@ -270,3 +272,20 @@ async def test_a_held_satellite_is_taken_in_and_mapped_later(house):
     assert (await house.get(f"/v1/documents/{answer.json()['intake_id']}"))["state"] == "pending"
     await house.client.put("/v1/satellites/till/hold", json={"held": False}, headers=house.admin)
     assert (await house.document(answer))["state"] == "mapped"
+
+
+async def test_a_document_whose_outcome_is_gone_is_found_and_named(house):
+    answer = await house.send(house.order(currency="NIX"))
+    await house.document(answer)
+    await house.quiet()
+    settings = house.service.settings
+    owner = await asyncpg.connect(
+        settings.owner_url, password=secret(settings.owner_password_file, "TIEOUT_OWNER_PASSWORD_FILE")
+    )
+    for statement in ("DISABLE TRIGGER USER", "", "ENABLE TRIGGER USER"):
+        await owner.execute(f"ALTER TABLE refusal {statement}" if statement else "DELETE FROM refusal")
+    await owner.close()
+    found = await house.service.evidence.violations(Nothing(), house.service.database)
+    assert [(one.rule, one.key) for one in found.violations if one.rule == "document_without_outcome"] == [
+        ("document_without_outcome", answer.json()["intake_id"])
+    ]

@@ -23,7 +23,7 @@ async def test_an_order_above_what_is_left_is_a_conflict_and_may_come_again(desk
     (told,) = await desk.announced(SubmissionConflicted)
     assert (told.number, told.reason) == ("3", "above_credit_limit")
     assert told.detail == (
-        "Customer K1 uses 678 of 678 CNY; this order of 339 is above that. "
+        "Customer K1 uses 6.78 CNY of 6.78 CNY; this order of 3.39 CNY is above that. "
         "Submit it again when something was paid, or raise the limit."
     )
     await desk.give(desk.submit(desk.line(net=0, tax=0), number="4"))

@@ -231,7 +231,7 @@ def test_a_credit_that_is_too_much_says_how_much_its_line_can_bear():
     told = judge(credit(back(4 * ONE, 100)), sale).conflict
     assert "can bear 3 more, not 4" in told.detail
     told = judge(credit(back(ONE, 301)), sale).conflict
-    assert "300 net and 39 tax more (minor units), not 301 and 0" in told.detail
+    assert "3.00 CNY net and 0.39 CNY tax more, not 3.01 CNY and 0.00 CNY" in told.detail
 
 
 def test_a_credit_in_another_currency_is_a_conflict():

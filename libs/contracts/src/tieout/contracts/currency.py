@@ -41,3 +41,10 @@ def shown(schema: Any) -> Any:
 def refused(code: object) -> str:
     """What to tell whoever sent this code."""
     return f"{str(code)[:40]!r} is no currency of ISO 4217; send one of its codes in capitals, like CNY or EUR"
+
+
+def spelled(minor: int, currency: str) -> str:
+    """What people read: 14555 of CNY is `145.55 CNY`."""
+    places = EXPONENTS.get(currency, 2)
+    whole, part = divmod(abs(minor), 10**places)
+    return f"{'-' if minor < 0 else ''}{whole}{f'.{part:0{places}}' if places else ''} {currency}"

@@ -41,11 +41,19 @@ async def prepare(postgres: Postgres, secrets: Secrets, services: tuple[str, ...
             # To say who holds the lock that a flow waits for; statements carry no values, as ours are all prepared.
             app = role_of(service, "app")
             await connection.execute(f"GRANT pg_read_all_stats TO {app} WITH INHERIT TRUE")
+        await open_again(connection, *(name for name in map(database_of, services) if name in databases))
     finally:
         await connection.close()
     missing = [service for service in services if database_of(service) not in databases]
     await asyncio.gather(*(_create_alone(postgres, service) for service in missing))  # Half the time of one by one.
     return bool(missing)
+
+
+async def open_again(superuser: asyncpg.Connection, *names: str) -> None:
+    """What a recovery that was killed may have left closed: it copies only what nobody is connected to."""
+    closed = "SELECT datname FROM pg_database WHERE datname = ANY ($1::text[]) AND NOT datallowconn"
+    for row in await superuser.fetch(closed, list(names)):
+        await superuser.execute(f"ALTER DATABASE {row['datname']} ALLOW_CONNECTIONS true")
 
 
 async def _create_alone(postgres: Postgres, service: str) -> None:

@@ -30,13 +30,16 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import httpx
 import msgspec
+import nats
+import nats.errors
 from msgspec import Struct
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from tieout.contracts import desk, finance, inventory, order, repair, replay, ticket
 from tieout.contracts.control import PROVE_AGREEMENT, Agreement, AgreementRequest
-from tieout.devstack import databases, endpoints, hints
+from tieout.contracts.operation import Health
+from tieout.devstack import databases, endpoints, hints, permissions
 from tieout.devstack.calling import call
 from tieout.devstack.endpoints import Endpoints
 from tieout.devstack.failures import CommandFailed
@@ -90,6 +93,8 @@ def run(arguments: argparse.Namespace) -> int:
 async def _run(arguments: argparse.Namespace) -> int:
     service, folder, console = arguments.service, arguments.dir, Screen(stderr=arguments.json)
     async with _servers(folder) as (where, runs):
+        if runs:
+            await _refuse_living(where, service)
         report = Report(service, await preview(where, folder, service), [])
         if report.preview["lost"]:
             report.commands = await commands_since(where, service, report.preview["backup_at"])
@@ -120,16 +125,48 @@ async def _servers(folder: Path) -> AsyncIterator[tuple[Endpoints, bool]]:
         yield stack.endpoints(), False
 
 
+async def _refuse_living(where: Endpoints, service: str) -> None:
+    """Beside a service that works, outbox and stream never stand still together: what is on its way looks forgotten."""
+    hub = where.hub
+    try:
+        client = await nats.connect(
+            hub.url,
+            user=hub.user,
+            password=Path(hub.password_file).read_text().strip(),
+            inbox_prefix=permissions.inbox_of(hub.user).encode(),
+            connect_timeout=5,
+            allow_reconnect=False,
+        )
+    except (OSError, TimeoutError, nats.errors.Error) as error:
+        raise CommandFailed(
+            f"the hub at {hub.url} does not answer ({error!r}), and what was forgotten stands in its streams only. "
+            f"What is wrong: {hints.command('doctor')}"
+        ) from None
+    try:
+        answer = await client.request(f"rpc.{service}.health", b"{}", timeout=2)
+        living = msgspec.json.decode(answer.data, type=Health).ready
+    except (nats.errors.Error, msgspec.MsgspecError, TimeoutError):
+        living = False
+    finally:
+        await client.close()
+    if living:
+        raise CommandFailed(
+            f"{service} works, so its database lacks nothing that was announced: one that does is refused at the start."
+            f" To run again what it heard without announcing anything, stop the stack first: {hints.command('down')}"
+        )
+
+
 # ---------------------------------------------------------------------------------------------- what would happen
 
 
 async def preview(where: Endpoints, folder: Path, service: str) -> dict[str, Any]:
     """The whole recovery on a copy of the database; the database itself is only read."""
-    looked = await bring_forward(where, folder, service, really=False)
     name = databases.database_of(service)
     copy = f"{name}_recovery"
     server = await asyncpg.connect(_superuser(where, folder, service), timeout=10)
     try:
+        await databases.open_again(server, name)  # One that was killed may have left it closed.
+        looked = await bring_forward(where, folder, service, really=False)
         await _copy(server, service, name, copy)
         return {**await bring_forward(where, folder, service, database=copy), "unreachable": looked["unreachable"]}
     finally:

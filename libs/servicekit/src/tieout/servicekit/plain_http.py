@@ -35,7 +35,7 @@ class PlainHttp:
     def __init__(self, answers: Mapping[str, Answer]) -> None:
         self._answers = answers
         self._server: asyncio.Server | None = None
-        self._open: set[asyncio.StreamWriter] = set()
+        self._open: dict[asyncio.StreamWriter, None] = {}  # The oldest first.
 
     async def start(self, host: str, port: int, variable: str) -> int:
         """The port it listens on; 0 takes a free one. `variable` is what to change where that cannot be."""
@@ -53,10 +53,10 @@ class PlainHttp:
             writer.transport.abort()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if len(self._open) >= CONNECTIONS_MAX:
-            writer.transport.abort()
-            return
-        self._open.add(writer)
+        if len(self._open) >= CONNECTIONS_MAX:  # A probe must come through: whoever has dallied longest makes room.
+            next(iter(self._open)).transport.abort()
+            self._open.pop(next(iter(self._open)))
+        self._open[writer] = None
         try:
             async with asyncio.timeout(SECONDS_MAX):
                 with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
@@ -67,7 +67,7 @@ class PlainHttp:
         except TimeoutError:
             pass  # A client that does not go on; nobody is told, as probes come again.
         finally:
-            self._open.discard(writer)
+            self._open.pop(writer, None)
             writer.transport.abort()
 
     async def _exchange(self, reader: asyncio.StreamReader) -> bytes:

@@ -5,6 +5,7 @@ from typing import Literal
 from uuid import UUID
 
 from msgspec import Struct, structs
+from tieout.contracts.currency import spelled
 from tieout.contracts.event import document_id
 from tieout.contracts.finance import DocumentSettled, SubmitPayment, SubmitRefund
 from tieout.finance import forgiving, ledger, money, open_items, prepayments
@@ -117,8 +118,8 @@ async def _book(tx: Transaction, fresh: list[Submitted], told: list[Told], compa
             tx.park(received, key=str(short.item_id), reason="its discount waits until its sale is billed")
         else:
             detail = (
-                f"Of order {short.order_no} {max(short.owed, 0)} {short.currency} is open, less than the discount. "
-                "Send the payment without it, under a number of its own."
+                f"Of order {short.order_no} {spelled(max(short.owed, 0), short.currency)} is open, less than the "
+                "discount. Send the payment without it, under a number of its own."
             )
             told.append(Told(received, id_of(received.data), "conflict", "discount_above_open", detail))
 
@@ -166,9 +167,10 @@ def above_received(received: Received[SubmitRefund], item: OpenItem) -> list[Tol
     if item.refunded <= item.received:
         return []
     whose = f"order {received.data.order_number}" if item.of_order else f"customer {item.customer} without an order"
+    came, went = spelled(item.received, item.currency), spelled(item.refunded, item.currency)
     detail = (
-        f"Of {whose} {item.received} {item.currency} came by then and {item.refunded} went back. The refund is booked,"
-        " and the difference is a claim on the customer: send the payment if it is missing, or claim the money back."
+        f"Of {whose} {came} came by then and {went} went back. The refund is booked, and the difference is a claim on"
+        " the customer: send the payment if it is missing, or claim the money back."
     )
     return [Told(received, id_of(received.data), "above_received", "above_received", detail)]
 

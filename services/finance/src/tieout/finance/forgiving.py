@@ -4,6 +4,7 @@ from datetime import date
 from uuid import UUID
 
 from msgspec import Struct, structs
+from tieout.contracts.currency import spelled
 from tieout.finance import ledger, money, open_items
 from tieout.finance.domain.open_item import OpenItem
 from tieout.finance.domain.paper import draft_of
@@ -33,7 +34,8 @@ async def forgive(tx: Transaction, company: Company, item: OpenItem, paper: Pape
     else:
         left, what = item.owed, "is open"
     if paper.amount > left:
-        detail = f"Of order {item.order_no} {max(left, 0)} {item.currency} {what}, not {paper.amount}."
+        open_now, asked = spelled(max(left, 0), item.currency), spelled(paper.amount, item.currency)
+        detail = f"Of order {item.order_no} {open_now} {what}, not {asked}."
         raise Refused("too_much", detail, field="amount_minor", status=409)
     amount = -paper.amount if paper.kind == "recovery" else paper.amount
     document = paper.document_id, paper.number

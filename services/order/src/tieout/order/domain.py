@@ -8,6 +8,7 @@ from typing import Literal
 from uuid import UUID
 
 from msgspec import Struct
+from tieout.contracts.currency import spelled
 from tieout.contracts.event import order_id
 from tieout.contracts.order import (
     Billing,
@@ -82,8 +83,9 @@ def judge_credit_limit(order: SubmitOrder, used_minor: int, limit_minor: int) ->
     if not total or used_minor + total <= limit_minor:
         return None
     detail = (
-        f"Customer {order.customer} uses {used_minor} of {limit_minor} {order.currency}; this order of {total} is above"
-        " that. Submit it again when something was paid, or raise the limit."
+        f"Customer {order.customer} uses {spelled(used_minor, order.currency)} of "
+        f"{spelled(limit_minor, order.currency)}; this order of {spelled(total, order.currency)} is above that. "
+        "Submit it again when something was paid, or raise the limit."
     )
     return Conflict("above_credit_limit", detail)
 
@@ -435,8 +437,9 @@ def _fit(
             left_tax = max(billable_tax - sold.credited_tax_minor - taken[2], 0)
             return Conflict(
                 "above_billed",
-                f"Line {line.order_line_no} of order {order.order_no} was sold for less: of {order.currency} it can "
-                f"bear {left_net} net and {left_tax} tax more (minor units), not {net} and {tax}.",
+                f"Line {line.order_line_no} of order {order.order_no} was sold for less: it can bear "
+                f"{spelled(left_net, order.currency)} net and {spelled(left_tax, order.currency)} tax more, not "
+                f"{spelled(net, order.currency)} and {spelled(tax, order.currency)}.",
             ), 0
         later = later or net_after > sold.billed_net_minor or tax_after > sold.billed_tax_minor
     net, tax = _worth(line, now_micro)
@@ -446,8 +449,8 @@ def _fit(
     if total > billable:
         return Conflict(
             "above_billed",
-            f"Order {order.order_no} would be credited above what is billed: it can bear {max(billable - before, 0)} "
-            f"minor units of {order.currency} more, not {net + tax}.",
+            f"Order {order.order_no} would be credited above what is billed: it can bear "
+            f"{spelled(max(billable - before, 0), order.currency)} more, not {spelled(net + tax, order.currency)}.",
         ), 0
     if later or total > billed:
         return "later", 0

@@ -5,6 +5,7 @@ had named it: it lowers the receivable, or is a deposit of what is still to be s
 """
 
 from msgspec import structs
+from tieout.contracts.currency import spelled
 from tieout.contracts.event import document_id, order_id
 from tieout.contracts.finance import APPLY_MONEY, ApplyMoney, MoneyApplied
 from tieout.finance import ledger, money, open_items
@@ -39,7 +40,7 @@ async def apply_money(request: ApplyMoney, database: Database) -> MoneyApplied:
             raise Refused("not_found", detail, field="order_no", status=404)
         left = items[of].unapplied if of in items else 0
         if request.amount_minor > left:
-            detail = f"Customer {request.customer} has {left} {request.currency} without an order."
+            detail = f"Customer {request.customer} has {spelled(left, request.currency)} without an order."
             raise Refused("too_much", detail, field="amount_minor", status=409)
 
         order, customer = items[to], items[of]
