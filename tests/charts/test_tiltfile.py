@@ -243,3 +243,13 @@ def test_the_shell_of_a_pod_serves_again_after_a_kill_and_ends_on_sigterm(tilt, 
             os.kill(last, 0)
     finally:
         process.kill()
+
+
+def test_the_platform_is_applied_again_once_its_kinds_are_known_and_ends_when_postgres_has_the_databases(tilt) -> None:
+    said = tilt.resources()["platform"].arguments[1]
+    first, second, ready, databases = (
+        said.index(each)
+        for each in ("--wait &&", "&& helm upgrade", "wait --for=condition=Ready cluster/tieout-postgres", "databases.")
+    )
+    assert first < second < ready < databases
+    assert said.count("helm upgrade --install tieout-platform") == 2
