@@ -37,7 +37,7 @@ TOGGLES = {
 }
 
 
-@pytest.mark.parametrize("kubernetes", ["1.37", "1.33"])
+@pytest.mark.parametrize("kubernetes", ["1.37", "1.30"])
 @pytest.mark.parametrize("toggle", TOGGLES)
 def test_every_toggle_renders_what_kubernetes_takes(toggle, kubernetes):
     documents = render("satellite", {**SITE, **TOGGLES[toggle]}, kubernetes=kubernetes, operators=OPERATORS)
