@@ -42,6 +42,7 @@ def test_the_oldest_kubernetes_gets_the_same_and_an_older_one_is_refused(chart: 
         ("tieout", ["minimal/tieout.yaml"], {}),
         ("tieout", ["production/tieout.yaml"], {}),
         *((service, ["production/service.yaml"], MINIMAL["migrations"]) for service in CORE_SERVICES),
+        ("gateway", ["production/service.yaml", "production/gateway.yaml"], MINIMAL["migrations"]),
     ],
     ids=lambda each: str(each),
 )
@@ -53,6 +54,33 @@ def test_the_values_of_our_environments_render_and_keep_every_promise(
     for document in documents:
         validate(document, VERSIONS[0])
     policies.check(documents, GIVEN | UMBRELLA_GIVEN)
+
+
+@pytest.mark.parametrize(
+    ("chart", "files", "values"),
+    [
+        ("tieout", ["minimal/tieout.yaml"], {}),
+        ("tieout", ["production/tieout.yaml"], {}),
+        ("gateway", ["production/service.yaml", "production/gateway.yaml"], MINIMAL["migrations"]),
+    ],
+    ids=lambda each: str(each),
+)
+def test_in_our_environments_somebody_reaches_the_gateway_and_somebody_administers_it(
+    chart: str, files: list[str], values: dict[str, Any]
+) -> None:
+    own = {"migrations": values} if values else {}
+    documents = render(chart, own, files=[ROOT / "k8s" / "values" / file for file in files])
+    gateway = {"app.kubernetes.io/name": "gateway"}
+    settings = [each["data"] for each in of_kind(documents, "ConfigMap")]
+    assert any("TIEOUT_ADMIN_TOKEN_FILE" in each for each in settings)
+    rules = [
+        rule
+        for each in of_kind(documents, "NetworkPolicy")
+        if gateway.items() <= each["spec"]["podSelector"]["matchLabels"].items()
+        for rule in each["spec"].get("ingress", ())
+    ]
+    assert any(port["port"] == "http" for rule in rules for port in rule["ports"])
+    assert bool(of_kind(documents, "Ingress")) == ("production" in files[0])
 
 
 @pytest.mark.parametrize("chart", [*CORE_SERVICES, "tieout"])

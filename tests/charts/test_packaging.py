@@ -128,6 +128,21 @@ def test_the_notes_say_how_to_go_on() -> None:
     assert "No traces are sent" in told
 
 
+def test_the_umbrella_s_notes_warn_of_a_gateway_that_nobody_reaches_or_administers() -> None:
+    def told(*values: str) -> str:
+        arguments = ("install", "tieout", unfolded("tieout"), "--namespace", "tieout", "--dry-run=client")
+        return helm(
+            *arguments, "--set", "global.tieout.database.host=x,global.tieout.nats.url=nats://x", *values
+        ).stdout
+
+    closed = told()
+    assert "Nobody reaches the gateway" in closed
+    assert "Nobody may administer the gateway" in closed
+    opened = told("--values", str(ROOT / "k8s" / "values" / "production" / "tieout.yaml"))
+    assert "the gateway" not in opened
+    assert "There is no Ingress" in told("--values", str(ROOT / "k8s" / "values" / "minimal" / "tieout.yaml"))
+
+
 def test_only_the_library_has_templates_of_resources() -> None:
     for service in CORE_SERVICES:
         assert (CHARTS / service / "templates" / "all.yaml").read_text() == '{{ include "tieout.service" . }}\n'

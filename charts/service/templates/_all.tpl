@@ -24,6 +24,10 @@
 
 Nobody may reach its HTTP port yet: name those who may in networkPolicy.httpFrom.
 {{- end }}
+{{- if not .Values.http.adminToken }}
+
+Nobody may administer it: put admin-token into its Secret and set http.adminToken to true.
+{{- end }}
 {{- end }}
 {{- if not .Values.migrations.enabled }}
 
