@@ -26,6 +26,7 @@ OWNED = {
     *("http_host", "http_port", "admin_token_file", "notify_file"),
 }
 ONLY = {"http": "gateway", "ingress": "gateway", "notify": "control"}  # Keys that other charts do not take.
+ELSEWHERE = "Only"  # How the description of such a key begins in the others' schemas: no table lists it.
 TYPES = {str: "string", int: "integer", float: "number", bool: "boolean"}
 Schema = dict[str, Any]
 
@@ -78,12 +79,12 @@ def schema_of(service: str) -> Schema:
     properties = shared["properties"]["exports"]["properties"]["defaults"]["properties"]
     properties = {key: value for key, value in properties.items() if ONLY.get(key, service) == service}
     properties["settings"] = settings_of(service)
-    for key in ONLY:  # The shared defaults name them; off is all that the others may say.
+    for key in ONLY:  # The shared defaults name them; the library's checks refuse what differs, by words of their own.
         if key not in properties:
             properties[key] = {
                 "type": "object",
-                "description": f"Only {ONLY[key]} has it.",
-                "const": shared_default(key),
+                "description": f"{ELSEWHERE} {ONLY[key]} has it.",
+                "additionalProperties": True,
             }
     properties["global"] = {
         "type": "object",
@@ -102,10 +103,6 @@ def schema_of(service: str) -> Schema:
     }
 
 
-def shared_default(key: str) -> Any:
-    return read(CHARTS / "service" / "values.yaml")["exports"]["defaults"][key]
-
-
 def global_schema() -> Schema:
     def strings(description: str, **keys: str) -> Schema:
         properties = {key: {"type": "string", "description": said} for key, said in keys.items()}
@@ -117,7 +114,6 @@ def global_schema() -> Schema:
         }
 
     image = strings("The images.", registry="Instead of ghcr.io/tieout.", tag="Instead of the charts' appVersion.")
-    image["properties"]["tag"]["not"] = {"const": "latest"}
     return {
         "type": "object",
         "description": "For all of Tieout's services; what a service says itself counts more.",
@@ -161,7 +157,7 @@ def rows(schema: Schema, values: Any, path: str = "") -> Iterator[tuple[str, str
     for key, part in schema.get("properties", {}).items():
         name = f"{path}{key}"
         value = values.get(key) if isinstance(values, dict) else None
-        if "const" in part or name == "service":
+        if name == "service" or (name in ONLY and part["description"].startswith(ELSEWHERE)):
             continue
         if part.get("properties") and not name.endswith((".requests", ".limits", "podLabels")):
             yield from rows(part, value, f"{name}.")

@@ -42,6 +42,14 @@ tieout.io/site: {{ .Values.site }}
 
 {{/* What a schema cannot say. */}}
 {{- define "satellite.check" -}}
+{{- if has .Values.site (list "gateway" "order" "inventory" "finance" "control" "operator" "system" "standby" "till" "hub") -}}
+{{- fail (printf "site: %q is the name of a service or of a user of ours; give the site another one." .Values.site) -}}
+{{- end -}}
+{{- range $key := list "image" "toolsImage" -}}
+{{- if eq (index $.Values $key).tag "latest" -}}
+{{- fail (printf "%s.tag: latest does not say what runs. Name a version." $key) -}}
+{{- end -}}
+{{- end -}}
 {{- if eq (empty .Values.secrets.existingSecret) (empty .Values.secrets.externalSecret.store) -}}
 {{- fail "secrets: say exactly one of secrets.existingSecret (a Secret with hub-password, till-password, operator-password) and secrets.externalSecret.store." -}}
 {{- end -}}

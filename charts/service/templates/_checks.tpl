@@ -2,6 +2,35 @@
 {{- define "tieout.checks" -}}
 {{- $values := .Values -}}
 {{- $name := .Chart.Name -}}
+{{- range $key, $owner := dict "http" "gateway" "ingress" "gateway" "notify" "control" -}}
+{{- if and (ne $name $owner) (ne (toJson (index $values $key)) (toJson (index $values.service.exports.defaults $key))) -}}
+{{- fail (printf "%s: %s belongs to the chart %s alone. Take it out of the values of %s." $name $key $owner $name) -}}
+{{- end -}}
+{{- end -}}
+{{- if eq $values.image.tag "latest" -}}
+{{- fail (printf "%s: image.tag is latest, and nobody could say what runs. Name a version, or leave it empty for the chart's own." $name) -}}
+{{- end -}}
+{{- if eq (dig "tieout" "image" "tag" "" ($values.global | default dict)) "latest" -}}
+{{- fail (printf "%s: global.tieout.image.tag is latest, and nobody could say what runs. Name a version, or leave it empty for the charts' own." $name) -}}
+{{- end -}}
+{{- range $label := list "app.kubernetes.io/name" "app.kubernetes.io/instance" -}}
+{{- if hasKey $values.podLabels $label -}}
+{{- fail (printf "%s: podLabels sets %s, which belongs to the selectors. Choose another label." $name $label) -}}
+{{- end -}}
+{{- end -}}
+{{- if and $values.http.enabled (has (int $values.http.port) (list 8081 9464)) -}}
+{{- fail (printf "%s: http.port is %d, where probes (8081) and metrics (9464) are served. Choose another one." $name (int $values.http.port)) -}}
+{{- end -}}
+{{- range $site := splitList "," (dig "sites" "" $values.settings) -}}
+{{- with trim $site -}}
+{{- if not (regexMatch "^[a-z][a-z0-9-]{0,30}$" .) -}}
+{{- fail (printf "%s: settings.sites names %q. A site's name has small letters, digits and hyphens, up to 31, and begins with a letter: store-1." $name .) -}}
+{{- end -}}
+{{- if has . (list "gateway" "order" "inventory" "finance" "control" "operator" "system" "standby" "till" "hub") -}}
+{{- fail (printf "%s: settings.sites names %q, which is a service or a user of ours. Give the site another name." $name .) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- if not (include "tieout.given" (list . "database" "host")) -}}
 {{- fail (printf "%s: database.host is empty. Name the Postgres server (or global.tieout.database.host)." $name) -}}
 {{- end -}}
@@ -33,6 +62,9 @@
 {{- end -}}
 {{- if and $values.ingress.enabled (not $values.ingress.host) -}}
 {{- fail (printf "%s: ingress.enabled is true, so ingress.host must say under which name the gateway is reached." $name) -}}
+{{- end -}}
+{{- if and $values.ingress.enabled $values.networkPolicy.enabled (not $values.networkPolicy.httpFrom) -}}
+{{- fail (printf "%s: ingress.enabled is true, but networkPolicy.httpFrom is empty: its controller would reach nobody. Name the controller's namespace there." $name) -}}
 {{- end -}}
 {{- if and $values.notify.existingSecret (not $values.notify.channels) -}}
 {{- fail (printf "%s: notify.existingSecret is set, but notify.channels names no channel that would use it." $name) -}}
