@@ -91,7 +91,7 @@ def test_every_secret_that_is_named_is_made_by_the_command_and_by_the_store(tmp_
         assert made[name] == keys, name
     for service in CORE_SERVICES:  # Those of charts/<service>.
         assert {"database-password", "nats-password"} <= made[f"tieout-{service}"]
-        assert made[f"tieout-{service}-owner"] == {"owner-password"}
+        assert made[f"tieout-{service}-owner"] == stored[f"tieout-{service}-owner"] == {"owner-password"}
 
 
 def test_no_password_is_in_what_is_rendered():
