@@ -1,6 +1,7 @@
 """Everything that can be switched is rendered, checked against the schemas of two Kubernetes versions, and judged."""
 
 import importlib
+import re
 from typing import Any
 
 import policies
@@ -162,6 +163,15 @@ def test_migrations_run_before_and_commands_never_twice_at_once() -> None:
         assert job["timeZone"] == "Etc/UTC"
         assert job["startingDeadlineSeconds"] > 100  # Below ten seconds it might never run; above all, it is there.
         assert job["jobTemplate"]["spec"]["activeDeadlineSeconds"] > 0
+
+
+def test_services_do_not_all_begin_their_commands_in_the_same_minute() -> None:
+    commands = of_kind(render("tieout", UMBRELLA), "CronJob")
+    schedules = {each["metadata"]["name"]: each["spec"]["schedule"] for each in commands}
+    assert all(re.fullmatch(r"[1-5]?[0-9] [24] \* \* \*", each) for each in schedules.values()), schedules
+    assert len(set(schedules.values())) > len(CORE_SERVICES), schedules
+    given = merged(MINIMAL, {"cronJobs": {"scrub": {"schedule": "7 1 * * SUN"}}})
+    assert "7 1 * * SUN" in {each["spec"]["schedule"] for each in of_kind(render("order", given), "CronJob")}
 
 
 def test_only_the_gateway_lets_anybody_in_who_is_not_of_the_house() -> None:

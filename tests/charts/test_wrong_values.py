@@ -32,6 +32,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"autoscaling": {"kind": "vpa"}}, "autoscaling.kind"),
     ({"autoscaling": {"minReplicas": 0}}, "autoscaling.minReplicas"),
     ({"cronJobs": {"retain": {"schedule": "every night"}}}, "cronJobs.retain.schedule"),
+    ({"cronJobs": {"retain": {"schedule": "H H * * *"}}}, "cronJobs.retain.schedule"),
     ({"cronJobs": {"a-name-that-is-too-long": {"enabled": True, "schedule": "0 1 * * *"}}}, "cronJobs"),
     ({"cronJobs": {"stress": {"schedule": "0 1 * * *"}}}, "cronJobs.stress"),
     ({"shutdown": {"marginSeconds": 1}}, "shutdown.marginSeconds"),

@@ -76,6 +76,7 @@ spec:
 {{- $defaults := .Values.cronJobDefaults -}}
 {{- range $name, $job := .Values.cronJobs }}
 {{- if $job.enabled }}
+{{- $own := printf "%s-%s" (include "tieout.fullname" $) $name }}
 ---
 apiVersion: batch/v1
 kind: CronJob
@@ -85,7 +86,7 @@ metadata:
   labels:
     {{- include "tieout.jobLabels" (list $ $name) | nindent 4 }}
 spec:
-  schedule: {{ $job.schedule | quote }}
+  schedule: {{ regexReplaceAll "^H " $job.schedule (printf "%d " (mod (adler32sum $own | int64) 60)) | quote }}
   timeZone: {{ $job.timeZone | default $defaults.timeZone }}
   concurrencyPolicy: Forbid
   startingDeadlineSeconds: {{ $defaults.startingDeadlineSeconds }}
