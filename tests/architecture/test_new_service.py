@@ -24,7 +24,12 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = run(folder, "-m", "tieout.devstack.new_service", *MADE)
     assert done.returncode == 0, done.stderr
     permissions = ("-m", "tieout.devstack.nats_auth", "--out", "charts/platform/files/permissions.json")
-    for words in (("-m", "tieout.contracts.schemas"), ("charts/documents.py",), permissions):
+    for words in (
+        ("-m", "tieout.contracts.schemas"),
+        ("charts/documents.py",),
+        permissions,
+        ("tests/charts/released.py",),
+    ):
         done = run(folder, *words)
         assert done.returncode == 0, done.stderr
     return folder
@@ -55,6 +60,13 @@ def test_it_is_in_the_form_that_every_change_must_have(copy: Path) -> None:
         assert done.returncode == 0, done.stdout
 
 
+def test_its_chart_is_one_of_those_that_are_rendered_upgraded_and_installed(copy: Path) -> None:
+    asked = ["-q", "-p", "no:cacheprovider", "-k", "returns or production_tieout or whole"]
+    done = run(copy, "-m", "pytest", *asked, "tests/charts/test_upgrade.py", "tests/charts/test_matrix.py")
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert "returns: *production\n" in (copy / "k8s/values/production/tieout.yaml").read_text()
+
+
 def test_a_name_that_is_taken_or_none_and_an_event_of_nobody_are_refused(copy: Path) -> None:
     for words, told in (
         (("order", "--hears", "order.placed.v1"), "there is a service order already"),
@@ -71,4 +83,5 @@ def test_the_instructions_name_the_commands_that_this_test_follows() -> None:
     assert f"python -m tieout.devstack.new_service {' '.join(MADE)}" in page
     assert re.search(r"python -m tieout\.contracts\.schemas", page)
     assert "charts/documents.py" in page
+    assert ".venv/bin/python tests/charts/released.py" in page
     assert "python -m tieout.devstack.nats_auth --out charts/platform/files/permissions.json" in page
