@@ -24,12 +24,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = run(folder, "-m", "tieout.devstack.new_service", *MADE)
     assert done.returncode == 0, done.stderr
     permissions = ("-m", "tieout.devstack.nats_auth", "--out", "charts/platform/files/permissions.json")
-    for words in (
-        ("-m", "tieout.contracts.schemas"),
-        ("charts/documents.py",),
-        permissions,
-        ("tests/charts/released.py",),
-    ):
+    for words in (("-m", "tieout.contracts.schemas"), ("charts/documents.py",), permissions):
         done = run(folder, *words)
         assert done.returncode == 0, done.stderr
     return folder
@@ -61,7 +56,11 @@ def test_it_is_in_the_form_that_every_change_must_have(copy: Path) -> None:
 
 
 def test_its_chart_is_one_of_those_that_are_rendered_upgraded_and_installed(copy: Path) -> None:
-    asked = ["-q", "-p", "no:cacheprovider", "-k", "returns or production_tieout or whole"]
+    done = run(copy, "tests/charts/released.py")
+    if "no helm here" in done.stderr:
+        pytest.skip("charts are rendered by helm, and there is none here")
+    assert done.returncode == 0, done.stderr
+    asked = ["-q", "-p", "no:cacheprovider", "-k", "returns or tieout"]
     done = run(copy, "-m", "pytest", *asked, "tests/charts/test_upgrade.py", "tests/charts/test_matrix.py")
     assert done.returncode == 0, done.stdout[-3000:]
     assert "returns: *production\n" in (copy / "k8s/values/production/tieout.yaml").read_text()
