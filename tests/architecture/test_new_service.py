@@ -55,6 +55,17 @@ def test_it_is_in_the_form_that_every_change_must_have(copy: Path) -> None:
         assert done.returncode == 0, done.stdout
 
 
+def test_its_chart_is_one_of_those_that_are_rendered_upgraded_and_installed(copy: Path) -> None:
+    done = run(copy, "tests/charts/released.py")
+    if "no helm here" in done.stderr:
+        pytest.skip("charts are rendered by helm, and there is none here")
+    assert done.returncode == 0, done.stderr
+    asked = ["-q", "-p", "no:cacheprovider", "-k", "returns or tieout"]
+    done = run(copy, "-m", "pytest", *asked, "tests/charts/test_upgrade.py", "tests/charts/test_matrix.py")
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert "returns: *production\n" in (copy / "k8s/values/production/tieout.yaml").read_text()
+
+
 def test_a_name_that_is_taken_or_none_and_an_event_of_nobody_are_refused(copy: Path) -> None:
     for words, told in (
         (("order", "--hears", "order.placed.v1"), "there is a service order already"),
@@ -71,4 +82,5 @@ def test_the_instructions_name_the_commands_that_this_test_follows() -> None:
     assert f"python -m tieout.devstack.new_service {' '.join(MADE)}" in page
     assert re.search(r"python -m tieout\.contracts\.schemas", page)
     assert "charts/documents.py" in page
+    assert ".venv/bin/python tests/charts/released.py" in page
     assert "python -m tieout.devstack.nats_auth --out charts/platform/files/permissions.json" in page

@@ -162,7 +162,12 @@ def _chart(root: Path, service: str, subject: str) -> list[Path]:
     )
     block = f"{service}:\n  enabled: true\n{secrets}\n"
     given.write_text(_once(given.read_text(), "control:\n", f"{block}control:\n", "charts/tieout"))
-    return [*(path for path in sorted(chart.rglob("*")) if path.is_file()), control, listed, given]
+    production = root / "k8s/values/production/tieout.yaml"
+    last = "control: *production\n"
+    production.write_text(
+        _once(production.read_text(), last, f"{service}: *production\n{last}", "k8s/values/production")
+    )
+    return [*(path for path in sorted(chart.rglob("*")) if path.is_file()), control, listed, given, production]
 
 
 def _text(chart: Path) -> str:
@@ -191,7 +196,8 @@ def main(words: list[str] | None = None) -> int:
         f"  .venv/bin/python -m tieout.contracts.schemas        writes what it promises\n"
         f"  .venv/bin/python charts/documents.py                writes its chart's schema and README\n"
         f"  .venv/bin/python -m tieout.devstack.nats_auth --out charts/platform/files/permissions.json\n"
-        f"  ./tieout test services/{arguments.name} tests/architecture\n"
+        f"  .venv/bin/python tests/charts/released.py           what upgrades of its chart must keep\n"
+        f"  ./tieout test services/{arguments.name} tests/architecture tests/charts\n"
         f"  ./tieout up"
     )
     return 0
