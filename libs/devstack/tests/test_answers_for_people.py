@@ -23,6 +23,7 @@ from tieout.contracts.control import (
     Verdict,
     Watermark,
 )
+from tieout.contracts.currency import spelled
 from tieout.devstack import agreement, journey, settings
 from tieout.devstack.failures import CommandFailed
 
@@ -68,7 +69,7 @@ def answer(verdict: Verdict, sentence: str, **told: object) -> Agreement:
 
 
 def test_amounts_have_the_decimals_of_their_currency() -> None:
-    told = [journey.money(12_345, code) for code in ("KWD", "JPY", "CNY", "UYW", "KRW", "IQD")]
+    told = [spelled(12_345, code) for code in ("KWD", "JPY", "CNY", "UYW", "KRW", "IQD")]
     assert told == ["12.345 KWD", "12,345 JPY", "123.45 CNY", "1.2345 UYW", "12,345 KRW", "12.345 IQD"]
 
 
@@ -235,7 +236,7 @@ def test_a_difference_of_money_is_told_in_its_currency() -> None:
     [(123450, "CNY", "1,234.50 CNY"), (-5, "EUR", "-0.05 EUR"), (1000, "JPY", "1,000 JPY"), (1500, "KWD", "1.500 KWD")],
 )
 def test_money_has_the_decimals_of_its_currency(amount: int, currency: str, text: str) -> None:
-    assert journey.money(amount, currency) == text
+    assert spelled(amount, currency) == text
 
 
 def test_durations_and_quantities_read_as_people_say_them() -> None:

@@ -124,7 +124,7 @@ async def test_a_flow_that_stops_opens_a_ticket_which_is_resolved_when_its_code_
 
 
 async def _until(ask_again: Callable[[], Awaitable[Found]], satisfied: Callable[[Found], bool]) -> Found:
-    for _ in range(400):
+    for _ in range(1500):  # What is over is seen by a desk that rests: up to ten seconds.
         found = await ask_again()
         if satisfied(found):
             return found

@@ -44,7 +44,8 @@ def refused(code: object) -> str:
 
 
 def spelled(minor: int, currency: str) -> str:
-    """What people read: 14555 of CNY is `145.55 CNY`."""
+    """What people read: 123450 of CNY is `1,234.50 CNY`; exact, whatever the currency's decimals."""
     places = EXPONENTS.get(currency, 2)
     whole, part = divmod(abs(minor), 10**places)
-    return f"{'-' if minor < 0 else ''}{whole}{f'.{part:0{places}}' if places else ''} {currency}"
+    fraction = f".{part:0{places}}" if places else ""
+    return f"{'-' if minor < 0 else ''}{whole:,}{fraction} {currency}".rstrip()

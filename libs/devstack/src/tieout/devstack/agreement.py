@@ -18,10 +18,11 @@ from rich.table import Table
 from rich.text import Text
 from tieout.contracts.agreement import CurrencySum
 from tieout.contracts.control import Agreement, BookSide, Difference, MeasureResult
+from tieout.contracts.currency import spelled
 from tieout.contracts.period import PERIOD_AGREEMENT, PeriodAgreement
 from tieout.devstack import hints, questions
 from tieout.devstack.failures import CommandFailed
-from tieout.devstack.journey import money, quantity
+from tieout.devstack.journey import quantity
 from tieout.devstack.terminal import Screen
 
 SHOWN_MAX = 200  # Characters of one value.
@@ -168,10 +169,10 @@ def render_period(answer: PeriodAgreement, console: Console) -> None:
         table.add_column(column, justify="left" if not column else "right")
     for figure in answer.figures:
         amounts = (figure.happened_minor, figure.posted_minor, figure.explained_minor, figure.unexplained_minor)
-        table.add_row(figure.title, *(money(amount, answer.currency) for amount in amounts))
+        table.add_row(figure.title, *(spelled(amount, answer.currency) for amount in amounts))
     console.print(table)
     for one in answer.differences:
-        amount = money(one.amount_minor, answer.currency)
+        amount = spelled(one.amount_minor, answer.currency)
         console.print(f"{amount}  {_CAUSES[one.cause]}: {escape(one.why)}", soft_wrap=True, highlight=False)
     style = {"agree": "bold green", "open": "bold yellow", "differ": "bold red"}[answer.verdict]
     console.print(answer.sentence, style=style, highlight=False)
@@ -351,7 +352,7 @@ def _value(name: str, value: int, currency: str = "", currencies: Sequence[str] 
 
 
 def _money(value: int, currency: str) -> str:
-    return money(value, currency) if currency else f"{value:,} minor units"
+    return spelled(value, currency) if currency else f"{value:,} minor units"
 
 
 def _cell(text: str, same: bool) -> str:

@@ -8,9 +8,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 from tieout.contracts.control import Agreement, Journeys, StepLatency
+from tieout.contracts.currency import spelled
 from tieout.devstack import agreement as agreement_view
 from tieout.devstack import journey as journey_view
-from tieout.devstack.journey import money, quantity
+from tieout.devstack.journey import quantity
 from tieout.devstack.outcomes import Key
 
 # The steps worth showing, in the words of those who wait for them.
@@ -199,4 +200,4 @@ def _sign(good: bool) -> str:
 def _value(value: int | None, unit: str) -> str:
     if value is None:
         return "[dim]-[/]"
-    return money(value, unit).removesuffix(f" {unit}") if unit else quantity(value)
+    return spelled(value, unit).removesuffix(f" {unit}") if unit else quantity(value)

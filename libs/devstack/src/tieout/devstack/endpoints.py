@@ -4,8 +4,10 @@ from pathlib import Path
 
 import httpx
 import msgspec
+import nats
 from msgspec import Struct
-from tieout.devstack import hints, remote
+from nats.aio.client import Client
+from tieout.devstack import hints, permissions, remote
 from tieout.devstack.failures import CommandFailed
 
 
@@ -14,6 +16,17 @@ class NatsEndpoint(Struct, frozen=True):
     user: str
     password_file: str
     monitor: str = ""  # HTTP: /varz, /jsz, /leafz …
+
+    async def connect(self, seconds: float = 3.0) -> Client:
+        """A client for one question: it does not wait for a server that is away. Raises OSError and nats' errors."""
+        return await nats.connect(
+            self.url,
+            user=self.user,
+            password=Path(self.password_file).read_text().strip(),
+            inbox_prefix=permissions.inbox_of(self.user).encode(),
+            connect_timeout=seconds,
+            max_reconnect_attempts=1,
+        )
 
 
 class DatabaseEndpoint(Struct, frozen=True):

@@ -4,14 +4,15 @@ from collections.abc import Callable, Iterable
 
 from rich.console import Console
 from rich.table import Table
+from tieout.contracts.currency import spelled
 from tieout.devstack.conservation import OUTCOMES, Balance, MonthBalance, Term
 from tieout.devstack.formats import Measured
-from tieout.devstack.journey import money, quantity
+from tieout.devstack.journey import quantity
 
 _VIEWS: tuple[tuple[str, Callable[[Measured, str], str]], ...] = (
     ("lines", lambda measured, _: f"{measured.lines:,}"),
     ("quantity", lambda measured, _: quantity(measured.quantity_micro)),
-    ("amount", lambda measured, currency: money(measured.amount_minor, currency).removesuffix(f" {currency}")),
+    ("amount", lambda measured, currency: spelled(measured.amount_minor, currency).removesuffix(f" {currency}")),
 )
 _NOTHING = Measured()
 

@@ -7,13 +7,12 @@ import argparse
 import asyncio
 import getpass
 import ssl
-from pathlib import Path
 
 import nats
 import nats.errors
 from tieout.contracts.agreement import RestartedFlow, RestartFlowRequest
 from tieout.contracts.streams import FLOW
-from tieout.devstack import endpoints, permissions
+from tieout.devstack import endpoints
 from tieout.devstack.failures import CommandFailed
 from tieout.devstack.terminal import Screen
 from tieout.servicekit import Refused, ask
@@ -41,14 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def _ask(hub: endpoints.NatsEndpoint, service: str, request: RestartFlowRequest) -> None:
-    connection = await nats.connect(
-        hub.url,
-        user=hub.user,
-        password=Path(hub.password_file).read_text().strip(),
-        inbox_prefix=permissions.inbox_of(hub.user).encode(),
-        connect_timeout=3,
-        max_reconnect_attempts=1,
-    )
+    connection = await hub.connect()
     try:
         await ask(connection, f"rpc.{service}.restart_flow", request, RestartedFlow)
     finally:

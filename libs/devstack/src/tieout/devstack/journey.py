@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 from tieout.contracts.control import Journey, Journeys, JourneyStep
-from tieout.contracts.currency import EXPONENTS
+from tieout.contracts.currency import spelled
 from tieout.devstack import endpoints, questions
 from tieout.devstack.failures import CommandFailed
 from tieout.devstack.terminal import Screen
@@ -49,15 +49,6 @@ def render(answer: Journeys, console: Console, jaeger: str = "") -> None:
         console.print(f"\n{len(answer.journeys)} orders have this number. Narrow it down with --company.", style="dim")
     if answer.unanswered:
         console.print(f"Not complete: no answer from {', '.join(answer.unanswered)}.", style="bold red")
-
-
-def money(amount_minor: int, currency: str) -> str:
-    """123450, CNY -> 1,234.50 CNY; exact, whatever the currency's decimals."""
-    decimals = EXPONENTS.get(currency, 2)
-    whole, part = divmod(abs(amount_minor), 10**decimals)
-    sign = "-" if amount_minor < 0 else ""
-    fraction = f".{part:0{decimals}d}" if decimals else ""
-    return f"{sign}{whole:,}{fraction} {currency}".rstrip()
 
 
 def quantity(quantity_micro: int) -> str:
@@ -116,7 +107,7 @@ def _label(step: JourneyStep) -> Text:
     if step.quantity_micro:
         text.append(f"  {quantity(step.quantity_micro)} pcs")
     if step.amount_minor:
-        text.append(f"  {money(step.amount_minor, step.currency)}")
+        text.append(f"  {spelled(step.amount_minor, step.currency)}")
     if step.cause_id and step.after_ms:
         text.append(f"  after {duration(step.after_ms)}", style="dim")
     if step.detail:

@@ -39,7 +39,7 @@ from rich.table import Table
 from tieout.contracts import desk, finance, inventory, order, repair, replay, ticket
 from tieout.contracts.control import PROVE_AGREEMENT, Agreement, AgreementRequest
 from tieout.contracts.operation import Health
-from tieout.devstack import databases, endpoints, hints, permissions
+from tieout.devstack import databases, endpoints, hints
 from tieout.devstack.calling import call
 from tieout.devstack.endpoints import Endpoints
 from tieout.devstack.failures import CommandFailed
@@ -129,14 +129,7 @@ async def _refuse_living(where: Endpoints, service: str) -> None:
     """Beside a service that works, outbox and stream never stand still together: what is on its way looks forgotten."""
     hub = where.hub
     try:
-        client = await nats.connect(
-            hub.url,
-            user=hub.user,
-            password=Path(hub.password_file).read_text().strip(),
-            inbox_prefix=permissions.inbox_of(hub.user).encode(),
-            connect_timeout=5,
-            allow_reconnect=False,
-        )
+        client = await hub.connect()
     except (OSError, TimeoutError, nats.errors.Error) as error:
         raise CommandFailed(
             f"the hub at {hub.url} does not answer ({error!r}), and what was forgotten stands in its streams only. "

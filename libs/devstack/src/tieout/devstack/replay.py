@@ -31,11 +31,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 from tieout.contracts import replay as contract
+from tieout.contracts.currency import spelled
 from tieout.contracts.operation import Operation
 from tieout.contracts.replay import Effect, ItemBody, Items, ItemView, OutcomeCount, Replays, ReplayView, Selection
 from tieout.devstack import hints, questions
 from tieout.devstack.failures import CommandFailed
-from tieout.devstack.journey import money, quantity
+from tieout.devstack.journey import quantity
 from tieout.devstack.terminal import Screen
 
 POLL_SECONDS = 0.2
@@ -245,7 +246,7 @@ def _figure(name: str, value: int, currency: str) -> str:
         return ""
     if name.endswith("_micro"):
         return f"{quantity(value)} pcs"
-    return f"{name.removesuffix('_minor')} {money(value, currency)}"
+    return f"{name.removesuffix('_minor')} {spelled(value, currency)}"
 
 
 def _items(arguments: argparse.Namespace) -> int:

@@ -24,7 +24,7 @@ import msgspec
 from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
-from tieout.contracts.currency import EXPONENTS
+from tieout.contracts.currency import spelled
 from tieout.contracts.ticket import (
     CHANGE_TICKET,
     LIST_TICKETS,
@@ -206,10 +206,7 @@ def _whom(ticket: Ticket) -> str:
 
 
 def money(sum_: Money) -> str:
-    places = EXPONENTS.get(sum_.currency, 2)
-    whole, part = divmod(abs(sum_.amount_minor), 10**places)
-    sign = "-" if sum_.amount_minor < 0 else ""
-    return f"{sign}{whole:,}{f'.{part:0{places}}' if places else ''} {sum_.currency}"
+    return spelled(sum_.amount_minor, sum_.currency)
 
 
 def render_story(story: TicketStory, console: Console) -> None:

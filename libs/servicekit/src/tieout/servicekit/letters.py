@@ -80,6 +80,12 @@ def headers_of(raw: bytes) -> dict[str, str]:
     return found
 
 
+def id_of_letter(durable: str, stream: str, sequence: int, event: str = "", ordinal: int = 0) -> str:
+    """Names the place of the original, so a second giving-up is the same letter. `event`: its id, or else `ordinal`,
+    its number in a pack that nobody can read."""
+    return event_id("dead", durable, stream, sequence, event or (ordinal or ""))
+
+
 def write_letter(
     *,
     service: str,
@@ -107,7 +113,7 @@ def write_letter(
 
     `ordinal`: which event of its message an unreadable one is, from 0; it has no id that could be read.
     """
-    identity = event_id("dead", durable, stream, sequence, event_id_ or (ordinal or ""))
+    identity = id_of_letter(durable, stream, sequence, event_id_, ordinal)
     text, encoded = "", ""
     try:
         text = body.decode()

@@ -27,7 +27,7 @@ from tieout.servicekit.database import Database, Rehearsed, Transaction, open_po
 from tieout.servicekit.errors import UNREADABLE, Cause, Misconfigured, TieoutError, cause_of
 from tieout.servicekit.flow import BatchFlow
 from tieout.servicekit.giving_up import give_up
-from tieout.servicekit.letters import LETTERS_STREAM, write_letter
+from tieout.servicekit.letters import LETTERS_STREAM, id_of_letter
 from tieout.servicekit.lost_part import (
     RECOVERABLE,
     Announced,
@@ -355,19 +355,8 @@ class Recoverer:
                 )
             except (*UNREADABLE, ValueError):
                 continue
-            letter, _, _ = write_letter(
-                service=self.service,
-                version="",
-                durable=flow.durable,
-                subject="",
-                body=b"",
-                stream=message.stream,
-                sequence=message.sequence,
-                attempts=1,
-                reason="",
-                event_id_=received.envelope.id,
-            )
-            if str(letter) not in self.letter_ids:
+            letter = id_of_letter(flow.durable, message.stream, message.sequence, received.envelope.id)
+            if letter not in self.letter_ids:
                 found.append(_Input(received, flow, received.envelope.time))
         return found
 

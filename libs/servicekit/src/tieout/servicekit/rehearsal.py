@@ -5,13 +5,12 @@ await reserve_stock([received(order_placed, position=7)], database)
 assert [type(one.data) for one in await announced(database)] == [GoodsShipped]
 """
 
-import asyncio
 import itertools
 from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from msgspec import Raw, Struct, field
+from msgspec import Raw
 from tieout.contracts.event import Event, event_id
 from tieout.contracts.replay import Played, PlayedEvent, PlayRequest
 from tieout.contracts.streams import EVENTS, stream_of
@@ -22,7 +21,7 @@ from tieout.servicekit.letters import Letter
 from tieout.servicekit.parked import LEASE_SECONDS
 from tieout.servicekit.parked import statements as parked
 from tieout.servicekit.received import Outgoing, Reader, Received, encode
-from tieout.servicekit.replay import Player
+from tieout.servicekit.replay import Player, Unasked
 
 statements = sql.load(__file__)
 _sequence = itertools.count(1)
@@ -123,21 +122,11 @@ async def run_parked(database: Database, flows: Sequence[BatchFlow]) -> int:
             ran += len(batch)
 
 
-class _Heard(Struct):
-    """What a replay needs of a flow that hears no broker."""
-
-    flow: BatchFlow
-    reader: Reader
-    stopped: bool = False
-    counts: dict[str, float] = field(default_factory=dict)
-    one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
-
-
 async def replayed(
     database: Database, flow: BatchFlow, events: Sequence[Received[Any]], *, dry: bool = False
 ) -> list[Played]:
     """Run these events again in one request, as a replay would, and what it says of each. `dry`: rehearse them."""
-    player = Player(database, [_Heard(flow, Reader(*flow.types))])
+    player = Player(database, [Unasked(flow, Reader(*flow.types))])
     asked = (PlayedEvent(one.subject, one.stream, one.stream_sequence, Raw(one.body)) for one in events)
     request = PlayRequest(flow.durable, tuple(asked))
     answer = await (player.rehearse if dry else player.replay)(request, database)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 import structlog
-from msgspec import Raw, Struct
+from msgspec import Raw, Struct, field
 from tieout.contracts.replay import (
     BYTES_MAX,
     EVENTS_MAX,
@@ -70,6 +70,16 @@ class Heard(Protocol):
     def flow(self) -> BatchFlow: ...
     @property
     def reader(self) -> Reader: ...
+
+
+class Unasked(Struct):
+    """A flow that asks no broker for work: all that a replay needs of it."""
+
+    flow: BatchFlow
+    reader: Reader
+    stopped: bool = False
+    counts: dict[str, float] = field(default_factory=dict)
+    one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class Player:

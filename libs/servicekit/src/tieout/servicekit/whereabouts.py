@@ -7,11 +7,10 @@ One that would be booked now proves that the database is older than its flows. A
 passes, and nobody is asked.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 
 import structlog
-from msgspec import Raw, Struct, field
+from msgspec import Raw
 from nats.js import JetStreamContext
 from nats.js.errors import NotFoundError
 from tieout.contracts.replay import PlayedEvent, PlayRequest
@@ -19,27 +18,17 @@ from tieout.servicekit import sql
 from tieout.servicekit.database import Database
 from tieout.servicekit.errors import UNREADABLE, OlderThanItsStream
 from tieout.servicekit.flow import BatchFlow
-from tieout.servicekit.letters import write_letter
+from tieout.servicekit.letters import id_of_letter
 from tieout.servicekit.lost_part import RECOVERABLE
 from tieout.servicekit.packs import unpacked
 from tieout.servicekit.received import Reader
-from tieout.servicekit.replay import Player
+from tieout.servicekit.replay import Player, Unasked
 
 statements = sql.load(__file__)
 log = structlog.get_logger(__name__)
 
 EVENTS_LOOKED_AT = 12  # Of each flow: an event may leave nothing behind, but not all of the newest ones.
 MESSAGES_LOOKED_AT = 100  # Of a stream that carries more than the flow hears.
-
-
-class _Asleep(Struct):
-    """A flow that does not ask for work yet."""
-
-    flow: BatchFlow
-    reader: Reader
-    stopped: bool = False
-    counts: dict[str, float] = field(default_factory=dict)
-    one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 async def refuse_forgetful(database: Database, flows: Sequence[BatchFlow], js: JetStreamContext) -> None:
@@ -50,7 +39,7 @@ async def refuse_forgetful(database: Database, flows: Sequence[BatchFlow], js: J
     if not moved:
         return
     looked = 0
-    player = Player(database, [_Asleep(flow, Reader(*flow.types)) for flow in flows])
+    player = Player(database, [Unasked(flow, Reader(*flow.types)) for flow in flows])
     for flow in flows if service in RECOVERABLE else ():
         async for event in _confirmed(flow, js, database):
             looked += 1
@@ -108,17 +97,6 @@ async def _confirmed(flow: BatchFlow, js: JetStreamContext, database: Database) 
 
 async def _given_up(flow: BatchFlow, database: Database, stream: str, sequence: int, event: str) -> bool:
     """Its letter says so; mended meanwhile, it would be booked now, and that proves nothing."""
-    letter, _, _ = write_letter(
-        service=database.service,
-        version="",
-        durable=flow.durable,
-        subject="",
-        body=b"",
-        stream=stream,
-        sequence=sequence,
-        attempts=1,
-        reason="",
-        event_id_=event,
-    )
+    letter = id_of_letter(flow.durable, stream, sequence, event)
     async with database.read() as connection:
-        return bool(await connection.fetchval(statements.letters, [str(letter)]))
+        return bool(await connection.fetchval(statements.letters, [letter]))

@@ -5,6 +5,7 @@ of that trace: with the times that the notices have, marked as reconstructed, an
 """
 
 import collections
+import itertools
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -24,7 +25,8 @@ statements = sql.load(__file__)
 log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 2.0
-PER_LOOK_MAX = 10  # Journeys, so five a second. In an outage they are all alike.
+PER_LOOK_MAX = 5  # Late journeys, and
+CHAINS_MAX = 10  # with the failed ones in all: five a second. In an outage they are all alike.
 WAITING_MAX = 1_000
 SETTLED_SECONDS = 3.0  # The last notices of a journey come a moment after its voucher.
 LETTERS_MAX = 50
@@ -77,21 +79,25 @@ class Retelling:
         due = time.monotonic() - SETTLED_SECONDS
         chains: dict[str, list[Step]] = {}
         ended: dict[str, float] = {}
-        while self._waiting and len(chains) < PER_LOOK_MAX and self._waiting[0][0] < due:
-            one = self._waiting.popleft()[1]
+        late = [one for noted, one in itertools.islice(self._waiting, PER_LOOK_MAX) if noted < due]
+        for one in late:
             chains.setdefault(one.chain, [])
             ended[one.chain] = one.ended
         async with database.read() as connection:
             if self._letters < 0:
                 self._letters = await connection.fetchval(statements.where_to_begin)
-            letters = await connection.fetch(statements.letters_after, self._letters, LETTERS_MAX)
+            upto = self._letters
+            letters = await connection.fetch(statements.letters_after, upto, LETTERS_MAX)
             for letter in letters:
-                self._letters = letter["number"]
-                if _is_uuid(letter["chain_id"]) and (letter["chain_id"] in chains or len(chains) < PER_LOOK_MAX):
+                if _is_uuid(letter["chain_id"]):
+                    if letter["chain_id"] not in chains and len(chains) >= CHAINS_MAX:
+                        break  # It and those behind it have their turn at the next look.
                     chains.setdefault(letter["chain_id"], []).append(_letter_step(letter))
-            if not chains:
-                return
-            heard = await heard_of(set(chains), connection)
+                upto = letter["number"]
+            heard = await heard_of(set(chains), connection) if chains else ()
+        self._letters = upto  # Only now: while the database is away they wait.
+        for _ in late:
+            self._waiting.popleft()
         for chain, more in chains.items():
             own = [step for step in heard if step.chain_id == chain and not database.tracing.sampled(chain)]
             steps = journey_steps(own, "failed" if more else "late", ended.get(chain, 0.0))
