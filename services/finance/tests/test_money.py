@@ -273,7 +273,7 @@ async def test_a_payment_with_a_discount_waits_until_its_sale_is_billed(desk, tu
 
 async def test_a_discount_above_what_is_or_will_be_open_is_a_conflict(desk):
     await desk.give(desk.placed(), desk.pay(332, ("1001", 332, 7)))
-    assert await desk.parked() == [("finance-apply-payments", str(desk.id()))]
+    assert await desk.parked() == [("finance-book-cash", str(desk.id()))]
     await desk.give(desk.stopped(3))
     assert await desk.parked() == []
     (told,) = await desk.announced(finance.DocumentSettled)

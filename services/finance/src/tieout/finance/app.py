@@ -2,15 +2,14 @@
 
 from tieout.finance import reads
 from tieout.finance.flows.apply_money import apply_money
-from tieout.finance.flows.apply_payments import apply_payments
 from tieout.finance.flows.bill_shipments import bill_shipments
+from tieout.finance.flows.book_cash import book_cash
 from tieout.finance.flows.close_period import close_period
 from tieout.finance.flows.credit_returns import credit_returns
 from tieout.finance.flows.decide_request import decide_request
 from tieout.finance.flows.declare_free_goods import declare_free_goods
 from tieout.finance.flows.issue_invoice import issue_invoice
 from tieout.finance.flows.note_orders import note_orders
-from tieout.finance.flows.pay_refunds import pay_refunds
 from tieout.finance.flows.post_stock import post_stock
 from tieout.finance.flows.put_company import put_company
 from tieout.finance.flows.put_rate import put_rate
@@ -33,7 +32,7 @@ def build(settings: Settings) -> Service:
         "finance",
         settings,
         migrations=sql.folder(__file__, "migrations"),
-        flows=(note_orders, bill_shipments, release_deposits, credit_returns, post_stock, apply_payments, pay_refunds),
+        flows=(note_orders, bill_shipments, release_deposits, credit_returns, post_stock, book_cash),
         operations=(
             put_company,
             close_period,

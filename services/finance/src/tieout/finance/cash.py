@@ -70,7 +70,7 @@ def id_of(event: Document) -> UUID:
 
 
 async def book(batch: Sequence[Submitted], database: Database) -> None:
-    """One transaction for a batch of payments or of refunds."""
+    """One transaction for a batch of payments and refunds."""
     async with database.transaction() as tx:
         companies = await ledger.lock_companies(tx, batch)
         here = [received for received in batch if received.data.company in companies]
