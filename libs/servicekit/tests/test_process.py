@@ -22,11 +22,20 @@ from tieout.servicekit import Service, Settings, main
 class Own(Settings, frozen=True, kw_only=True):
     die: bool = False
     linger: float = 0.0
+    deaf: bool = False
+
+async def hear_nothing():
+    while True:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            pass
 
 def build(settings: Own) -> Service:
     async def beside(service):
         if settings.die:
             raise RuntimeError("the task is broken")
+        left = asyncio.create_task(hear_nothing()) if settings.deaf else None
         try:
             await asyncio.Event().wait()
         finally:
@@ -97,6 +106,15 @@ async def test_a_process_waits_for_servers_that_start_later_and_can_be_stopped_m
     await lines_until(process, "waiting for the broker")
     process.send_signal(signal.SIGTERM)
     assert await asyncio.wait_for(process.wait(), 5) == 0
+
+
+async def test_a_process_that_hangs_at_its_end_ends_all_the_same(run, toy_database, operator) -> None:
+    environment = {**toy_database.environment, "TIEOUT_DEAF": "true", "TIEOUT_STOP_SECONDS_MAX": "1"}
+    process = await run(environment, "serve")
+    await lines_until(process, "ready")
+    process.send_signal(signal.SIGTERM)
+    await lines_until(process, "stopped")
+    assert await asyncio.wait_for(process.wait(), 10) == 1
 
 
 @pytest.mark.parametrize(("command", "missing"), [("serve", "TIEOUT_DATABASE_URL"), ("migrate", "TIEOUT_OWNER_URL")])

@@ -462,8 +462,11 @@ class Service:
                 async with asyncio.timeout(1.0):
                     await pool.close()
 
-    async def serve(self) -> None:
-        """Until SIGTERM or SIGINT. Raises what killed a task, so that the process ends with an error."""
+    async def serve(self, at_last: Callable[[float], None] = lambda seconds: None) -> None:
+        """Until SIGTERM or SIGINT. Raises what killed a task, so that the process ends with an error.
+
+        `at_last` is called once the end has begun: after so many seconds nothing orderly is to be expected any more.
+        """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
@@ -471,34 +474,40 @@ class Service:
         if settings.health_port:
             await self._probes.start(settings.health_host, settings.health_port)
         try:
-            await self._serve_until_told()
+            await self._serve_until_told(at_last)
         finally:
             self._probes.close()
 
-    async def _serve_until_told(self) -> None:
+    async def _serve_until_told(self, at_last: Callable[[float], None]) -> None:
         starting = asyncio.create_task(self.start())
         stopping = asyncio.create_task(self._stop.wait())
         await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        if not starting.done():  # Asked to stop while database or broker were still away.
-            starting.cancel()
-            with contextlib.suppress(asyncio.CancelledError, Exception):
-                await starting
+        limit = self.settings.stop_seconds_max
+        if not starting.done() or starting.exception() is not None:
+            at_last(limit)
+            await self._end_the_start(starting)
             return
-        try:
-            await starting
-        except Exception:  # It refuses, and says why: whoever comes next must not take it for killed.
-            if self._runs is not None:
-                await self._runs.end()
-            raise
         _calm_the_collector()
         await stopping
+        at_last(limit * 1.5)  # The event loop waits for its tasks, the interpreter for threads.
         try:
-            async with asyncio.timeout(self.settings.stop_seconds_max):
+            async with asyncio.timeout(limit):
                 await self.stop()
         except TimeoutError:
             log.error("stop took too long; what was not acknowledged will be delivered again")
         if self._failure is not None:
             raise self._failure
+
+    async def _end_the_start(self, starting: "asyncio.Task[None]") -> None:
+        """Asked to stop while database or broker were still away; or it refuses to start, which is raised."""
+        self._stop.set()
+        if not starting.done():
+            await _cancel([starting])
+        if self._runs is not None:  # Whoever comes next must not take it for killed.
+            await self._runs.end()
+        failure = self._failure or (None if starting.cancelled() else starting.exception())
+        if failure is not None:
+            raise failure
 
 
 def _calm_the_collector() -> None:

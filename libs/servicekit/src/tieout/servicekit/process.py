@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import faulthandler
 import importlib.metadata
 import os
 import signal
@@ -84,7 +85,7 @@ def main(name: str, build: Callable[[Any], Service]) -> None:
             if asyncio.run(once.scrub(service)).violations:
                 sys.exit(1)
         else:
-            _run(service.serve())
+            _run(service.serve(_end_at_last))
     except ServersAway as error:
         log.error(str(error))
         sys.exit(3)
@@ -108,6 +109,15 @@ def _recover(service: Service, *, really: bool) -> None:
     )
     document = msgspec.to_builtins(found) | {"exact": found.exact, "lost": found.lost}
     sys.stdout.write(msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n")
+
+
+def _end_at_last(seconds: float) -> None:
+    """A process that hangs at its end serves nobody and is not started again; this tells where it hangs, and ends it.
+
+    It happens outside of our own code too: Python 3.11 swallows a cancellation that meets the result of a `wait_for`,
+    and the interpreter waits for every thread.
+    """
+    faulthandler.dump_traceback_later(seconds, exit=True)
 
 
 def _told_by_launcher() -> bool:
