@@ -2,9 +2,19 @@
 
 import asyncio
 
+import asyncpg
 import msgspec
 import pytest
-from tieout.contracts.agreement import BookUpto, Digest, DigestRequest, MarkRequest, RowsRequest, TotalsRequest
+from tieout.contracts.agreement import (
+    BookUpto,
+    Digest,
+    DigestRequest,
+    MarkRequest,
+    RowsRequest,
+    SumsRequest,
+    TotalsRequest,
+    ViolationsRequest,
+)
 from tieout.contracts.inventory import OrderRefused
 from tieout.contracts.operation import Nothing
 from tieout.servicekit import Refused, Unprocessable, sql
@@ -46,7 +56,7 @@ async def total(evidence, database, upto, book="demand", measure=2):
 
 
 async def rules(evidence, database):
-    return {violation.rule for violation in (await evidence.violations(Nothing(), database)).violations}
+    return {violation.rule for violation in (await evidence.scrub(database)).violations}
 
 
 async def test_the_digest_does_not_depend_on_arrival_order_or_folding(evidence, database, toy) -> None:
@@ -91,7 +101,7 @@ async def test_what_is_done_by_hand_changes_the_digest_and_is_named(evidence, da
     before = await total(evidence, database, 300)
     await owner.execute(statement)
     assert await total(evidence, database, 300) != before
-    found = (await evidence.violations(Nothing(), database)).violations
+    found = (await evidence.scrub(database)).violations
     assert {violation.rule for violation in found} == {"touched_by_hand"}
     assert any('"position": 7' in violation.key for violation in found)
 
@@ -196,7 +206,7 @@ async def test_numbers_beyond_all_bounds_are_one_finding_and_hide_no_other_book(
     await owner.execute("ALTER TABLE demand DISABLE TRIGGER USER")
     await owner.execute("UPDATE demand SET amount = 9223372036854775807 WHERE position = 7")
     await owner.execute("UPDATE digest_book SET b = 'amount * 2' WHERE book = 'demand'")
-    found = (await evidence.violations(Nothing(), database)).violations
+    found = (await evidence.scrub(database)).violations
     told = {(one.rule, one.kept.partition(":")[0]) for one in found}
     assert {("doubled", "cannot be computed"), ("always", ""), ("digest_is_rows", "cannot be computed")} <= told
 
@@ -241,3 +251,47 @@ async def test_sums_beyond_64_bits_are_told_exactly(evidence, database, toy) -> 
 def decoded(digest: Digest) -> Digest:
     """As whoever asked receives it."""
     return msgspec.json.decode(msgspec.json.encode(digest), type=Digest)
+
+
+async def test_a_look_goes_on_though_nobody_waits_for_it_and_who_comes_meanwhile_shares_the_next(
+    evidence, database, owner
+) -> None:
+    before = await evidence.scrub(database)
+    async with owner.transaction():
+        await owner.execute("LOCK TABLE tamper IN ACCESS EXCLUSIVE MODE")
+        told = await evidence.violations(ViolationsRequest(wait_seconds=0.1), database)
+        assert (told.at, told.under_way) == (before.at, True)
+        others = [asyncio.create_task(evidence.violations(ViolationsRequest(20.0), database)) for _ in range(3)]
+        await asyncio.sleep(0.1)
+    answers = await asyncio.gather(*others)
+    assert {answer.at for answer in answers} == {evidence.found.at}
+    assert evidence.found.at > before.at
+    assert not any(answer.under_way for answer in answers)
+
+
+async def test_a_look_that_fails_is_told_until_one_comes_to_its_end(evidence, database, owner) -> None:
+    good = await evidence.scrub(database)
+    await owner.execute("ALTER TABLE digest_book RENAME TO digest_bok")
+    with pytest.raises(asyncpg.UndefinedTableError):
+        await evidence.violations(ViolationsRequest(20.0), database)
+    told = await evidence.findings(Nothing(), database)
+    assert "digest_book" in told.failed
+    assert told.at == good.at
+    await owner.execute("ALTER TABLE digest_bok RENAME TO digest_book")
+    assert not (await evidence.scrub(database)).failed
+
+
+async def test_sums_by_currency_go_on_though_nobody_waits_and_are_added_to(database, toy, owner) -> None:
+    await owner.execute("UPDATE digest_book SET currency = 'kind' WHERE book = 'demand'")
+    evidence = Evidence(database, None)
+    await evidence.start()
+    await fill(database, toy, list(range(1, 101)))
+    async with owner.transaction():
+        await owner.execute("LOCK TABLE demand IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await evidence.sums(SumsRequest(2, "demand", 60), database)
+        other = asyncio.create_task(evidence.sums(SumsRequest(2, "demand", 100), database))
+        await asyncio.sleep(0.05)
+    assert sum(one.rows for one in (await other).sums) == 200
+    assert sum(one.rows for one in (await evidence.sums(SumsRequest(2, "demand", 60), database)).sums) == 120

@@ -8,7 +8,6 @@ import asyncpg
 import pytest
 from tieout.contracts.agreement import MarkRequest
 from tieout.contracts.inventory import OrderRefused
-from tieout.contracts.operation import Nothing
 from tieout.devstack import databases
 from tieout.servicekit import migrate
 from tieout.servicekit.agreement import Evidence
@@ -30,7 +29,7 @@ async def evidence(database, toy):
 
 
 async def told(evidence, database):
-    found = (await evidence.violations(Nothing(), database)).violations
+    found = (await evidence.scrub(database)).violations
     return {(one.rule, one.key) for one in found}
 
 

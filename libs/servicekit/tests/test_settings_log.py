@@ -5,7 +5,6 @@ import asyncio
 import asyncpg
 import pytest
 from tieout.contracts.agreement import SettingsChangesRequest
-from tieout.contracts.operation import Nothing
 from tieout.servicekit.agreement import Evidence
 from tieout.servicekit.database import ACTOR
 from tieout.servicekit.scrub import Scrub
@@ -46,7 +45,7 @@ def changes(evidence, database):
 @pytest.fixture
 def findings(evidence, database):
     async def findings():
-        found = (await evidence.violations(Nothing(), database)).violations
+        found = (await evidence.scrub(database)).violations
         return [(one.rule, one.key, one.kept, one.facts) for one in found]
 
     return findings
@@ -157,4 +156,4 @@ async def test_the_scrub_looks_once_after_a_hand_edit_and_then_rests(evidence, d
         while {one.rule for one in evidence.found.violations} != {"settings_are_logged", "triggers_armed"}:
             await until("whole")
         await until("nothing")
-    assert evidence.found_at
+    assert evidence.found.at

@@ -363,11 +363,20 @@ class Violation(Struct, frozen=True, omit_defaults=True):
     detail: str = ""
 
 
-class Violations(Struct, frozen=True):
-    """`rpc.<service>.violations`"""
+class ViolationsRequest(Struct, frozen=True):
+    """`rpc.<service>.violations`: a whole look that begins now. It goes on, whoever stops waiting for it."""
+
+    wait_seconds: float = 20.0  # Afterwards what the look before this one found is told.
+
+
+class Violations(Struct, frozen=True, omit_defaults=True):
+    """`rpc.<service>.violations`, `rpc.<service>.findings`"""
 
     rules: tuple[str, ...]  # All that were checked.
     violations: tuple[Violation, ...]
+    at: str = ""  # RFC 3339 UTC: when the last whole look began. Empty: none has ended since the service started.
+    under_way: bool = False  # A newer one did not end in the time that was given.
+    failed: str = ""  # Why the newest look did not come to its end: nobody knows what it would have found.
 
 
 class SettingsChangesRequest(Struct, frozen=True):

@@ -204,6 +204,8 @@ class Agreement(Struct, frozen=True, omit_defaults=True):
     differences: tuple[Difference, ...] = ()  # The worst first; of what is in flight only a few.
     flows: tuple[FlowState, ...] = ()  # Those with something under way.
     rules_checked: int = 0
+    rules_at: str = ""  # RFC 3339 UTC: so old the oldest of these checks is. Empty: some were never made since a start.
+    rules_under_way: tuple[str, ...] = ()  # Services whose books are so large that a newer check goes on.
     violations_found: int = 0
     violations: tuple[tuple[str, Violation], ...] = ()  # With the service.
     unanswered: tuple[str, ...] = ()

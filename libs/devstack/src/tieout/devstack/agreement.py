@@ -143,6 +143,14 @@ def render(answer: Agreement, console: Console, *, explain: bool = False) -> Non
         f"Compared up to position {upto or '0'}; {answer.rules_checked} balance rules; {answer.took_ms:,.0f} ms.",
         style="dim",
     )
+    if answer.rules_under_way:
+        since = f"stand as of {answer.rules_at[:19].replace('T', ' ')} UTC" if answer.rules_at else "are not known yet"
+        console.print(
+            f"The balances {since}: the books of {', '.join(answer.rules_under_way)} are large, and a new look at them "
+            "goes on. Ask again in a while.",
+            style="yellow",
+            soft_wrap=True,
+        )
     if answer.verdict == "differ" and not explain:
         steps = f"{hints.command('agreement --explain')}; what would mend it: {hints.command('repair preview')}"
         console.print(f"Why: {steps}", highlight=False, soft_wrap=True)

@@ -7,8 +7,9 @@ the questions about them.
 import asyncio
 import itertools
 import sys
+import time
 from array import array
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -44,6 +45,7 @@ from tieout.contracts.agreement import (
     Touch,
     Violation,
     Violations,
+    ViolationsRequest,
     Waiting,
 )
 from tieout.contracts.operation import Nothing
@@ -51,7 +53,7 @@ from tieout.contracts.streams import stream_of
 from tieout.servicekit import sql
 from tieout.servicekit.books import Book, Sums, totals, whole
 from tieout.servicekit.database import Database
-from tieout.servicekit.errors import Misconfigured, Refused
+from tieout.servicekit.errors import Cause, Misconfigured, Refused, cause_of
 
 statements = sql.load(__file__)
 
@@ -91,7 +93,10 @@ class Evidence:
         self._books: dict[str, Book] = {}
         self._totals = ""  # The statement that adds up any of them.
         self.found = Violations((), ())  # By the last scrub, the background's or somebody's who asked.
-        self.found_at = ""
+        self._one_scrub = asyncio.Lock()
+        self._scrubbed_from = float("-inf")  # When the last whole one began that came to its end.
+        self._summing: dict[str, asyncio.Task[CurrencySums]] = {}
+        self._under_way: set[asyncio.Task[Any]] = set()
         self._marked = 0  # Published messages when the mark was last found closed.
 
     async def start(self) -> None:
@@ -113,6 +118,26 @@ class Evidence:
             self._books = {row["book"]: Book(row) for row in await connection.fetch(statements.books)}
         self._totals = totals(list(self._books.values())) if self._books else ""
         self._highest = " UNION ALL ".join(book.highest for book in self._books.values())
+
+    async def stop(self) -> None:
+        """What goes on although nobody waits for it."""
+        for task in self._under_way:
+            task.cancel()
+        if self._under_way:
+            await asyncio.wait(self._under_way, timeout=1.0)
+
+    def _go_on(self, work: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
+        """Whoever asked may stop waiting; what was read of a large book so far would be read again otherwise."""
+        task = asyncio.create_task(work)
+        self._under_way.add(task)
+
+        def ended(task: "asyncio.Task[Any]") -> None:
+            self._under_way.discard(task)
+            if not task.cancelled() and (error := task.exception()) is not None:
+                log.warning("a look at the books failed", error=repr(error)[:300])
+
+        task.add_done_callback(ended)
+        return task
 
     @property
     def books(self) -> dict[str, Book]:
@@ -220,6 +245,13 @@ class Evidence:
         book = self.book(request.measure, request.book, DIGEST_VERSION)
         if not book.knows_currency:
             return CurrencySums(())
+        while (before := self._summing.get(book.name)) is not None:
+            await asyncio.wait({before})  # Whatever became of it: what it has read need not be read again.
+        task = self._summing[book.name] = self._go_on(self._sum(book, request, database))
+        task.add_done_callback(lambda _: self._summing.pop(book.name))
+        return await asyncio.shield(task)
+
+    async def _sum(self, book: Book, request: SumsRequest, database: Database) -> CurrencySums:
         async with database.read() as connection:
             rows = await connection.fetch(self._totals, [book.name], [request.upto])
             total = _sums(rows[0]) if rows else (0, 0, 0)
@@ -290,8 +322,33 @@ class Evidence:
         known = {row["position"]: row["sequence"] for row in rows}
         return Sequences({position: known.get(position, 0) for position in positions})
 
-    async def violations(self, request: Nothing, database: Database) -> Violations:
-        """The service's own rules, what hands have touched, triggers that are not armed, digests unlike their rows."""
+    async def violations(self, request: ViolationsRequest, database: Database) -> Violations:
+        """A whole look that begins now; what is known already where it takes longer than the asker waits."""
+        looking = self._go_on(self.scrub(database))
+        done, _ = await asyncio.wait({looking}, timeout=request.wait_seconds)
+        return looking.result() if done else structs.replace(self.found, under_way=True)
+
+    async def scrub(self, database: Database) -> Violations:
+        """The service's own rules, what hands have touched, triggers that are not armed, digests unlike their rows.
+
+        Two at once would only take each other's time: whoever comes meanwhile shares the next one.
+        """
+        asked = time.monotonic()
+        async with self._one_scrub:
+            if self._scrubbed_from >= asked:
+                return self.found
+            began, at = time.monotonic(), _now()
+            try:
+                rules, found = await self._look(database)
+            except Exception as error:
+                if cause_of(error) is not Cause.PASSING:  # Else it is tried again by itself.
+                    self.found = structs.replace(self.found, failed=f"{type(error).__name__}: {error}"[:300])
+                raise
+            self._keep(Violations(tuple(rules), tuple(found), at))
+            self._scrubbed_from = began
+            return self.found
+
+    async def _look(self, database: Database) -> tuple[list[str], list[Violation]]:
         rules = [*HAND_RULES, "settings_are_logged", "digest_is_rows"]
         async with database.read() as connection:
             found = await self._by_hand(connection)
@@ -318,8 +375,7 @@ class Evidence:
             )
         found.extend(await self.rules(database))
         rules.extend(rule for rule, _ in self._violations or ())
-        self._keep(Violations(tuple(rules), tuple(found)))
-        return self.found
+        return rules, found
 
     async def rules(self, database: Database) -> list[Violation]:
         """Only the service's own rules."""
@@ -335,7 +391,7 @@ class Evidence:
             found = await self._by_hand(connection)
         kept = [violation for violation in self.found.violations if violation.rule not in HAND_RULES]
         rules = self.found.rules or HAND_RULES
-        self._keep(Violations(rules, (*found, *kept)))
+        self._keep(structs.replace(self.found, rules=rules, violations=(*found, *kept)))
         return self.found
 
     async def _by_hand(self, connection: Any) -> list[Violation]:
@@ -396,7 +452,6 @@ class Evidence:
         if len(fresh) > TOLD_MAX:
             log.error("books differ from their facts", more=len(fresh) - TOLD_MAX, runbook="BooksDiffer")
         self.found = found
-        self.found_at = datetime.now(UTC).isoformat().replace("+00:00", "Z")
 
     async def findings(self, request: Nothing, database: Database) -> Violations:
         """What the last scrub found, whoever asked for it. Costs nothing; rules are empty before the first one."""
@@ -434,6 +489,10 @@ class Evidence:
         async with self._database.read() as connection:
             if await connection.fetchval(statements.deltas_waiting):
                 await connection.execute(statements.fold)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat().replace("+00:00", "Z")
 
 
 def _moment(text: str) -> datetime | None:

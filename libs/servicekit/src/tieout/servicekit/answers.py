@@ -29,6 +29,7 @@ from tieout.contracts.agreement import (
     SumsRequest,
     TotalsRequest,
     Violations,
+    ViolationsRequest,
 )
 from tieout.contracts.operation import UNREADABLE_EVENTS, Health, Nothing, Operation, Trail, TrailRequest
 from tieout.contracts.replay import Kept, KeptRequest, PlayedBatch, PlayRequest
@@ -103,7 +104,7 @@ class OwnAnswers:
             answers("publish_again", PublishAgainRequest, PublishedAgain, self._publish_again),
             answers("rebook", RebookRequest, Rebooked, Corrections(self._evidence).rebook),
             answers("restart_flow", RestartFlowRequest, RestartedFlow, self._restart_flow),
-            answers("violations", Nothing, Violations, self._evidence.violations),
+            answers("violations", ViolationsRequest, Violations, self._evidence.violations),
             answers("findings", Nothing, Violations, self._evidence.findings),
             answers("settings_changes", SettingsChangesRequest, SettingsChanges, self._evidence.settings_changes),
             answers("replay", PlayRequest, PlayedBatch, self._player.replay),
@@ -136,7 +137,8 @@ class OwnAnswers:
             parked=kept["parked"],
             dead=kept["dead"],
             findings=len(self._evidence.found.violations),
-            scrubbed_at=self._evidence.found_at,
+            scrubbed_at=self._evidence.found.at,
+            scrub_failed=self._evidence.found.failed,
             stopped=stopped_flows(self._subscribers),
             parked_oldest_seconds=round(kept["parked_oldest_seconds"], 1),
             flows={one.flow.durable: one.numbers() for one in self._subscribers},

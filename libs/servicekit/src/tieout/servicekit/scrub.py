@@ -10,7 +10,6 @@ import asyncio
 import time
 
 import structlog
-from tieout.contracts.operation import Nothing
 from tieout.servicekit.agreement import Evidence, statements
 from tieout.servicekit.database import Database
 from tieout.servicekit.errors import Cause, cause_of
@@ -68,7 +67,7 @@ class Scrub:
             await self._evidence.glance(self._database)
             return "glance"
         began = time.monotonic()
-        await self._evidence.violations(Nothing(), self._database)
+        await self._evidence.scrub(self._database)
         self._ended = time.monotonic()
         self._took = self._ended - began
         self._seen = counted  # From before: what moved meanwhile is looked at again.

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 import msgspec
+from msgspec import Struct
 from tieout.contracts.agreement import (
     MEASURES,
     CurrencySums,
@@ -22,6 +23,7 @@ from tieout.contracts.agreement import (
     TotalsRequest,
     Violation,
     Violations,
+    ViolationsRequest,
 )
 from tieout.contracts.control import (
     Agreement,
@@ -45,6 +47,20 @@ from tieout.servicekit import Database, sql
 statements = sql.load(__file__)
 
 POLL_SECONDS = 0.1
+# A large book that is read for the first time since its service started goes on being read, and is quick next time.
+SUMS_SECONDS_MAX = 8.0
+RULES_SECONDS_MAX = 12.0
+
+
+class _Checked(Struct):
+    """What the services say of their own balances."""
+
+    rules: int
+    at: str  # Of the oldest look; "" where there was none.
+    violations: list[tuple[str, Violation]]
+    mute: set[str]
+    under_way: tuple[str, ...]  # A newer look goes on.
+    unknown: tuple[str, ...]  # The look failed, or there was none yet.
 
 
 class Prover:
@@ -71,7 +87,7 @@ class Prover:
         started = time.perf_counter()
         at = datetime.now(UTC)
         asking = self._colleagues.counting()
-        looking = asyncio.create_task(self._violations(anew=False)) if not request.violations else None
+        looking = asyncio.create_task(self._rules(anew=request.violations))
         marks, away, told = await self.marks(asking, request.wait_seconds)
         uptos = {
             measure.number: marks[measure.producer].position for measure in self._measures if measure.producer in marks
@@ -118,23 +134,30 @@ class Prover:
         differences = [difference for finding in findings for difference in finding.differences]
         whole = {f.result.number: f.result.compared_upto for f in findings if f.compared_whole}
         await disagreements.note(differences, whole, database)
-        rules_checked, violations, mute = await (looking or self._violations(anew=True))
         results = [finding.result for finding in findings]
         if currencies and request.currencies:
             results = await asyncio.gather(*(self._with_currencies(result) for result in results))
-        unanswered = tuple(sorted(away | mute | {r.note for r in results if r.state == "unanswered"}))
+        checked = await looking
+        unanswered = tuple(sorted(away | checked.mute | {r.note for r in results if r.state == "unanswered"}))
         unpublished = sum(mark.unpublished for mark in marks.values())
-        verdict = rules.verdict_of((result.state for result in results), len(violations), unanswered, unpublished)
+        violations = checked.violations
+        verdict = rules.verdict_of(
+            (result.state for result in results), len(violations), (*unanswered, *checked.unknown), unpublished
+        )
         return Agreement(
             verdict=verdict,
-            sentence=rules.sentence(verdict, results, len(violations), unanswered, unpublished),
+            sentence=rules.sentence(
+                verdict, results, len(violations), unanswered, unpublished, unchecked=checked.unknown
+            ),
             at=_text(at),
             took_ms=round((time.perf_counter() - started) * 1000, 1),
             measures=tuple(results),
             watermarks=tuple(self._tell_watermarks(marks, reached)),
             differences=await self._with_companies(differences[: request.limit], database),
             flows=tuple(_flow_state(durable, floor) for durable, floor in floors.items() if _busy(floor)),
-            rules_checked=rules_checked,
+            rules_checked=checked.rules,
+            rules_at=checked.at,
+            rules_under_way=checked.under_way,
             violations_found=len(violations),
             violations=tuple(violations[: request.limit]),
             unanswered=unanswered,
@@ -283,12 +306,12 @@ class Prover:
             )
 
     async def _with_currencies(self, result: MeasureResult) -> MeasureResult:
-        """Sums of money per currency: equal totals of unequal money are a difference. Who cannot say is left out."""
+        """Sums per currency: equal totals of unequal money are a difference. Who cannot say in time is left out."""
 
         async def summed(side: BookSide) -> BookSide:
             request = SumsRequest(measure=result.number, book=side.book, upto=result.compared_upto)
             try:
-                told = await self._colleagues.ask(side.service, "sums", request, CurrencySums, seconds=25)
+                told = await self._colleagues.ask(side.service, "sums", request, CurrencySums, seconds=SUMS_SECONDS_MAX)
             except Unanswered:
                 return side
             return msgspec.structs.replace(side, currencies=told.sums)
@@ -301,31 +324,31 @@ class Prover:
             return msgspec.structs.replace(result, state="differ", note="the same in all, but not in each currency")
         return result
 
-    async def _violations(self, *, anew: bool) -> tuple[int, list[tuple[str, Violation]], set[str]]:
-        """Each kept balance against its own facts: how many rules, what breaks them, and who did not answer.
-
-        Not anew: what the services' own scrubs found last, which costs them nothing.
-        """
-        verb = "violations" if anew else "findings"
+    async def _rules(self, *, anew: bool) -> "_Checked":
+        """Each kept balance against its own facts. Not anew: what the services' own scrubs found last, which costs them
+        nothing; so it is told as well of books that are too large to be read while somebody waits."""
         services = sorted({book.service for measure in self._measures for book in measure.books})
 
         async def asked(service: str) -> Violations | None:
             try:
-                return await self._colleagues.ask(service, verb, Nothing(), Violations, seconds=25 if anew else None)
+                if not anew:
+                    return await self._colleagues.ask(service, "findings", Nothing(), Violations)
+                request, seconds = ViolationsRequest(RULES_SECONDS_MAX), RULES_SECONDS_MAX + 5
+                return await self._colleagues.ask(service, "violations", request, Violations, seconds=seconds)
             except Unanswered:
                 return None
 
-        answers = await asyncio.gather(*(asked(service) for service in services))
-        found: list[tuple[str, Violation]] = []
-        checked = 0
-        silent = set()
-        for service, answer in zip(services, answers, strict=True):
-            if answer is None:
-                silent.add(service)
-                continue
-            checked += len(answer.rules)
-            found += [(service, violation) for violation in answer.violations]
-        return checked, found, silent
+        answers = dict(zip(services, await asyncio.gather(*map(asked, services)), strict=True))
+        told = {service: answer for service, answer in answers.items() if answer is not None}
+        never = {service for service, answer in told.items() if anew and not answer.at}
+        return _Checked(
+            rules=sum(len(answer.rules) for answer in told.values()),
+            at="" if any(not answer.at for answer in told.values()) else min((a.at for a in told.values()), default=""),
+            violations=[(service, one) for service, answer in told.items() for one in answer.violations],
+            mute=set(answers) - set(told),
+            under_way=tuple(service for service, answer in told.items() if answer.under_way),
+            unknown=tuple(service for service, answer in told.items() if answer.failed or service in never),
+        )
 
 
 async def _mark(

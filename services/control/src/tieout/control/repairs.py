@@ -24,9 +24,9 @@ from tieout.contracts.agreement import (
     RestartFlowRequest,
     Violation,
     Violations,
+    ViolationsRequest,
 )
 from tieout.contracts.control import Agreement, AgreementRequest, Difference
-from tieout.contracts.operation import Nothing
 from tieout.contracts.repair import (
     RepairPreview,
     RepairPreviewRequest,
@@ -187,9 +187,13 @@ class Repairs:
     async def _broken_rules(self, step: RepairStep) -> str:
         """Balance rules read the edited rows themselves: what they still find is told, and is no success."""
         try:
-            found = await self._colleagues.ask(step.service, "violations", Nothing(), Violations, seconds=25)
+            found = await self._colleagues.ask(
+                step.service, "violations", ViolationsRequest(20.0), Violations, seconds=25
+            )
         except Unanswered as error:
             return f"its balances could not be checked: {error}"
+        if found.under_way:
+            return "its balances are still being checked: ask for the agreement in a while"
         names = sorted({violation.rule for violation in found.violations if _concerns(violation, step)})
         if not names:
             return ""

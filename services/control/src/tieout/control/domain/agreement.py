@@ -249,6 +249,7 @@ def sentence(
     unanswered: Sequence[str],
     unpublished: int = 0,
     *,
+    unchecked: Sequence[str] = (),
     shown: int = 3,
 ) -> str:
     """The verdict as people say it: what disagrees first, then what is still on its way."""
@@ -273,6 +274,8 @@ def sentence(
         told.append(f"{_count(unpublished, 'event')} committed that the broker has not taken")
     if unanswered:
         told.append(f"no answer from {', '.join(unanswered)}")
+    if unchecked:
+        told.append(f"the balances of {', '.join(unchecked)} are not checked against their facts yet")
     rest = f", and {len(told) - shown} more" if len(told) > shown else ""
     detail = "; ".join(told[:shown]) + rest
     if verdict == "agree":

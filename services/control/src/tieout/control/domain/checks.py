@@ -181,7 +181,14 @@ def agreement(found: Agreement | None, why_not: str, standing: int) -> Check:
 
 
 def findings(instances: Iterable[Health]) -> Check:
+    instances = list(instances)
     found = [one for one in instances if one.findings]
+    if not found and (failed := [one for one in instances if one.scrub_failed]):
+        told = "; ".join(f"{one.service}: {one.scrub_failed}" for one in failed)
+        why = "What its last look would have found, nobody knows."
+        return Check(
+            "by hand", "wrong", f"A scrub failed. {told}", why, f"./tieout logs {failed[0].service}", "BooksDiffer"
+        )
     if not found:
         return Check("by hand", "ok", "The services' own scrubs found nothing.")
     told = ", ".join(f"{one.service} {one.findings}" for one in found)
