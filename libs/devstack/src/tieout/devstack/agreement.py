@@ -144,13 +144,15 @@ def render(answer: Agreement, console: Console, *, explain: bool = False) -> Non
         style="dim",
     )
     if answer.rules_under_way:
-        since = f"stand as of {answer.rules_at[:19].replace('T', ' ')} UTC" if answer.rules_at else "are not known yet"
+        since = f"stand as of {_moment(answer.rules_at)}" if answer.rules_at else "are not known yet"
         console.print(
             f"The balances {since}: the books of {', '.join(answer.rules_under_way)} are large, and a new look at them "
             "goes on. Ask again in a while.",
             style="yellow",
             soft_wrap=True,
         )
+    elif answer.rules_at and answer.rules_at[:19] < answer.at[:19]:
+        console.print(f"The balances stand as of {_moment(answer.rules_at)}.", style="dim")
     if answer.verdict == "differ" and not explain:
         steps = f"{hints.command('agreement --explain')}; what would mend it: {hints.command('repair preview')}"
         console.print(f"Why: {steps}", highlight=False, soft_wrap=True)
@@ -357,6 +359,10 @@ def _value(name: str, value: int, currency: str = "", currencies: Sequence[str] 
     if currencies:
         return ""
     return _money(value, currency) if value or currency else "0"
+
+
+def _moment(text: str) -> str:
+    return f"{text[:19].replace('T', ' ')} UTC"
 
 
 def _money(value: int, currency: str) -> str:

@@ -63,6 +63,7 @@ ROWS_MAX = 20_000
 SCRUB_LEAVES = 1_000  # At a time; also the slice of the background scrub.
 LEAF_MIN, LEAF_MAX = -(1 << 63) + 1, (1 << 63) - 1  # All that a digest can name.
 MARK_TRIES = 5
+LONG_SECONDS = 5.0  # A look that took longer rests as long as it took.
 CHANGES_MAX = 500
 TOLD_MAX = 10  # Findings that are logged one by one.
 NOTHING = DigestEntry(-1, 0, 0, 0, "0")
@@ -95,6 +96,7 @@ class Evidence:
         self.found = Violations((), ())  # By the last scrub, the background's or somebody's who asked.
         self._one_scrub = asyncio.Lock()
         self._scrubbed_from = float("-inf")  # When the last whole one began that came to its end.
+        self._took = 0.0  # By it, in seconds.
         self._summing: dict[str, asyncio.Task[CurrencySums]] = {}
         self._under_way: set[asyncio.Task[Any]] = set()
         self._marked = 0  # Published messages when the mark was last found closed.
@@ -323,7 +325,10 @@ class Evidence:
         return Sequences({position: known.get(position, 0) for position in positions})
 
     async def violations(self, request: ViolationsRequest, database: Database) -> Violations:
-        """A whole look that begins now; what is known already where it takes longer than the asker waits."""
+        """A whole look that begins now; what is known already where it takes longer than the asker waits, or where one
+        that took long has just ended: who asks again and again must not keep the database busy."""
+        if self._took > LONG_SECONDS and time.monotonic() - self._scrubbed_from < 2 * self._took:
+            return self.found
         looking = self._go_on(self.scrub(database))
         done, _ = await asyncio.wait({looking}, timeout=request.wait_seconds)
         return looking.result() if done else structs.replace(self.found, under_way=True)
@@ -345,7 +350,7 @@ class Evidence:
                     self.found = structs.replace(self.found, failed=f"{type(error).__name__}: {error}"[:300])
                 raise
             self._keep(Violations(tuple(rules), tuple(found), at))
-            self._scrubbed_from = began
+            self._scrubbed_from, self._took = began, time.monotonic() - began
             return self.found
 
     async def _look(self, database: Database) -> tuple[list[str], list[Violation]]:
