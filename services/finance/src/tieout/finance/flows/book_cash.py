@@ -1,4 +1,5 @@
-"""finance.pay, finance.refund -> voucher_posted (T09 applied, T10 in excess, T11 before shipment, T08), settled; or document_settled
+"""finance.pay, finance.refund -> voucher_posted (T09 applied, T10 in excess, T11 before shipment, T08), settled,
+document_settled
 
 Money for an order that has shipped lowers its receivable; before that it is a deposit (2204 and 2221.06), and without
 a known order, or above it, unapplied cash (2203) until the order or its shipment comes. Money goes back from where it
