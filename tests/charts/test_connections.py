@@ -10,7 +10,7 @@ from tieout.servicekit import Settings
 from tools import ROOT, Document, containers, of_kind, render, the
 
 VALUES = ROOT / "k8s" / "values"
-MARKS = 2  # The second, small pool of each process (servicekit's app.py), for what may be lost.
+MARKS = 2  # The second, small pool of each process (servicekit's servers.py), for what may be lost.
 RESERVED = 10  # For superusers, the operator's own looks, and a person with psql.
 
 

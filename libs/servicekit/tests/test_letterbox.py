@@ -72,13 +72,13 @@ async def test_letters_that_the_broker_lost_are_published_again(start_service, t
         return sorted(set(await reasons_of(letters)())) == ["one", "three", "two"]
 
     await toy.until(there)
-    assert await service._letterbox.look() == 0
+    assert await service.auditing.letterbox.look() == 0
     await harm(operator.jetstream())
-    assert await service._letterbox.look() > 0
+    assert await service.auditing.letterbox.look() > 0
     assert await there()
-    assert await service._letterbox.look() == 0
+    assert await service.auditing.letterbox.look() == 0
     await bury(service, toy, "four")
-    assert await service._letterbox.look() == 0
+    assert await service.auditing.letterbox.look() == 0
 
 
 async def test_a_tail_whose_numbers_others_have_taken_is_published_again(
@@ -99,7 +99,7 @@ async def test_a_tail_whose_numbers_others_have_taken_is_published_again(
     await js.delete_msg("DEAD", 2)  # As if it had never been written; then another service's letter has its number.
     await js.publish("dead.finance.finance-bill-shipments", b"{}")
     await owner.execute("UPDATE outbox SET first_seq = 3, last_seq = 3 WHERE stream = 'DEAD' AND first_seq = 2")
-    assert await service._letterbox.look() == 1
+    assert await service.auditing.letterbox.look() == 1
     assert await there()
 
 
@@ -113,7 +113,7 @@ async def test_letters_that_went_by_their_age_are_not_missed(start_service, toy,
     await toy.until(there)
     await owner.execute("UPDATE outbox SET written_at = now() - interval '24 hours'")
     await empty(operator.jetstream())
-    assert await service._letterbox.look() == 0
+    assert await service.auditing.letterbox.look() == 0
 
 
 async def test_a_deleted_stream_holds_up_nobody_and_is_filled_when_it_is_there_again(
@@ -127,10 +127,10 @@ async def test_a_deleted_stream_holds_up_nobody_and_is_filled_when_it_is_there_a
 
     await toy.until(there)
     await operator.jetstream().delete_stream("DEAD")
-    assert await service._letterbox.look() == 0
-    assert await service._audit.run() == 0
+    assert await service.auditing.letterbox.look() == 0
+    assert await service.auditing.audit.run() == 0
     await operator.jetstream().add_stream(dead_stream(replicas=1, max_age_days=1))
-    service._audit_soon()
+    service.auditing.soon()
     await toy.until(there)
 
 

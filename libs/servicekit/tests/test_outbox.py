@@ -98,11 +98,11 @@ async def test_the_audit_publishes_again_what_the_broker_lost(start_service, toy
     await toy.until(everything_sent(service))
     before = (await operator.jetstream().stream_info("INVENTORY")).state.last_seq
     await harm(operator, operator.jetstream())
-    assert await service._audit.run() > 0
+    assert await service.auditing.audit.run() > 0
     assert await stream_has(operator, toy, "1", "2")()
     state = (await operator.jetstream().stream_info("INVENTORY")).state
     assert state.last_seq > before  # No sequence was given out twice.
-    assert await service._audit.run() == 0
+    assert await service.auditing.audit.run() == 0
     mark = await ask(operator, "rpc.inventory.mark", Nothing(), Mark)
     assert mark.sequences["INVENTORY"] == state.last_seq
 
@@ -113,7 +113,7 @@ async def test_a_clean_audit_is_short_and_changes_nothing(start_service, toy, op
         await announce(service, toy, str(number))
     await toy.until(everything_sent(service))
     before = (await operator.jetstream().stream_info("INVENTORY")).state.last_seq
-    assert await service._audit.run() == 0
+    assert await service.auditing.audit.run() == 0
     assert (await operator.jetstream().stream_info("INVENTORY")).state.last_seq == before
 
 
@@ -175,7 +175,7 @@ async def test_a_stream_above_its_bytes_lets_go_of_what_all_confirmed_and_the_au
     assert 10 <= forgotten <= 25
     assert after.bytes < before.bytes * 0.7
     assert await owner.fetchval("SELECT min(first_seq) FROM outbox") == after.first_seq
-    assert await service._audit.run() == 0
+    assert await service.auditing.audit.run() == 0
     await owner.execute("UPDATE outbox SET written_at = now() - interval '30 days'")
     await retention_of(service).run()
     assert await owner.fetchval("SELECT max(last_seq) FROM outbox") == after.last_seq, "where a new stream would begin"
@@ -266,9 +266,9 @@ async def test_a_database_that_is_replaced_below_a_running_service_ends_it_befor
     await owner.execute("ALTER SEQUENCE outbox_pos RESTART WITH 2")
     with pytest.raises(DatabaseReplaced, match="position 2 after position 3"):
         await announce(service, toy, "4")
-    assert service._stop.is_set()
-    assert isinstance(service._failure, DatabaseReplaced)
-    assert cause_of(service._failure) is Cause.PASSING  # A batch in hand is not given up for it.
+    assert service.lifetime.ending.is_set()
+    assert isinstance(service.lifetime.failure, DatabaseReplaced)
+    assert cause_of(service.lifetime.failure) is Cause.PASSING  # A batch in hand is not given up for it.
 
 
 async def test_what_was_about_to_be_published_when_the_broker_went_away_is_published_later(
@@ -282,7 +282,7 @@ async def test_what_was_about_to_be_published_when_the_broker_went_away_is_publi
     await announce(service, toy, "1")  # Its publishing has been scheduled, and has not begun.
     outbox.disconnected()
     await asyncio.sleep(0)
-    service._audit_soon()
+    service.auditing.soon()
     await toy.until(stream_has(operator, toy, "1"))
     await toy.until(everything_sent(service))
 

@@ -15,17 +15,11 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from tieout.servicekit import transaction_spans
 from tieout.servicekit.errors import Misconfigured
+from tieout.servicekit.live_tracing import UNSAMPLED_SPANS_MAX, LiveTracing
 from tieout.servicekit.otlp import CLOSE_SECONDS_MAX, wanted
 from tieout.servicekit.rehearsal import received
-from tieout.servicekit.telemetry import (
-    UNSAMPLED_SPANS_MAX,
-    LiveTracing,
-    Step,
-    Tracing,
-    satellite_of,
-    trace_id,
-    tracestate,
-)
+from tieout.servicekit.telemetry import Step, Tracing
+from tieout.servicekit.trace_context import satellite_of, trace_id, tracestate
 
 
 class Collector:

@@ -60,7 +60,7 @@ async def repair(trio: Any, **asked: Any) -> list[tuple[str, str, str]]:
 
 async def lose(trio: Any, monkeypatch: pytest.MonkeyPatch, number: str) -> None:
     """The broker acknowledged a message, lost its tail, and gave the sequence to another one."""
-    outbox, audit = trio.inventory.database.outbox, trio.inventory._audit
+    outbox, audit = trio.inventory.database.outbox, trio.inventory.auditing.audit
 
     async def no_look() -> int:
         return 0
@@ -122,7 +122,7 @@ async def test_the_continuous_audit_publishes_again_without_anybody_asking(
     trio: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await trio.ship("1001")
-    look = trio.inventory._audit.look
+    look = trio.inventory.auditing.audit.look
     await lose(trio, monkeypatch, "1002")
     assert await causes(trio) == [("1002", "lost_by_broker")]
     async with asyncio.timeout(5):

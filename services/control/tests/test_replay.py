@@ -181,7 +181,7 @@ async def test_a_process_that_stops_lets_go_of_its_replay_and_the_next_one_goes_
     question = "SELECT state, leased_until = '-infinity' FROM replay WHERE replay = $1"
     assert tuple(await control.database.pool.fetchrow(question, view.replay)) == ("running", True)
     (task,) = [task for task in control.tasks if task.__name__ == "run_replays"]
-    control._running.append(control._spawn(task(control), "run_replays"))
+    control._running.append(control.lifetime.spawn(task(control), "run_replays"))
     ended = await until(trio, view.replay, "succeeded", "unproved")
     assert (ended.state, ended.done, [one.action for one in ended.log][-2:]) == ("succeeded", 20, ["run", "ended"])
 

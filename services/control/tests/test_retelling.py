@@ -10,8 +10,8 @@ from tieout.control.retelling import CHAINS_MAX, Retelling
 from tieout.devstack.collector import Receiver
 from tieout.devstack.testbed import Testbed
 from tieout.servicekit import Database
+from tieout.servicekit.live_tracing import LiveTracing
 from tieout.servicekit.rehearsal import open_database
-from tieout.servicekit.telemetry import LiveTracing
 
 LETTERS = """
 INSERT INTO dead_letter (letter_id, at, service, flow, subject, reason, field, detail, order_no, company, chain_id,

@@ -17,7 +17,8 @@ from tieout.servicekit.errors import DatabaseReplaced, Unprocessable
 from tieout.servicekit.letters import write_letter
 from tieout.servicekit.outbox import MESSAGE_BYTES_MAX, Outbox, Part
 from tieout.servicekit.received import Outgoing, Received, encode
-from tieout.servicekit.telemetry import Came, Tracing, satellite_of, trace_id, tracestate
+from tieout.servicekit.telemetry import Came, Tracing
+from tieout.servicekit.trace_context import satellite_of, trace_id, tracestate
 from tieout.servicekit.transaction_spans import TransactionSpan
 
 log = structlog.get_logger(__name__)

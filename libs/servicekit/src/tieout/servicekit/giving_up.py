@@ -13,7 +13,7 @@ from tieout.servicekit.database import Database
 from tieout.servicekit.errors import Cause, Unprocessable, cause_of, field_of, nul_field
 from tieout.servicekit.packs import Arrival
 from tieout.servicekit.received import Received
-from tieout.servicekit.telemetry import trace_id
+from tieout.servicekit.trace_context import trace_id
 from tieout.servicekit.wire import delivery
 
 log = structlog.get_logger(__name__)

@@ -14,7 +14,7 @@ from msgspec import Struct
 from tieout.contracts.event import event_id
 from tieout.contracts.streams import DEAD_STREAM, dead_subject
 from tieout.servicekit.received import encode
-from tieout.servicekit.telemetry import trace_id
+from tieout.servicekit.trace_context import trace_id
 
 LETTER_BYTES_MAX = 1_000_000  # A message may have 1 MiB; some of it is header.
 DETAIL_CHARACTERS_MAX = 2_000

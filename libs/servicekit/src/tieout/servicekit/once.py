@@ -49,7 +49,7 @@ async def _servers(service: Service, *wanted: str) -> AsyncIterator[None]:
     try:
         for waited in wanted:
             async with asyncio.timeout(service.settings.servers_seconds_max):
-                await (service.open_database() if waited == "database" else service.open_broker())
+                await (service.open_database() if waited == "database" else service.servers.open_broker())
         waited = ""
         yield
     except Exception as error:
@@ -58,8 +58,7 @@ async def _servers(service: Service, *wanted: str) -> AsyncIterator[None]:
         silent = waited or "database or broker"
         raise ServersAway(f"{silent} did not answer: {str(error) or repr(error)}") from error
     finally:
-        if hasattr(service, "broker"):
-            await service.close_broker()
+        await service.servers.close_broker()
         if hasattr(service, "database"):
             await asyncio.to_thread(service.tracing.close)
-        await service.close_database()
+        await service.servers.close_database()

@@ -19,6 +19,7 @@ from tieout.servicekit.app import Service
 from tieout.servicekit.errors import Misconfigured, ServersAway, TieoutError
 from tieout.servicekit.logs import set_up_logs
 from tieout.servicekit.migrate import migrate
+from tieout.servicekit.serving import serve
 from tieout.servicekit.settings import Settings, secret
 
 log = structlog.get_logger(__name__)
@@ -85,7 +86,7 @@ def main(name: str, build: Callable[[Any], Service]) -> None:
             if asyncio.run(once.scrub(service)).violations:
                 sys.exit(1)
         else:
-            _run(service.serve(_end_at_last))
+            _run(serve(service, _end_at_last))
     except ServersAway as error:
         log.error(str(error))
         sys.exit(3)

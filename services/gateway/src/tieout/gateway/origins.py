@@ -3,7 +3,8 @@
 from uuid import UUID
 
 from tieout.gateway.identifiers import request_of
-from tieout.servicekit.telemetry import Came, Tracing, traceparent_of
+from tieout.servicekit.telemetry import Came, Tracing
+from tieout.servicekit.trace_context import traceparent_of
 
 
 def key_of(first: UUID | str) -> str:

@@ -67,7 +67,7 @@ class Sites:
                     site.link_is_up()
 
         await self._service.nats.subscribe(LEAF_NODES, cb=note)
-        self._service.on_broker_back.append(self._hub_is_back)
+        self._service.servers.on_back.append(self._hub_is_back)
         async with asyncio.TaskGroup() as group:
             for site in self._sites:
                 group.create_task(site.take_in())
