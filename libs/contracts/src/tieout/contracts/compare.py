@@ -5,9 +5,9 @@
     python -m tieout.contracts.compare --release     the promises of now are released: later changes are held to them
 
 Two versions of a service run side by side while one takes the other's place, and streams keep messages for two weeks.
-So a newer reader must understand what was written before, and an older one what is written from now on. Refused is
-whatever breaks one of the two; what older readers would not understand if they were still there is told with who has
-to be deployed first. Exit code 1 when something is refused.
+So a newer reader must understand what was written before, and an older one what is written from now on: events, and
+what operations are asked and answer. Refused is whatever breaks one of the two; what older readers would not understand
+if they were still there is told with who has to be deployed first. Exit code 1 when something is refused.
 """
 
 import argparse
@@ -19,13 +19,13 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
-from tieout.contracts.schemas import FOLDER, schemas, write
+from tieout.contracts.schemas import ANSWERED, ASKED, FOLDER, schemas, write
 from tieout.contracts.streams import FLOWS
 
 Documents = dict[str, dict[str, Any]]  # File stem -> JSON Schema document, as `schemas()` gives it.
 
 RELEASED = FOLDER / "released"  # As the last release promised them.
-RETIRED = FOLDER / "retired.txt"  # Events that nobody says any more, on purpose: one subject and its reason a line.
+RETIRED = FOLDER / "retired.txt"  # Events and operations that ended on purpose: one subject and its reason a line.
 _JOINED = "origin/main"  # What a change is compared with where there is such a branch.
 _LOWER = ("minimum", "exclusiveMinimum", "minLength", "minItems")
 _UPPER = ("maximum", "exclusiveMaximum", "maxLength", "maxItems")
@@ -42,24 +42,34 @@ class Found(Struct, frozen=True):
 
 
 def compare(old: Documents, new: Documents, retired: frozenset[str] = frozenset()) -> list[Found]:
-    """`retired`: subjects whose end was decided. What is new is never found: it was promised to nobody."""
+    """`retired`: subjects and operations whose end was decided. What is new is never found: nobody was promised it."""
     found: list[Found] = []
     home = {subject: stem for stem, document in new.items() for subject in document["messages"]}
     for stem, before in sorted(old.items()):
         for subject in sorted(before["messages"]):
             if subject not in home:
-                if subject not in retired:
-                    found.append(_gone(subject, before, new))
+                if subject.partition(" ")[0] not in retired:
+                    found += _gone(subject, before, new)
                 continue
             after = new[home[subject]]
             found += _moved(subject, stem, before, home[subject], after)
-            walk = _Walk(subject, before["$defs"], after["$defs"])
+            walk = _walk_of(subject)(subject, before["$defs"], after["$defs"])
             found += walk.compared("", before["messages"][subject], after["messages"][subject])
     return found
 
 
-def _gone(subject: str, before: dict[str, Any], new: Documents) -> Found:
-    """A name that only another subject has now was renamed."""
+def _gone(subject: str, before: dict[str, Any], new: Documents) -> Iterator[Found]:
+    """A name that only another subject has now was renamed. An operation goes with both its sides, and is told once."""
+    operation, _, side = subject.partition(" ")
+    if side:
+        if side == ASKED:
+            yield Found(
+                operation,
+                "is gone",
+                f"Callers still ask it. Keep it beside what replaces it until none does; then add it to {RETIRED.name} "
+                "with the reason.",
+            )
+        return
     reference = before["messages"][subject]
     others = [
         other
@@ -68,7 +78,7 @@ def _gone(subject: str, before: dict[str, Any], new: Documents) -> Found:
         if one == reference and other not in before["messages"]
     ]
     what = f"is gone, and {others[0]} has its content" if others else "is gone"
-    return Found(
+    yield Found(
         subject,
         what,
         f"Keep it beside {others[0] if others else _successor(subject)} until no release hears it and no stream holds "
@@ -77,6 +87,14 @@ def _gone(subject: str, before: dict[str, Any], new: Documents) -> Found:
 
 
 def _moved(subject: str, stem: str, before: dict[str, Any], other: str, after: dict[str, Any]) -> Iterator[Found]:
+    operation, _, side = subject.partition(" ")
+    if side:
+        was, now = before["routes"][operation], after["routes"][operation]
+        if side == ASKED and was != now:
+            yield Found(
+                operation, f"was {was} and is {now}", f"Callers know {was}. Keep it, and offer another operation."
+            )
+        return
     step = f"Announce {_successor(subject)} from there, beside {subject} from here."
     if stem != other:
         yield Found(subject, f"was published by {stem} and is by {other}", step)
@@ -92,6 +110,10 @@ def _successor(subject: str) -> str:
 
 class _Walk:
     """Through two versions of one message at once. Names of types are not on the wire, so they may change."""
+
+    OTHER_DEFAULT = "A default is not written, so messages of before would change their meaning. Add a field beside it."
+    KEEP = "Keep it, and fill it."
+    NONE_BEFORE = "Messages that were written before have none. Give it the default that says what they meant."
 
     def __init__(self, subject: str, old: dict[str, Any], new: dict[str, Any]) -> None:
         self._subject = subject
@@ -109,7 +131,7 @@ class _Walk:
             yield self._no(
                 path,
                 f"its default was {_told(before['default'])} and is {_told(after['default'])}",
-                "A default is not written, so messages of before would change their meaning. Add a field beside it.",
+                self.OTHER_DEFAULT,
             )
         yield from self._shapes(path, _resolved(before, self._old), _resolved(after, self._new))
         self._open.discard(pair)
@@ -144,21 +166,17 @@ class _Walk:
         for field, shape in before["properties"].items():
             at = f"{path}.{field}" if path else field
             if field not in after["properties"]:
-                yield self._no(at, "is gone", f"Keep it, and fill it. A meaning of its own: {self._successor()}.")
+                yield self._no(at, "is gone", self.KEEP + f" A meaning of its own: {self._successor()}.")
                 continue
             yield from self.compared(at, shape, after["properties"][field])
             if field in needed_before - needed_now:
-                yield self._no(
-                    at,
-                    "has a default now",
-                    "A default is not written, and older readers refuse a message without this field. Take it away.",
-                )
+                yield self._optional(at)
         for field in sorted(needed_now - needed_before):
             at = f"{path}.{field}" if path else field
             yield self._no(
                 at,
                 "is required now" if field in before["properties"] else "is new and required",
-                "Messages that were written before have none. Give it the default that says what they meant.",
+                self.NONE_BEFORE,
             )
 
     def _choices(self, path: str, before: dict[str, Any], after: dict[str, Any]) -> Iterator[Found]:
@@ -187,7 +205,7 @@ class _Walk:
             if was is None or (now is not None and (now > was if key in _LOWER else now < was)):
                 told = f"its {key} is {now} now" if was is None else f"its {key} was {was} and is {now}"
                 yield self._no(
-                    path, told, "Messages of before would be refused. Keep the limit, or: " + self._instead(path)
+                    path, told, "What was right before would be refused. Keep the limit, or: " + self._instead(path)
                 )
             else:
                 yield self._readers_first(
@@ -200,18 +218,27 @@ class _Walk:
                 told = f"must be like {after['pattern']}, and was like {before.get('pattern', 'anything')}"
                 yield self._no(path, told, self._instead(path))
 
+    def _optional(self, path: str) -> Found:
+        return self._no(
+            path,
+            "has a default now",
+            "A default is not written, and older readers refuse a message without this field. Take it away.",
+        )
+
     def _no(self, path: str, what: str, next_step: str) -> Found:
         return Found(f"{self._subject} {path}".rstrip(), what, next_step)
 
     def _readers_first(self, path: str, what: str) -> Found:
-        readers = sorted({flow.service for flow in FLOWS if self._subject in flow.subjects})
-        first = f"{', '.join(readers)} before its producer" if readers else "who reads it before its producer"
         return Found(
             f"{self._subject} {path}".rstrip(),
             what,
-            f"Older readers refuse that: in the release notes, say to deploy {first}.",
+            f"Older readers refuse that: in the release notes, say to deploy {self._first()}.",
             refused=False,
         )
+
+    def _first(self) -> str:
+        readers = sorted({flow.service for flow in FLOWS if self._subject in flow.subjects})
+        return f"{', '.join(readers)} before its producer" if readers else "who reads it before its producer"
 
     def _instead(self, path: str) -> str:
         beside = path.rpartition(".")[2] or "it"
@@ -219,6 +246,45 @@ class _Walk:
 
     def _successor(self) -> str:
         return _successor(self._subject)
+
+
+class _Answered(_Walk):
+    """What an operation answers: read by callers, among them gateways and tools of the release before."""
+
+    KEEP = "Keep it, and fill it: callers read it."
+    NONE_BEFORE = "An owner of the release before does not answer it. Give it the default that says what that means."
+
+    def _first(self) -> str:
+        return f"the gateway and who else asks before {self._owner}"
+
+    def _instead(self, path: str) -> str:
+        return f"Add a field beside {path.rpartition('.')[2] or 'it'}, or offer {self._successor()}."
+
+    def _successor(self) -> str:
+        return f"another operation beside {self._subject.partition(' ')[0]}"
+
+    @property
+    def _owner(self) -> str:
+        return self._subject.partition(".")[0]
+
+
+class _Asked(_Answered):
+    """What an operation is asked: written by callers who know the release before, and read by its owner."""
+
+    OTHER_DEFAULT = "Who leaves it out would ask for something else. Add a field beside it."
+    KEEP = "Callers who send it would be refused. Keep it."
+    NONE_BEFORE = "Callers of before do not send it. Give it the default that says what they meant."
+
+    def _optional(self, path: str) -> Found:
+        """Only its owner reads it, and only newer callers leave it out."""
+        return self._readers_first(path, "has a default now")
+
+    def _first(self) -> str:
+        return f"{self._owner} before the gateway and who else asks"
+
+
+def _walk_of(subject: str) -> type[_Walk]:
+    return {ASKED: _Asked, ANSWERED: _Answered}.get(subject.partition(" ")[2], _Walk)
 
 
 def _resolved(shape: dict[str, Any], types: dict[str, Any]) -> dict[str, Any]:
