@@ -1,9 +1,10 @@
 import re
+import socket
 from pathlib import Path
 
 import httpx
 import pytest
-from tieout.devstack import hints, status, up
+from tieout.devstack import hints, jaeger, status, up
 from tieout.devstack.cli import COMMANDS, main
 from tieout.devstack.failures import CommandFailed
 
@@ -43,6 +44,52 @@ def test_a_seed_that_is_no_number_is_told_in_a_sentence(capsys):
     with pytest.raises(SystemExit):
         main(["demo", "--seed", "x"])
     assert "'x' is no seed: give a whole number" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("detach", [[], ["--detach"]])
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        (["--replicas", "foo=2"], "no such service: foo"),
+        (["--otlp", "127.0.0.1:4317"], "is no address of a collector"),
+        (["--otlp", "ftp://127.0.0.1:4317"], "is no address of a collector"),
+        (["--otlp", "http://127.0.0.1"], "names no port"),
+        (["--jaeger", "/nowhere/jaeger"], "is no program"),
+    ],
+)
+def test_arguments_that_are_refused_leave_nothing_behind(wrong, told, detach, tmp_path, capsys):
+    folder = tmp_path / "stack"
+    assert main(["up", *wrong, *detach, "--dir", str(folder)]) == 1
+    assert told in capsys.readouterr().err
+    assert not folder.exists()
+
+
+def test_a_port_that_is_taken_leaves_nothing_behind(tmp_path, capsys):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert main(["up", "--detach", "--port", port, "--dir", str(tmp_path / "stack")]) == 1
+    assert "is in use" in capsys.readouterr().err
+    assert not (tmp_path / "stack").exists()
+
+
+def test_what_is_wrong_with_the_arguments_is_told_before_anything_is_forgotten(tmp_path, capsys):
+    (tmp_path / "lock").touch()
+    assert main(["up", "--fresh", "--replicas", "foo=2", "--dir", str(tmp_path)]) == 1
+    assert (tmp_path / "lock").exists()
+
+
+def test_a_collector_that_does_not_answer_is_told_by_whoever_named_it():
+    variable = "OTEL_EXPORTER_OTLP_ENDPOINT"
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))  # And does not listen.
+        where = f"http://127.0.0.1:{bound.getsockname()[1]}"
+        (told,) = jaeger.unanswered("", {variable: where})
+        assert f"at {where} (connection refused)" in told
+        assert f"leave {variable} out" in told
+        bound.listen()
+        assert jaeger.unanswered(where, {}) == []
+    with pytest.raises(CommandFailed, match=variable):
+        jaeger.unanswered("", {variable: "collector:4317"})
 
 
 @pytest.mark.parametrize("answers", ["nothing listens", "the database is away"])

@@ -57,24 +57,31 @@ def parsed(*words):
 
 
 def test_the_list_says_what_whom_how_much_and_the_next_step():
-    told = shown(tickets.render, Tickets((TICKET,), standing=3, overdue=1))
-    for word in ("3 stand, 1 overdue", "P2", "发货开票记账", "@finance", "12,000 orders", "12,345.50 CNY", "100 JPY"):
+    told = shown(tickets.render, Tickets((TICKET,), found=3, total=3, overdue=1))
+    assert "3 tickets stand, 1 overdue" in told
+    for word in ("P2", "发货开票记账", "@finance", "12,000 orders", "12,345.50 CNY", "100 JPY"):
         assert word in told
     assert "tickets show" in told
     assert "No ticket stands" in shown(tickets.render, Tickets(()))
+
+
+def test_the_head_of_a_filtered_list_counts_what_is_listed_and_says_of_how_many():
+    assert "1 ticket of 7 in all stands\n" in shown(tickets.render, Tickets((TICKET,), found=1, total=7))
+    assert "No such ticket, of 7 in all." in shown(tickets.render, Tickets((), total=7))
 
 
 def test_a_ticket_is_shown_with_its_history_orders_and_letters():
     story = TicketStory(
         TICKET,
         (TicketStep(AT, "acknowledged", "Li Lei", "[b]mine[/b]"),),
-        (TicketOrder("C1", "1001", "CNY", 900),),
+        (TicketOrder("C1", "1001", "CNY", 900), TicketOrder("C1", "R-77", paper=True)),
         (TicketLetter(3, AT, "1001", detail="There is no article A-1."),),
     )
     told = shown(tickets.render_story, story)
     for word in (
         "acknowledged by Li Lei: [b]mine[/b]",
-        "C1 1001 (9.00 CNY)",
+        "orders: C1 1001 (9.00 CNY)\n",
+        "other documents: C1 R-77\n",
         "letter 3",
         "docs/runbooks/DeadLetters.md",
     ):

@@ -35,6 +35,18 @@ async def test_a_process_that_was_killed_is_found_by_the_next_one_and_one_that_s
     assert await owner.fetchval("SELECT count(*) FROM process_run WHERE ended = ''") == 2
 
 
+async def test_a_process_that_a_restored_backup_knows_as_living_was_not_killed(start_service, owner, operator) -> None:
+    service = await start_service()
+    await service.stop()
+    ended = await asyncio.create_subprocess_exec(sys.executable, "-c", "")
+    await ended.wait()
+    await owner.execute("UPDATE process_run SET ended = '', ended_at = NULL, pid = $1", ended.pid)
+    await owner.execute("UPDATE database_home SET database = 1")
+    await start_service()
+    assert (await vitals(operator)).endings == ()
+    assert await owner.fetchval("SELECT count(*) FROM process_run WHERE ended = 'lost'") == 1
+
+
 async def vitals(operator) -> Vitals:
     return await ask(operator, "rpc.inventory.vitals", VitalsRequest(), Vitals)
 

@@ -151,14 +151,31 @@ def body(**data: Any) -> str:
 def test_the_money_of_a_letter_is_what_its_message_tells_and_nothing_where_it_cannot_be_read(
     told: str, money: tuple[str, int]
 ) -> None:
-    assert affected(letter(body=told)) == Affected("C1", "1001", *money)
+    assert affected(letter(body=told)) == [Affected("C1", "1001", *money)]
 
 
 def test_an_order_number_is_found_in_the_message_where_its_envelope_could_not_be_read() -> None:
     found = affected(letter(order_no="", company="", body=body(order_no="77\0", company="C2")))
-    assert found == Affected("C2", "77\u2400")
+    assert found == [Affected("C2", "77\u2400")]
     wrong = json.dumps({"orderno": "78", "company": "C2", "data": {"lines": 1}})
-    assert affected(letter(order_no="", company="", body=wrong)) == Affected("C2", "78")
+    assert affected(letter(order_no="", company="", body=wrong)) == [Affected("C2", "78")]
+
+
+def test_a_letter_is_found_by_its_own_number_and_by_each_order_that_its_document_names() -> None:
+    refund = body(company="C1", number="R-1", order_number="1001", currency="CNY", paid_minor=300)
+    assert affected(letter(order_no="", body=refund)) == [
+        Affected("C1", "1001", "CNY", 300),
+        Affected("C1", "R-1", paper=True),
+    ]
+    shares = [{"order_source": "web", "order_number": number} for number in ("1002", "1001")]
+    payment = body(company="C1", number="P-1", allocations=shares, currency="CNY", received_minor=900)
+    assert affected(letter(order_no="", body=payment)) == [
+        Affected("C1", "1001"),
+        Affected("C1", "1002"),
+        Affected("C1", "P-1", "CNY", 900, paper=True),
+    ]
+    order = letter(order_no="", subject="order.submit.v1", body=body(company="C1", number="1003"))
+    assert affected(order) == [Affected("C1", "1003")]
 
 
 def test_letters_of_one_cause_are_one_opening_and_the_newest_speaks() -> None:

@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import pytest
 from msgspec.structs import replace
+from tieout.contracts.finance import DocumentSettled as FinanceSettled
 from tieout.contracts.inventory import CancelDecided, StoppedLine
 from tieout.contracts.operation import Health, Replica
 from tieout.contracts.order import SubmissionConflicted
@@ -224,7 +225,7 @@ async def test_a_resolved_ticket_is_not_listed_among_those_that_stand(database: 
     await opened(database, "stall:x", priority=3)
     await change(database, "resolve")
     told = await ticket_reads.list_tickets(TicketsRequest(), database)
-    assert ([one.number for one in told.tickets], told.standing) == ([2], 1)
+    assert ([one.number for one in told.tickets], told.found, told.total) == ([2], 1, 1)
     everything = await ticket_reads.list_tickets(TicketsRequest("all", limit=1), database)
     rest = await ticket_reads.list_tickets(TicketsRequest("all", after=everything.next_after), database)
     assert [one.number for one in (*everything.tickets, *rest.tickets)] == [1, 2]
@@ -318,7 +319,7 @@ async def test_a_mute_ends_by_itself_and_is_told_only_if_it_struck_meanwhile(dat
 async def test_goods_that_left_although_cancelled_and_conflicts_are_tickets_counted_once(database: Database) -> None:
     late = CancelDecided(uuid4(), uuid4(), "C1", "1001", (StoppedLine(1, too_late_micro=5),))
     in_time = CancelDecided(uuid4(), uuid4(), "C1", "1002", (StoppedLine(1, reserved_micro=5),))
-    conflict = SubmissionConflicted(uuid4(), uuid4(), "C1", "shop", "1003", "order", "other_content")
+    conflict = SubmissionConflicted(uuid4(), uuid4(), "C1", "shop", "1003", "order", "other_content", orders=("1003",))
     by_durable = {flow.durable: flow for flow in report_facts.flows()}
     cancels = [received(event, position=n) for n, event in enumerate((late, in_time), 1)]
     for _ in range(2):
@@ -351,3 +352,19 @@ async def test_processes_and_tickets_are_told_as_metrics_and_a_stop_of_another_r
     assert (check.state, check.found) == ("look", "Not heard of: finance 8 on c (5 minutes).")
     fine = checks.replicas([replace(health, replicas=(mine, beside))])
     assert (fine.state, fine.found) == ("ok", "Processes: finance 2.")
+
+
+async def test_a_ticket_is_found_by_the_number_of_its_document_and_by_the_orders_that_this_names(
+    database: Database,
+) -> None:
+    (report,) = [flow for flow in report_facts.flows() if flow.durable == "control-report-finance"]
+    conflict = FinanceSettled(
+        uuid4(), uuid4(), "C1", "psp", "R-1", "refund", "conflict", "above_received", booked=True, orders=("1001",)
+    )
+    await report([received(conflict)], database)
+    await opened(database)
+    for number in ("1001", "R-1"):
+        told = await ticket_reads.list_tickets(TicketsRequest(order_no=number), database)
+        assert ([one.kind for one in told.tickets], told.found, told.total) == (["conflict"], 1, 2)
+        assert told.tickets[0].orders == 1
+    assert (await ticket_reads.list_tickets(TicketsRequest(order_no="1002"), database)).tickets == ()

@@ -96,9 +96,9 @@ async def test_the_same_document_again_is_a_duplicate_and_other_content_a_confli
     await desk.give(first, first)
     await desk.give(first, desk.pay(100, ("1001", 100)), desk.pay(120, ("1001", 120), fingerprint="b" * 64))
     told = await desk.announced(finance.DocumentSettled)
-    assert [(one.kind, one.outcome, one.reason) for one in told] == [
-        ("payment", "duplicate", ""),
-        ("payment", "conflict", "other_content"),
+    assert [(one.kind, one.outcome, one.reason, one.orders) for one in told] == [
+        ("payment", "duplicate", "", ()),
+        ("payment", "conflict", "other_content", ("1001",)),
     ]
     assert await desk.balances() == {"1002": 100, "2203": -100}
     assert await desk.rows("SELECT outcome FROM money_submission ORDER BY submitted_at, outcome") == [
@@ -111,7 +111,8 @@ async def test_the_same_document_again_is_a_duplicate_and_other_content_a_confli
 async def test_two_documents_of_one_number_in_one_batch_are_told_apart(desk):
     await desk.give(desk.refund(10, "1001"), desk.refund(11, "1001", fingerprint="b" * 64))
     assert await desk.balances() == {"1002": -10, "1122": 10}
-    assert [one.outcome for one in await desk.announced(finance.DocumentSettled)] == ["conflict", "conflict"]
+    told = await desk.announced(finance.DocumentSettled)
+    assert [(one.outcome, one.orders) for one in told] == [("conflict", ("1001",))] * 2
     assert await desk.violations() == []
 
 

@@ -60,9 +60,9 @@ async def test_a_redelivered_confirmation_ships_once_and_a_second_one_is_told(ya
     await yard.give(yard.confirmation("1001", (1, 1), number="W1"))
     await yard.give(yard.confirmation("1001", (1, 2), number="W1", fingerprint="b" * 64))
     assert len(await yard.announced(GoodsShipped)) == 1
-    assert [(x.outcome, x.reason) for x in await yard.announced(DocumentSettled)] == [
-        ("duplicate", ""),
-        ("conflict", "other_content"),
+    assert [(x.outcome, x.reason, x.orders) for x in await yard.announced(DocumentSettled)] == [
+        ("duplicate", "", ()),
+        ("conflict", "other_content", ("1001",)),
     ]
 
 

@@ -39,7 +39,8 @@ async def test_an_order_whose_early_cancellation_does_not_fit_it_is_not_held_bac
     await desk.give(desk.cancel((9, 1)), desk.cancel((1, 1), number="X2"))
     await desk.give(desk.credit(desk.back(), order_number="1002"))
     await desk.give(desk.submit(), desk.submit(number="1002"), desk.submit(number="1003"))
-    assert [told.reason for told in await desk.announced(SubmissionConflicted)] == ["unknown_line"]
+    told = await desk.announced(SubmissionConflicted)
+    assert [(one.reason, one.orders) for one in told] == [("unknown_line", ("1001",))]
     assert [asked.void for asked in await desk.announced(CancelRequested)] == [False, True]
     placed = await desk.announced(OrderPlaced)
     assert [one.cancel_waits for one in placed] == [True, False, False]  # A credit that waits holds nothing back.

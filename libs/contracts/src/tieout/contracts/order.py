@@ -287,6 +287,7 @@ class SubmissionConflicted(Event, frozen=True):
     kind: Literal["order", "cancel", "credit"]
     reason: str  # A code: other_content, above_billed, above_shipped, unknown_line, other_currency …
     detail: str = ""
+    orders: tuple[str, ...] = ()  # Numbers of the orders that it is or names, sorted.
 
 
 # ---------------------------------------------------------------------------------------------------- questions

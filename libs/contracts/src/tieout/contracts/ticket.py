@@ -101,7 +101,7 @@ class TicketsRequest(Struct, frozen=True):
     kind: str = ""
     service: str = ""
     owner: str = ""  # A team, or the one who has taken it.
-    order_no: str = ""  # Tickets that hurt this order.
+    order_no: str = ""  # Tickets that hurt this order, or one of whose documents is it or names it.
     after: Annotated[int, Meta(ge=0)] = 0  # `next_after` of the page before.
     limit: Annotated[int, Meta(ge=1, le=200)] = 50
 
@@ -111,8 +111,10 @@ class Tickets(Struct, frozen=True, omit_defaults=True):
 
     tickets: tuple[Ticket, ...]
     standing: int = 0  # All that are not resolved, whatever was asked for.
-    overdue: int = 0
+    overdue: int = 0  # Of those found, how many are past their deadline.
     next_after: int = 0  # 0: that was all.
+    found: int = 0  # All that the question finds, on this page and the others.
+    total: int = 0  # All in the state that was asked for, whatever else was.
 
 
 class TicketRequest(Struct, frozen=True):
@@ -124,6 +126,7 @@ class TicketOrder(Struct, frozen=True, omit_defaults=True):
     order_no: str
     currency: str = ""
     amount_minor: int = 0
+    paper: bool = False  # No order, but a document with this number: a payment, a receipt.
 
 
 class TicketStep(Struct, frozen=True, omit_defaults=True):

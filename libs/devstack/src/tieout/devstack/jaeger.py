@@ -8,10 +8,11 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import httpx
 from tieout.devstack import processes
@@ -20,6 +21,12 @@ from tieout.devstack.failures import CommandFailed
 TRACES_MAX = 50_000  # In memory; the oldest go first.
 DOWNLOAD = "https://www.jaegertracing.io/download"
 _VERSION_SECONDS_MAX = 5.0
+_ANSWER_SECONDS_MAX = 2.0
+_ENDPOINTS = (
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
+)
 
 
 class Jaeger:
@@ -103,17 +110,58 @@ def collector(url: str, given: Mapping[str, str]) -> dict[str, str]:
 
     Raises CommandFailed where it is no address.
     """
-    parts = urlsplit(url)
-    try:
-        known = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or True)
-    except ValueError:
-        known = False
-    if not known:
-        raise CommandFailed(f"{url!r} is no address of a collector. Give one like http://127.0.0.1:4317")
+    parts = _address(url, "--otlp")
     told = {"OTEL_EXPORTER_OTLP_ENDPOINT": url, **_soon_and_all(given)}
     if "OTEL_EXPORTER_OTLP_PROTOCOL" not in given:
         told["OTEL_EXPORTER_OTLP_PROTOCOL"] = "http/protobuf" if parts.port == 4318 else "grpc"
     return told
+
+
+def unanswered(otlp: str, given: Mapping[str, str]) -> list[str]:
+    """A sentence for each collector, named by --otlp or else by the environment, that takes no connection now.
+
+    Raises CommandFailed where one is no address. The services go on trying, so this is for people only.
+    """
+    named = {name: given.get(name, "") for name in _ENDPOINTS}
+    if otlp:
+        named = {"--otlp": otlp}
+    elif given.get("OTEL_SDK_DISABLED", "").lower() == "true":
+        return []
+    told = {}
+    for name, url in named.items():
+        if url and url not in told:
+            parts = _address(url, name)
+            why = _silent(str(parts.hostname), parts.port or 443)
+            told[url] = why and (
+                f"no collector answers at {url} ({why}): traces and metrics are dropped until one does. "
+                f"Start it, or leave {name} out"
+            )
+    return [one for one in told.values() if one]
+
+
+def _address(url: str, name: str) -> SplitResult:
+    """Raises CommandFailed where it is no address of a collector. `name`: who gave it."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        parts, port = urlsplit(""), None
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise CommandFailed(f"{name}: {url!r} is no address of a collector. Give one like http://127.0.0.1:4317")
+    if port is None and parts.scheme == "http":
+        raise CommandFailed(f"{name}: {url!r} names no port. A collector takes gRPC at 4317 and OTLP over HTTP at 4318")
+    return parts
+
+
+def _silent(host: str, port: int) -> str:
+    """Why it takes no connection; "" where it does."""
+    try:
+        socket.create_connection((host, port), _ANSWER_SECONDS_MAX).close()
+    except TimeoutError:
+        return f"nothing within {_ANSWER_SECONDS_MAX:g} s"
+    except OSError as error:
+        return (error.strerror or str(error)).lower()
+    return ""
 
 
 def find(asked: str) -> Path:

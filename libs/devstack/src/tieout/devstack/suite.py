@@ -123,8 +123,7 @@ class Stack:
 
     async def start(self) -> Endpoints:
         """Everything healthy when it returns. On a failure whatever was started is stopped again."""
-        if self.http_port and not processes.is_free(self.http_port):
-            raise CommandFailed(f"port {self.http_port} is in use. Choose another --port, or none for a free one")
+        self.refuse_taken_port()
         self._take_folder()
         try:
             stop_left_over(self._run)  # Of a launcher that was killed, where the kernel did not do it.
@@ -143,6 +142,10 @@ class Stack:
         except BaseException:
             await self.stop()
             raise
+
+    def refuse_taken_port(self) -> None:
+        if self.http_port and not processes.is_free(self.http_port):
+            raise CommandFailed(f"port {self.http_port} is in use. Choose another --port, or none for a free one")
 
     def _port_of_last_time(self) -> int:
         """So that a shop's webhooks find the same address after a restart; 0 where there was none, or it is taken."""

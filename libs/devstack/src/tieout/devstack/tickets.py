@@ -39,6 +39,7 @@ from tieout.contracts.ticket import (
 )
 from tieout.devstack import hints, questions
 from tieout.devstack.terminal import Screen
+from tieout.devstack.wording import counted
 
 LISTED_MAX = 200
 ACTIONS = {
@@ -71,7 +72,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     listing.add_argument("--kind", default="", metavar="K", help="dead_letter, flow_stopped, disagreement, conflict …")
     listing.add_argument("--service", default="", metavar="S", help="only of this service")
     listing.add_argument("--owner", default="", metavar="O", help="only of this team or person")
-    listing.add_argument("--order", default="", metavar="NO", help="only those that hurt this order")
+    listing.add_argument(
+        "--order", default="", metavar="NO", help="only those that hurt this order, or whose documents have or name it"
+    )
     show = actions.add_parser("show", help="its history, its orders, its dead letters")
     letter = actions.add_parser("letter", help="one dead letter: the original message, its headers, every attempt")
     for action in (show, letter):
@@ -133,7 +136,7 @@ def _list(arguments: argparse.Namespace) -> int:
         "limit": LISTED_MAX,
     }
     told = questions.get(arguments.dir, LIST_TICKETS.path, Tickets, chosen)
-    return _print(arguments, told, lambda: render(told, Screen()))
+    return _print(arguments, told, lambda: render(told, Screen(), standing=not arguments.all))
 
 
 def _change(arguments: argparse.Namespace) -> int:
@@ -164,12 +167,13 @@ def _print(arguments: argparse.Namespace, answer: Any, render: Any) -> int:
     return 0
 
 
-def render(told: Tickets, console: Console) -> None:
+def render(told: Tickets, console: Console, *, standing: bool = True) -> None:
+    """`standing`: only those that are not resolved were asked for."""
     if not told.tickets:
-        console.print("No such ticket." if told.standing else "No ticket stands.", style="green")
+        nothing = "No ticket stands." if standing else "There are no tickets."
+        console.print(f"No such ticket, of {told.total:,} in all." if told.total else nothing, style="green")
         return
-    late = f", {told.overdue:,} overdue" if told.overdue else ""
-    console.print(f"{told.standing:,} stand{late}", highlight=False)
+    console.print(_head(told, standing=standing), highlight=False)
     for ticket in told.tickets:
         console.print(heading(ticket), soft_wrap=True)
         console.print(Padding(Text(ticket.title_zh), (0, 0, 0, 4)))
@@ -178,7 +182,15 @@ def render(told: Tickets, console: Console) -> None:
         console.print(Padding(Text(_whom(ticket), style="dim"), (0, 0, 0, 4)))
     if told.next_after:
         console.print("There are more. Narrow it down with --kind, --service, --owner or --order.", style="dim")
-    console.print(f"Look at one with: {hints.command('tickets show NUMBER')}", style="dim")
+    console.print(f"Look at one with: {hints.command('tickets show NUMBER')}", style="dim", soft_wrap=True)
+
+
+def _head(told: Tickets, *, standing: bool) -> str:
+    """2 tickets of 7 in all stand, 1 overdue"""
+    filtered = f" of {told.total:,} in all" if told.found < told.total else ""
+    stand = (" stands" if told.found == 1 else " stand") if standing else ""
+    late = f", {told.overdue:,} overdue" if told.overdue else ""
+    return counted(told.found, "ticket") + filtered + stand + late
 
 
 def heading(ticket: Ticket) -> Text:
@@ -193,9 +205,9 @@ def heading(ticket: Ticket) -> Text:
 
 
 def _whom(ticket: Ticket) -> str:
-    parts = [f"{ticket.count:,} times, last {ticket.last_at[:19]}Z"]
+    parts = [f"{counted(ticket.count, 'time')}, last {ticket.last_at[:19]}Z"]
     if ticket.orders:
-        parts.append(f"{ticket.orders:,} order{'s' if ticket.orders > 1 else ''}")
+        parts.append(counted(ticket.orders, "order"))
     parts += [money(one) for one in ticket.money]
     if ticket.state in ("open", "acknowledged"):
         years = ", ".join(map(str, ticket.unpublished))
@@ -222,15 +234,17 @@ def render_story(story: TicketStory, console: Console) -> None:
         told = Text.assemble(f"{step.at[:19]}Z  ", (step.what, "bold"), f" by {step.actor}")
         console.print(told.append(f": {step.note}" if step.note else ""), soft_wrap=True)
     if story.orders:
-        named = [f"{order.company} {order.order_no}{_of(order)}" for order in story.orders]
         console.print()
-        console.print(Text(f"orders: {', '.join(named)}"))
-        if ticket.orders > len(named):
-            console.print(f"… and {ticket.orders - len(named):,} more", style="dim", highlight=False)
+    for name, papers in (("orders", False), ("other documents", True)):
+        named = [f"{one.company} {one.order_no}{_of(one)}".strip() for one in story.orders if one.paper == papers]
+        if named:
+            console.print(Text(f"{name}: {', '.join(named)}"))
+        if not papers and ticket.orders > len(named):
+            console.print(f"… and {counted(ticket.orders - len(named), 'more order')}", style="dim", highlight=False)
     for letter in story.letters:
         console.print(Text(f"letter {letter.number}  {letter.at[:19]}Z  {letter.order_no}  {letter.detail}"))
     if story.letters:
-        console.print(f"Look at one with: {hints.command('tickets letter NUMBER')}", style="dim")
+        console.print(f"Look at one with: {hints.command('tickets letter NUMBER')}", style="dim", soft_wrap=True)
 
 
 def _of(order: Any) -> str:

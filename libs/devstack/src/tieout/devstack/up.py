@@ -58,11 +58,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    stack = _stack(arguments)  # What is wrong with the arguments is told before anything is forgotten or written.
+    for told in jaeger.unanswered(arguments.otlp, os.environ):
+        print(f"tieout up: {told}", file=sys.stderr)
     if arguments.fresh:
         forget(arguments.dir)
+    stack.refuse_taken_port()
     if arguments.detach:
         return _detached(arguments)
-    return asyncio.run(_foreground(arguments))
+    return asyncio.run(_foreground(arguments, stack))
+
+
+def _stack(arguments: argparse.Namespace) -> Stack:
+    return Stack(
+        arguments.dir,
+        port=arguments.port,
+        log=arguments.log,
+        replicas=arguments.replicas,
+        otlp=arguments.otlp,
+        jaeger=_jaeger(arguments),
+    )
 
 
 def forget(folder: Path, asked: str = "--fresh") -> None:
@@ -84,16 +99,8 @@ def forget(folder: Path, asked: str = "--fresh") -> None:
     shutil.rmtree(folder)
 
 
-async def _foreground(arguments: argparse.Namespace) -> int:
+async def _foreground(arguments: argparse.Namespace, stack: Stack) -> int:
     began = time.monotonic()
-    stack = Stack(
-        arguments.dir,
-        port=arguments.port,
-        log=arguments.log,
-        replicas=arguments.replicas,
-        otlp=arguments.otlp,
-        jaeger=_jaeger(arguments),
-    )
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for received in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

@@ -566,7 +566,7 @@ async def recover(
             await work.run(progress)
             await owner.execute(statements.reset_mark)
             await owner.fetchval(statements.advance, max(found.announced_position + HEADROOM, work.next_position))
-            await settle(Database(pool, service=service))
+            await settle(Database(pool, service=service), alone=True)
         return found
     finally:
         if client.is_connected:

@@ -23,6 +23,7 @@ from tieout.servicekit.batches import FlowSubscriber
 from tieout.servicekit.database import Database
 from tieout.servicekit.errors import Cause, cause_of
 from tieout.servicekit.memory import memory_bytes, memory_limit, oom_kills
+from tieout.servicekit.whereabouts import has_moved
 
 statements = sql.load(__file__)
 log = structlog.get_logger(__name__)
@@ -65,9 +66,13 @@ class RunLog:
         """Find out what became of those before us on this host, then sign in."""
         limit, kills = memory_limit(), oom_kills()
         async with self._database.pool.acquire() as connection, connection.transaction():
+            moved = await has_moved(connection)
             for row in await connection.fetch(statements.open_runs, self._host):
                 if row["pid"] != os.getpid() and _alive(row["pid"]):
                     continue  # A replica beside us.
+                if moved:  # How it ended was perhaps told to the database that stood here before this one.
+                    await connection.execute(statements.end_run, row["run"], "lost")
+                    continue
                 how = _how(row["memory_bytes"], row["memory_limit_bytes"], kills > row["oom_kills"])
                 await connection.execute(statements.end_run, row["run"], how)
                 log.warning("the last process was killed", pid=row["pid"], how=how, memory_bytes=row["memory_bytes"])

@@ -8,6 +8,7 @@ passes, and nobody is asked.
 """
 
 from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
 import structlog
 from msgspec import Raw
@@ -15,7 +16,7 @@ from nats.js import JetStreamContext
 from nats.js.errors import NotFoundError
 from tieout.contracts.replay import PlayedEvent, PlayRequest
 from tieout.servicekit import sql
-from tieout.servicekit.database import Database
+from tieout.servicekit.database import Connection, Database
 from tieout.servicekit.errors import UNREADABLE, OlderThanItsStream
 from tieout.servicekit.flow import BatchFlow
 from tieout.servicekit.letters import id_of_letter
@@ -35,9 +36,8 @@ async def refuse_forgetful(database: Database, flows: Sequence[BatchFlow], js: J
     """Before any flow asks for work. Raises OlderThanItsStream; costs one query where the database did not move."""
     service = database.service
     async with database.read() as connection:
-        moved = await connection.fetchval(statements.moved)
-    if not moved:
-        return
+        if not await has_moved(connection):
+            return
     looked = 0
     player = Player(database, [Unasked(flow, Reader(*flow.types)) for flow in flows])
     for flow in flows if service in RECOVERABLE else ():
@@ -56,10 +56,20 @@ async def refuse_forgetful(database: Database, flows: Sequence[BatchFlow], js: J
         log.warning("the database stands elsewhere than before, and knows what was confirmed", events_looked_at=looked)
 
 
-async def settle(database: Database) -> None:
-    """This is where the database stands from now on."""
+async def has_moved(connection: "Connection[Any]") -> bool:
+    """Whether the database stands elsewhere than where a process last settled; or none ever has."""
+    return bool(await connection.fetchval(statements.moved))
+
+
+async def settle(database: Database, *, alone: bool = False) -> None:
+    """This is where the database stands from now on. `alone`: no process of the service works on it.
+
+    Then those that its backup knows as living are gone, and how they ended was told to another database.
+    """
     async with database.transaction() as tx:
         await tx.execute(statements.settle)
+        if alone:
+            await tx.execute(statements.lose_runs)
 
 
 async def _confirmed(flow: BatchFlow, js: JetStreamContext, database: Database) -> AsyncIterator[PlayedEvent]:

@@ -11,5 +11,8 @@ SELECT s.system_identifier::text, d.oid, c.timeline_id
 FROM pg_control_system() s, pg_control_checkpoint() c, pg_database d WHERE d.datname = current_database()
 ON CONFLICT (one) DO UPDATE SET (server, database, timeline) = (excluded.server, excluded.database, excluded.timeline);
 
+-- name: lose_runs
+UPDATE process_run SET ended = 'lost', ended_at = clock_timestamp() WHERE ended = '';
+
 -- name: letters
 SELECT coalesce(array_agg(id::text), '{}'::text[]) FROM outbox, unnest(ids) AS id WHERE stream = 'DEAD' AND id::text = ANY($1::text[]);

@@ -61,6 +61,7 @@ async def check_up(
         checks.lag(flows or ()),
         checks.outboxes(instances),
         checks.dead_letters(counted["dead_letters"], counted["recent"]),
+        checks.tickets(counted["tickets"], counted["urgent"]),
         checks.parked(vitals, instances),
         checks.agreement(agreement, why_not, counted["disagreements"]),
         checks.findings(instances),

@@ -49,22 +49,17 @@ _INSTANTS = ("first_at", "last_at", "opened_at", "due_at", "muted_until", "waiti
 
 async def list_tickets(request: TicketsRequest, database: Database) -> Tickets:
     async with database.read() as connection:
-        rows = await connection.fetch(
-            statements.list,
-            request.state,
-            request.kind,
-            request.service,
-            request.owner.removeprefix("@"),
-            request.order_no,
-            request.after,
-            request.limit,
-        )
+        owner = request.owner.removeprefix("@")
+        asked = (request.state, request.kind, request.service, owner, request.order_no)
+        rows = await connection.fetch(statements.list, *asked, request.after, request.limit)
         found = await _told(connection, rows)
-        counts = await connection.fetchrow(statements.counts)
+        counts = await connection.fetchrow(statements.counts, *asked)
     assert counts is not None
     return Tickets(
         tuple(found),
         standing=counts["standing"],
+        found=counts["found"],
+        total=counts["total"],
         overdue=counts["overdue"],
         next_after=rows[-1]["place"] if len(rows) == request.limit else 0,
     )

@@ -66,7 +66,7 @@ async def open_tickets(tx: Transaction, openings: Sequence[Opening]) -> dict[str
     rows = await tx.fetch(statements.open, *map(list, columns))
     numbers = {row["fingerprint"]: row["number"] for row in rows}
     orders = [
-        (numbers[opening.fingerprint], order.company, order.order_no, order.currency, order.amount_minor)
+        (numbers[opening.fingerprint], order.company, order.order_no, order.currency, order.amount_minor, order.paper)
         for opening in openings
         for order in opening.orders
     ]

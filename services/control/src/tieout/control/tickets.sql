@@ -35,11 +35,12 @@ RETURNING number, fingerprint, kind, service, flow, title_en, title_zh, detail, 
 
 -- name: note_orders
 -- An order counts once, with the largest amount that was seen.
-INSERT INTO ticket_order AS t (ticket, company, order_no, currency, amount_minor)
-SELECT DISTINCT ON (ticket, company, order_no) ticket, company, order_no, currency, amount_minor
-FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bigint[]) AS o (ticket, company, order_no, currency, amount_minor)
-ORDER BY ticket, company, order_no, abs(amount_minor) DESC
-ON CONFLICT (ticket, company, order_no) DO UPDATE SET currency = excluded.currency, amount_minor = excluded.amount_minor
+INSERT INTO ticket_order AS t (ticket, company, order_no, currency, amount_minor, paper)
+SELECT DISTINCT ON (ticket, company, order_no, paper) ticket, company, order_no, currency, amount_minor, paper
+FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::boolean[])
+     AS o (ticket, company, order_no, currency, amount_minor, paper)
+ORDER BY ticket, company, order_no, paper, abs(amount_minor) DESC
+ON CONFLICT (ticket, company, order_no, paper) DO UPDATE SET currency = excluded.currency, amount_minor = excluded.amount_minor
 WHERE abs(excluded.amount_minor) > abs(t.amount_minor);
 
 -- name: note_history

@@ -327,6 +327,7 @@ def announce_told(tx: Transaction, one: Told, position: int) -> None:
             reason=one.reason,
             detail=one.detail,
             booked=one.outcome == "above_received",
+            orders=() if one.outcome == "duplicate" else payment.orders_named(event),
         ),
         position=position,
         key=(event.intake_id,),

@@ -23,6 +23,7 @@ from tieout.servicekit import Received, Transaction, sql
 statements = sql.load(__file__)
 
 Kind = Literal["receipt", "adjustment", "confirmation", "delivery"]
+OfOrder = SubmitConfirmation | SubmitDelivery
 P = TypeVar("P", SubmitReceipt, SubmitAdjustment, SubmitConfirmation, SubmitDelivery)
 
 SUBMISSIONS = columns(
@@ -133,6 +134,7 @@ class Papers(Generic[P]):
             outcome,
             reason,
             detail,
+            orders=(content.order_number,) if outcome == "conflict" and isinstance(content, OfOrder) else (),
         )
         self._journal.told(event, (content.intake_id,), paper.document_id, content.number, content.company, paper.cause)
 
@@ -141,7 +143,7 @@ class Papers(Generic[P]):
     ) -> tuple[Any, ...]:
         c = paper.content
         order = None
-        if isinstance(c, SubmitConfirmation | SubmitDelivery):
+        if isinstance(c, OfOrder):
             order = order_id(c.company, c.order_source, c.order_number)
         return (
             c.intake_id,

@@ -37,6 +37,15 @@ COLUMNS = (
 )
 
 
+def orders_named(command: Command) -> tuple[str, ...]:
+    """Numbers of the orders that it is, or is about, sorted; none of a credit note without its sale."""
+    if isinstance(command, SubmitOrder):
+        return (command.number,)
+    if isinstance(command, SubmitCancel):
+        return (command.order_number,)
+    return tuple(sorted({line.order_number or command.order_number for line in command.lines} - {""}))
+
+
 class _Line(Protocol):
     @property
     def quantity_micro(self) -> int: ...
@@ -99,6 +108,7 @@ class Submissions:
                 self.kind,
                 conflict.reason,
                 conflict.detail,
+                orders_named(command),
             )
         tx.announce(
             event,

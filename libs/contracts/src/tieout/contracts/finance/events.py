@@ -146,6 +146,7 @@ class DocumentSettled(Event, frozen=True):
     reason: str = ""
     detail: str = ""
     booked: bool = False
+    orders: tuple[str, ...] = ()  # In conflict: the numbers of the orders that it names, sorted.
 
 
 class CompanyOpened(Event, frozen=True):

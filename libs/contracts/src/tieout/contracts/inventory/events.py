@@ -390,3 +390,4 @@ class DocumentSettled(Event, frozen=True):
     outcome: Literal["duplicate", "conflict"]
     reason: str = ""
     detail: str = ""
+    orders: tuple[str, ...] = ()  # In conflict: the numbers of the orders that it names, sorted.

@@ -11,7 +11,8 @@ CREATE TABLE process_run (
     oom_kills          bigint      NOT NULL,  -- The machine's own count for this group of processes, where it has one.
     ready              boolean     NOT NULL DEFAULT false,
     stopped            text        NOT NULL DEFAULT '{}',  -- JSON: its flows that have stopped -> where their code fails.
-    -- `lost`: of another host, and not heard of for long; nobody can say what became of it.
+    -- `lost`: nobody can say what became of it. It is of another host and not heard of for long, or this database is a backup of the one
+    -- that it worked on.
     ended              text        NOT NULL DEFAULT '' CHECK (ended IN ('', 'stopped', 'killed', 'out_of_memory', 'lost')),
     ended_at           timestamptz,
     holds              text[]      NOT NULL DEFAULT '{}'  -- Post migrations of its package: it works before and after these.

@@ -109,7 +109,7 @@ def lag(flows: Sequence[FlowState]) -> Check:
     if not behind:
         return Check("lag", "ok", "Nothing waits.")
     worst = max(behind, key=lambda flow: flow.waiting + flow.unacked)
-    told = f"{worst.durable} has {worst.waiting + worst.unacked} messages; {forecast(worst)}."
+    told = f"{worst.durable} has {_counted(worst.waiting + worst.unacked, 'message', 'messages')}; {forecast(worst)}."
     if worst.done_in_seconds < 0:
         why = "More arrives than it works off: the backlog grows until the rush is over."
         return Check("lag", "look", told, why, "Add a replica of the service, or find what slows it down.", "LagGrows")
@@ -131,10 +131,11 @@ def outboxes(instances: Iterable[Health]) -> Check:
     if not old:
         return Check("outboxes", "ok", "Nothing committed waits to be published.")
     worst = max(old, key=lambda one: one.outbox_oldest_seconds)
+    batches = _counted(worst.outbox_waiting, "batch waits", "batches wait")
     return Check(
         "outboxes",
         "wrong",
-        f"{worst.outbox_waiting} batches of {worst.service} wait {_span(worst.outbox_oldest_seconds)} to be published.",
+        f"Of {worst.service}, {batches} {_span(worst.outbox_oldest_seconds)} to be published.",
         "What was committed there is not known elsewhere yet.",
         "Is the broker there, and its disk not full? The relay publishes by itself once it takes messages again.",
         "OutboxOld",
@@ -147,22 +148,33 @@ def dead_letters(total: int, recent: int) -> Check:
     return Check(
         "dead letters",
         "wrong" if recent else "look",
-        f"{total} messages were given up, {recent} of them in the last {RECENT_MINUTES} minutes.",
+        f"{_counted(total, 'message was', 'messages were')} given up, {recent} in the last {RECENT_MINUTES} minutes.",
         "Each is a document that is not booked; nothing runs it again by itself.",
         "./tieout tickets list",
         "DeadLetters",
     )
 
 
+def tickets(standing: int, urgent: int) -> Check:
+    """`urgent`: of these, how many of priority 1 are past their deadline."""
+    if not standing:
+        return Check("tickets", "ok", "No ticket stands.")
+    told = _counted(standing, "ticket stands", "tickets stand")
+    if urgent:
+        told += f", {urgent} of priority 1 past {'its' if urgent == 1 else 'their'} deadline"
+    why = "Each is a cause that a person has to judge; what it hurts stays as it is until then."
+    return Check("tickets", "wrong" if urgent else "look", f"{told}.", why, "./tieout tickets list")
+
+
 def parked(vitals: Mapping[str, Vitals], instances: Iterable[Health]) -> Check:
     count = sum(one.parked for one in instances)
     oldest = max((one.parked_oldest_seconds for one in vitals.values()), default=0.0)
     if oldest < PARKED_SECONDS:
-        return Check("parked", "ok", f"{count} messages wait for a partner document, none longer than a day.")
+        return Check("parked", "ok", f"{_waiting(count)} for a partner document, none longer than a day.")
     return Check(
         "parked",
         "look",
-        f"{count} messages wait for a partner document, the oldest {_span(oldest)}.",
+        f"{_waiting(count)} for a partner document, the oldest {_span(oldest)}.",
         "The order that a payment, cancellation or return names has not come; perhaps its source never sent it.",
         "./tieout census SATELLITE FILE finds what never arrived.",
         "Parked",
@@ -238,7 +250,8 @@ def quarantine(waiting: int) -> Check:
     if not waiting:
         return Check("quarantine", "ok", "No document waits for a decision.")
     why = "Each was refused for a reason that a person has to judge; it is not booked."
-    return Check("quarantine", "look", f"{waiting} documents wait.", why, "./tieout quarantine list", "Quarantine")
+    told = f"{_counted(waiting, 'document waits', 'documents wait')}."
+    return Check("quarantine", "look", told, why, "./tieout quarantine list", "Quarantine")
 
 
 def streams(found: Mapping[str, int], bytes_max: int) -> Check:
@@ -267,6 +280,14 @@ def tables(vitals: Mapping[str, Vitals]) -> Check:
     largest: list[tuple[str, TableSize]] = [(name, one.tables[0]) for name, one in vitals.items() if one.tables]
     told = ", ".join(f"{name}.{table.table} {table.bytes >> 20} MB" for name, table in largest)
     return Check("tables", "ok", f"Largest: {told}.")
+
+
+def _counted(count: int, one: str, several: str) -> str:
+    return f"{count} {one if count == 1 else several}"
+
+
+def _waiting(messages: int) -> str:
+    return _counted(messages, "message waits", "messages wait")
 
 
 def _span(seconds: float) -> str:

@@ -45,7 +45,7 @@ def _fingerprint(service: str, fact: Fact) -> str:
 
 def _opening(fingerprint: str, group: Sequence[tuple[str, Fact]]) -> Opening:
     service, last = group[-1]
-    orders = [_affected(fact) for _, fact in group]
+    orders = [one for _, fact in group for one in _affected(fact)]
     if isinstance(last, CancelDecided):
         return Opening(
             kind="cancelled_but_shipped",
@@ -75,6 +75,9 @@ def _opening(fingerprint: str, group: Sequence[tuple[str, Fact]]) -> Opening:
     )
 
 
-def _affected(fact: Fact) -> Affected:
-    """Conflicts name their document; it stands for the order in the list of whom it hurts."""
-    return Affected(fact.company, fact.order_no if isinstance(fact, CancelDecided) else fact.number)
+def _affected(fact: Fact) -> list[Affected]:
+    """The orders that it names, and of a conflict the document itself: people search for either number."""
+    if isinstance(fact, CancelDecided):
+        return [Affected(fact.company, fact.order_no)]
+    found = [Affected(fact.company, order_no) for order_no in fact.orders]
+    return found if fact.kind == "order" else [*found, Affected(fact.company, fact.number, paper=True)]

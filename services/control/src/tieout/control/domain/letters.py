@@ -6,8 +6,10 @@ from typing import Annotated
 
 import msgspec
 from msgspec import Meta, Raw, Struct
+from tieout.contracts.order import SubmitOrder
 from tieout.control.domain.opening import Affected, Opening
 
+NUMBER_MAX = 100
 MINOR_MAX = 10**17  # What came is not to be trusted: sums of it must fit into a bigint.
 
 # What each flow does, as a noun that a sentence can begin with.
@@ -91,13 +93,29 @@ class _Line(Struct, frozen=True):
         return (2 * whole * (self.to_micro - self.from_micro) + self.ordered_micro) // (2 * self.ordered_micro)
 
 
+class _Named(Struct, frozen=True):
+    """A part of a document that names an order: a share of a payment, an item of a settlement."""
+
+    order_number: str = ""
+    order_no: str = ""
+
+
+class _DocumentLine(_Line, frozen=True):
+    order_number: str = ""
+
+
 class _Document(_Line, frozen=True):
     currency: str = ""
     amount_minor: Annotated[int, Meta(ge=-(10**15), le=10**15)] = 0
     company: str = ""
     order_no: str = ""
-    number: str = ""
-    lines: tuple[_Line, ...] = ()
+    order_number: str = ""  # As the documents of satellites name it.
+    number: str = ""  # Its own.
+    received_minor: Annotated[int, Meta(ge=0, le=10**15)] = 0
+    paid_minor: Annotated[int, Meta(ge=0, le=10**15)] = 0
+    lines: tuple[_DocumentLine, ...] = ()
+    allocations: tuple[_Named, ...] = ()
+    items: tuple[_Named, ...] = ()
 
 
 class _Event(Struct, frozen=True):
@@ -110,19 +128,37 @@ _event = msgspec.json.Decoder(_Event).decode
 _document = msgspec.json.Decoder(_Document).decode
 
 
-def affected(letter: Letter) -> Affected | None:
-    """The order of a letter, with its money as far as the message tells. None where it names no order."""
+def affected(letter: Letter) -> list[Affected]:
+    """The orders that the message names, and the document itself where that is none: people search for either number.
+
+    With the money as far as the message tells: of the one order that it names, else of the document.
+    """
     envelope, document = _read(letter.body)
-    order_no = letter.order_no or envelope.orderno or document.order_no or document.number
-    if not order_no:
-        return None
-    minor = document.amount_minor or document.net_minor + document.tax_minor
-    minor = minor or sum(line.minor for line in document.lines)
-    minor = max(-MINOR_MAX, min(MINOR_MAX, minor))
-    currency = document.currency if minor else ""
-    return Affected(
-        clean(letter.company or envelope.company or document.company), clean(order_no)[:100], clean(currency)[:3], minor
-    )
+    parts = (*document.allocations, *document.items)
+    named = {letter.order_no, envelope.orderno, document.order_no, document.order_number}
+    named |= {line.order_number for line in document.lines} | {part.order_number or part.order_no for part in parts}
+    own = document.number
+    if letter.subject == SubmitOrder.SUBJECT:
+        named.add(own)
+    orders = sorted({clean(number)[:NUMBER_MAX] for number in named} - {""})
+    paper = clean(own)[:NUMBER_MAX]
+    company = clean(letter.company or envelope.company or document.company)
+    minor = _minor(document)
+    currency = clean(document.currency)[:3] if minor else ""
+    if len(orders) == 1:
+        found = [Affected(company, orders[0], currency, minor)]
+        currency, minor = "", 0  # Money is counted once.
+    else:
+        found = [Affected(company, number) for number in orders]
+    if paper and paper not in orders:
+        found.append(Affected(company, paper, currency, minor, paper=True))
+    return found
+
+
+def _minor(document: _Document) -> int:
+    minor = document.amount_minor or document.received_minor or document.paid_minor
+    minor = minor or document.net_minor + document.tax_minor or sum(line.minor for line in document.lines)
+    return max(-MINOR_MAX, min(MINOR_MAX, minor))
 
 
 def _read(body: str) -> tuple[_Event, _Document]:
@@ -168,7 +204,7 @@ def _opening(name: str, group: Sequence[Letter]) -> Opening:
         field=clean(newest.field),
         detail=clean(newest.detail),
         count=len(group),
-        orders=[order for letter in group if (order := affected(letter)) is not None],
+        orders=[order for letter in group for order in affected(letter)],
         first_at=min(times),
         last_at=max(times),
     )

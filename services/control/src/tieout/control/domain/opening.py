@@ -8,12 +8,16 @@ from tieout.contracts.ticket import Kind
 
 
 class Affected(Struct, frozen=True):
-    """An order that a ticket is about, and its money where that is known."""
+    """An order that a ticket is about, and its money where that is known.
+
+    Or a document that is no order (a payment, a receipt): it is found by its number, and not counted among the orders.
+    """
 
     company: str
     order_no: str
     currency: str = ""
     amount_minor: int = 0  # Minor units of `currency`.
+    paper: bool = False  # It is such a document.
 
 
 class Opening(Struct, frozen=True, kw_only=True):

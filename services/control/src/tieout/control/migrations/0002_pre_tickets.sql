@@ -68,14 +68,15 @@ CREATE INDEX ticket_standing ON ticket (priority, number) WHERE state <> 'resolv
 CREATE INDEX ticket_of_flow ON ticket (kind, flow);
 CALL state_table('ticket');
 
--- Whom it hurts: each order once, with its money where that is known.
+-- Whom it hurts: each order once, with its money where that is known. Also documents that are no orders.
 CREATE TABLE ticket_order (
     ticket       bigint NOT NULL,
     company      text   NOT NULL,
     order_no     text   NOT NULL,
     currency     text   NOT NULL,
     amount_minor bigint NOT NULL,
-    PRIMARY KEY (ticket, company, order_no)
+    paper        boolean NOT NULL DEFAULT false,  -- A payment, a receipt: found by its number, and not counted as an order.
+    PRIMARY KEY (ticket, company, order_no, paper)
 );
 CREATE INDEX ticket_order_number ON ticket_order (order_no);
 CALL state_table('ticket_order');

@@ -40,6 +40,13 @@ def items_of(event: SubmitPayment | SubmitRefund) -> list[OpenItem]:
     return found
 
 
+def orders_named(event: SubmitPayment | SubmitRefund) -> tuple[str, ...]:
+    """Numbers of the orders that it names, sorted."""
+    if isinstance(event, SubmitPayment):
+        return tuple(sorted({allocation.order_number for allocation in event.allocations}))
+    return (event.order_number,) if event.order_number else ()
+
+
 def faulty(event: SubmitPayment) -> str:
     """A sentence where the parts of a payment exceed it; "" otherwise."""
     if event.fee_minor > event.received_minor:
