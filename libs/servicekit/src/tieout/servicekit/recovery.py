@@ -22,7 +22,7 @@ from nats.aio.client import Client
 from nats.js import JetStreamContext
 from tieout.contracts.event import Envelope, event_id
 from tieout.contracts.streams import DEAD_SUBJECT, notice_subject, stream_of
-from tieout.servicekit import sql
+from tieout.servicekit import failpoints, sql
 from tieout.servicekit.database import Database, Rehearsed, Transaction, open_pool
 from tieout.servicekit.errors import UNREADABLE, Cause, Misconfigured, TieoutError, cause_of
 from tieout.servicekit.flow import BatchFlow
@@ -387,6 +387,10 @@ class Recoverer:
             await rebuilding.rebuild(connection, left)
             for row in group.rows:
                 await self.restore_row(connection, row)
+            if failpoints.ARMED is not None:
+                await failpoints.ARMED.reach("commit")
+        if failpoints.ARMED is not None:
+            await failpoints.ARMED.reach("committed")
         self._told.update(event.id for event in left)
         self.found.again += len(left)
 
