@@ -27,11 +27,13 @@ from tieout.control.domain import checks
 from tieout.control.flows import report_facts
 from tieout.control.flows.change_ticket import change_ticket
 from tieout.control.flows.collect_dead import collect_dead
+from tieout.control.rebuilding import Rebuilding
 from tieout.control.tickets import Affected, Opening
 from tieout.devstack.testbed import Testbed
 from tieout.servicekit import ACTOR, Database, Letter, Received, Refused
 from tieout.servicekit.letters import write_letter
 from tieout.servicekit.received import Reader
+from tieout.servicekit.recovery import Recovery
 from tieout.servicekit.rehearsal import announced, open_database, received
 
 STALL = "stall:finance-bill-shipments"
@@ -351,3 +353,22 @@ async def test_processes_and_tickets_are_told_as_metrics_and_a_stop_of_another_r
     assert (check.state, check.found) == ("look", "Not heard of: finance 8 on c (5 minutes).")
     fine = checks.replicas([replace(health, replicas=(mine, beside))])
     assert (fine.state, fine.found) == ("ok", "Processes: finance 2.")
+
+
+async def test_a_recovery_that_was_interrupted_still_resolves_what_an_earlier_attempt_brought_back(
+    database: Database,
+) -> None:
+    ended, returned = await opened(database), await opened(database, "stall:again")
+    for fingerprint in (STALL, "stall:again"):
+        async with database.transaction() as tx:
+            await tickets.settle_ticket(tx, fingerprint, "it goes on")
+    await opened(database, "stall:again")
+    async with database.transaction() as tx:  # The earlier attempt has the openings and the outbox, and died.
+        await tx.execute("UPDATE ticket SET state = 'open', resolved_at = NULL")
+
+    await Rebuilding(database, None).finish(Recovery("control"))
+
+    assert await rows(database, "SELECT number, state FROM ticket ORDER BY number") == [
+        (ended, "resolved"),
+        (returned, "open"),
+    ]

@@ -43,7 +43,7 @@ from tieout.servicekit.lost_part import read_lost as read_lost_part
 from tieout.servicekit.packs import packed, unpacked
 from tieout.servicekit.received import Reader, Received
 from tieout.servicekit.settings import Settings, secret
-from tieout.servicekit.whereabouts import settle
+from tieout.servicekit.whereabouts import begin_recovery, settle
 
 statements = sql.load(__file__)
 log = structlog.get_logger(__name__)
@@ -567,6 +567,7 @@ async def recover(
         work = Recoverer(service, flows, pool, client.jetstream(timeout=10), rebuilding)
         found = await work.examine()
         if really:  # Also where nothing announced is lost: what was heard without a word may be.
+            await begin_recovery(Database(pool, service=service))
             await work.run(progress)
             await owner.execute(statements.reset_mark)
             await owner.fetchval(statements.advance, max(found.announced_position + HEADROOM, work.next_position))

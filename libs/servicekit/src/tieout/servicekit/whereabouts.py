@@ -35,8 +35,14 @@ async def refuse_forgetful(database: Database, flows: Sequence[BatchFlow], js: J
     """Before any flow asks for work. Raises OlderThanItsStream; costs one query where the database did not move."""
     service = database.service
     async with database.read() as connection:
-        moved = await connection.fetchval(statements.moved)
-    if not moved:
+        row = await connection.fetchrow(statements.moved)
+    if row["recovering"]:
+        raise OlderThanItsStream(
+            "a recovery of this database began and did not end, so what it announces next could be something else "
+            "than others have booked. Nothing was written. Let it end, it goes on where it stood: "
+            f"./tieout recover {service} --yes"
+        )
+    if not row["moved"]:
         return
     looked = 0
     player = Player(database, [Unasked(flow, Reader(*flow.types)) for flow in flows])
@@ -60,6 +66,12 @@ async def settle(database: Database) -> None:
     """This is where the database stands from now on."""
     async with database.transaction() as tx:
         await tx.execute(statements.settle)
+
+
+async def begin_recovery(database: Database) -> None:
+    """No service starts here until `settle`: once the outbox is filled again, nothing else shows that work lacks."""
+    async with database.transaction() as tx:
+        await tx.execute(statements.begin_recovery)
 
 
 async def _confirmed(flow: BatchFlow, js: JetStreamContext, database: Database) -> AsyncIterator[PlayedEvent]:
