@@ -152,3 +152,32 @@ def test_poison_that_nobody_gave_up_is_missed_unless_the_broker_lost_it():
     poison = [Poison((sha256(b"poison").hexdigest(),), ("order-place-orders",), "no JSON")]
     assert rules(books(), poison=poison) == {"poison that nobody gave up"}
     assert rules(books(), poison=poison, streams_lost=True) == set()
+
+
+AGAIN = RAW.replace("10", "20")
+COMMAND_AGAIN = AGAIN[:-1] + "1"
+
+
+def restored(outcome="duplicate"):
+    """The document's bytes were lost with the gateway's database and came again; its command stands under both."""
+    rows = books()
+    digest = rows["gateway"]["raw"][0][2]
+    rows["gateway"]["raw"] = [(AGAIN, "shop", digest)]
+    rows["gateway"]["command"].append((2, COMMAND_AGAIN, *rows["gateway"]["command"][0][2:]))
+    rows["order"]["submission"].append((2, COMMAND_AGAIN, *rows["order"]["submission"][0][2:-1], outcome))
+    return rows
+
+
+def test_what_was_sent_again_to_a_restored_gateway_is_a_duplicate_and_nothing_else():
+    again = [sent(again=AGAIN)]
+    assert rules(restored(), again, sent_again=1) == set()
+    assert rules(restored(), again) == {"outcomes other than planned"}
+    assert "acknowledged but not kept" in rules(restored(), sent_again=1)
+    assert rules(restored("conflict"), again, sent_again=1) == {"outcomes other than planned"}
+    assert "order: a number accepted twice" in rules(restored("accepted"), again, sent_again=1)
+
+
+def test_both_deliveries_are_not_kept_where_only_one_was_lost():
+    rows = restored()
+    rows["gateway"]["raw"].append((RAW, *rows["gateway"]["raw"][0][1:]))
+    assert "one delivery kept more than once" in rules(rows, [sent(again=AGAIN)], sent_again=1)

@@ -6,7 +6,6 @@ import asyncio
 import json
 import subprocess
 import time
-from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,7 +18,6 @@ from tieout.contracts.ticket import CHANGE_TICKET, ChangeTicket
 from tieout.devstack import recover
 from tieout.devstack.calling import call
 from tieout.devstack.chaos import backups, seeded
-from tieout.devstack.chaos.checker import judge
 from tieout.devstack.chaos.load import Load
 from tieout.devstack.failures import CommandFailed
 from tieout.devstack.suite import Stack
@@ -48,7 +46,8 @@ async def test_a_gateway_restored_from_an_older_backup_has_its_commands_again_an
     async with stack.running(), stack.endpoints().async_client(timeout=30) as client:
         where = stack.endpoints()
         half = len(day.documents) // 2
-        await Load(stack, keys).send(day.documents[:half], 1.0)
+        first = Load(stack, keys)
+        await first.send(day.documents[:half], 1.0)
         await backups.back_up(stack, "gateway", folder / "gateway.dump")
         later = Load(stack, keys)
         await later.send(day.documents[half:], 1.0)
@@ -80,27 +79,10 @@ async def test_a_gateway_restored_from_an_older_backup_has_its_commands_again_an
         assert view.commands
         assert "lost" in view.remark
 
-        again = Load(stack, keys)
-        await again.send(day.documents, 2.0)
-        assert not again.surprises
-
-        async def settled() -> bool:
-            books = await seeded.read(stack)
-            accepted = Counter(
-                (row[-4], row[-5])
-                for owner in ("order", "inventory", "finance")
-                for row in books.of(owner, "submission")
-                if row[-1] == "accepted"
-            )
-            wanted = Counter(
-                (fed.satellite, one.kind)
-                for fed in (*plan(1, 40, datetime.now(UTC)).opening, *day.documents)
-                for one in fed.expected
-                if one.outcome == "accepted"
-            )
-            return accepted == wanted and not judge([], books)
-
-        await _until(settled, "every document is booked exactly once")
+        await later.send_again(done["send_again"])
+        assert not later.surprises
+        sent = [*first.sent, *later.sent]
+        assert await seeded.settle(stack, sent, 40, sent_again=1) == []
         assert await seeded.agreement(stack) == "agree"
 
 

@@ -62,3 +62,13 @@ async def test_a_move_that_lost_nothing_asks_nobody(elsewhere, confirmed, start_
 async def test_a_start_where_it_stood_looks_at_nothing(confirmed, start_service, quiet_flow, owner) -> None:
     await owner.execute("DELETE FROM demand WHERE order_no = '2'")
     assert (await start_service(flows=[quiet_flow])).ready
+
+
+async def test_where_a_recovery_has_not_ended_no_service_starts_until_it_has(
+    confirmed, start_service, quiet_flow, owner
+) -> None:
+    await owner.execute("UPDATE database_home SET recovering = true")
+    with pytest.raises(OlderThanItsStream, match="tieout recover inventory"):
+        await start_service(flows=[quiet_flow])
+    await owner.execute("UPDATE database_home SET recovering = false")
+    assert (await start_service(flows=[quiet_flow])).ready

@@ -28,11 +28,13 @@ from tieout.control.domain import checks
 from tieout.control.flows import report_facts
 from tieout.control.flows.change_ticket import change_ticket
 from tieout.control.flows.collect_dead import collect_dead
+from tieout.control.rebuilding import Rebuilding
 from tieout.control.tickets import Affected, Opening
 from tieout.devstack.testbed import Testbed
 from tieout.servicekit import ACTOR, Database, Letter, Received, Refused
 from tieout.servicekit.letters import write_letter
 from tieout.servicekit.received import Reader
+from tieout.servicekit.recovery import Recovery
 from tieout.servicekit.rehearsal import announced, open_database, received
 
 STALL = "stall:finance-bill-shipments"
@@ -368,3 +370,22 @@ async def test_a_ticket_is_found_by_the_number_of_its_document_and_by_the_orders
         assert ([one.kind for one in told.tickets], told.found, told.total) == (["conflict"], 1, 2)
         assert told.tickets[0].orders == 1
     assert (await ticket_reads.list_tickets(TicketsRequest(order_no="1002"), database)).tickets == ()
+
+
+async def test_a_recovery_that_was_interrupted_still_resolves_what_an_earlier_attempt_brought_back(
+    database: Database,
+) -> None:
+    ended, returned = await opened(database), await opened(database, "stall:again")
+    for fingerprint in (STALL, "stall:again"):
+        async with database.transaction() as tx:
+            await tickets.settle_ticket(tx, fingerprint, "it goes on")
+    await opened(database, "stall:again")
+    async with database.transaction() as tx:  # The earlier attempt has the openings and the outbox, and died.
+        await tx.execute("UPDATE ticket SET state = 'open', resolved_at = NULL")
+
+    await Rebuilding(database, None).finish(Recovery("control"))
+
+    assert await rows(database, "SELECT number, state FROM ticket ORDER BY number") == [
+        (ended, "resolved"),
+        (returned, "open"),
+    ]

@@ -22,7 +22,7 @@ from nats.aio.client import Client
 from nats.js import JetStreamContext
 from tieout.contracts.event import Envelope, event_id
 from tieout.contracts.streams import DEAD_SUBJECT, notice_subject, stream_of
-from tieout.servicekit import sql
+from tieout.servicekit import failpoints, sql
 from tieout.servicekit.database import Database, Rehearsed, Transaction, open_pool
 from tieout.servicekit.errors import UNREADABLE, Cause, Misconfigured, TieoutError, cause_of
 from tieout.servicekit.flow import BatchFlow
@@ -43,7 +43,7 @@ from tieout.servicekit.lost_part import read_lost as read_lost_part
 from tieout.servicekit.packs import packed, unpacked
 from tieout.servicekit.received import Reader, Received
 from tieout.servicekit.settings import Settings, secret
-from tieout.servicekit.whereabouts import settle
+from tieout.servicekit.whereabouts import begin_recovery, settle
 
 statements = sql.load(__file__)
 log = structlog.get_logger(__name__)
@@ -387,6 +387,10 @@ class Recoverer:
             await rebuilding.rebuild(connection, left)
             for row in group.rows:
                 await self.restore_row(connection, row)
+            if failpoints.ARMED is not None:
+                await failpoints.ARMED.reach("commit")
+        if failpoints.ARMED is not None:
+            await failpoints.ARMED.reach("committed")
         self._told.update(event.id for event in left)
         self.found.again += len(left)
 
@@ -563,6 +567,7 @@ async def recover(
         work = Recoverer(service, flows, pool, client.jetstream(timeout=10), rebuilding)
         found = await work.examine()
         if really:  # Also where nothing announced is lost: what was heard without a word may be.
+            await begin_recovery(Database(pool, service=service))
             await work.run(progress)
             await owner.execute(statements.reset_mark)
             await owner.fetchval(statements.advance, max(found.announced_position + HEADROOM, work.next_position))

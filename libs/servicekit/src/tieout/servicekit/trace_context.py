@@ -1,4 +1,4 @@
-"""What names a trace: ids that follow from a chain or a key alone, and the W3C trace context that goes with an event."""
+"""What names a trace: ids that follow from a chain or a key alone, and W3C trace context, which goes with an event."""
 
 import hashlib
 from typing import TYPE_CHECKING, Any

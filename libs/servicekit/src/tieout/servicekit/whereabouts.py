@@ -36,8 +36,16 @@ async def refuse_forgetful(database: Database, flows: Sequence[BatchFlow], js: J
     """Before any flow asks for work. Raises OlderThanItsStream; costs one query where the database did not move."""
     service = database.service
     async with database.read() as connection:
-        if not await has_moved(connection):
-            return
+        row = await connection.fetchrow(statements.moved)
+    assert row is not None
+    if row["recovering"]:
+        raise OlderThanItsStream(
+            "a recovery of this database began and did not end, so what it announces next could be something else "
+            "than others have booked. Nothing was written. Let it end, it goes on where it stood: "
+            f"./tieout recover {service} --yes"
+        )
+    if not row["moved"]:
+        return
     looked = 0
     player = Player(database, [Unasked(flow, Reader(*flow.types)) for flow in flows])
     for flow in flows if service in RECOVERABLE else ():
@@ -70,6 +78,12 @@ async def settle(database: Database, *, alone: bool = False) -> None:
         await tx.execute(statements.settle)
         if alone:
             await tx.execute(statements.lose_runs)
+
+
+async def begin_recovery(database: Database) -> None:
+    """No service starts here until `settle`: once the outbox is filled again, nothing else shows that work lacks."""
+    async with database.transaction() as tx:
+        await tx.execute(statements.begin_recovery)
 
 
 async def _confirmed(flow: BatchFlow, js: JetStreamContext, database: Database) -> AsyncIterator[PlayedEvent]:

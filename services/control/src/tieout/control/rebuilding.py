@@ -42,7 +42,6 @@ class Rebuilding:
         self._database = database
         self._began = datetime.now(UTC)
         self._drawn = 0  # The last ticket's number that the database has given out.
-        self._resolved: dict[int, tuple[int, datetime]] = {}
 
     async def begin(self, found: Recovery) -> None:
         async with self._database.read() as connection:
@@ -52,9 +51,9 @@ class Rebuilding:
     async def rebuild(self, connection: Any, announced: Sequence[Announced]) -> None:
         opened = []
         for event in announced:
-            envelope = _read_envelope(event.body)
-            at = datetime.fromisoformat(envelope.time)
             if event.kind == TicketOpened.SUBJECT:
+                envelope = _read_envelope(event.body)
+                at = datetime.fromisoformat(envelope.time)
                 told = _read_opened(envelope.data)
                 opened.append(
                     (
@@ -73,9 +72,6 @@ class Rebuilding:
                         told.times,
                     )
                 )
-            elif event.kind == TicketResolved.SUBJECT:
-                gone = _read_resolved(envelope.data)
-                self._resolved[gone.number] = (gone.times, at)
         if opened:
             columns = list(map(list, zip(*opened, strict=True)))
             await self._draw_numbers(connection, max(columns[0]))
@@ -104,11 +100,15 @@ class Rebuilding:
 
     async def finish(self, found: Recovery) -> None:
         """Resolved tickets last: what is played opens tickets, and would open these once more."""
-        numbers = sorted(self._resolved)
         async with self._database.transaction() as tx:
-            if numbers:
-                times, instants = zip(*(self._resolved[number] for number in numbers), strict=True)
-                await tx.execute(statements.resolve_again, numbers, list(times), list(instants))
+            resolved = {}
+            for row in await tx.fetch(statements.resolutions, stream_of("control"), TicketResolved.SUBJECT):
+                envelope = _read_envelope(row["body"])
+                gone = _read_resolved(envelope.data)
+                resolved[gone.number, gone.times] = datetime.fromisoformat(envelope.time)
+            if resolved:
+                numbers, times = map(list, zip(*resolved, strict=True))
+                await tx.execute(statements.resolve_again, numbers, times, list(resolved.values()))
             await tx.execute(statements.count_once)
             found.heard_anew = await tx.fetchval(statements.heard_since, self._began)
         found.not_back = list(NOT_BACK)

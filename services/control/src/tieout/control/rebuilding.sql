@@ -41,7 +41,13 @@ SELECT DISTINCT ON (producer) producer, body FROM notice ORDER BY producer, firs
 -- name: newest_letter
 SELECT max(at) FROM dead_letter;
 
+-- name: resolutions
+-- Also of those that an earlier attempt of this recovery restored: that one may have died before it told the tickets.
+SELECT e.body FROM outbox o CROSS JOIN LATERAL unnest(o.subjects, o.bodies) AS e (subject, body)
+WHERE o.stream = $1 AND e.subject = $2;
+
 -- name: resolve_again
+-- One that was opened again since was opened more often.
 UPDATE ticket t SET state = 'resolved', resolved_at = r.at, waiting_since = NULL, muted_until = NULL
 FROM unnest($1::bigint[], $2::integer[], $3::timestamptz[]) AS r (number, times, at)
 WHERE t.number = r.number AND t.times = r.times AND t.state <> 'resolved';

@@ -14,7 +14,8 @@ from tieout.devstack.failures import CommandFailed
 from tieout.devstack.postgres import binaries
 from tieout.devstack.suite import Stack
 
-PATIENCE_SECONDS = 120.0  # A recovery that is killed five times takes its time on a machine that is busy.
+PATIENCE_SECONDS = 60.0  # On a machine that is busy.
+RECOVERY_SECONDS = 120.0  # Each attempt of one that is killed again and again is a process of its own.
 PAUSE_SECONDS = 0.5
 _FAILS = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, subprocess.CalledProcessError, CommandFailed)
 
@@ -33,7 +34,9 @@ async def back_and_forward(
     await asyncio.sleep(PAUSE_SECONDS)  # The service tries to start, and must refuse.
     where = stack.endpoints()
     looked = await _until_it_works(lambda: recover.preview(where, stack.folder, service))
-    done = await _until_it_works(lambda: recover.bring_forward(where, stack.folder, service, settings=settings))
+    done = await _until_it_works(
+        lambda: recover.bring_forward(where, stack.folder, service, settings=settings), RECOVERY_SECONDS
+    )
     return {**done, "preview": looked}
 
 
@@ -68,9 +71,9 @@ async def _program(name: str, *arguments: str) -> None:
         raise CommandFailed(f"{name} ended with code {process.returncode}: {told.decode(errors='replace')[-500:]}")
 
 
-async def _until_it_works(attempt: Any) -> Any:
+async def _until_it_works(attempt: Any, seconds: float = PATIENCE_SECONDS) -> Any:
     """Other faults may strike at the same time, and a restore that is not finished is worse than none."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + seconds
     while True:
         try:
             return await attempt()

@@ -7,6 +7,7 @@ what its policy allows. While work is under way there are findings that vanish b
 
 import itertools
 import json
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from hashlib import md5
@@ -29,6 +30,7 @@ class Sent(Struct, frozen=True):
     expected: tuple[tuple[str, str], ...]  # (kind, outcome) of each command that it leads to; "quarantined" for none.
     acknowledged: bool
     intake_id: str = ""  # From the gateway's answer; "" where a leaf site's own broker took it.
+    again: str = ""  # Likewise, where a restored gateway was told to be sent it again.
 
 
 class Finding(Struct, frozen=True):
@@ -57,18 +59,20 @@ def judge(
     *,
     poison: Iterable[Poison] = (),
     streams_lost: bool = False,
+    sent_again: int = 0,
     patient: tuple[str, ...] = (),
 ) -> list[Finding]:
     """What does not hold. `sent` may be empty where no gateway took part; then the books alone are compared.
 
     `streams_lost`: the broker lost messages, and with them what stands in no outbox, such as poison.
+    `sent_again`: how often the gateway was restored to an older backup, and sent again what it named.
     `patient`: how reasons begin for which a message may wait for ever, where partners were left out on purpose.
     """
     sent = list(sent)
     found = [
         *_documents(sent, books),
         *_commands(books),
-        *_expected(sent, books),
+        *_expected(sent, books, sent_again),
         *_orders(books),
         *_stock(books),
         *_ledger(books),
@@ -106,7 +110,7 @@ def _documents(sent: list[Sent], books: Books) -> Iterator[Finding]:
             continue
         asked[one.satellite, digest] += 1
         if one.intake_id:
-            row = by_id.get(one.intake_id)
+            row = by_id.get(one.intake_id) or by_id.get(one.again)
             if row is None:
                 lost.append(f"{one.satellite} {one.number} {one.intake_id}")
             elif row[2] != digest:
@@ -156,7 +160,7 @@ def _commands(books: Books) -> Iterator[Finding]:
         yield broken(f"{owner}: a number accepted twice", [key for key, n in accepted.items() if n > 1], doubled=True)
 
 
-def _expected(sent: list[Sent], books: Books) -> Iterator[Finding]:
+def _expected(sent: list[Sent], books: Books, sent_again: int) -> Iterator[Finding]:
     """As many outcomes of each kind as the plan of the day says, whatever broke meanwhile."""
     if not sent or not all(one.acknowledged for one in sent):
         return
@@ -176,11 +180,21 @@ def _expected(sent: list[Sent], books: Books) -> Iterator[Finding]:
     off = [
         f"{key}: {wanted[key]} sent, {told[key]} found"
         for key in sorted({*wanted, *told})
-        if key[0] in planned
-        # What a lost stream copies again from the site may be there once more, but never have an effect once more.
-        and (told[key] < wanted[key] if key[0] in leaf and key[2] != "accepted" else told[key] != wanted[key])
+        if key[0] in planned and not wanted[key] <= told[key] <= _most(key, wanted, key[0] in leaf, sent_again)
     ]
     yield broken("outcomes other than planned", off)
+
+
+def _most(key: tuple[str, str, str], wanted: Counter[tuple[str, str, str]], leaf: bool, sent_again: int) -> float:
+    """What comes once more is told once more, but never has an effect once more, nor a second refusal."""
+    satellite, kind, outcome = key
+    if outcome in ("accepted", "quarantined"):
+        return wanted[key]
+    if leaf:  # A lost stream copies again from the site.
+        return math.inf
+    if outcome == "duplicate":
+        return wanted[key] + sent_again * sum(n for one, n in wanted.items() if one[:2] == (satellite, kind))
+    return wanted[key] * (1 + sent_again)
 
 
 # ------------------------------------------------------------------------------------------------ the books

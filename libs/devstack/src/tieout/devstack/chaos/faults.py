@@ -295,19 +295,24 @@ def _restore(service: str) -> Strike:
     return strike
 
 
-async def restore_interrupted(harness: Harness, seconds: float) -> str:
+def _restore_interrupted(service: str) -> Strike:
     """As above; and the recovery is killed again and again between two of its commits, or right after one."""
-    service, folder = "inventory", harness.stack.folder / "recovery-failpoints"
-    prepare(folder)
-    kills = (
-        Fault("recovery-committed", "committed", "kill", times=RECOVERY_KILLS, after=2),
-        Fault("recovery-commit", "commit", "kill", times=RECOVERY_KILLS, after=3),
-    )
-    (folder / PLAN).write_bytes(msgspec.json.encode(Plan(kills)))
-    told = await backups.back_and_forward(harness.stack, service, seconds, settings={"TIEOUT_FAILPOINTS": str(folder)})
-    harness.recoveries.append(told)
-    killed = len([*folder.glob("recovery-*.*")])
-    return f"{service} restored and brought forward, killed {killed} times meanwhile: {told['missing']} not,"
+
+    async def strike(harness: Harness, seconds: float) -> str:
+        folder = harness.stack.folder / f"recovery-failpoints-{service}"
+        prepare(folder)
+        kills = (
+            Fault("recovery-committed", "committed", "kill", times=RECOVERY_KILLS, after=2),
+            Fault("recovery-commit", "commit", "kill", times=RECOVERY_KILLS, after=3),
+        )
+        (folder / PLAN).write_bytes(msgspec.json.encode(Plan(kills)))
+        settings = {"TIEOUT_FAILPOINTS": str(folder)}
+        told = await backups.back_and_forward(harness.stack, service, seconds, settings=settings)
+        harness.recoveries.append(told)
+        killed = len([*folder.glob("recovery-*.*")])
+        return f"{service} restored and brought forward, killed {killed} times meanwhile: {told['missing']} not,"
+
+    return strike
 
 
 async def exhaust_connections(harness: Harness, seconds: float) -> str:
@@ -448,10 +453,13 @@ CATALOGUE: dict[str, tuple[int, Strike]] = {
     "exhaust-connections": (1, exhaust_connections),
     "read-only": (1, read_only),
     "restore-order": (1, _restore("order")),
-    "restore-interrupted": (0, restore_interrupted),  # By name only.
+    "restore-interrupted": (0, _restore_interrupted("inventory")),  # By name only.
     "restore-inventory": (1, _restore("inventory")),
     "restore-finance": (1, _restore("finance")),
     "restore-control": (0, _restore("control")),  # By name only.
+    "restore-control-interrupted": (0, _restore_interrupted("control")),  # By name only.
+    "restore-gateway": (0, _restore("gateway")),  # By name only.
+    "restore-gateway-interrupted": (0, _restore_interrupted("gateway")),  # By name only.
     "full-disk": (1, _full("postgres")),
     "full-disk-of-hub": (1, _full("hub")),
     "cut-power": (2, cut_power),

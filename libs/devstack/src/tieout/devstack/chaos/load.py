@@ -5,7 +5,11 @@ import json
 import random
 import time
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
 
+import msgspec
+from msgspec import Struct
 from tieout.devstack.chaos import poison
 from tieout.devstack.chaos.checker import Sent
 from tieout.devstack.satellites import Answer, Door, Till, Unanswered, key_headers, shopify_headers
@@ -17,14 +21,26 @@ CONNECTIONS = 12
 POISON = "chaos-poison"  # A satellite of its own: nobody plans what becomes of its documents.
 
 
+class Posted(Struct, frozen=True):
+    """A document that the gateway has acknowledged, as its satellite keeps it to send it again."""
+
+    number: int  # In `Load.sent`.
+    channel: str
+    headers: dict[str, str]
+    began: datetime
+    answered: datetime
+
+
 class Load:
     def __init__(self, stack: Stack, keys: Mapping[str, str]) -> None:
+        self._gateway = stack.endpoints().gateway
         self._door = Door(stack.endpoints().gateway, connections=CONNECTIONS, timeout_seconds=15.0)
         self._till = Till(stack.endpoints().sites[STORE])
         self._keys = keys
         self._slots = asyncio.Semaphore(CONNECTIONS)
         self._tasks: set[asyncio.Task[None]] = set()
         self.sent: list[Sent] = []
+        self._posted: list[Posted] = []
         self.refused = 0  # Turned away at the door, as it should be.
         self.surprises: list[str] = []
 
@@ -52,6 +68,32 @@ class Load:
                 task.cancel()
             await self._till.close()
             await self._door.close()
+
+    async def send_again(self, named: Sequence[Mapping[str, Any]]) -> None:
+        """What a recovery of the gateway named, as its satellites would: what was on its way in the lost time, in its
+        order and under its own delivery ids. A leaf site does nothing: the hub has its sales."""
+        lost = {
+            one["sender"]: (datetime.fromisoformat(one["since"]), datetime.fromisoformat(one["until"])) for one in named
+        }
+        door = Door(self._gateway, timeout_seconds=15.0)
+        try:
+            for posted in sorted(self._posted, key=lambda one: one.began):
+                sent = self.sent[posted.number]
+                if sent.satellite not in lost:
+                    continue
+                since, until = lost[sent.satellite]
+                if posted.began <= until and since <= posted.answered:
+                    answer = await door.send(sent.satellite, posted.channel, sent.body, posted.headers)
+                    if answer.taken:
+                        intake_id = json.loads(answer.body)["intake_id"]
+                        self.sent[posted.number] = msgspec.structs.replace(sent, again=intake_id)
+                    else:
+                        told = answer.body[:200].decode(errors="replace")
+                        self.surprises.append(f"{sent.satellite} {sent.number} again: HTTP {answer.status} {told}")
+        except Unanswered as unanswered:
+            self.surprises.append(str(unanswered))
+        finally:
+            await door.close()
 
     async def _start(self, fed: Fed) -> None:
         expected = tuple((one.kind, one.outcome) for one in fed.expected)
@@ -82,8 +124,11 @@ class Load:
         await self._slots.acquire()
 
         async def post() -> None:
+            began = datetime.now(UTC)
             try:
                 answer = await self._door.send(satellite, channel, body, headers)
+                if answer.taken:
+                    self._posted.append(Posted(len(self.sent), channel, headers, began, datetime.now(UTC)))
                 self._note(satellite, number, body, expected, answer)
             except Unanswered as unanswered:
                 self.surprises.append(str(unanswered))

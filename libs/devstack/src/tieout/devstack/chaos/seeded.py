@@ -146,9 +146,17 @@ async def run(
             await load.send(day.documents, seconds, poisoned(chance, 4))
             struck = await striking
             await harness.heal()
+            restored = [told for told in harness.recoveries if told["service"] == "gateway"]
+            for told in restored:
+                await load.send_again(told["send_again"])
             settling = time.monotonic()
             found = await settle(
-                stack, load.sent, settle_seconds, poison=harness.poison, streams_lost=harness.streams_lost
+                stack,
+                load.sent,
+                settle_seconds,
+                poison=harness.poison,
+                streams_lost=harness.streams_lost,
+                sent_again=len(restored),
             )
             settled = time.monotonic() - settling
             verdict = await agreement(stack)
@@ -223,7 +231,13 @@ async def _strike(harness: faults.Harness, seconds: float, chosen: list[str]) ->
 
 
 async def settle(
-    stack: Stack, sent: list[Sent], seconds: float, *, poison: Iterable[Poison] = (), streams_lost: bool = False
+    stack: Stack,
+    sent: list[Sent],
+    seconds: float,
+    *,
+    poison: Iterable[Poison] = (),
+    streams_lost: bool = False,
+    sent_again: int = 0,
 ) -> list[Finding]:
     """What the checker finds once nothing changes for the better any more."""
     deadline = time.monotonic() + seconds
@@ -232,7 +246,7 @@ async def settle(
         try:
             opening = await _opening(stack)
             state = await read(stack)
-            found = judge([*opening, *sent], state, poison=poison, streams_lost=streams_lost)
+            found = judge([*opening, *sent], state, poison=poison, streams_lost=streams_lost, sent_again=sent_again)
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
             found = [Finding(f"the databases do not answer: {error!r}", 1, ())]
         if not found or time.monotonic() > deadline:

@@ -35,6 +35,8 @@ CREATE TABLE database_home (
     one      boolean PRIMARY KEY DEFAULT true CHECK (one),
     server   text    NOT NULL,
     database oid     NOT NULL,
-    timeline integer NOT NULL
+    timeline integer NOT NULL,
+    -- A recovery has begun and not ended: it knows again what was announced, and may lack the rest. Nobody else may write.
+    recovering boolean NOT NULL DEFAULT false
 );
 CALL state_table('database_home', watched => false);
