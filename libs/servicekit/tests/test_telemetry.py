@@ -308,7 +308,7 @@ def test_without_a_collector_at_the_endpoint_spans_are_dropped_beyond_the_queue_
         for _ in range(5_000):
             tracing.begin("order.placed.v1", chain, "1001", "C1", None)
         assert time.monotonic() - started < 2.5
-        (processor,) = tracing._provider._active_span_processor._span_processors
+        (processor,) = tracing._spans._provider._active_span_processor._span_processors
         assert len(processor._batch_processor._queue) <= 600
         started = time.monotonic()
         tracing.close()
