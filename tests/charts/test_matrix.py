@@ -37,40 +37,36 @@ def test_the_oldest_kubernetes_gets_the_same_and_an_older_one_is_refused(chart: 
             render(chart, values, kubernetes="1.29")
 
 
-@pytest.mark.parametrize(
-    ("chart", "files", "values"),
-    [
-        ("tieout", ["minimal/tieout.yaml"], {}),
-        ("tieout", ["production/tieout.yaml"], {}),
-        *((service, ["production/service.yaml"], MINIMAL["migrations"]) for service in CORE_SERVICES),
-        ("gateway", ["production/service.yaml", "production/gateway.yaml"], MINIMAL["migrations"]),
-    ],
-    ids=lambda each: str(each),
-)
-def test_the_values_of_our_environments_render_and_keep_every_promise(
-    chart: str, files: list[str], values: dict[str, Any]
-) -> None:
-    own = {"migrations": values} if values else {}
-    documents = render(chart, own, files=[ROOT / "k8s" / "values" / file for file in files])
+Environment = tuple[str, list[str], dict[str, Any]]  # A chart, the values files of k8s/values, and values beside them.
+WITH_A_GATEWAY: list[Environment] = [
+    ("tieout", ["minimal/tieout.yaml"], {}),
+    ("tieout", ["production/tieout.yaml"], {}),
+    ("gateway", ["production/service.yaml", "production/gateway.yaml"], {"migrations": MINIMAL["migrations"]}),
+]
+OUR_OWN: list[Environment] = [
+    *WITH_A_GATEWAY,
+    *((each, ["production/service.yaml"], {"migrations": MINIMAL["migrations"]}) for each in CORE_SERVICES),
+]
+
+
+def rendered(environment: Environment) -> list[dict[str, Any]]:
+    chart, files, values = environment
+    return render(chart, values, files=[ROOT / "k8s" / "values" / file for file in files])
+
+
+@pytest.mark.parametrize("environment", OUR_OWN, ids=str)
+def test_the_values_of_our_environments_render_and_keep_every_promise(environment: Environment) -> None:
+    documents = rendered(environment)
     for document in documents:
         validate(document, VERSIONS[0])
     policies.check(documents, GIVEN | UMBRELLA_GIVEN)
 
 
-@pytest.mark.parametrize(
-    ("chart", "files", "values"),
-    [
-        ("tieout", ["minimal/tieout.yaml"], {}),
-        ("tieout", ["production/tieout.yaml"], {}),
-        ("gateway", ["production/service.yaml", "production/gateway.yaml"], MINIMAL["migrations"]),
-    ],
-    ids=lambda each: str(each),
-)
+@pytest.mark.parametrize("environment", WITH_A_GATEWAY, ids=str)
 def test_in_our_environments_somebody_reaches_the_gateway_and_somebody_administers_it(
-    chart: str, files: list[str], values: dict[str, Any]
+    environment: Environment,
 ) -> None:
-    own = {"migrations": values} if values else {}
-    documents = render(chart, own, files=[ROOT / "k8s" / "values" / file for file in files])
+    documents = rendered(environment)
     gateway = {"app.kubernetes.io/name": "gateway"}
     settings = [each["data"] for each in of_kind(documents, "ConfigMap")]
     assert any("TIEOUT_ADMIN_TOKEN_FILE" in each for each in settings)
@@ -81,7 +77,7 @@ def test_in_our_environments_somebody_reaches_the_gateway_and_somebody_administe
         for rule in each["spec"].get("ingress", ())
     ]
     assert any(port["port"] == "http" for rule in rules for port in rule["ports"])
-    assert bool(of_kind(documents, "Ingress")) == ("production" in files[0])
+    assert bool(of_kind(documents, "Ingress")) == ("production" in environment[1][0])
 
 
 @pytest.mark.parametrize("chart", [*CORE_SERVICES, "tieout"])

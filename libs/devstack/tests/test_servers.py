@@ -13,11 +13,12 @@ import nats
 import psutil
 import pytest
 from nats.js.api import ExternalStream, StreamConfig, StreamSource, SubjectTransform
-from tieout.devstack import databases, endpoints, permissions, suite
+from tieout.devstack import databases, endpoints, permissions
 from tieout.devstack.failures import CommandFailed
 from tieout.devstack.postgres import UNSAFE_BUT_FAST, Postgres
 from tieout.devstack.processes import ServerFailed
 from tieout.devstack.secrets import Secrets
+from tieout.devstack.stack_folder import StackFolder
 from tieout.devstack.suite import Stack
 
 LAUNCHER = """
@@ -107,7 +108,7 @@ async def test_a_stack_leaves_no_process_and_no_note_behind(folder):
         running = list(stack.running_processes().values())
     assert psutil.wait_procs(running, timeout=1)[1] == []
     assert not (folder / "run").exists()
-    assert not suite.stop_left_over(folder / "run")
+    assert not StackFolder(folder).stop_left_over()
 
 
 async def test_a_killed_service_comes_back_by_itself_and_a_stopped_one_stays_down(folder):

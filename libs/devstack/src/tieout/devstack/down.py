@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psutil
 from tieout.devstack import processes
-from tieout.devstack.suite import stop_left_over
+from tieout.devstack.stack_folder import StackFolder
 
 _PATIENCE_SECONDS = 30.0
 
@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     folder: Path = arguments.dir
     stopped = _stop_launcher(folder / "run" / "launcher")
-    left = stop_left_over(folder / "run")  # Of a launcher that was killed.
+    left = StackFolder(folder).stop_left_over()  # Of a launcher that was killed.
     (folder / "endpoints.json").unlink(missing_ok=True)
     print(f"stopped the stack of {folder}" if stopped or left else f"no stack runs in {folder}")
     return 0

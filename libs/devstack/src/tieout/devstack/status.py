@@ -23,7 +23,7 @@ from tieout.devstack import endpoints, hints, remote
 from tieout.devstack.failures import CommandFailed
 from tieout.devstack.journey import duration
 from tieout.devstack.questions import refusal, same_version
-from tieout.devstack.suite import ProcessFacts
+from tieout.devstack.stack_folder import ProcessFacts
 from tieout.devstack.terminal import Screen
 
 

@@ -5,29 +5,22 @@
 
 import asyncio
 import contextlib
-import fcntl
 import importlib.util
 import os
 import re
-import shutil
 import signal
-import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from pathlib import Path
-from typing import IO, Any
 
 import httpx
 import msgspec
 import nats.aio.client
 import nats.errors
-import nats.js.errors
 import psutil
-from msgspec import Struct
-from nats.js.api import DiscardPolicy, StorageType, StreamConfig
 from tieout.contracts.operation import Health
 from tieout.contracts.streams import CORE_SERVICES
-from tieout.devstack import databases, hints, permissions, processes
+from tieout.devstack import databases, permissions, processes, sites
 from tieout.devstack import nats as broker
 from tieout.devstack.endpoints import DatabaseEndpoint, Endpoints, NatsEndpoint
 from tieout.devstack.failures import CommandFailed
@@ -36,16 +29,15 @@ from tieout.devstack.migrations import Migrations, Target, fingerprint
 from tieout.devstack.postgres import Postgres
 from tieout.devstack.processes import ServerFailed
 from tieout.devstack.secrets import Secrets
+from tieout.devstack.stack_folder import Known, StackFolder
 from tieout.devstack.supervisor import STOP_SECONDS_MAX, Supervisor, service_of
 
 SITES = ("store-1",)
-_LAST_PORT = "gateway-port"  # In the stack's folder; stays when the stack stops.
 _FOLDERS = ("hub", "postgres", "jaeger", "logs", "run", "secrets")
 _TAKEN_NAMES = (*_FOLDERS, permissions.OPERATOR, permissions.SYSTEM, permissions.TILL)
 START_SECONDS_MAX = 60.0
 _POLL_SECONDS = 0.25
 _HEALTH_SECONDS = 5.0  # A server that stands still for want of room does so for minutes; asking costs both sides.
-_LOG_BYTES_MAX = 16 * 1024 * 1024  # At a start; larger ones are put aside, and those put aside before forgotten.
 _STARTING_DEATHS_MAX = 3  # Who dies this often before the stack is ready will not come up by trying again.
 
 
@@ -57,15 +49,6 @@ def installed_services() -> tuple[str, ...]:
             if importlib.util.find_spec(f"tieout.{service}.__main__") is not None:
                 found.append(service)
     return tuple(found)
-
-
-class ProcessFacts(Struct, frozen=True):
-    """One line of `run/processes.json`."""
-
-    name: str
-    pid: int  # 0: not running at this moment.
-    restarts: int
-    log: str
 
 
 class Stack:
@@ -102,7 +85,8 @@ class Stack:
         unknown = set(self.replicas) - {*self.services_wanted}
         if unknown:
             raise CommandFailed(f"no such service: {', '.join(sorted(unknown))}. There are {', '.join(CORE_SERVICES)}")
-        self.logs = self.folder / "logs"
+        self._kept = StackFolder(self.folder)
+        self.logs = self._kept.logs
         self._log = log
         self._environment = dict(environment)  # For every service, above all else: OTEL_…, TIEOUT_LOG_LEVEL …
         self._otlp = otlp
@@ -111,8 +95,6 @@ class Stack:
         self.jaeger = None if jaeger is None else Jaeger(jaeger, self.folder / "jaeger", log=self.logs / "jaeger.log")
         self._postgres_settings = postgres_settings
         self._line = line  # What stands between sites and hub: given the hub's port, where sites connect.
-        self._run = self.folder / "run"
-        self._lock: IO[bytes] | None = None
         self._servers: list[Postgres | broker.Nats | Jaeger] = []
         self._supervisor = Supervisor(self.logs, self.folder, self.environment_of, self._note_processes)
         self._watch: asyncio.Task[None] | None = None
@@ -124,12 +106,12 @@ class Stack:
     async def start(self) -> Endpoints:
         """Everything healthy when it returns. On a failure whatever was started is stopped again."""
         self.refuse_taken_port()
-        self._take_folder()
+        self._kept.take()
         try:
-            stop_left_over(self._run)  # Of a launcher that was killed, where the kernel did not do it.
-            self._rotate_logs()
+            self._kept.stop_left_over()  # Of a launcher that was killed, where the kernel did not do it.
+            self._kept.rotate_logs()
             await self._prepare()
-            self.http_port = self.http_port or self._port_of_last_time() or processes.free_port()
+            self.http_port = self.http_port or self._kept.port_of_last_time() or processes.free_port()
             for name in self.process_names():
                 self.start_service(name)
             self._watch = asyncio.create_task(self._restart_dead_servers())
@@ -137,7 +119,7 @@ class Stack:
             self._ready = True
             endpoints = self.endpoints()
             endpoints.write(self.folder)
-            (self.folder / _LAST_PORT).write_text(str(self.http_port))
+            self._kept.remember_port(self.http_port)
             return endpoints
         except BaseException:
             await self.stop()
@@ -146,13 +128,6 @@ class Stack:
     def refuse_taken_port(self) -> None:
         if self.http_port and not processes.is_free(self.http_port):
             raise CommandFailed(f"port {self.http_port} is in use. Choose another --port, or none for a free one")
-
-    def _port_of_last_time(self) -> int:
-        """So that a shop's webhooks find the same address after a restart; 0 where there was none, or it is taken."""
-        with contextlib.suppress(OSError, ValueError):
-            port = int((self.folder / _LAST_PORT).read_text())
-            return port if processes.is_free(port) else 0
-        return 0
 
     async def stop(self) -> None:
         """Services first, all at once: they stop fetching, finish, commit and flush. Then the servers below them."""
@@ -169,11 +144,7 @@ class Stack:
             self._servers.pop().stop()
         self._ready = False
         (self.folder / "endpoints.json").unlink(missing_ok=True)
-        if self._run.exists():
-            shutil.rmtree(self._run, ignore_errors=True)
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
+        self._kept.leave()
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator["Stack"]:
@@ -352,31 +323,10 @@ class Stack:
     async def operator(self) -> nats.aio.client.Client:
         """A client of the hub that may do everything."""
         if self._operator is None:
-            self._operator = await _connect(self.hub, permissions.OPERATOR, self.secrets.of("nats_operator"))
+            self._operator = await sites.connect(self.hub, permissions.OPERATOR, self.secrets.of("nats_operator"))
         return self._operator
 
     # How it is done
-
-    def _take_folder(self) -> None:
-        """One launcher per folder; the lock dies with it."""
-        self._run.mkdir(parents=True, exist_ok=True)
-        self._lock = (self.folder / "lock").open("wb")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._lock.close()
-            self._lock = None
-            raise CommandFailed(
-                f"a stack runs in {self.folder} already. "
-                f"Stop it with: {hints.command('down', self.folder)}, or choose another --dir"
-            ) from None
-        processes.note(self._run / "launcher", os.getpid())
-
-    def _rotate_logs(self) -> None:
-        self.logs.mkdir(exist_ok=True)
-        for log in self.logs.glob("*.log"):
-            if log.stat().st_size > _LOG_BYTES_MAX:
-                log.replace(log.with_suffix(".log.1"))
 
     async def _prepare(self) -> None:
         """Servers, sites, databases and their schemas. Where this folder is up to date nothing is migrated."""
@@ -388,7 +338,8 @@ class Stack:
         self._begin_services()
         try:
             self._start_servers()
-            await self._prepare_sites()
+            for name, site in self.sites.items():
+                await sites.prepare(name, site, self.secrets)
             made = await databases.prepare(self.postgres, self.secrets, self.services_wanted)
             if (made or not current) and self.services_wanted:
                 if current:
@@ -422,26 +373,6 @@ class Stack:
             self._servers.append(self.sites[name])
             self.sites[name].start()
         self._note_processes()
-
-    async def _prepare_sites(self) -> None:
-        """Each site keeps its own sales; the hub only copies them."""
-        for name, site in self.sites.items():
-            client = await _connect(site, permissions.OPERATOR, self.secrets.of(f"nats_{name}-operator"))
-            try:
-                config = StreamConfig(
-                    name=permissions.SITE_STREAM,
-                    subjects=[permissions.SITE_SUBJECT],
-                    storage=StorageType.FILE,
-                    discard=DiscardPolicy.NEW,
-                    allow_direct=True,
-                    max_age=14 * 24 * 3600,
-                )
-                try:
-                    await client.jsm().add_stream(config)
-                except nats.js.errors.BadRequestError:  # It exists with other settings.
-                    await client.jsm().update_stream(config)
-            finally:
-                await client.close()
 
     async def _is_ready(self, service: str) -> bool:
         try:
@@ -481,40 +412,11 @@ class Stack:
                     noted = True
 
     def _note_processes(self) -> None:
-        """For `status`, and for a later launcher that has to clear up after this one."""
-        known: dict[str, tuple[subprocess.Popen[bytes] | None, int, Path]] = {
+        known: dict[str, Known] = {
             "postgres": (self.postgres.process, 0, self.postgres.log),
             "hub": (self.hub.process, 0, self.hub.log),
             **({} if self.jaeger is None else {"jaeger": (self.jaeger.process, 0, self.jaeger.log)}),
             **{name: (site.process, 0, site.log) for name, site in self.sites.items()},
             **{name: (it.process, it.restarts, it.log) for name, it in self._supervisor.services.items()},
         }
-        facts = []
-        for name, (process, restarts, log) in known.items():
-            if process is not None and process.poll() is None:
-                processes.note(self._run / f"{name}.pid", process.pid)
-            facts.append(ProcessFacts(name, process.pid if process else 0, restarts, str(log)))
-        draft = self._run / ".processes.json"
-        draft.write_bytes(msgspec.json.encode(facts))
-        draft.rename(self._run / "processes.json")
-
-
-def stop_left_over(run: Path) -> bool:
-    """Stop the processes that a killed launcher noted in this folder. True if there were any."""
-    found = False
-    for pid_file in sorted(run.glob("*.pid")):
-        how = signal.SIGINT if pid_file.stem == "postgres" else signal.SIGTERM
-        found = processes.stop_left_over(pid_file, how, STOP_SECONDS_MAX) or found
-    return found
-
-
-async def _connect(server: broker.Nats, user: str, password: str) -> nats.aio.client.Client:
-    async def quiet(_: Exception) -> None:
-        """The hub is restarted on purpose at times; the client connects again by itself."""
-
-    client = nats.aio.client.Client()
-    options: dict[str, Any] = {"max_reconnect_attempts": -1, "reconnect_time_wait": 0.1, "error_cb": quiet}
-    await client.connect(
-        server.url, user=user, password=password, inbox_prefix=permissions.inbox_of(user).encode(), **options
-    )
-    return client
+        self._kept.note(known)

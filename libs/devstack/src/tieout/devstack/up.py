@@ -18,7 +18,8 @@ from pathlib import Path
 from tieout.devstack import hints, jaeger, processes
 from tieout.devstack.failures import CommandFailed
 from tieout.devstack.logs import Follower
-from tieout.devstack.suite import Stack, stop_left_over
+from tieout.devstack.stack_folder import StackFolder
+from tieout.devstack.suite import Stack
 
 REPLICAS_MAX = 8  # On one machine.
 
@@ -95,7 +96,7 @@ def forget(folder: Path, asked: str = "--fresh") -> None:
         raise CommandFailed(
             f"{folder} holds other files than a stack's. {asked} would delete them; choose another --dir"
         )
-    stop_left_over(folder / "run")
+    StackFolder(folder).stop_left_over()
     shutil.rmtree(folder)
 
 
