@@ -133,7 +133,7 @@ async def test_a_process_may_be_told_the_rest_of_its_settings_while_it_imports(r
         if told:
             await lines_until(process, "ready")
             process.send_signal(signal.SIGTERM)
-        assert await asyncio.wait_for(process.wait(), 10) == 0  # Told nothing: who started it gave up.
+        assert await asyncio.wait_for(process.wait(), 60) == 0  # Told nothing: who started it gave up.
 
 
 def free_port() -> int:
