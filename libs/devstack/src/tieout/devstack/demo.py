@@ -44,6 +44,7 @@ from tieout.devstack.outcomes import Books, Key
 from tieout.devstack.suite import Stack
 from tieout.devstack.terminal import Screen
 from tieout.devstack.trading_day import Fed, catalogue, plan
+from tieout.devstack.wording import counted
 
 ORDERS, SEED = 3000, 20261123
 FEED_SECONDS = 22.0  # A whole day; small days go faster.
@@ -118,7 +119,7 @@ async def play(stack: Stack, seed: int, orders: int, console: Console, began: fl
             view.title = "Opening stock comes in"
             await feeding.send(day.opening, 0.2)
             await _settled(client, _planned(day.opening), seconds=20)
-            view.title = f"A trading day: {orders:,} orders, {len(day.documents):,} documents"
+            view.title = f"A trading day: {counted(orders, 'order')}, {counted(len(day.documents), 'document')}"
             fed = time.monotonic()
             seconds = min(FEED_SECONDS, len(day.documents) / DOCUMENTS_PER_SECOND_MIN)
             await feeding.send(day.documents, seconds, cut=True)

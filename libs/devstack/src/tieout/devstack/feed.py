@@ -43,6 +43,7 @@ from tieout.devstack.outcomes import Books
 from tieout.devstack.satellites import Door, key_headers
 from tieout.devstack.secrets import Secrets
 from tieout.devstack.terminal import Screen
+from tieout.devstack.wording import counted
 
 CHANNEL = "tieout"
 SATELLITE = "feed"  # Where the files name none.
@@ -112,7 +113,7 @@ def run(arguments: argparse.Namespace) -> int:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(report), indent=2).decode() + "\n")
     else:
         feed_report.render(report.balance, report.terms, report.currency, console)
-        console.print(f"{report.documents:,} documents in {report.seconds:.1f} s.", style="dim")
+        console.print(f"{counted(report.documents, 'document')} in {report.seconds:.1f} s.", style="dim")
     warn(report, console)
     return 0 if report.balance.holds and (arguments.allow_refused or not report.in_vain) else 1
 
@@ -120,11 +121,14 @@ def run(arguments: argparse.Namespace) -> int:
 def warn(report: FeedReport, console: Console) -> None:
     """What is accounted for may still not be what was wanted. The last word, where the eye ends."""
     told = []
+    all_ = counted(report.documents, "document")
     if report.quarantined:
         see = hints.command(f"quarantine list --satellite {shlex.quote(report.satellite)}")
-        told.append(f"{report.quarantined:,} of {report.documents:,} documents are in quarantine. See: {see}")
+        are = "is" if report.quarantined == 1 else "are"
+        told.append(f"{report.quarantined:,} of {all_} {are} in quarantine. See: {see}")
     if report.refused:
-        told.append(f"{report.refused:,} of {report.documents:,} documents were refused for want of stock.")
+        were = "was" if report.refused == 1 else "were"
+        told.append(f"{report.refused:,} of {all_} {were} refused for want of stock.")
     if report.in_vain:
         console.print("✗ Nothing of it came into the books.", style="bold red")
     for sentence in told:

@@ -46,6 +46,7 @@ from tieout.devstack.failures import CommandFailed
 from tieout.devstack.secrets import Secrets
 from tieout.devstack.suite import Stack, installed_services
 from tieout.devstack.terminal import Screen
+from tieout.devstack.wording import counted
 
 COPY_SECONDS_MAX = 60.0
 READY_SECONDS_MAX = 60.0
@@ -303,13 +304,14 @@ def _tell_preview(report: Report, console: Console) -> None:
     at = (found["backup_at"] or "")[:19].replace("T", " ")
     console.print(
         f"{report.service} stands at {at} UTC, position {found['known_position']}; its stream goes to position "
-        f"{found['announced_position']}: {found['events']} events of "
-        f"{found['transactions']} transactions are forgotten.",
+        f"{found['announced_position']}: {counted(found['events'], 'event')} of "
+        f"{counted(found['transactions'], 'transaction')} forgotten.",
         highlight=False,
         soft_wrap=True,
     )
     console.print(
-        f"On a copy, {found['again']} came back exactly as announced, from {found['played']} events of others; "
+        f"On a copy, {found['again']} came back exactly as announced, "
+        f"from {counted(found['played'], 'event')} of others; "
         f"{found['differing']} came out otherwise, {found['missing']} did not come back; "
         f"{found['new']} were in hand and come now.",
         highlight=False,
@@ -317,7 +319,7 @@ def _tell_preview(report: Report, console: Console) -> None:
     )
     if found["heard_anew"]:
         console.print(
-            f"{found['heard_anew']} notices of the others were forgotten, and are heard anew.", highlight=False
+            f"{counted(found['heard_anew'], 'notice')} of the others forgotten, and heard anew.", highlight=False
         )
     _tell_lost(found, console)
     for why in found["unreachable"]:
@@ -369,11 +371,11 @@ def _tell_differences(found: dict[str, Any], console: Console) -> None:
 def _tell_done(report: Report, console: Console) -> None:
     assert report.done is not None
     done = report.done
+    where = f"in {report.service} again as announced"
     if done["exact"]:
-        told, style = f"All {done['events']} events stand in {report.service} again as they were announced.", "green"
+        told, style = f"{counted(done['events'], 'event stands', 'events stand')} {where}: all.", "green"
     else:
-        told = f"{done['again']} of {done['events']} events stand in {report.service} again as they were announced."
-        style = "yellow"
+        told, style = f"{done['again']} of {counted(done['events'], 'event')} {where}.", "yellow"
     console.print(told, style=style, highlight=False)
     if report.agreement == "agree":
         console.print("The books agree.", style="green")
