@@ -10,7 +10,10 @@ periods) stands in no stream; the commands are listed, to be done again. Of the 
 leaf sites sold; it is told from when on each satellite must send again, and what else is lost. Control hears again what
 the streams hold; tickets stand again, what people did with them does not.
 
-Exit code 0 if all that was announced is there again as it was, 1 if not, or if nothing was done.
+It may be interrupted at any time, also by kill -9: what came back stays, and the next `tieout recover` goes on.
+
+Exit code 0 if nothing was lost, or all that was announced is there again as it was; 1 if something is lost, for it did
+not come back or nothing was done; 130 if it was interrupted.
 """
 
 import argparse
@@ -18,6 +21,7 @@ import asyncio
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -39,14 +43,14 @@ from rich.table import Table
 from tieout.contracts import desk, finance, inventory, order, repair, replay, ticket
 from tieout.contracts.control import PROVE_AGREEMENT, Agreement, AgreementRequest
 from tieout.contracts.operation import Health
-from tieout.devstack import databases, endpoints, hints
+from tieout.devstack import databases, endpoints, hints, processes
 from tieout.devstack.calling import call
 from tieout.devstack.endpoints import Endpoints
 from tieout.devstack.failures import CommandFailed
 from tieout.devstack.secrets import Secrets
 from tieout.devstack.suite import Stack, installed_services
 from tieout.devstack.terminal import Screen
-from tieout.devstack.wording import counted
+from tieout.devstack.wording import counted, why_silent
 
 COPY_SECONDS_MAX = 60.0
 READY_SECONDS_MAX = 60.0
@@ -88,7 +92,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    return asyncio.run(_run(arguments))
+    try:
+        return asyncio.run(_run(arguments))
+    except KeyboardInterrupt:
+        again = hints.command(f"recover {arguments.service}")
+        print(f"\ntieout recover: interrupted. What came back by now stays; go on with: {again}", file=sys.stderr)
+        return 130
 
 
 async def _run(arguments: argparse.Namespace) -> int:
@@ -133,7 +142,7 @@ async def _refuse_living(where: Endpoints, service: str) -> None:
         client = await hub.connect()
     except (OSError, TimeoutError, nats.errors.Error) as error:
         raise CommandFailed(
-            f"the hub at {hub.url} does not answer ({error!r}), and what was forgotten stands in its streams only. "
+            f"the hub at {hub.url} does not answer ({why_silent(error)}), and what was forgotten stands in its streams only. "
             f"What is wrong: {hints.command('doctor')}"
         ) from None
     try:
@@ -248,8 +257,21 @@ async def bring_forward(
     log.parent.mkdir(exist_ok=True)
     command = [sys.executable, "-m", f"tieout.{service}", "recover", *(["--yes"] if really else [])]
     with log.open("ab") as out:
-        process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE, stderr=out, env=environment)
-        told, _ = await process.communicate()
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=out,
+            env=environment,
+            start_new_session=True,  # Ctrl-C is ours: we end it, and tidy up behind it.
+            preexec_fn=processes.ends_with_launcher(signal.SIGTERM),
+        )
+        try:
+            told, _ = await process.communicate()
+        finally:
+            if process.returncode is None:  # We were interrupted.
+                process.kill()
+                await process.wait()
     if process.returncode:
         end = log.read_text(errors="replace").strip().splitlines()[-1:]
         raise CommandFailed(f"the recovery stopped: {''.join(end)} The rest is in {log}; run it again, it goes on")
@@ -266,7 +288,7 @@ async def _proved(where: Endpoints) -> str:
             try:
                 proved: Agreement = await call(client, PROVE_AGREEMENT, AgreementRequest(wait_seconds=3))
             except (CommandFailed, httpx.TransportError) as failure:
-                told = str(failure)
+                told = str(failure) if isinstance(failure, CommandFailed) else f"control: {why_silent(failure)}"
             else:
                 told = proved.verdict if proved.verdict == "agree" else f"{proved.verdict}: {proved.sentence}"
                 if proved.verdict == "agree":
@@ -285,7 +307,11 @@ def _make_sure(arguments: argparse.Namespace, report: Report) -> None:
         return
     if not sys.stdin.isatty():
         raise CommandFailed("nobody can be asked here. Look at what it would do, then give --yes")
-    if input("Do this? [y/N] ").strip().lower() not in ("y", "yes"):
+    try:
+        answer = input("Do this? [y/N] ")
+    except EOFError:  # Ctrl-D
+        answer = ""
+    if answer.strip().lower() not in ("y", "yes"):
         raise CommandFailed("nothing was done")
 
 
