@@ -38,7 +38,7 @@ from tieout.devstack.calling import call
 from tieout.devstack.failures import CommandFailed
 from tieout.devstack.satellites import Door, key_headers, shopify_headers
 from tieout.devstack.terminal import Screen
-from tieout.devstack.wording import counted
+from tieout.devstack.wording import counted, why_silent
 
 PART = 2_000  # Orders in one question.
 LISTED_MAX = 50  # On the screen; --json tells all.
@@ -101,7 +101,7 @@ async def take(arguments: argparse.Namespace, listed: Sequence[Listed]) -> Repor
         try:
             report = await compare(client, arguments.satellite, listed)
         except httpx.TransportError as error:
-            raise CommandFailed(f"{client.base_url} does not answer ({error}). {hints.status()}") from None
+            raise CommandFailed(f"{client.base_url} does not answer ({why_silent(error)}). {hints.status()}") from None
         if report.missing and arguments.request:
             await _request(arguments.request, report)
         if report.missing and arguments.fetch:

@@ -44,7 +44,7 @@ from tieout.devstack.outcomes import Books, Key
 from tieout.devstack.suite import Stack
 from tieout.devstack.terminal import Screen
 from tieout.devstack.trading_day import Fed, catalogue, plan
-from tieout.devstack.wording import counted
+from tieout.devstack.wording import counted, why_silent
 
 ORDERS, SEED = 3000, 20261123
 FEED_SECONDS = 22.0  # A whole day; small days go faster.
@@ -66,7 +66,8 @@ def run(arguments: argparse.Namespace) -> int:
     except asyncio.CancelledError:  # SIGTERM; everything is stopped by now.
         return 143
     except httpx.TransportError as error:
-        raise CommandFailed(f"the gateway does not answer ({error!r}). See its log in {arguments.dir}/demo") from None
+        log = arguments.dir / "demo"
+        raise CommandFailed(f"the gateway does not answer ({why_silent(error)}). See its log in {log}") from None
 
 
 async def _run(arguments: argparse.Namespace) -> int:

@@ -43,7 +43,7 @@ from tieout.devstack.outcomes import Books
 from tieout.devstack.satellites import Door, key_headers
 from tieout.devstack.secrets import Secrets
 from tieout.devstack.terminal import Screen
-from tieout.devstack.wording import counted
+from tieout.devstack.wording import counted, why_silent
 
 CHANNEL = "tieout"
 SATELLITE = "feed"  # Where the files name none.
@@ -79,6 +79,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     known = ", ".join(formats.names())
     parser.add_argument("--format", required=True, metavar="F", help=f"one of: {known}")
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="files to send, also packed ones (.gz)")
+    parser.epilog = (
+        "uci-online-retail reads real data that is public: https://archive.ics.uci.edu/dataset/352/online+retail (or "
+        "502/online+retail+ii), the sheets of its spreadsheet saved as CSV with the columns InvoiceNo, StockCode, "
+        "Description, Quantity, InvoiceDate, UnitPrice, CustomerID, Country. tieout-ndjson is one document per line: "
+        "docs/documents.md."
+    )
     parser.add_argument(
         "--opening", choices=("auto", "none"), default="auto", help="bring opening stock in first (default: auto)"
     )
@@ -108,7 +114,8 @@ def run(arguments: argparse.Namespace) -> int:
         )
         report = asyncio.run(asked)
     except httpx.TransportError as error:
-        raise CommandFailed(f"{where.gateway} does not answer ({error}). See: {hints.command('status')}") from None
+        step = f"What is wrong: {hints.command('doctor')}"
+        raise CommandFailed(f"{where.gateway} does not answer ({why_silent(error)}). {step}") from None
     if arguments.json:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(report), indent=2).decode() + "\n")
     else:
