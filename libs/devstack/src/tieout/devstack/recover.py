@@ -142,8 +142,8 @@ async def _refuse_living(where: Endpoints, service: str) -> None:
         client = await hub.connect()
     except (OSError, TimeoutError, nats.errors.Error) as error:
         raise CommandFailed(
-            f"the hub at {hub.url} does not answer ({why_silent(error)}), and what was forgotten stands in its streams only. "
-            f"What is wrong: {hints.command('doctor')}"
+            f"the hub at {hub.url} does not answer ({why_silent(error)}), and what was forgotten stands in its streams "
+            f"only. What is wrong: {hints.command('doctor')}"
         ) from None
     try:
         answer = await client.request(f"rpc.{service}.health", b"{}", timeout=2)

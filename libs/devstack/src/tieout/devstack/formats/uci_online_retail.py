@@ -1,9 +1,9 @@
 """The format `uci-online-retail`: CSV files (also .gz) of the UCI "Online Retail" data as documents for the gateway.
 
 The data is public: "Online Retail" (https://archive.ics.uci.edu/dataset/352/online+retail) and its longer successor
-"Online Retail II" (https://archive.ics.uci.edu/dataset/502/online+retail+ii), a spreadsheet each; save its sheets as CSV.
-Columns: InvoiceNo, StockCode, Description, Quantity, InvoiceDate, UnitPrice (GBP, without VAT), CustomerID, Country; the
-second one calls three of them Invoice, Price and Customer ID. Dates are like 2010-12-01 08:26:00.
+"Online Retail II" (https://archive.ics.uci.edu/dataset/502/online+retail+ii), a spreadsheet each: save its sheets as
+CSV. Columns: InvoiceNo, StockCode, Description, Quantity, InvoiceDate, UnitPrice (GBP, without VAT), CustomerID,
+Country; the second one calls three of them Invoice, Price and Customer ID. Dates are like 2010-12-01 08:26:00.
 Invoices are grouped over all files of a run (some are interleaved), ordered by time and number, classified and linked
 by `uci_rules`. There are no payments in the data: orders end billed and unpaid.
 """
