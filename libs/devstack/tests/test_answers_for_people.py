@@ -26,13 +26,14 @@ from tieout.contracts.control import (
 from tieout.contracts.currency import spelled
 from tieout.devstack import agreement, journey, settings
 from tieout.devstack.failures import CommandFailed
+from tieout.devstack.terminal import Screen
 
 VERDICTS: tuple[Verdict, ...] = ("agree", "differ", "open")
 
 
 def shown(render: Callable[[Any, Console], None], answer: object) -> str:
     text = io.StringIO()
-    render(answer, Console(file=text, width=120))
+    render(answer, Screen(file=text, width=120))
     return text.getvalue()
 
 
@@ -175,6 +176,15 @@ def test_a_journey_is_a_tree_with_durations_documents_and_vouchers() -> None:
     assert "Order 1001" in text
     assert "finance billed  voucher 记-2026-11-000123  1,234.50 CNY  after 1.5 s  2 attempts" in text
     assert "no answer from gateway" in text
+
+
+def test_a_journey_that_ended_in_quarantine_names_the_document_and_what_to_do() -> None:
+    refused = "01a2081c-337b-76b9-9ec1-0739a6000000"
+    step = JourneyStep(0, "gateway", "quarantined", "2026-11-23T08:00:00Z", document="1001", intake_id=refused)
+    told = Journeys((Journey("1001", "", "0", "0", step.at, step.at, 0, (step, step)),))
+    text = shown(journey.render, told)
+    assert text.count(f"tieout quarantine show {refused}") == 1
+    assert f"tieout quarantine correct {refused} --file FILE" in text
 
 
 def test_a_change_of_a_setting_tells_what_was_and_what_is_and_marks_a_hand() -> None:

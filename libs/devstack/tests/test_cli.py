@@ -141,6 +141,7 @@ def test_the_version_tells_the_commit_too(capsys):
         (["--format", "tieout-ndjson", "missing.ndjson"], "missing.ndjson does not exist"),
         (["--format", "tieout-ndjson", "empty.ndjson"], "there are no documents in empty.ndjson"),
         (["--format", "uci-online-retail", "one.ndjson"], "the first line must be InvoiceNo"),
+        (["--format", "uci-online-retail", "missing.csv"], "missing.csv does not exist. The data is public, https://"),
         (["--format", "tieout-ndjson", "one.ndjson"], "no stack runs in"),
     ],
 )

@@ -240,11 +240,12 @@ async def test_when_control_passes_is_the_satellites_rule_else_the_companys(hous
 async def test_journeys_find_what_arrived_and_what_was_refused(house):
     await house.document(await house.send(house.order(number="1001")))
     await house.document(await house.send({"kind": "cancel", **_head("X1"), "order_number": "1001"}))
-    await house.document(await house.send(house.order(number="1001", currency="NIX")))
+    refused = await house.document(await house.send(house.order(number="1001", currency="NIX")))
     chain = str(order_id("C1", "till", "1001"))
     told = (await trail(TrailRequest(chain, "1001"), house.service.database)).entries
     assert [entry.step for entry in told] == ["received", "handed over", "received", "handed over", "quarantined"]
     assert [entry.currency for entry in told] == ["", "CNY", "", "", ""]
+    assert [entry.intake_id for entry in told] == [""] * 4 + [refused["intake_id"]]
     (order,) = await house.commands(SubmitOrder)
     assert told[1].event_id == event_id("order.submit.v1", order.intake_id)
 

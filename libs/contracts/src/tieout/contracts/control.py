@@ -48,6 +48,7 @@ class JourneyStep(Struct, frozen=True, omit_defaults=True):
     detail: str = ""
     attempts: int = 1  # How often the message was delivered before it worked.
     repeats: int = 0  # How often its announcement arrived again.
+    intake_id: str = ""  # Of a document that waits in quarantine.
 
 
 class Journey(Struct, frozen=True, omit_defaults=True):

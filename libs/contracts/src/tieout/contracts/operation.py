@@ -58,6 +58,7 @@ class TrailEntry(Struct, frozen=True, omit_defaults=True):
     currency: str = ""
     detail: str = ""
     attempts: int = 1
+    intake_id: str = ""  # Of a document that waits in quarantine, for whoever decides about it.
 
 
 class TrailRequest(Struct, frozen=True):

@@ -24,6 +24,7 @@ from tieout.devstack import hints, questions
 from tieout.devstack.failures import CommandFailed
 from tieout.devstack.journey import quantity
 from tieout.devstack.terminal import Screen
+from tieout.devstack.wording import counted
 
 SHOWN_MAX = 200  # Characters of one value.
 _SIGNS = {
@@ -130,8 +131,8 @@ def render(answer: Agreement, console: Console, *, explain: bool = False) -> Non
     for watermark in answer.watermarks:
         if watermark.unpublished:
             console.print(
-                f"{watermark.producer} has {watermark.unpublished} events that the broker has not taken for "
-                f"{watermark.unpublished_seconds:,.0f} s; ./tieout doctor says why",
+                f"{watermark.producer} has {counted(watermark.unpublished, 'event')} that the broker has not taken for "
+                f"{watermark.unpublished_seconds:,.0f} s. What is wrong: {hints.command('doctor')}",
                 style="yellow",
             )
         elif watermark.oldest_writer:
@@ -275,7 +276,7 @@ def _causes(answer: Agreement) -> Table:
         table.add_column(column, overflow="fold")
     names = {measure.number: measure.name for measure in answer.measures}
     for count in answer.causes:
-        lag = f"{count.flow}, {count.lag:,} messages to go" if count.lag else count.flow
+        lag = f"{count.flow}, {counted(count.lag, 'message')} to go" if count.lag else count.flow
         still = f", has not moved for {count.stalled_seconds:.0f} s" if count.stalled_seconds else ""
         mends = _REPAIRS.get(count.repair, "")
         if count.repair not in ("", "wait"):

@@ -38,6 +38,7 @@ from tieout.devstack.calling import call
 from tieout.devstack.failures import CommandFailed
 from tieout.devstack.satellites import Door, key_headers, shopify_headers
 from tieout.devstack.terminal import Screen
+from tieout.devstack.wording import counted, why_silent
 
 PART = 2_000  # Orders in one question.
 LISTED_MAX = 50  # On the screen; --json tells all.
@@ -100,7 +101,7 @@ async def take(arguments: argparse.Namespace, listed: Sequence[Listed]) -> Repor
         try:
             report = await compare(client, arguments.satellite, listed)
         except httpx.TransportError as error:
-            raise CommandFailed(f"{client.base_url} does not answer ({error}). {hints.status()}") from None
+            raise CommandFailed(f"{client.base_url} does not answer ({why_silent(error)}). {hints.status()}") from None
         if report.missing and arguments.request:
             await _request(arguments.request, report)
         if report.missing and arguments.fetch:
@@ -254,9 +255,9 @@ def _day(text: str, line: int) -> str:
 
 def _show(report: Report) -> None:
     console = Screen()
-    console.print(
-        f"{report.satellite}: {report.listed} orders listed, {report.agree} are here as listed", highlight=False
-    )
+    here = counted(report.agree, "is", "are")
+    listed = counted(report.listed, "order")
+    console.print(f"{report.satellite}: {listed} listed, {here} here as listed", highlight=False)
     if report.found:
         table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
         for heading in ("order", "", "what differs, or why", "ours"):
@@ -269,14 +270,13 @@ def _show(report: Report) -> None:
             console.print(f"… and {len(report.found) - LISTED_MAX} more: --json tells all", highlight=False)
     if report.only_ours:
         told = ", ".join(report.only_ours[:LISTED_MAX])
-        console.print(
-            f"[yellow]{len(report.only_ours)} orders are here and not in the list[/]: {told}", highlight=False
-        )
+        ours = counted(len(report.only_ours), "order is", "orders are")
+        console.print(f"[yellow]{ours} here and not in the list[/]: {told}", highlight=False)
     if report.missing and report.still_waiting:
-        told = f"{report.still_waiting} documents of it are not mapped yet; missing orders may be among them"
-        console.print(f"[yellow]{told}[/]", highlight=False)
+        waiting = counted(report.still_waiting, "document of it is", "documents of it are")
+        console.print(f"[yellow]{waiting} not mapped yet; missing orders may be among them[/]", highlight=False)
     for count, word in ((report.requested, "asked for at the source"), (report.fetched, "fetched and handed in")):
         if count:
-            console.print(f"{count} orders {word}; run the census again to see them", highlight=False)
+            console.print(f"{counted(count, 'order')} {word}; run the census again to see what came", highlight=False)
     if report.holds:
         console.print("[green]The list and we agree.[/]")

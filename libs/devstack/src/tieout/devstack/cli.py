@@ -23,6 +23,7 @@ from tieout.devstack import hints, remote, version
 from tieout.devstack.failures import CommandFailed
 from tieout.devstack.processes import ServerFailed
 from tieout.devstack.terminal import visible
+from tieout.devstack.wording import why_silent
 
 
 class FittedHelp(argparse.RawDescriptionHelpFormatter):
@@ -149,8 +150,13 @@ def main(words: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except OSError as error:
-        if error.filename is None:
+        if error.filename is None and not isinstance(error, TimeoutError | ConnectionError):
             raise
+        if error.filename is None:
+            doctor = hints.command("doctor")
+            told = f"a server of the stack does not answer ({why_silent(error)}). What is wrong: {doctor}"
+            print(f"tieout {chosen.name}: {visible(told)}", file=sys.stderr)
+            return 1
         told = f"{error.filename}: {error.strerror}. Give another path, or mend what is there"
         print(f"tieout {chosen.name}: {visible(told)}", file=sys.stderr)
         return 1

@@ -44,6 +44,7 @@ from tieout.devstack.outcomes import Books, Key
 from tieout.devstack.suite import Stack
 from tieout.devstack.terminal import Screen
 from tieout.devstack.trading_day import Fed, catalogue, plan
+from tieout.devstack.wording import counted, why_silent
 
 ORDERS, SEED = 3000, 20261123
 FEED_SECONDS = 22.0  # A whole day; small days go faster.
@@ -65,7 +66,8 @@ def run(arguments: argparse.Namespace) -> int:
     except asyncio.CancelledError:  # SIGTERM; everything is stopped by now.
         return 143
     except httpx.TransportError as error:
-        raise CommandFailed(f"the gateway does not answer ({error!r}). See its log in {arguments.dir}/demo") from None
+        log = arguments.dir / "demo"
+        raise CommandFailed(f"the gateway does not answer ({why_silent(error)}). See its log in {log}") from None
 
 
 async def _run(arguments: argparse.Namespace) -> int:
@@ -118,7 +120,7 @@ async def play(stack: Stack, seed: int, orders: int, console: Console, began: fl
             view.title = "Opening stock comes in"
             await feeding.send(day.opening, 0.2)
             await _settled(client, _planned(day.opening), seconds=20)
-            view.title = f"A trading day: {orders:,} orders, {len(day.documents):,} documents"
+            view.title = f"A trading day: {counted(orders, 'order')}, {counted(len(day.documents), 'document')}"
             fed = time.monotonic()
             seconds = min(FEED_SECONDS, len(day.documents) / DOCUMENTS_PER_SECOND_MIN)
             await feeding.send(day.documents, seconds, cut=True)

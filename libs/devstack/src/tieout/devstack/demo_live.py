@@ -13,6 +13,7 @@ from rich.text import Text
 from tieout.contracts.control import SHOW_STATUS, Status
 from tieout.devstack.demo_feeding import Feeding
 from tieout.devstack.trading_day.catalogue import OFFICE, STORE, WEB
+from tieout.devstack.wording import counted
 
 # Step, the event that tells it, who says so.
 STEPS = (
@@ -72,7 +73,8 @@ class LiveView:
         feeding = self._feeding
         if feeding.cut_off:
             text = (
-                f"The store is cut off from the hub and goes on selling: {feeding.sold_while_cut:,} documents so far."
+                "The store is cut off from the hub and goes on selling: "
+                f"{counted(feeding.sold_while_cut, 'document')} so far."
             )
             return Text(text, style="bold yellow")
         if feeding.seconds_to_catch_up is not None:

@@ -13,6 +13,7 @@ from tieout.devstack import agreement as agreement_view
 from tieout.devstack import journey as journey_view
 from tieout.devstack.journey import quantity
 from tieout.devstack.outcomes import Key
+from tieout.devstack.wording import counted
 
 # The steps worth showing, in the words of those who wait for them.
 _STEPS = {
@@ -167,15 +168,16 @@ def _timing(report: DemoReport) -> Text:
         else f"and the hub had them all {leaf.seconds_to_catch_up:.1f} s after the line was mended"
     )
     return Text(
-        f"{report.documents:,} documents in {report.timing.feed:.1f} s ({report.documents_per_second:,.0f} a second), "
+        f"{counted(report.documents, 'document')} in {report.timing.feed:.1f} s "
+        f"({report.documents_per_second:,.0f} a second), "
         f"all of them in the books {report.timing.settle:.1f} s after the last. The store was cut off for "
-        f"{leaf.seconds_cut:.1f} s, sold {leaf.sold_while_cut:,} documents meanwhile, {caught_up}."
+        f"{leaf.seconds_cut:.1f} s, sold {counted(leaf.sold_while_cut, 'document')} meanwhile, {caught_up}."
     )
 
 
 def _verdict(report: DemoReport) -> Text:
     if report.good:
-        text = f"✓ The books agree, and each of {report.documents:,} documents is accounted for."
+        text = f"✓ The books agree, and each of {counted(report.documents, 'document')} is accounted for."
         return Text(text, style="bold green")
     reasons = []
     if report.agreement.verdict != "agree":
@@ -183,7 +185,7 @@ def _verdict(report: DemoReport) -> Text:
     if not report.accounted:
         reasons.append("not every document is accounted for")
     if report.parked:
-        reasons.append(f"{report.parked} messages wait for their partner")
+        reasons.append(counted(report.parked, "message waits for its partner", "messages wait for their partner"))
     if report.dead_letters:
         reasons.append(f"{report.dead_letters} dead letters")
     if not all(side.agrees for side in report.sides):

@@ -22,6 +22,7 @@ from tieout.devstack.endpoints import Endpoints
 from tieout.devstack.failures import CommandFailed
 from tieout.devstack.questions import refusal, same_version
 from tieout.devstack.terminal import Screen
+from tieout.devstack.wording import counted, why_silent
 
 _DISK_BYTES_MIN = 2 << 30
 _DISK_BYTES_FEW = 10 << 30
@@ -94,7 +95,11 @@ def _asked(where: Endpoints) -> list[Check]:
     except httpx.HTTPError as error:
         why = "Satellites cannot hand in documents over HTTP, and nobody can ask anything."
         step = hints.command("logs gateway") if remote.chosen() is None else hints.status()
-        return [Check("gateway", "wrong", f"{where.gateway} does not answer: {error}", why, step, "ServiceAway")]
+        return [
+            Check(
+                "gateway", "wrong", f"{where.gateway} does not answer: {why_silent(error)}.", why, step, "ServiceAway"
+            )
+        ]
     if remote.chosen() is not None and answer.status_code in (401, 403):
         raise CommandFailed(refusal(answer))
     gateway = Check("gateway", "ok", f"{where.gateway} answers.")
@@ -123,5 +128,5 @@ def _show(found: Sequence[Check], *, everything: bool) -> None:
             console.print(f"    runbook         docs/runbooks/{check.runbook}.md", highlight=False)
     well = sum(check.state == "ok" for check in found)
     wrong = sum(check.state == "wrong" for check in found)
-    told = f"{len(found)} checks: {well} well, {len(found) - well - wrong} worth a look, {wrong} wrong."
+    told = f"{counted(len(found), 'check')}: {well} well, {len(found) - well - wrong} worth a look, {wrong} wrong."
     console.print(f"[{'red' if wrong else 'green'}]{told}[/]", highlight=False)

@@ -43,6 +43,7 @@ from tieout.devstack.outcomes import Books
 from tieout.devstack.satellites import Door, key_headers
 from tieout.devstack.secrets import Secrets
 from tieout.devstack.terminal import Screen
+from tieout.devstack.wording import counted, why_silent
 
 CHANNEL = "tieout"
 SATELLITE = "feed"  # Where the files name none.
@@ -78,6 +79,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     known = ", ".join(formats.names())
     parser.add_argument("--format", required=True, metavar="F", help=f"one of: {known}")
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="files to send, also packed ones (.gz)")
+    parser.epilog = (
+        "uci-online-retail reads real data that is public: https://archive.ics.uci.edu/dataset/352/online+retail (or "
+        "502/online+retail+ii), the sheets of its spreadsheet saved as CSV with the columns InvoiceNo, StockCode, "
+        "Description, Quantity, InvoiceDate, UnitPrice, CustomerID, Country. tieout-ndjson is one document per line: "
+        "docs/documents.md."
+    )
     parser.add_argument(
         "--opening", choices=("auto", "none"), default="auto", help="bring opening stock in first (default: auto)"
     )
@@ -107,12 +114,13 @@ def run(arguments: argparse.Namespace) -> int:
         )
         report = asyncio.run(asked)
     except httpx.TransportError as error:
-        raise CommandFailed(f"{where.gateway} does not answer ({error}). See: {hints.command('status')}") from None
+        step = f"What is wrong: {hints.command('doctor')}"
+        raise CommandFailed(f"{where.gateway} does not answer ({why_silent(error)}). {step}") from None
     if arguments.json:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(report), indent=2).decode() + "\n")
     else:
         feed_report.render(report.balance, report.terms, report.currency, console)
-        console.print(f"{report.documents:,} documents in {report.seconds:.1f} s.", style="dim")
+        console.print(f"{counted(report.documents, 'document')} in {report.seconds:.1f} s.", style="dim")
     warn(report, console)
     return 0 if report.balance.holds and (arguments.allow_refused or not report.in_vain) else 1
 
@@ -120,11 +128,14 @@ def run(arguments: argparse.Namespace) -> int:
 def warn(report: FeedReport, console: Console) -> None:
     """What is accounted for may still not be what was wanted. The last word, where the eye ends."""
     told = []
+    all_ = counted(report.documents, "document")
     if report.quarantined:
         see = hints.command(f"quarantine list --satellite {shlex.quote(report.satellite)}")
-        told.append(f"{report.quarantined:,} of {report.documents:,} documents are in quarantine. See: {see}")
+        are = "is" if report.quarantined == 1 else "are"
+        told.append(f"{report.quarantined:,} of {all_} {are} in quarantine. See: {see}")
     if report.refused:
-        told.append(f"{report.refused:,} of {report.documents:,} documents were refused for want of stock.")
+        were = "was" if report.refused == 1 else "were"
+        told.append(f"{report.refused:,} of {all_} {were} refused for want of stock.")
     if report.in_vain:
         console.print("✗ Nothing of it came into the books.", style="bold red")
     for sentence in told:

@@ -12,9 +12,10 @@ import nats
 import nats.errors
 from tieout.contracts.agreement import RestartedFlow, RestartFlowRequest
 from tieout.contracts.streams import FLOW
-from tieout.devstack import endpoints
+from tieout.devstack import endpoints, hints
 from tieout.devstack.failures import CommandFailed
 from tieout.devstack.terminal import Screen
+from tieout.devstack.wording import why_silent
 from tieout.servicekit import Refused, ask
 
 
@@ -34,7 +35,8 @@ def run(arguments: argparse.Namespace) -> int:
     except Refused as refused:
         raise CommandFailed(refused.problem.detail) from None
     except (OSError, nats.errors.Error, ssl.SSLError) as error:
-        raise CommandFailed(f"{flow.service} does not answer: {error!r}") from None
+        step = f"What is wrong: {hints.command('doctor')}"
+        raise CommandFailed(f"{flow.service} does not answer ({why_silent(error)}). {step}") from None
     Screen().print(f"{flow.durable} gives up what it cannot read, until a batch comes that it reads whole.")
     return 0
 

@@ -11,7 +11,7 @@ from rich.text import Text
 from rich.tree import Tree
 from tieout.contracts.control import Journey, Journeys, JourneyStep
 from tieout.contracts.currency import spelled
-from tieout.devstack import endpoints, questions
+from tieout.devstack import endpoints, hints, questions
 from tieout.devstack.failures import CommandFailed
 from tieout.devstack.terminal import Screen
 
@@ -45,10 +45,22 @@ def render(answer: Journeys, console: Console, jaeger: str = "") -> None:
         if number:
             console.print()
         console.print(_tree(journey, jaeger))
+        for told in _next_steps(journey):
+            console.print(told, style="yellow", highlight=False)
     if len(answer.journeys) > 1:
         console.print(f"\n{len(answer.journeys)} orders have this number. Narrow it down with --company.", style="dim")
     if answer.unanswered:
         console.print(f"Not complete: no answer from {', '.join(answer.unanswered)}.", style="bold red")
+
+
+def _next_steps(journey: Journey) -> list[str]:
+    """What waits for a person, with the commands for it."""
+    told = []
+    for intake_id in dict.fromkeys(step.intake_id for step in journey.steps if step.intake_id):
+        see = hints.command(f"quarantine show {intake_id}")
+        mend = hints.command(f"quarantine correct {intake_id} --file FILE")
+        told += [f"In quarantine, not booked: {intake_id}. See: {see}", f"Correct it: {mend}"]
+    return told
 
 
 def quantity(quantity_micro: int) -> str:

@@ -38,6 +38,7 @@ from tieout.contracts.gateway import (
 from tieout.devstack import hints, questions
 from tieout.devstack.failures import CommandFailed
 from tieout.devstack.terminal import Screen
+from tieout.devstack.wording import counted
 
 PAGE = 100
 LISTED_MAX = 1000
@@ -124,7 +125,7 @@ def _show(arguments: argparse.Namespace) -> int:
 def render_document(view: DocumentView, console: Console) -> None:
     console.print(f"[bold]{view.intake_id}[/]  {view.state}")
     where = f"{view.satellite}/{view.channel} {view.topic}".strip()
-    console.print(Text(f"{where}, received {view.received_at:%Y-%m-%d %H:%M:%S} UTC, {view.bytes:,} bytes"))
+    console.print(Text(f"{where}, received {view.received_at:%Y-%m-%d %H:%M:%S} UTC, {counted(view.bytes, 'byte')}"))
     if view.corrects is not None:
         console.print(f"takes the place of {view.corrects}")
     for refusal in view.refusals:
@@ -167,8 +168,7 @@ def _resubmit(arguments: argparse.Namespace) -> int:
         _print_json(told)
     else:
         more = " There may be more; call it again." if told.documents == RESUBMITTED_MAX else ""
-        are = "document is" if told.documents == 1 else "documents are"
-        sys.stdout.write(f"{told.documents} {are} mapped again.{more}\n")
+        sys.stdout.write(f"{counted(told.documents, 'document is', 'documents are')} mapped again.{more}\n")
     return 0
 
 

@@ -8,6 +8,7 @@ import httpx
 import msgspec
 from tieout.devstack import endpoints, hints, remote
 from tieout.devstack.failures import CommandFailed
+from tieout.devstack.wording import why_silent
 
 Answer = TypeVar("Answer")
 
@@ -42,10 +43,10 @@ def _ask(folder: Path, method: str, path: str, answer: type[Answer], seconds_max
         with where.client(timeout=seconds_max) as client:
             response = client.request(method, path, **content)
     except httpx.TimeoutException:
-        told = f"{where.gateway} took more than {seconds_max:.0f} s. See: {hints.command('status')}"
+        told = f"{where.gateway} did not answer within {seconds_max:.0f} s. What is wrong: {hints.command('doctor')}"
         raise CommandFailed(told) from None
     except (httpx.HTTPError, OSError) as error:
-        raise CommandFailed(f"{where.gateway} does not answer ({error}). {hints.status()}") from None
+        raise CommandFailed(f"{where.gateway} does not answer ({why_silent(error)}). {hints.status()}") from None
     if response.is_error:
         raise CommandFailed(refusal(response))
     try:

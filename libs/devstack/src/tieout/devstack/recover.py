@@ -10,7 +10,10 @@ periods) stands in no stream; the commands are listed, to be done again. Of the 
 leaf sites sold; it is told from when on each satellite must send again, and what else is lost. Control hears again what
 the streams hold; tickets stand again, what people did with them does not.
 
-Exit code 0 if all that was announced is there again as it was, 1 if not, or if nothing was done.
+It may be interrupted at any time, also by kill -9: what came back stays, and the next `tieout recover` goes on.
+
+Exit code 0 if nothing was lost, or all that was announced is there again as it was; 1 if something is lost, for it did
+not come back or nothing was done; 130 if it was interrupted.
 """
 
 import argparse
@@ -18,6 +21,7 @@ import asyncio
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -39,13 +43,14 @@ from rich.table import Table
 from tieout.contracts import desk, finance, inventory, order, repair, replay, ticket
 from tieout.contracts.control import PROVE_AGREEMENT, Agreement, AgreementRequest
 from tieout.contracts.operation import Health
-from tieout.devstack import databases, endpoints, hints
+from tieout.devstack import databases, endpoints, hints, processes
 from tieout.devstack.calling import call
 from tieout.devstack.endpoints import Endpoints
 from tieout.devstack.failures import CommandFailed
 from tieout.devstack.secrets import Secrets
 from tieout.devstack.suite import Stack, installed_services
 from tieout.devstack.terminal import Screen
+from tieout.devstack.wording import counted, why_silent
 
 COPY_SECONDS_MAX = 60.0
 READY_SECONDS_MAX = 60.0
@@ -87,7 +92,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    return asyncio.run(_run(arguments))
+    try:
+        return asyncio.run(_run(arguments))
+    except KeyboardInterrupt:
+        again = hints.command(f"recover {arguments.service}")
+        print(f"\ntieout recover: interrupted. What came back by now stays; go on with: {again}", file=sys.stderr)
+        return 130
 
 
 async def _run(arguments: argparse.Namespace) -> int:
@@ -132,8 +142,8 @@ async def _refuse_living(where: Endpoints, service: str) -> None:
         client = await hub.connect()
     except (OSError, TimeoutError, nats.errors.Error) as error:
         raise CommandFailed(
-            f"the hub at {hub.url} does not answer ({error!r}), and what was forgotten stands in its streams only. "
-            f"What is wrong: {hints.command('doctor')}"
+            f"the hub at {hub.url} does not answer ({why_silent(error)}), and what was forgotten stands in its streams "
+            f"only. What is wrong: {hints.command('doctor')}"
         ) from None
     try:
         answer = await client.request(f"rpc.{service}.health", b"{}", timeout=2)
@@ -247,8 +257,21 @@ async def bring_forward(
     log.parent.mkdir(exist_ok=True)
     command = [sys.executable, "-m", f"tieout.{service}", "recover", *(["--yes"] if really else [])]
     with log.open("ab") as out:
-        process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE, stderr=out, env=environment)
-        told, _ = await process.communicate()
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=out,
+            env=environment,
+            start_new_session=True,  # Ctrl-C is ours: we end it, and tidy up behind it.
+            preexec_fn=processes.ends_with_launcher(signal.SIGTERM),
+        )
+        try:
+            told, _ = await process.communicate()
+        finally:
+            if process.returncode is None:  # We were interrupted.
+                process.kill()
+                await process.wait()
     if process.returncode:
         end = log.read_text(errors="replace").strip().splitlines()[-1:]
         raise CommandFailed(f"the recovery stopped: {''.join(end)} The rest is in {log}; run it again, it goes on")
@@ -265,7 +288,7 @@ async def _proved(where: Endpoints) -> str:
             try:
                 proved: Agreement = await call(client, PROVE_AGREEMENT, AgreementRequest(wait_seconds=3))
             except (CommandFailed, httpx.TransportError) as failure:
-                told = str(failure)
+                told = str(failure) if isinstance(failure, CommandFailed) else f"control: {why_silent(failure)}"
             else:
                 told = proved.verdict if proved.verdict == "agree" else f"{proved.verdict}: {proved.sentence}"
                 if proved.verdict == "agree":
@@ -284,7 +307,11 @@ def _make_sure(arguments: argparse.Namespace, report: Report) -> None:
         return
     if not sys.stdin.isatty():
         raise CommandFailed("nobody can be asked here. Look at what it would do, then give --yes")
-    if input("Do this? [y/N] ").strip().lower() not in ("y", "yes"):
+    try:
+        answer = input("Do this? [y/N] ")
+    except EOFError:  # Ctrl-D
+        answer = ""
+    if answer.strip().lower() not in ("y", "yes"):
         raise CommandFailed("nothing was done")
 
 
@@ -303,13 +330,14 @@ def _tell_preview(report: Report, console: Console) -> None:
     at = (found["backup_at"] or "")[:19].replace("T", " ")
     console.print(
         f"{report.service} stands at {at} UTC, position {found['known_position']}; its stream goes to position "
-        f"{found['announced_position']}: {found['events']} events of "
-        f"{found['transactions']} transactions are forgotten.",
+        f"{found['announced_position']}: {counted(found['events'], 'event')} of "
+        f"{counted(found['transactions'], 'transaction')} forgotten.",
         highlight=False,
         soft_wrap=True,
     )
     console.print(
-        f"On a copy, {found['again']} came back exactly as announced, from {found['played']} events of others; "
+        f"On a copy, {found['again']} came back exactly as announced, "
+        f"from {counted(found['played'], 'event')} of others; "
         f"{found['differing']} came out otherwise, {found['missing']} did not come back; "
         f"{found['new']} were in hand and come now.",
         highlight=False,
@@ -317,7 +345,7 @@ def _tell_preview(report: Report, console: Console) -> None:
     )
     if found["heard_anew"]:
         console.print(
-            f"{found['heard_anew']} notices of the others were forgotten, and are heard anew.", highlight=False
+            f"{counted(found['heard_anew'], 'notice')} of the others forgotten, and heard anew.", highlight=False
         )
     _tell_lost(found, console)
     for why in found["unreachable"]:
@@ -369,11 +397,11 @@ def _tell_differences(found: dict[str, Any], console: Console) -> None:
 def _tell_done(report: Report, console: Console) -> None:
     assert report.done is not None
     done = report.done
+    where = f"in {report.service} again as announced"
     if done["exact"]:
-        told, style = f"All {done['events']} events stand in {report.service} again as they were announced.", "green"
+        told, style = f"{counted(done['events'], 'event stands', 'events stand')} {where}: all.", "green"
     else:
-        told = f"{done['again']} of {done['events']} events stand in {report.service} again as they were announced."
-        style = "yellow"
+        told, style = f"{done['again']} of {counted(done['events'], 'event')} {where}.", "yellow"
     console.print(told, style=style, highlight=False)
     if report.agreement == "agree":
         console.print("The books agree.", style="green")

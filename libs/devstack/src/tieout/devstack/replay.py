@@ -38,6 +38,7 @@ from tieout.devstack import hints, questions
 from tieout.devstack.failures import CommandFailed
 from tieout.devstack.journey import quantity
 from tieout.devstack.terminal import Screen
+from tieout.devstack.wording import counted
 
 POLL_SECONDS = 0.2
 WORKING = ("rehearsing", "running", "proving")
@@ -111,7 +112,8 @@ def _list(arguments: argparse.Namespace) -> int:
     if not told.replays:
         screen.print(f"No replays. Begin with: {hints.command('replay new --help')}")
     for one in told.replays:
-        screen.print(Text(f"{one.replay:>4}  {one.frozen_at[:19]}  {one.state:<10} {one.items:,} items  {one.reason}"))
+        items = counted(one.items, "item")
+        screen.print(Text(f"{one.replay:>4}  {one.frozen_at[:19]}  {one.state:<10} {items}  {one.reason}"))
         if one.sentence:
             screen.print(Text(f"      {one.sentence}", style="dim"))
     return 0
@@ -134,7 +136,7 @@ def _new(arguments: argparse.Namespace) -> int:
     asked = {"selection": msgspec.to_builtins(selection), "reason": arguments.why}
     view = questions.post(arguments.dir, contract.FREEZE_REPLAY.path, ReplayView, asked)
     if not arguments.json:
-        print(f"Replay {view.replay}: {view.items:,} items of {view.documents:,} documents are frozen.")
+        print(f"Replay {view.replay}: {counted(view.items, 'item')} of {counted(view.documents, 'document')} frozen.")
     return _rehearsed(arguments, view.replay)
 
 
@@ -198,9 +200,8 @@ def _show(arguments: argparse.Namespace) -> int:
 def render(view: ReplayView, console: Console) -> None:
     """What was chosen, what would happen, what did, and who did what."""
     console.print(Text(f"Replay {view.replay}: {view.state}", style="bold"))
-    console.print(
-        Text(f"{view.items:,} items of {view.documents:,} documents, frozen by {view.frozen_by}: {view.reason}")
-    )
+    frozen = f"{counted(view.items, 'item')} of {counted(view.documents, 'document')}, frozen by {view.frozen_by}"
+    console.print(Text(f"{frozen}: {view.reason}"))
     if view.state in WORKING:
         console.print(f"{view.done:,} of {view.items:,} done", highlight=False)
     ran = [one for one in view.outcomes if one.outcome]
@@ -309,7 +310,7 @@ def _steer(arguments: argparse.Namespace) -> int:
     view = questions.post(arguments.dir, _path(asked, arguments.id), ReplayView, {"reason": arguments.why})
     if arguments.json:
         return _print_json(view)
-    print(f"Replay {view.replay} is {view.state}: {view.done:,} of {view.items:,} items are done.")
+    print(f"Replay {view.replay} is {view.state}: {view.done:,} of {counted(view.items, 'item')} done.")
     return 0
 
 

@@ -25,6 +25,7 @@ from tieout.devstack.journey import duration
 from tieout.devstack.questions import refusal, same_version
 from tieout.devstack.stack_folder import ProcessFacts
 from tieout.devstack.terminal import Screen
+from tieout.devstack.wording import counted
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -118,12 +119,15 @@ def _show(where: endpoints.Endpoints, facts: list[dict[str, Any]], status: Statu
         console.print(told, highlight=False)
     for flow in status.flows:
         if flow.stalled_seconds > 0:
-            console.print(f"[red]{flow.durable} has not moved for {flow.stalled_seconds:.0f} s, {flow.waiting} wait[/]")
-        elif flow.done_in_seconds > 0:
+            wait = counted(flow.waiting, "waits", "wait")
+            console.print(f"[red]{flow.durable} has not moved for {flow.stalled_seconds:.0f} s, {wait}[/]")
+            continue
+        wait = counted(flow.waiting + flow.unacked, "waits", "wait")
+        if flow.done_in_seconds > 0:
             done = f"done in about {flow.done_in_seconds:.0f} s at {flow.drained_per_second:g} messages/s"
-            console.print(f"{flow.durable}: {flow.waiting + flow.unacked} wait, {done}", highlight=False)
+            console.print(f"{flow.durable}: {wait}, {done}", highlight=False)
         elif flow.done_in_seconds < 0:
-            console.print(f"[yellow]{flow.durable}: {flow.waiting + flow.unacked} wait, and it becomes more[/]")
+            console.print(f"[yellow]{flow.durable}: {wait}, and it becomes more[/]")
     if status.latencies:
         console.print("step latency, ms")
         table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
@@ -134,9 +138,11 @@ def _show(where: endpoints.Endpoints, facts: list[dict[str, Any]], status: Statu
             table.add_row(step.before, step.after, str(step.count), *percentiles)
         console.print(table)
     if status.findings:
-        console.print(f"[red]{status.findings} findings of the services' own scrubs[/]: {hints.command('agreement')}")
+        found = counted(status.findings, "finding")
+        console.print(f"[red]{found} of the services' own scrubs[/]: {hints.command('agreement')}")
     if status.dead_letters or status.disagreements:
-        console.print(f"[red]{status.dead_letters} dead letters, {status.disagreements} disagreements[/]")
+        dead, differ = counted(status.dead_letters, "dead letter"), counted(status.disagreements, "disagreement")
+        console.print(f"[red]{dead}, {differ}[/]")
 
 
 def _show_processes(console: Console, facts: list[dict[str, Any]], services: Mapping[str, ServiceStatus]) -> None:
@@ -186,7 +192,7 @@ def _replicas(status: Status) -> Iterator[str]:
         wrong = [one for one in every if not one.ready or one.stopped or one.unseen_seconds > UNSEEN_SECONDS_MAX]
         if len(every) < 2 and not wrong:
             continue
-        yield f"{service.service}: {len(every)} process{'es' if len(every) != 1 else ''}"
+        yield f"{service.service}: {counted(len(every), 'process', 'processes')}"
         for one in every:
             state = "ready" if one.ready else "[yellow]not ready[/]"
             if one.unseen_seconds > UNSEEN_SECONDS_MAX:

@@ -2,9 +2,11 @@
 
 import re
 from collections.abc import Iterable
+from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
+from rich.text import Text
 
 # Control characters, and those that turn the direction of what stands beside them.
 _STEERING = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
@@ -15,8 +17,19 @@ def visible(text: str) -> str:
     return _STEERING.sub(lambda found: chr(0x2400 + ord(found[0])) if found[0] < " " else "\ufffd", text)
 
 
+_COMMAND = re.compile(r"\btieout [a-z]")
+
+
 class Screen(Console):
-    """A rich console; of what it prints only its own styles are obeyed."""
+    """A rich console; of what it prints only its own styles are obeyed. A command is never broken in the middle.
+
+    Whoever is told to run one copies it: where the line is too long, the terminal folds it, and that is no line end.
+    """
+
+    def print(self, *objects: Any, soft_wrap: bool | None = None, **more: Any) -> None:
+        if soft_wrap is None and any(isinstance(one, str | Text) and _COMMAND.search(str(one)) for one in objects):
+            soft_wrap = True
+        super().print(*objects, soft_wrap=soft_wrap, **more)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         for segment in super().render(renderable, options):

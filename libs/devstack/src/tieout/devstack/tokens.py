@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 from tieout.contracts.access import CREATE_TOKEN, REVOKE_TOKEN, ROTATE_TOKEN, TOKENS, TokenMade, Tokens, TokenView
-from tieout.devstack import questions
+from tieout.devstack import hints, questions
 from tieout.devstack.failures import CommandFailed
 from tieout.devstack.terminal import Screen
 
@@ -59,7 +59,8 @@ def _list(arguments: argparse.Namespace) -> int:
 
 def render(tokens: tuple[TokenView, ...], console: Console) -> None:
     if not tokens:
-        console.print("There are none but the one of whoever runs the stack. See: ./tieout token create --help")
+        create = hints.command("token create --help")
+        console.print(f"There are none but the one of whoever runs the stack. See: {create}")
         return
     for token in tokens:
         style = "green" if token.state == "valid" else "dim"

@@ -26,6 +26,13 @@ class Unanswered(Exception):
         self.gone = gone  # Nobody is there at all, so there was nothing to wait for.
 
 
+def _silence(error: Exception, seconds: float) -> str:
+    """For people, to whom the name of a class says nothing."""
+    if isinstance(error, TimeoutError):
+        return f"no answer within {seconds:g} s"
+    return str(error).removeprefix("nats: ") or "the connection to the broker is down"
+
+
 class _AckFloor(Struct):
     stream_seq: int = 0
     consumer_seq: int = 0
@@ -90,7 +97,7 @@ class Colleagues:
         except nats.errors.NoRespondersError:
             raise Unanswered(service, "nobody is there", gone=True) from None
         except (TimeoutError, nats.errors.Error, OSError) as error:
-            raise Unanswered(service, f"{subject}: {type(error).__name__}") from None
+            raise Unanswered(service, f"{subject}: {_silence(error, seconds or self._seconds_max)}") from None
         except Refused as refusal:
             raise Unanswered(service, f"{subject}: {refusal.problem.detail}") from None
         except msgspec.MsgspecError as error:
@@ -137,7 +144,7 @@ class Colleagues:
             answer = await self._connection().request(f"$JS.API.{call}", b"", timeout=self._seconds_max)
             info = read(answer.data)
         except (TimeoutError, nats.errors.Error, OSError) as error:
-            raise Unanswered(BROKER, f"{call}: {type(error).__name__}") from None
+            raise Unanswered(BROKER, f"{call}: {_silence(error, self._seconds_max)}") from None
         except msgspec.MsgspecError as error:
             raise Unanswered(BROKER, f"{call}: {error}") from None
         if info.error is not None and info.error.code != 404:

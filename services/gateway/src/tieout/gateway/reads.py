@@ -254,7 +254,11 @@ async def trail(request: TrailRequest, database: Database) -> Trail:
         detail = f"{row['reason']} {row['field']}".strip()
         entries.append(
             TrailEntry(
-                at=_time(row["at"]), step=row["decision"] or "quarantined", document=row["number"], detail=detail
+                at=_time(row["at"]),
+                step=row["decision"] or "quarantined",
+                document=row["number"],
+                detail=detail,
+                intake_id="" if row["decision"] else str(row["id"]),
             )
         )
     return Trail(tuple(entries))

@@ -135,7 +135,7 @@ WHERE (c.order_no = $2 AND c.order_no <> '' AND c.chain_id = $1) OR (c.order_no 
 ORDER BY c.position LIMIT 200;
 
 -- name: trail_refusals
-SELECT f.at, f.number, f.reason, f.field, d.decision FROM refusal f LEFT JOIN decision d USING (entry)
+SELECT f.id, f.at, f.number, f.reason, f.field, d.decision FROM refusal f LEFT JOIN decision d USING (entry)
 WHERE f.number = $1 ORDER BY f.entry LIMIT 50;
 
 -- name: satellite_commands

@@ -30,6 +30,7 @@ from tieout.devstack.failures import CommandFailed
 from tieout.devstack.migrations import fingerprint
 from tieout.devstack.suite import installed_services
 from tieout.devstack.terminal import Screen
+from tieout.devstack.wording import counted
 
 RESULTS = "results.ndjson"
 PLAYED = "permutations.ndjson"
@@ -170,9 +171,9 @@ async def _runs(arguments: argparse.Namespace, folder: Path, console: Console) -
 def _tell_one(result: Result, where: Path, console: Console) -> None:
     colour = "green" if result.good else "red"
     console.print(
-        f"seed {result.seed}: {'good' if result.good else 'BROKEN'}  {result.acknowledged} documents, "
+        f"seed {result.seed}: {'good' if result.good else 'BROKEN'}  {counted(result.acknowledged, 'document')}, "
         f"{f'{result.replicas} of each service, ' if result.replicas > 1 else ''}"
-        f"{len(result.faults)} faults, {result.failpoints} failpoints, {result.seconds:.0f} s "
+        f"{counted(len(result.faults), 'fault')}, {counted(result.failpoints, 'failpoint')}, {result.seconds:.0f} s "
         f"(settled in {result.settled_seconds:.0f} s)",
         style=colour,
         highlight=False,
@@ -189,8 +190,9 @@ def _tell(results: list[Result], console: Console) -> None:
     told = summary(results)
     console.print(
         f"{told['runs']} runs, {told['good']} good: {told['faults']} faults, {told['failpoint_strikes']} failpoints, "
-        f"{told['poison']} poisoned, {told['documents']} documents sent, {told['acknowledged']} acknowledged, "
-        f"{told['lost']} lost, {told['doubled']} doubled; at most {told['memory_mb_max']} MB in a service",
+        f"{told['poison']} poisoned, {counted(told['documents'], 'document')} sent, "
+        f"{told['acknowledged']} acknowledged, {told['lost']} lost, {told['doubled']} doubled; "
+        f"at most {told['memory_mb_max']} MB in a service",
         highlight=False,
         soft_wrap=True,
     )

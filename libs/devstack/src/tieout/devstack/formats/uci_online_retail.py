@@ -1,6 +1,9 @@
 """The format `uci-online-retail`: CSV files (also .gz) of the UCI "Online Retail" data as documents for the gateway.
 
-Columns: InvoiceNo, StockCode, Description, Quantity, InvoiceDate, UnitPrice (GBP, without VAT), CustomerID, Country.
+The data is public: "Online Retail" (https://archive.ics.uci.edu/dataset/352/online+retail) and its longer successor
+"Online Retail II" (https://archive.ics.uci.edu/dataset/502/online+retail+ii), a spreadsheet each: save its sheets as
+CSV. Columns: InvoiceNo, StockCode, Description, Quantity, InvoiceDate, UnitPrice (GBP, without VAT), CustomerID,
+Country; the second one calls three of them Invoice, Price and Customer ID. Dates are like 2010-12-01 08:26:00.
 Invoices are grouped over all files of a run (some are interleaved), ordered by time and number, classified and linked
 by `uci_rules`. There are no payments in the data: orders end billed and unpaid.
 """
@@ -29,6 +32,11 @@ from tieout.devstack.formats.uci_rules import (
 )
 
 COLUMNS = ["InvoiceNo", "StockCode", "Description", "Quantity", "InvoiceDate", "UnitPrice", "CustomerID", "Country"]
+COLUMNS_II = ["Invoice", "StockCode", "Description", "Quantity", "InvoiceDate", "Price", "Customer ID", "Country"]
+SOURCE = (
+    "The data is public, https://archive.ics.uci.edu/dataset/352/online+retail (or 502/online+retail+ii): "
+    "save the sheets of its spreadsheet as CSV"
+)
 ZONE = "Europe/London"
 COMPANY = "UCI"
 SATELLITE = "uci"
@@ -69,6 +77,8 @@ def _rows(files: Sequence[Path]) -> tuple[Iterator[list[str]], str]:
     content = hashlib.sha256()
     rows: list[list[str]] = []
     for file in files:
+        if not file.exists():
+            raise FormatError(f"{file} does not exist. {SOURCE}.")
         digest = hashlib.sha256()
 
         def text(file: Path = file, digest: "hashlib._Hash" = digest) -> Iterator[str]:
@@ -77,8 +87,8 @@ def _rows(files: Sequence[Path]) -> tuple[Iterator[list[str]], str]:
                 yield line
 
         reader = csv.reader(text())
-        if next(reader, None) != COLUMNS:
-            raise FormatError(f"{file}: the first line must be {','.join(COLUMNS)}.")
+        if next(reader, None) not in (COLUMNS, COLUMNS_II):
+            raise FormatError(f"{file}: the first line must be {','.join(COLUMNS)}. {SOURCE}.")
         for row in reader:
             if len(row) != len(COLUMNS):
                 raise FormatError(f"{file}, line {reader.line_num}: {len(row)} fields instead of {len(COLUMNS)}.")

@@ -174,6 +174,7 @@ def _add_entry(nodes: dict[str, _Node], service: str, number: int, entry: TrailE
             currency=entry.currency or known.step.currency,
             detail=entry.detail or known.step.detail,
             attempts=max(entry.attempts, known.step.attempts),
+            intake_id=entry.intake_id or known.step.intake_id,
         )
         return
     # Another service that names the event tells what it did with it: a step of its own, below the event.
@@ -196,6 +197,7 @@ def _add_entry(nodes: dict[str, _Node], service: str, number: int, entry: TrailE
             currency=entry.currency,
             detail=entry.detail,
             attempts=entry.attempts,
+            intake_id=entry.intake_id,
         ),
     )
 

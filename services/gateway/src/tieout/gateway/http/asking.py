@@ -67,7 +67,9 @@ class Asking:
             told = f"did not answer in {ANSWER_SECONDS_MAX:g} s"
             if not question:
                 raise Refused("outcome_unknown", _unknown(operation, told), status=504) from None
-            raise Refused("timeout", f"The service {operation.owner} {told}.", status=504) from None
+            raise Refused(
+                "timeout", f"The service {operation.owner} {told}. See ./tieout doctor.", status=504
+            ) from None
         except (nats.errors.Error, OSError) as error:
             log.warning("broker away", error=repr(error)[:300])
             raise Refused("unavailable", "The broker is away. Try again in a moment.", status=503) from None
