@@ -76,6 +76,14 @@ def test_postgres_has_the_databases_and_roles_of_the_code_and_nobody_enters_anot
     assert len(lets_in) == len(CORE_SERVICES)
 
 
+def test_whoever_removes_the_release_keeps_the_books():
+    documents = render(files=PRODUCTION)
+    kept = the(documents, "Cluster")["metadata"]["annotations"]
+    assert kept["helm.sh/resource-policy"] == "keep"
+    assert {"Prune=false", "Delete=false"} == set(kept["argocd.argoproj.io/sync-options"].split(","))
+    assert {each["spec"]["databaseReclaimPolicy"] for each in of_kind(documents, "Database")} == {"retain"}
+
+
 def test_every_secret_that_is_named_is_made_by_the_command_and_by_the_store(tmp_path):
     made = {each["metadata"]["name"]: set(each["stringData"]) for each in for_the_hub(Secrets(tmp_path), ["store-1"])}
     documents = render({**STORE, "sites": ["store-1"], "standby": {"accepted": True}}, files=PRODUCTION)
@@ -112,6 +120,7 @@ def test_no_password_is_in_what_is_rendered():
         ({"postgres": {"backup": {"enabled": True}}}, "postgres.backup.destination"),
         ({"postgres": {"backup": {"enabled": True, "destination": "s3://b/f"}}}, "plugin-barman-cloud.enabled"),
         ({"postgres": {"replica": {"enabled": True}}}, "postgres.replica.destination"),
+        ({"nats": {"enabled": False}, "externalSecrets": {"enabled": True}}, "externalSecrets.storeName"),
         ({"postgres": {"instances": 0}}, "instances"),
         ({"postgres": {"parameters": {"jit": True}}}, "jit"),
         ({"natz": {}}, "natz"),

@@ -1,4 +1,4 @@
-"""A next release of two services, made of this one: what a team changes between two releases, as text.
+"""A next release of three services, made of this one: what a team changes between two releases, as text.
 
 It lies in a folder that stands before the installed packages on the path of the processes that are to run it; a
 version of it is told by a `.dist-info` beside the packages, as an installer leaves it.
@@ -9,12 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tieout import contracts, inventory, order
+from tieout import contracts, finance, inventory, order
 
-PACKAGES = (contracts, order, inventory)
-FIELD = "campaign"  # order announces it from the next release on; inventory keeps it.
+PACKAGES = (contracts, order, inventory, finance)
+FIELD = "campaign"  # order announces it from the next release on; inventory and finance keep it.
 SAID = "autumn"  # What an order of the next release is told to belong to.
-NOTHING_SAID = "none"  # What inventory's next release keeps where nothing was said.
+NOTHING_SAID = "none"  # What the next release of inventory and finance keeps where nothing was said.
 
 # (file, what stands there, what stands there in the next release)
 EDITS = (
@@ -36,12 +36,22 @@ EDITS = (
     ),
     ("inventory/flows/reserve_stock.py", '"residual_minor"', f'"residual_minor {FIELD}"'),
     (
+        "finance/flows/bill_shipments.py",
+        '"due_date", "currency", "source"),',
+        f'"due_date", "currency", "source", "{FIELD}"),',
+    ),
+    (
+        "finance/flows/bill_shipments.py",
+        "                    event.source,\n                )\n            )\n",
+        f'                    event.source,\n                    "{NOTHING_SAID}",\n                )\n            )\n',
+    ),
+    (
         "inventory/flows/reserve_stock.py",
         "                        line.residual_minor,\n",
         f'                        line.residual_minor,\n                        order.{FIELD} or "{NOTHING_SAID}",\n',
     ),
 )
-TABLES = {"order": "order_header", "inventory": "demand"}
+TABLES = {"order": "order_header", "inventory": "demand", "finance": "receivable"}
 
 
 @pytest.fixture

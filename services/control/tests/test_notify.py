@@ -134,7 +134,7 @@ async def strike(database: Database, *names: str, **more: Any) -> None:
 
 
 async def send(database: Database, *wanted: channels.Channel, times: int = 1) -> None:
-    sender = Sender(wanted)
+    sender = Sender(lambda: wanted)
     async with httpx.AsyncClient() as client:
         for _ in range(times):
             await sender.once(database, client)
@@ -236,6 +236,28 @@ async def test_a_channel_that_is_away_has_a_ticket_and_other_channels_tell_of_it
             await again(database)
     assert "hidden" not in str(logs)
     assert "satellite:channel:dingtalk" in server.texts[-1]
+
+
+async def test_an_address_that_was_exchanged_is_used_without_a_restart_and_a_broken_file_changes_nothing(
+    database: Database, vendor: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tieout.control.notify.sender.READ_EVERY_SECONDS", 0.0)
+    old, old_url = await vendor(webhook)
+    new, new_url = await vendor(webhook)
+    channel(f"{old_url}/hook", "webhook", tmp_path)
+    sender = Sender(lambda: channels.read(str(tmp_path / "notify.toml")))
+    async with httpx.AsyncClient() as client:
+        for address, server in ((f"{old_url}/hook", old), ("", old), (f"{new_url}/hook", new)):
+            (tmp_path / "url").write_text(address)
+            await strike(database, address or "broken")
+            before = len(server.texts)
+            with structlog.testing.capture_logs() as logs:
+                async with asyncio.timeout(30):
+                    while len(server.texts) == before:
+                        await sender.once(database, client)
+                        await asyncio.sleep(0.01)
+            assert any("those of before stay" in line["event"] for line in logs) == (not address)
+    assert await left(database) == 0
 
 
 async def test_a_process_that_dies_while_it_sends_leaves_the_message_to_the_next(

@@ -439,3 +439,19 @@ async def test_the_page_says_what_to_do_where_the_description_does_not_come(hous
 
 async def test_an_orders_number_has_one_name_in_all_routes():
     assert [o.path for o in OPERATIONS if "order_number" in o.path] == []
+
+
+async def test_an_admin_token_that_was_exchanged_lets_in_without_a_restart_and_the_old_one_no_longer(house, tmp_path):
+    new = {"Authorization": "Bearer another-one"}
+    assert (await house.client.get("/v1/satellites", headers=house.admin)).status_code == 200
+    problem(await house.client.get("/v1/satellites", headers=new), 401, "unauthorized")
+    (tmp_path / "token").write_text("another-one\n")
+    async with asyncio.timeout(30):
+        while True:
+            if (await house.client.get("/v1/satellites", headers=new)).status_code == 200:
+                break
+            await asyncio.sleep(0.05)
+    problem(await house.client.get("/v1/satellites", headers=house.admin), 401, "unauthorized")
+    (tmp_path / "token").unlink()  # What cannot be read leaves what was.
+    await asyncio.sleep(1.1)
+    assert (await house.client.get("/v1/satellites", headers=new)).status_code == 200

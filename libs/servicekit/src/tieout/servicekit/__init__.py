@@ -11,7 +11,7 @@ from tieout.servicekit.migrate import migrate
 from tieout.servicekit.process import main, migrate_service
 from tieout.servicekit.received import Received
 from tieout.servicekit.rpc import ACTOR_HEADER, Answers, ask, operation
-from tieout.servicekit.settings import Settings, secret
+from tieout.servicekit.settings import Settings, fresh_secret, secret
 
 __all__ = [
     "ACTOR",
@@ -31,6 +31,7 @@ __all__ = [
     "Unprocessable",
     "ask",
     "batch_flow",
+    "fresh_secret",
     "main",
     "migrate",
     "migrate_service",

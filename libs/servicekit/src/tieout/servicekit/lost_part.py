@@ -17,9 +17,6 @@ from tieout.servicekit.letters import LETTERS_STREAM
 from tieout.servicekit.packs import unpacked
 from tieout.servicekit.wire import when
 
-# Whose state follows from events that others keep; of the gateway, from the commands that its own stream holds,
-# and of control, as far as anybody said it.
-RECOVERABLE = ("order", "inventory", "finance", "gateway", "control")
 FETCHED = 500  # Messages at once.
 FETCH_SECONDS = 10.0
 

@@ -29,7 +29,6 @@ from tieout.servicekit.flow import BatchFlow
 from tieout.servicekit.giving_up import give_up
 from tieout.servicekit.letters import LETTERS_STREAM, id_of_letter
 from tieout.servicekit.lost_part import (
-    RECOVERABLE,
     Announced,
     Group,
     LostPart,
@@ -540,11 +539,6 @@ async def recover(
     progress: Callable[[int, int], None] = lambda done, all_: None,
 ) -> Recovery:
     """As a process of its own, while the service does not run. `really=False` only looks."""
-    if service not in RECOVERABLE:
-        raise Misconfigured(
-            f"{service} cannot be brought forward from streams: what it keeps stands nowhere else. Restore it to the "
-            "last commit from the write-ahead log; see docs/runbooks/DatabaseRestored.md for what to do without one"
-        )
     if not settings.owner_url:
         raise Misconfigured("TIEOUT_OWNER_URL is missing. Set it to postgresql://<service>_owner@host:port/database.")
     owner = await asyncpg.connect(

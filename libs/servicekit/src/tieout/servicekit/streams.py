@@ -18,7 +18,6 @@ from nats.js.errors import APIError, NotFoundError
 from tieout.contracts.event import Notice
 from tieout.contracts.streams import DEAD_STREAM, DEAD_SUBJECT, notice_subject, stream_of, subjects_of
 from tieout.servicekit.errors import OlderThanItsStream
-from tieout.servicekit.lost_part import RECOVERABLE
 from tieout.servicekit.outbox import MESSAGE_BYTES_MAX, Outbox, statements
 from tieout.servicekit.packs import packed
 from tieout.servicekit.wire import when
@@ -122,13 +121,11 @@ class Audit:
         if announced <= known:
             known = await self._pool.fetchval(_LAST_POSITION)
         if announced > known:
-            way = f"bring it forward from the streams: ./tieout recover {self._outbox.service}"
-            if self._outbox.service not in RECOVERABLE:
-                way = "see docs/runbooks/DatabaseRestored.md for what to do without one"
             raise OlderThanItsStream(
                 f"this database knows positions up to {known}, but {self._config.name} holds our announcements up to "
                 f"{announced}: it was restored from an older backup. Nothing was written. Restore it up to the last "
-                f"commit (write-ahead log), or {way}"
+                "commit (write-ahead log), or bring it forward from the streams: "
+                f"./tieout recover {self._outbox.service} (docs/runbooks/DatabaseRestored.md)"
             )
         return announced
 

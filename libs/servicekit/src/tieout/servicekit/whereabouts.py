@@ -20,7 +20,6 @@ from tieout.servicekit.database import Connection, Database
 from tieout.servicekit.errors import UNREADABLE, OlderThanItsStream
 from tieout.servicekit.flow import BatchFlow
 from tieout.servicekit.letters import id_of_letter
-from tieout.servicekit.lost_part import RECOVERABLE
 from tieout.servicekit.packs import unpacked
 from tieout.servicekit.received import Reader
 from tieout.servicekit.replay import Player, Unasked
@@ -48,7 +47,7 @@ async def refuse_forgetful(database: Database, flows: Sequence[BatchFlow], js: J
         return
     looked = 0
     player = Player(database, [Unasked(flow, Reader(*flow.types)) for flow in flows])
-    for flow in flows if service in RECOVERABLE else ():
+    for flow in flows:
         async for event in _confirmed(flow, js, database):
             looked += 1
             (told,) = (await player.rehearse(PlayRequest(flow.durable, (event,)), database)).played

@@ -102,7 +102,7 @@ def build(settings: Settings) -> Service:
     )
 
     desk = Desk(colleagues, settings.desk_seconds, settings.parked_hours_max)
-    sender = Sender(channels.read(settings.notify_file), settings.notify_seconds)
+    sender = Sender(lambda: channels.read(settings.notify_file), settings.notify_seconds)
 
     async def keep_desk(service: Service) -> None:
         await desk.run(service.database)

@@ -27,7 +27,7 @@ from tieout.gateway.papers import Paper
 from tieout.gateway.rebuilding import Rebuilding
 from tieout.gateway.satellites import Satellites
 from tieout.gateway.settings import Settings
-from tieout.servicekit import Database, Service, secret, sql
+from tieout.servicekit import Database, Service, fresh_secret, sql
 
 OPERATIONS = (
     put_satellite,
@@ -118,7 +118,7 @@ def build(settings: Settings) -> Service:
 
     async def serve_http(service: Service) -> None:
         own = gateway(service)
-        callers = Callers(service.database, secret(settings.admin_token_file, "TIEOUT_ADMIN_TOKEN_FILE"))
+        callers = Callers(service.database, fresh_secret(settings.admin_token_file, "TIEOUT_ADMIN_TOKEN_FILE"))
         routes = Routes(service.nats, service.database, callers, OPERATIONS, own.after_change)
         intake = Intake(own.satellites, own.keeper, settings)
         await serve(traced(front(intake, application(routes, own.is_ready)), service.tracing), settings)

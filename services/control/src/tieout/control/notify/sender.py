@@ -8,7 +8,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from uuid import uuid4
 
@@ -17,7 +17,7 @@ import structlog
 from tieout.control import ticket_reads, tickets
 from tieout.control.notify.channels import Channel
 from tieout.control.notify.messages import Answer, Told, compose, verdict
-from tieout.servicekit import Database, sql
+from tieout.servicekit import Database, Misconfigured, sql
 from tieout.servicekit.errors import Cause, cause_of
 
 statements = sql.load(__file__)
@@ -29,12 +29,16 @@ ANSWER_BYTES_MAX = 64 << 10
 RETRY_SECONDS_MAX = 300.0
 FAILURES_FOR_TICKET = 5
 FORGET_EVERY_SECONDS = 3600.0
+READ_EVERY_SECONDS = 10.0  # So long after an exchange the old address or secret may still be used.
 NOBODY_TOLD_SECONDS = 30.0  # Without channels nothing is urgent; what there is to tell is still ticked off.
 
 
 class Sender:
-    def __init__(self, channels: Sequence[Channel], seconds: float = 1.0) -> None:
-        self._channels = channels
+    def __init__(self, read: Callable[[], Sequence[Channel]], seconds: float = 1.0) -> None:
+        """`read`: the channels as their files hold them now. Raises Misconfigured where it does so now."""
+        self._read = read
+        self._channels = read()
+        self._read_at = time.monotonic()
         self._seconds = seconds
 
     async def run(self, database: Database) -> None:
@@ -61,6 +65,7 @@ class Sender:
     async def once(self, database: Database, client: httpx.AsyncClient) -> None:
         """Spread what is new, then one message for each channel that may have one now; channels do not wait for
         each other."""
+        self._refresh()
         names = [channel.target.name for channel in self._channels]
         async with database.read() as connection:
             due = await connection.fetchrow(statements.due, names)
@@ -76,6 +81,15 @@ class Sender:
                 await tx.execute(statements.note_channels, names)
         if due["fresh"] or due["waiting"]:
             await asyncio.gather(*(self._serve(channel, database, client) for channel in self._channels))
+
+    def _refresh(self) -> None:
+        if time.monotonic() - self._read_at < READ_EVERY_SECONDS:
+            return
+        self._read_at = time.monotonic()
+        try:
+            self._channels = self._read()
+        except Misconfigured as error:
+            log.warning("the channels cannot be read; those of before stay", error=str(error))
 
     async def _serve(self, channel: Channel, database: Database, client: httpx.AsyncClient) -> None:
         name = channel.target.name
