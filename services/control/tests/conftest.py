@@ -277,8 +277,8 @@ async def trio(_trio: Trio) -> AsyncIterator[Trio]:
         connection = await asyncpg.connect(_trio.owners[service])
         await forget_facts(connection, table, *_DIGESTS)
         await connection.close()
-    for toy in (_trio.inventory, _trio.finance):
-        toy.evidence.found = Violations((), ())
+    for service in (_trio.inventory, _trio.finance, _trio.control):
+        service.evidence.found = Violations((), ())
     connection = await asyncpg.connect(_trio.owners["control"])
     await forget_facts(connection, *_HEARD)
     await connection.close()

@@ -156,6 +156,15 @@ async def test_an_edit_behind_disabled_triggers_is_found_by_the_rows_themselves(
     assert all(isinstance(violation, Violation) for _, violation in answer.violations)
 
 
+async def test_an_edit_of_controls_own_tables_is_named_by_the_agreement_as_well(trio: Any) -> None:
+    await trio.ship("1001")
+    await trio.by_hand("control", "INSERT INTO ticketed (event_id) VALUES (gen_random_uuid())")
+    answer = await prove(trio, AgreementRequest(wait_seconds=10))
+    assert answer.verdict == "differ"
+    assert [(service, one.rule) for service, one in answer.violations] == [("control", "touched_by_hand")]
+    await trio.by_hand("control", "DELETE FROM ticketed")
+
+
 async def test_a_disagreement_is_announced_once_and_again_after_it_had_gone(trio: Any) -> None:
     await trio.ship("1001")
     await prove(trio)

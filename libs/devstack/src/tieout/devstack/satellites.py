@@ -41,10 +41,13 @@ class Door:
     """The gateway's intake over HTTP, on kept connections. A tenth of the CPU of a general client: the satellites of a
     demo or a benchmark run on the machine that they measure."""
 
-    def __init__(self, gateway: str, *, connections: int = 16, timeout_seconds: float = 20.0) -> None:
+    def __init__(
+        self, gateway: str, *, connections: int = 16, timeout_seconds: float = 20.0, attempts: int = ATTEMPTS_MAX
+    ) -> None:
         where = urlsplit(gateway)
         self._host, self._port = where.hostname or "127.0.0.1", where.port or 80
         self._timeout_seconds = timeout_seconds
+        self._attempts = attempts
         self._slots = asyncio.Semaphore(connections)
         self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
 
@@ -61,14 +64,14 @@ class Door:
             f"Content-Length: {len(body)}\r\n\r\n"
         )
         request = head.encode() + body
-        for attempt in range(ATTEMPTS_MAX):
+        for attempt in range(self._attempts):
             with contextlib.suppress(OSError, EOFError, TimeoutError, ValueError):
                 async with self._slots:
                     answer = await self._exchange(request)
                 if answer.status != 429 and answer.status < 500:
                     return answer
             await asyncio.sleep(WAIT_SECONDS * min(attempt + 1, 4))
-        raise Unanswered(f"{satellite}/{channel}: no answer after {ATTEMPTS_MAX} attempts.")
+        raise Unanswered(f"{satellite}/{channel}: no answer after {self._attempts} attempts.")
 
     async def _exchange(self, request: bytes) -> Answer:
         """One request on one connection, which is kept only if its answer was read to the end."""

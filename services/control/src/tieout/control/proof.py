@@ -327,7 +327,8 @@ class Prover:
     async def _rules(self, *, anew: bool) -> "_Checked":
         """Each kept balance against its own facts. Not anew: what the services' own scrubs found last, which costs them
         nothing; so it is told as well of books that are too large to be read while somebody waits."""
-        services = sorted({book.service for measure in self._measures for book in measure.books})
+        # Control holds no book of a measure; but who edits its tickets or its repairs' course by hand is told as well.
+        services = sorted({"control", *(book.service for measure in self._measures for book in measure.books)})
 
         async def asked(service: str) -> Violations | None:
             try:

@@ -6,7 +6,7 @@ So this tells from when on each satellite must send again; leaf sites' sales are
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -27,6 +27,8 @@ from tieout.servicekit.recovery import Recovery, SendAgain
 statements = sql.load(__file__)
 
 TAKEN_AT_ONCE = 500
+# The last before the backup may have been on its way for so long: it was answered, and the backup missed its commit.
+UNDER_WAY = timedelta(minutes=1)
 STREAMS_LISTED = 256  # By the broker in one answer.
 MICRO = 1_000_000
 
@@ -97,7 +99,12 @@ class Rebuilding:
             rows = await tx.fetch(statements.satellites, self._since, [*taken])
             found.send_again = [
                 SendAgain(
-                    row["satellite"], self._since, until, row["rebuilt"], row["lost"], taken.get(row["satellite"], 0)
+                    row["satellite"],
+                    self._since - UNDER_WAY,
+                    until,
+                    row["rebuilt"],
+                    row["lost"],
+                    taken.get(row["satellite"], 0),
                 )
                 for row in rows
             ]

@@ -18,6 +18,7 @@ from tieout.devstack.trading_day import Fed
 from tieout.devstack.trading_day.catalogue import STORE, WEB
 
 CONNECTIONS = 12
+ATTEMPTS = 240  # About four minutes: a gateway whose recovery is killed again and again is away that long.
 POISON = "chaos-poison"  # A satellite of its own: nobody plans what becomes of its documents.
 
 
@@ -34,7 +35,7 @@ class Posted(Struct, frozen=True):
 class Load:
     def __init__(self, stack: Stack, keys: Mapping[str, str]) -> None:
         self._gateway = stack.endpoints().gateway
-        self._door = Door(stack.endpoints().gateway, connections=CONNECTIONS, timeout_seconds=15.0)
+        self._door = Door(stack.endpoints().gateway, connections=CONNECTIONS, timeout_seconds=15.0, attempts=ATTEMPTS)
         self._till = Till(stack.endpoints().sites[STORE])
         self._keys = keys
         self._slots = asyncio.Semaphore(CONNECTIONS)
@@ -75,7 +76,7 @@ class Load:
         lost = {
             one["sender"]: (datetime.fromisoformat(one["since"]), datetime.fromisoformat(one["until"])) for one in named
         }
-        door = Door(self._gateway, timeout_seconds=15.0)
+        door = Door(self._gateway, timeout_seconds=15.0, attempts=ATTEMPTS)
         try:
             for posted in sorted(self._posted, key=lambda one: one.began):
                 sent = self.sent[posted.number]
