@@ -41,9 +41,9 @@ def test_the_doctor_names_a_full_disk_of_any_server(tmp_path):
         disk.remove()
 
 
-async def test_full_disks_and_a_cut_of_the_power_lose_and_double_nothing(tmp_path, furnished_20):
+async def test_full_disks_and_a_cut_of_the_power_lose_and_double_nothing(tmp_path, furnished):
     faults = "full-disk,full-disk-of-hub,cut-power"
-    result = await seeded.run(furnished_20, tmp_path / "run", 1, orders=20, seconds=4, only=faults)
+    result = await seeded.run(furnished, tmp_path / "run", 1, orders=20, seconds=4, only=faults)
     assert result.findings == []
     assert (result.lost, result.doubled) == (0, 0)
     assert not [told for told in result.faults if "not possible" in told or "could not" in told]

@@ -25,9 +25,9 @@ from tieout.devstack.trading_day import plan
 from tieout.devstack.trading_day.catalogue import STORE
 
 
-async def test_databases_restored_from_older_backups_are_brought_forward_and_the_books_agree(tmp_path, furnished_20):
+async def test_databases_restored_from_older_backups_are_brought_forward_and_the_books_agree(tmp_path, furnished):
     faults = "restore-order,restore-interrupted,restore-finance"
-    result = await seeded.run(furnished_20, tmp_path / "run", 3, orders=20, seconds=3, only=faults)
+    result = await seeded.run(furnished, tmp_path / "run", 3, orders=20, seconds=3, only=faults)
     assert result.findings == []
     assert all("0 not," in told for told in result.faults), result.faults  # Nothing that was announced is missing.
     interrupted = next(told for told in result.faults if "inventory" in told)
@@ -36,10 +36,10 @@ async def test_databases_restored_from_older_backups_are_brought_forward_and_the
 
 
 async def test_a_gateway_restored_from_an_older_backup_has_its_commands_again_and_what_is_sent_again_is_booked_once(
-    tmp_path, furnished_40
+    tmp_path, furnished
 ):
     folder = tmp_path / "stack"
-    await asyncio.to_thread(subprocess.run, ["cp", "-a", furnished_40, folder], check=True)
+    await asyncio.to_thread(subprocess.run, ["cp", "-a", furnished, folder], check=True)
     keys = json.loads((folder / "keys.json").read_text())
     day = plan(11, 40, datetime.now(UTC))
     stack = Stack(folder, postgres_settings=seeded.POSTGRES)
@@ -87,10 +87,10 @@ async def test_a_gateway_restored_from_an_older_backup_has_its_commands_again_an
 
 
 async def test_a_control_restored_from_an_older_backup_hears_again_what_it_forgot_and_its_tickets_keep_their_numbers(
-    tmp_path, furnished_40
+    tmp_path, furnished
 ):
     folder = tmp_path / "stack"
-    await asyncio.to_thread(subprocess.run, ["cp", "-a", furnished_40, folder], check=True)
+    await asyncio.to_thread(subprocess.run, ["cp", "-a", furnished, folder], check=True)
     keys = json.loads((folder / "keys.json").read_text())
     day = plan(12, 40, datetime.now(UTC))
     stack = Stack(folder, postgres_settings=seeded.POSTGRES)

@@ -1,16 +1,20 @@
 """One whole stack for all journeys of a test process: every service a process of its own, on real servers.
 
-`trade` is furnished with the two companies of the trading day. Tests share it, so each sells under numbers of its own.
+`trade` is furnished with the two companies of the trading day and opening stock for a few hundred orders. Tests share
+it, so each sells under numbers of its own.
 """
 
 import asyncio
 import itertools
+import json
 import shutil
+import subprocess
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -31,12 +35,11 @@ from tieout.contracts.control import (
 from tieout.contracts.finance import VOUCHERS, ListVouchers, VoucherView
 from tieout.contracts.gateway import PROGRESS, ProgressRequest, ProgressView
 from tieout.contracts.order import SHOW_ORDER, OrderView, ShowOrder
-from tieout.devstack import demo, outcomes
 from tieout.devstack.calling import call
+from tieout.devstack.chaos import seeded
 from tieout.devstack.failures import CommandFailed
 from tieout.devstack.satellites import Answer, Door, key_headers, shopify_headers
 from tieout.devstack.suite import Stack
-from tieout.devstack.trading_day import plan
 from tieout.devstack.trading_day.catalogue import AMPLE, EU, MICRO, OFFICE, WEB, WEB_WAREHOUSE, Article, Company
 from tieout.devstack.trading_day.sales import Sale, sold_line
 
@@ -154,36 +157,27 @@ class Trade:
 
 
 @asynccontextmanager
-async def trading(**options: Any) -> AsyncIterator[Trade]:
+async def trading(furnished: Path, **options: Any) -> AsyncIterator[Trade]:
     """A stack of its own, for tests that need it to be told otherwise; `options` are those of Stack."""
-    folder = Path(tempfile.mkdtemp(prefix="tieout-journeys-"))
+    parent = Path(tempfile.mkdtemp(prefix="tieout-journeys-"))
     try:
-        stack = Stack(folder, **options)
+        folder = parent / "stack"
+        await asyncio.to_thread(subprocess.run, ["cp", "-a", furnished, folder], check=True)
+        stack = Stack(folder, postgres_settings=seeded.POSTGRES, **options)
         async with stack.running(), stack.endpoints().async_client(timeout=60) as client:
-            trade = Trade(stack, client, await demo.furnish(client))
-            await _open(trade)
+            trade = Trade(stack, client, json.loads((folder / "keys.json").read_text()))
             yield trade
             await trade.door.close()
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(parent, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
-async def trade() -> AsyncIterator[Trade]:
-    async with trading() as trade:
+async def trade(furnished: Path) -> AsyncIterator[Trade]:
+    async with trading(furnished) as trade:
         yield trade
 
 
 @pytest.fixture(scope="session")
-def trade_apart() -> Callable[..., AbstractAsyncContextManager[Trade]]:
-    return trading
-
-
-async def _open(trade: Trade) -> None:
-    """Opening stock for a few hundred orders."""
-    opening = plan(1, 300, datetime.now(UTC)).opening
-    await trade.office(*(msgspec.json.decode(fed.body) for fed in opening))
-    await trade.until(
-        lambda: outcomes.read(trade.client),
-        lambda books: books.documents()[OFFICE, "receipt", "accepted"] == len(opening),
-    )
+def trade_apart(furnished: Path) -> Callable[..., AbstractAsyncContextManager[Trade]]:
+    return partial(trading, furnished)

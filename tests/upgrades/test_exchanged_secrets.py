@@ -4,7 +4,6 @@ import asyncio
 import secrets
 import signal
 import time
-from pathlib import Path
 
 import asyncpg
 import msgspec
@@ -33,9 +32,10 @@ async def answered_by(stack: Stack, seconds: float) -> int:
     return 0
 
 
-@pytest.fixture
-async def stack(tmp_path: Path):
-    stack = Stack(tmp_path / "stack", services=(SERVICE,), sites=())
+@pytest.fixture(scope="module")
+async def stack(tmp_path_factory: pytest.TempPathFactory):
+    """For all tests: each ends with a service that works with its new password."""
+    stack = Stack(tmp_path_factory.mktemp("exchanged") / "stack", services=(SERVICE,), sites=())
     async with stack.running():
         yield stack
 

@@ -149,14 +149,19 @@ async def start_service(toy_database: ServiceDatabase, operator: Client) -> Asyn
         settings = Settings.from_environment({**toy_database.environment, **more.pop("environment", {})})
         more.setdefault("migrations", TOY)
         service = Service("inventory", settings, flows=flows, operations=operations, **more)
-        await service.start()
         running.append(service)
+        await service.start()
         return service
 
     yield start
     for service in running:
         if service.ready:
             await service.stop()
+        else:  # It refused to start, where its process would end now, or the test has stopped it already.
+            service._stop.set()
+            await service.close_broker()
+            if hasattr(service, "database"):
+                await service.close_database()
 
 
 @pytest.fixture

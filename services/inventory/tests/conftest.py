@@ -310,6 +310,8 @@ async def counter(service_database: Callable[..., Awaitable[ServiceDatabase]]) -
     made = await service_database("inventory")
     pool = await open_pool(made.app_url, None, "inventory", size=8)
     counter = Counter(Database(pool, service="inventory"))
-    yield counter
-    assert await counter.violations() == []
-    await pool.close()
+    try:
+        yield counter
+        assert await counter.violations() == []
+    finally:
+        await pool.close()

@@ -3,6 +3,7 @@
 A request becomes the operation's own Struct, goes to its owner over NATS, and the answer comes back as it is.
 """
 
+import functools
 import hashlib
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
@@ -269,9 +270,15 @@ def _unforeseen(asked: Asked, error: Exception) -> Answer:
     return _refusal(Problem("internal", detail, "", 500), asked)
 
 
+@functools.cache
+def _document() -> bytes:
+    """It knows nothing of settings. Tests build hundreds of gateways in one process."""
+    return openapi.document(OPERATIONS)
+
+
 def application(routes: Routes, ready: Callable[[], Awaitable[str]]) -> ASGIApp:
     """Everything but intake, which has an application of its own. `ready` says why documents cannot be taken now."""
-    document = openapi.document(OPERATIONS)
+    document = _document()
     page = openapi.page()
 
     async def describe() -> Answer:
