@@ -195,7 +195,7 @@ async def start(
         client = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20, verify=_NO_TLS)
         house = House(service, client)
         running.append(house)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while True:
                 try:
                     if (await client.get("/readyz")).status_code == 200:
