@@ -158,10 +158,9 @@ async def start_service(toy_database: ServiceDatabase, operator: Client) -> Asyn
         if service.ready:
             await service.stop()
         else:  # It refused to start, where its process would end now, or the test has stopped it already.
-            service._stop.set()
-            await service.close_broker()
-            if hasattr(service, "database"):
-                await service.close_database()
+            service.lifetime.ending.set()
+            await service.servers.close_broker()
+            await service.servers.close_database()
 
 
 @pytest.fixture

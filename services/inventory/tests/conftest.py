@@ -13,7 +13,6 @@ import msgspec
 import pytest
 from tieout.contracts import event, inventory, order
 from tieout.contracts.finance import CompanyOpened
-from tieout.contracts.operation import Nothing
 from tieout.contracts.streams import EVENTS
 from tieout.devstack.testbed import ServiceDatabase
 from tieout.inventory.app import build
@@ -132,7 +131,7 @@ class Counter:
         """Of inventory's own rules and of the kit's: what is kept, and is not the sum of its facts."""
         evidence = Evidence(self.database, self.service.violations)
         await evidence.start()
-        return list((await evidence.violations(Nothing(), self.database)).violations)
+        return list((await evidence.scrub(self.database)).violations)
 
     # ---------------------------------------------------------------------------------------- documents
 
