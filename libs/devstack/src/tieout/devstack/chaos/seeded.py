@@ -27,6 +27,7 @@ from tieout.devstack.chaos.load import POISON, Load, poisoned
 from tieout.devstack.failures import CommandFailed
 from tieout.devstack.processes import ServerFailed
 from tieout.devstack.satellites import Door, key_headers
+from tieout.devstack.stack_folder import StackFolder
 from tieout.devstack.suite import Stack
 from tieout.devstack.supervisor import service_of
 from tieout.devstack.trading_day import plan
@@ -74,6 +75,7 @@ async def furnish(folder: Path, orders: int) -> None:
     async with stack.running():
         keys = await furnish_running(stack, orders)
         (draft / "keys.json").write_text(json.dumps(keys))
+    StackFolder(draft).forget_port()
     draft.rename(folder)
 
 
