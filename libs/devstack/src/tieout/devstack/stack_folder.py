@@ -100,5 +100,5 @@ class StackFolder:
         (self.path / _LAST_PORT).write_text(str(port))
 
     def forget_port(self) -> None:
-        """Of a folder that is to be copied: two stacks with the same keys would take each other's port, and requests."""
+        """Of a folder that is to be copied: two stacks with the same keys would take each other's requests."""
         (self.path / _LAST_PORT).unlink(missing_ok=True)
