@@ -223,11 +223,11 @@ async def test_an_open_payment_ends_the_same_whatever_of_its_order_came_before_i
     await desk.give()
     assert await desk.parked() == []
     found = await desk.rows(
-        "SELECT o.order_no, o.settled, o.deposit_net, o.deposit_tax, o.refundable, o.unapplied + coalesce("
+        "SELECT o.order_no, o.settled, o.deposit_net, o.deposit_tax, o.refundable, o.unapplied, coalesce("
         "(SELECT c.unapplied FROM open_item c WHERE NOT c.of_order AND c.customer = 'K' || o.order_no), 0)"
         " FROM open_item o WHERE o.of_order"
     )
-    assert (len(found), {row[1:] for row in found}) == (120, {(170, 0, 0, 113, 117)})
+    assert (len(found), {row[1:] for row in found}) == (120, {(170, 0, 0, 113, 56, 61)})
     assert await desk.violations() == []
 
 
@@ -382,6 +382,45 @@ async def test_a_refund_above_what_came_is_booked_as_a_claim_and_told_whatever_c
     entries = (await trail(TrailRequest(str(desk.id())), desk.database)).entries
     assert "above what came" in [entry.step for entry in entries]
     assert await desk.violations() == []
+
+
+async def test_a_refund_finds_the_money_that_came_for_its_order_though_all_of_it_was_credited_before(desk):
+    """Placed, shipped, credited, paid without an amount, refunded: in every order the books end empty; and nobody is
+    asked for money where the payment came before its refund."""
+    for n, turn in enumerate(itertools.permutations(range(5))):
+        number = str(n)
+        told = [
+            desk.placed(number, customer=f"K{n}"),
+            desk.shipped(number=number),
+            desk.credited((300, 39), number=number, credit_no=f"R{n}", restock=False),
+            desk.pay(339, number, number=f"P{n}", customer=f"K{n}"),
+            desk.refund(339, number, number=f"F{n}", customer=f"K{n}"),
+        ]
+        for step in turn:
+            await desk.give(told[step])
+        above = await desk.rows(f"SELECT 1 FROM money_submission WHERE number = 'F{n}' AND reason = 'above_received'")
+        assert bool(above) == (turn.index(4) < turn.index(3)), turn
+    await desk.rows("UPDATE parked SET due_at = now()")
+    await desk.give()
+    assert {account for account, amount in (await desk.balances()).items() if amount} <= {"1405", "6401"}
+    open_ones = (
+        "SELECT order_no FROM open_item WHERE billed - credited - settled <> 0 OR deposit_net <> 0 OR deposit_tax <> 0 "
+        "OR refundable <> 0 OR unapplied <> 0"
+    )
+    assert await desk.rows(open_ones) == []
+    assert await desk.violations() == []
+
+
+async def test_of_a_payment_for_several_orders_what_was_credited_before_is_held_for_its_refund(desk):
+    await desk.give(desk.placed(), desk.shipped(), desk.placed("1002"), desk.shipped(number="1002"))
+    await desk.give(desk.credited((300, 39), restock=False))
+    await desk.give(desk.pay(700, "1001", "1002"), desk.refund(339, "1001"))
+    assert await desk.announced(finance.DocumentSettled) == []
+    assert await desk.rows("SELECT unapplied FROM open_item WHERE NOT of_order") == [(22,)]
+    assert await desk.rows("SELECT settled, unapplied FROM open_item WHERE of_order ORDER BY order_no") == [
+        (0, 0),
+        (339, 0),
+    ]
 
 
 async def test_a_refund_of_all_that_came_is_told_to_nobody(desk):

@@ -1,7 +1,9 @@
 """How one payment spreads over the orders that it names without an amount: the first named takes first what it owes.
 
-An order that nobody knows yet owes nothing that anybody could say. What the others leave is held for the first of
-these, and spread again when one of them comes; so it ends the same, whichever order came first.
+What they do not owe any more, because it was credited before the money came, is held for them up to what they cost:
+their refund follows, and pays back what came for them. An order that nobody knows yet owes nothing that anybody could
+say. What the others leave is held for the first of these, and spread again when one of them comes; so it ends the same,
+whichever of order, credit and payment came first.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,6 +31,10 @@ def spread(
         owes = 0 if items[one].order_net is None else taken.get(one, 0) + items[one].to_pay - besides.get(one, 0)
         more = min(left, max(owes - kept[one], 0))
         shares[one] = kept[one] + more
+        left -= more
+    for one in orders:
+        more = min(left, max(items[one].room - shares[one] + taken.get(one, 0) - besides.get(one, 0), 0))
+        shares[one] += more
         left -= more
     first_unknown = next((one for one in orders if items[one].order_net is None), None)
     if first_unknown is not None:

@@ -81,8 +81,14 @@ class OpenItem(Struct, gc=False):
 
         Also what was stopped of it: money for that is owed back (2241.01), whether it came before the stop or after it.
         """
+        return self.room - self.credited + self.refunded
+
+    @property
+    def room(self) -> int:
+        """What the order costs, as it was placed or billed, above all the money that came for it. Negative where more
+        has come than that."""
         whole = max(self.billed, (self.order_net or 0) + (self.order_tax or 0))
-        return whole - self.credited - self.forgiven - self.received + self.refunded
+        return whole - self.forgiven - self.received
 
     def not_before_its_money(self, day: date) -> date:
         """The business date of what moves this money: a shipment that is told late cannot use a payment of tomorrow."""
