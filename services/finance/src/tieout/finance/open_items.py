@@ -15,8 +15,16 @@ Items = dict[Key, OpenItem]
 
 async def lock(tx: Transaction, wanted: Mapping[Key, OpenItem]) -> Items:
     """All wanted items, locked. Those that nobody has named before are inserted as `wanted` describes them."""
-    found = await find(tx, list(wanted))
-    new = [item for key, item in wanted.items() if key not in found]
+    await make(tx, wanted)
+    return await find(tx, list(wanted))
+
+
+async def make(tx: Transaction, wanted: Mapping[Key, OpenItem]) -> None:
+    """Insert those that nobody has named before, and lock no other yet: two flows of which each held an old item and
+    waited for the new one of the other would stand for a second, until the database ended one of them."""
+    rows = await tx.fetch(statements.known_items, [key[0] for key in wanted], [key[1] for key in wanted])
+    known = {(row[0], row[1]) for row in rows}
+    new = [item for key, item in wanted.items() if key not in known]
     if new:
         await tx.execute(
             statements.insert_items,
@@ -29,8 +37,6 @@ async def lock(tx: Transaction, wanted: Mapping[Key, OpenItem]) -> Items:
             [item.of_order for item in new],
             [item.rate_micro for item in new],
         )
-        found |= await find(tx, [item.key for item in new])
-    return found
 
 
 async def find(tx: Transaction, keys: list[Key]) -> Items:

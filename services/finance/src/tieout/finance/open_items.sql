@@ -1,3 +1,7 @@
+-- name: known_items
+SELECT o.item_id, o.currency FROM unnest($1::uuid[], $2::text[]) AS k (item_id, currency)
+JOIN open_item o ON o.item_id = k.item_id AND o.currency = k.currency COLLATE "C";
+
 -- name: lock_items
 -- Sorted, so flows that share orders queue for the locks instead of deadlocking. Columns as in domain.open_item.OpenItem.
 SELECT o.item_id, o.currency, o.company, o.customer, o.source, o.order_no, o.of_order, o.awaited, o.order_net, o.order_tax,

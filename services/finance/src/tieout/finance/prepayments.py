@@ -53,11 +53,11 @@ async def lock(tx: Transaction, orders: dict[open_items.Key, OpenItem]) -> tuple
 
     A payment may note its claims until the items are locked, so they are looked up again under the locks.
     """
+    await open_items.make(tx, orders)
     waiting = await _waiting(tx, orders)
     while True:
         wanted = {key for one in waiting for key in _keys(one)} | set(orders)
         items = await open_items.find(tx, sorted(wanted))
-        items |= await open_items.lock(tx, {key: item for key, item in orders.items() if key not in items})
         waiting = await _waiting(tx, orders)
         if all(key in items for one in waiting for key in _keys(one)):
             return items, waiting
