@@ -21,7 +21,14 @@ import msgspec
 from msgspec import Struct
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-from tieout.contracts.control import SHOW_STATUS, Status, StatusRequest
+from tieout.contracts.control import (
+    PROVE_AGREEMENT,
+    SHOW_STATUS,
+    Agreement,
+    AgreementRequest,
+    Status,
+    StatusRequest,
+)
 from tieout.contracts.finance import (
     ACCOUNTS,
     COMPANIES,
@@ -52,6 +59,7 @@ BYTES_AT_ONCE = 700_000
 CONNECTIONS = 4
 QUIET_SECONDS = 6.0  # The books have not changed for so long: what is missing now will stay missing.
 SETTLE_SECONDS_MAX = 600.0
+FOLLOWED_SECONDS_MAX = 60.0
 
 
 class FeedReport(Struct, frozen=True):
@@ -167,6 +175,7 @@ async def feed(
                 await _stocked(client, name, len(source.opening))
                 await _send(door, name, key, documents, rate, progress, sent)
                 books, law = await _settled(client, name, source, before, progress)
+                await _followed(client)
             finally:
                 await door.close()
         company = source.setup.company if source.setup is not None else ""
@@ -325,6 +334,18 @@ async def _stocked(client: httpx.AsyncClient, satellite: str, receipts: int) -> 
         if done >= receipts or told[outcomes.key(satellite, "receipt", "quarantined")] or time.monotonic() > deadline:
             return
         await asyncio.sleep(0.1)
+
+
+async def _followed(client: httpx.AsyncClient) -> None:
+    """Until the books have followed each other: order knows of a return before its goods are back, and those before
+    their cost is posted. What waits for a partner is not waited for."""
+    deadline = time.monotonic() + FOLLOWED_SECONDS_MAX
+    request = AgreementRequest(wait_seconds=2, violations=False, currencies=False)
+    while time.monotonic() < deadline:
+        proved: Agreement = await call(client, PROVE_AGREEMENT, request)
+        on_the_way = sum(measure.in_flight for measure in proved.measures)
+        if proved.verdict != "open" or not (on_the_way or any(mark.unpublished for mark in proved.watermarks)):
+            return
 
 
 async def _settled(
