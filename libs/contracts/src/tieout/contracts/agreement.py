@@ -36,8 +36,8 @@ MEASURES = (
     Measure(
         1,
         "submitted",
-        "documents handed over",
-        "已提交单据",
+        "sales documents handed over",
+        "已提交销售单据",
         "gateway",
         ("quantity_micro", "amount_minor"),
         (
@@ -152,6 +152,38 @@ MEASURES = (
             Book("finance", "transit", ("finance-bill-shipments", "finance-post-stock")),
         ),
         "sent, delivered or stopped, not yet posted",
+    ),
+    Measure(
+        11,
+        "money_submitted",
+        "payments and refunds handed over",
+        "已提交收款与退款",
+        "gateway",
+        ("amount_minor", ""),
+        (Book("gateway", "money_command"), Book("finance", "money_submission", ("finance-book-cash",))),
+        "handed over, not yet booked",
+    ),
+    Measure(
+        12,
+        "stock_submitted",
+        "stock documents handed over",
+        "已提交库存单据",
+        "gateway",
+        ("quantity_micro", "value_minor"),
+        (
+            Book("gateway", "stock_command"),
+            Book(
+                "inventory",
+                "submission",
+                (
+                    "inventory-receive-goods",
+                    "inventory-adjust-stock",
+                    "inventory-confirm-shipments",
+                    "inventory-confirm-deliveries",
+                ),
+            ),
+        ),
+        "handed over, not yet obeyed",
     ),
 )
 

@@ -25,7 +25,7 @@ DOCUMENT_COLUMNS = (
     *("posting_date", "company", "source", "number", "version", "fingerprint", "currency", "customer", "method"),
 )
 SUBMISSION_COLUMNS = (
-    *("intake_id", "document_id", "outcome", "reason", "detail", "kind", "company", "source", "number"),
+    *("intake_id", "position", "document_id", "outcome", "reason", "detail", "kind", "company", "source", "number"),
     *("amount_minor", "currency", "business_date", "orders"),
 )
 PART_COLUMNS = ("document_id", "item_id", "amount_minor", "currency")
@@ -298,6 +298,7 @@ def submission_row(one: Told) -> tuple[object, ...]:
     event = one.received.data
     return (
         event.intake_id,
+        one.received.position,
         one.document_id,
         "accepted" if one.outcome == "above_received" else one.outcome,
         one.reason,

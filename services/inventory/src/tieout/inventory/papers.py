@@ -27,8 +27,8 @@ OfOrder = SubmitConfirmation | SubmitDelivery
 P = TypeVar("P", SubmitReceipt, SubmitAdjustment, SubmitConfirmation, SubmitDelivery)
 
 SUBMISSIONS = columns(
-    "intake_id document_id kind outcome reason company source number business_date lines quantity_micro value_minor"
-    " detail order_id"
+    "intake_id position document_id kind outcome reason company source number business_date lines quantity_micro"
+    " value_minor said_micro said_minor currency detail order_id"
 )
 
 
@@ -113,7 +113,8 @@ class Papers(Generic[P]):
         self._settle(paper, "conflict", reason, detail)
 
     def accept(self, paper: Paper[P], quantity_micro: int, value_minor: int) -> None:
-        self._submissions.append(self._row(paper, "accepted", "", "", quantity_micro, value_minor))
+        """It was obeyed, and moved so much."""
+        self._submissions.append(self._row(paper, "accepted", "", "", (quantity_micro, value_minor)))
 
     def _settle(
         self, paper: Paper[P], outcome: Literal["duplicate", "conflict"], reason: str = "", detail: str = ""
@@ -121,9 +122,7 @@ class Papers(Generic[P]):
         content = paper.content
         if outcome == "conflict":
             self.conflicts.append(paper)
-        quantity = sum(line.quantity_micro for line in content.lines)
-        value = sum(line.value_minor for line in content.lines) if isinstance(content, SubmitReceipt) else 0
-        self._submissions.append(self._row(paper, outcome, reason, detail, quantity, value))
+        self._submissions.append(self._row(paper, outcome, reason, detail, said(content)))
         event = DocumentSettled(
             content.intake_id,
             paper.document_id,
@@ -138,15 +137,14 @@ class Papers(Generic[P]):
         )
         self._journal.told(event, (content.intake_id,), paper.document_id, content.number, content.company, paper.cause)
 
-    def _row(
-        self, paper: Paper[P], outcome: str, reason: str, detail: str, quantity: int, value: int
-    ) -> tuple[Any, ...]:
+    def _row(self, paper: Paper[P], outcome: str, reason: str, detail: str, moved: tuple[int, int]) -> tuple[Any, ...]:
         c = paper.content
         order = None
         if isinstance(c, OfOrder):
             order = order_id(c.company, c.order_source, c.order_number)
         return (
             c.intake_id,
+            paper.cause.position if paper.cause is not None else None,
             paper.document_id,
             self._kind,
             outcome,
@@ -156,8 +154,9 @@ class Papers(Generic[P]):
             c.number,
             c.business_date,
             len(c.lines),
-            quantity,
-            value,
+            *moved,
+            *said(c),
+            getattr(c, "currency", ""),
             detail,
             order,
         )
@@ -167,6 +166,13 @@ class Papers(Generic[P]):
             await self._tx.execute(statements.give_numbers_back, self._given_back)
         if self._submissions:
             await self._tx.copy("submission", columns=SUBMISSIONS, records=self._submissions)
+
+
+def said(content: P) -> tuple[int, int]:
+    """Quantity and value of the lines as they were handed over, which the gateway says as well (measure 12)."""
+    if isinstance(content, SubmitReceipt):
+        return sum(line.quantity_micro for line in content.lines), sum(line.value_minor for line in content.lines)
+    return sum(line.quantity_micro for line in content.lines), 0
 
 
 async def take_in(

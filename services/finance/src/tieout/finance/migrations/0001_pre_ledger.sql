@@ -437,8 +437,10 @@ CREATE TABLE money_document (
 CREATE INDEX money_document_position ON money_document (position);
 CALL fact_table('money_document');
 
+-- Facts: what became of each of them, whatever it was. Position: of the gateway's command (measure 11).
 CREATE TABLE money_submission (
     intake_id    uuid PRIMARY KEY,
+    position     bigint NOT NULL UNIQUE,
     document_id  uuid NOT NULL,
     outcome      text NOT NULL CHECK (outcome IN ('accepted', 'duplicate', 'conflict')),
     reason       text NOT NULL,
@@ -456,6 +458,8 @@ CREATE TABLE money_submission (
 CREATE INDEX money_submission_document ON money_submission (document_id) WHERE outcome <> 'accepted' OR reason <> '';
 CREATE INDEX money_submission_orders ON money_submission USING gin (orders) WHERE outcome <> 'accepted' OR reason <> '';
 CALL fact_table('money_submission');
+CALL digest_attach('money_submission', '[{"measure": 11, "book": "money_submission", "a": "amount_minor", "line": "1",
+    "chain": "document_id::text", "order_no": "number", "currency": "currency"}]');
 
 -- Facts: what each payment brought to (positive) and each refund took from (negative) an open item.
 CREATE TABLE money_part (

@@ -145,8 +145,14 @@ CREATE UNIQUE INDEX command_id ON command (id);  -- A document leads to its comm
 CREATE INDEX command_order_no ON command (order_no);
 CREATE INDEX command_chain ON command (chain_id) WHERE order_no = '';
 CALL fact_table('command');
-CALL digest_attach('command', '[{"measure": 1, "book": "command", "a": "quantity_micro", "b": "amount_minor",
-    "where": "kind IN (''order'', ''cancel'', ''credit'')", "chain": "chain_id::text", "order_no": "number", "currency": "currency"}]');
+CALL digest_attach('command', '[
+    {"measure": 1, "book": "command", "a": "quantity_micro", "b": "amount_minor",
+     "where": "kind IN (''order'', ''cancel'', ''credit'')", "chain": "chain_id::text", "order_no": "number", "currency": "currency"},
+    {"measure": 11, "book": "money_command", "a": "amount_minor",
+     "where": "kind IN (''payment'', ''refund'')", "chain": "chain_id::text", "order_no": "number", "currency": "currency"},
+    {"measure": 12, "book": "stock_command", "a": "quantity_micro", "b": "amount_minor",
+     "where": "kind IN (''receipt'', ''adjustment'', ''confirmation'', ''delivery'')", "chain": "chain_id::text", "order_no": "number",
+     "currency": "currency"}]');
 
 CREATE TABLE ignored (
     id        uuid PRIMARY KEY,

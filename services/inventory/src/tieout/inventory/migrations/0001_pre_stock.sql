@@ -273,6 +273,7 @@ CALL state_table('document');
 -- Facts: what became of each paper that was handed in; a redelivery has the intake id of the first delivery.
 CREATE TABLE submission (
     intake_id      uuid PRIMARY KEY,
+    position       bigint,  -- Of the gateway's command (measure 12). NULL: a person entered it here.
     document_id    uuid NOT NULL,
     kind           text NOT NULL,
     outcome        text NOT NULL CHECK (outcome IN ('accepted', 'duplicate', 'conflict')),
@@ -282,12 +283,19 @@ CREATE TABLE submission (
     number         text NOT NULL,
     business_date  date NOT NULL,
     lines          integer NOT NULL,
-    quantity_micro bigint NOT NULL,
+    quantity_micro bigint NOT NULL,                -- What it moved; of one without effect what it says.
     value_minor    bigint NOT NULL,
+    said_micro     bigint NOT NULL,                -- What its lines say, as handed over. 0: it names none, and means all.
+    said_minor     bigint NOT NULL,                -- Of receipts.
+    currency       text NOT NULL,                  -- Of receipts, else ''.
     detail         text NOT NULL,
     order_id       uuid,                           -- Of confirmations and deliveries.
     recorded_at    timestamptz NOT NULL DEFAULT now()
 );
+CREATE UNIQUE INDEX submission_position ON submission (position) WHERE position IS NOT NULL;
 CREATE INDEX submission_document ON submission (document_id);
 CREATE INDEX submission_order ON submission (order_id) WHERE outcome <> 'accepted';
 CALL fact_table('submission');
+CALL digest_attach('submission', '[{
+    "measure": 12, "book": "submission", "a": "said_micro", "b": "said_minor", "line": "1", "where": "position IS NOT NULL",
+    "chain": "document_id::text", "order_no": "number", "currency": "currency"}]');
