@@ -139,6 +139,7 @@ class Papers(Generic[P]):
 
     def _row(self, paper: Paper[P], outcome: str, reason: str, detail: str, moved: tuple[int, int]) -> tuple[Any, ...]:
         c = paper.content
+        said_micro, said_minor = said(c)
         order = None
         if isinstance(c, OfOrder):
             order = order_id(c.company, c.order_source, c.order_number)
@@ -155,7 +156,8 @@ class Papers(Generic[P]):
             c.business_date,
             len(c.lines),
             *moved,
-            *said(c),
+            said_micro,
+            said_minor,
             getattr(c, "currency", ""),
             detail,
             order,
@@ -168,11 +170,10 @@ class Papers(Generic[P]):
             await self._tx.copy("submission", columns=SUBMISSIONS, records=self._submissions)
 
 
-def said(content: P) -> tuple[int, int]:
+def said(content: SubmitReceipt | SubmitAdjustment | OfOrder) -> tuple[int, int]:
     """Quantity and value of the lines as they were handed over, which the gateway says as well (measure 12)."""
-    if isinstance(content, SubmitReceipt):
-        return sum(line.quantity_micro for line in content.lines), sum(line.value_minor for line in content.lines)
-    return sum(line.quantity_micro for line in content.lines), 0
+    value = sum(line.value_minor for line in content.lines) if isinstance(content, SubmitReceipt) else 0
+    return sum(line.quantity_micro for line in content.lines), value
 
 
 async def take_in(
