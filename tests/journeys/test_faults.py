@@ -2,17 +2,20 @@
 
 import asyncio
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import asyncpg
 import pytest
-from tieout.devstack.trading_day import shopify
-from tieout.devstack.trading_day.catalogue import AMPLE, EU, WEB_CONFIRMED
+from tieout.devstack.trading_day import canonical, shopify
+from tieout.devstack.trading_day.catalogue import AMPLE, EU, MICRO, WEB_CONFIRMED, WEB_WAREHOUSE
 
 CREATED, CANCELLED = "orders/create", "orders/cancelled"
 ORDER_NET = "UPDATE open_item SET order_net = $2 WHERE item_id = $1"
 DUE_IN = "UPDATE parked SET due_at = now() + make_interval(secs => $2) WHERE order_no = $1"
 AT_THE_LOCK = "SELECT FROM pg_locks WHERE NOT granted"
+UNSENT = """SELECT o.batch, o.bodies FROM outbox o JOIN command c ON c.position = ANY (o.pos)
+            WHERE c.number = $1 AND o.first_seq IS NULL AND o.stream = 'GATEWAY'"""
 BACK_SECONDS_MAX = 15.0  # The process starts again, and what the dead one had claimed is free six seconds later.
 
 
@@ -107,3 +110,46 @@ async def test_a_row_changed_by_hand_is_found_and_named_and_a_repair_is_believed
         finally:
             await connection.execute(CHANGES[service], order_id, -7)
     assert (await trade.agreement()).verdict == "agree"
+
+
+async def test_what_an_outbox_lost_or_had_altered_before_it_was_published_is_named_document_by_document(trade_apart):
+    """The hub is away; meanwhile somebody with all rights takes a payment and a receipt out of the gateway's outbox,
+    and alters the amount of another payment and the quantity of another receipt."""
+    at = datetime.now(UTC) - timedelta(minutes=5)
+    async with trade_apart() as trade:
+        stack = trade.stack
+        await trade.quiet()
+        await asyncio.to_thread(stack.hub.stop)
+        async with owner_of(trade, "gateway") as owner:
+            for name, share in (("LOST", 1_000), ("ALTERED", 2_001), ("LEFT", 3_000)):  # Each in a row of its own.
+                payment = canonical.payment(EU, f"PAY-{name}", at, 7, share, ())
+                receipt = canonical.receipt(EU, f"GR-{name}", at, WEB_WAREHOUSE, "purchase", [(AMPLE[0], 13 * MICRO)])
+                for body in (payment, receipt):
+                    await trade.office(body)
+                    mapped = "SELECT FROM command WHERE number = $1"
+                    await trade.until(lambda: owner.fetch(mapped, body["number"]), bool, 60)  # noqa: B023
+            await stack.stop_service("gateway")  # So that only what stands in the table can be published.
+            for name, said, forged in (
+                ("PAY-ALTERED", b'"received_minor":2001', b'"received_minor":2002'),
+                ("GR-ALTERED", b'"quantity_micro":13000000', b'"quantity_micro":31000000'),
+            ):
+                row = await owner.fetchrow(UNSENT, name)
+                bodies = [body.replace(said, forged) for body in row["bodies"]]
+                assert bodies != row["bodies"]
+                await owner.execute("UPDATE outbox SET bodies = $2 WHERE batch = $1", row["batch"], bodies)
+            for name in ("PAY-LOST", "GR-LOST"):
+                row = await owner.fetchrow(UNSENT, name)
+                await owner.execute("DELETE FROM outbox WHERE batch = $1", row["batch"])
+        await asyncio.to_thread(stack.hub.start)
+        stack.start_service("gateway")
+        await stack.wait_until_ready()
+        await trade.quiet(seconds=60)
+        found = await trade.agreement()
+        assert found.verdict == "differ", found.sentence
+        told = {(one.name, one.order_no): (one.cause, "outbox does not hold" in one.why) for one in found.differences}
+        assert told == {
+            ("money_submitted", "PAY-LOST"): ("unknown", True),
+            ("money_submitted", "PAY-ALTERED"): ("unknown", False),
+            ("stock_submitted", "GR-LOST"): ("unknown", True),
+            ("stock_submitted", "GR-ALTERED"): ("unknown", False),
+        }

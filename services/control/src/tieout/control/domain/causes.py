@@ -153,6 +153,13 @@ def _not_excused(
             f"来源 {source.book.service} 没有这笔事实,其他账簿却有",
         )
     flow = next((durable for book in absent for durable in hears(position, book.book, context)), "")
+    if absent and not context.sequences.get(position):
+        return _told(
+            "unknown",
+            f"no hand was seen here, and {measure.producer}'s outbox does not hold the event (any more)",
+            f"此处未见手工修改,但 {measure.producer} 的发件箱中(已)没有这个事件:原因不明",
+            flow,
+        )
     return _told(
         "unknown",
         "no hand was seen, nothing is on the way, the stream holds the message",
