@@ -108,6 +108,21 @@ async def test_the_same_document_again_is_a_duplicate_and_other_content_a_confli
     ]
 
 
+async def test_the_books_show_what_was_handed_over_whatever_became_of_it(desk):
+    first = desk.message(desk.pay(100, ("1001", 100)))
+    await desk.give(first, desk.pay(100, ("1001", 100)), desk.pay(120, ("1001", 120), fingerprint="b" * 64))
+    await desk.give(first, desk.refund(150, "1001"), desk.pay(100, number="P2", fee_minor=101))
+    assert await desk.rows("SELECT position, amount_minor, outcome FROM money_submission ORDER BY position") == [
+        (1, 100, "accepted"),
+        (2, 100, "duplicate"),
+        (3, 120, "conflict"),
+        (4, 150, "accepted"),
+        (5, 100, "conflict"),
+    ]
+    shown = "SELECT sum(n)::int, sum(a)::int, sum(b)::int FROM digest_delta WHERE book = 'money_submission'"
+    assert await desk.rows(shown) == [(5, 570, 0)]
+
+
 async def test_two_documents_of_one_number_in_one_batch_are_told_apart(desk):
     await desk.give(desk.refund(10, "1001"), desk.refund(11, "1001", fingerprint="b" * 64))
     assert await desk.balances() == {"1002": -10, "1122": 10}

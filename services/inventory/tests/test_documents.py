@@ -4,7 +4,7 @@ from datetime import date
 from typing import Any
 
 from tieout.contracts.finance import CompanyOpened, PeriodClosed
-from tieout.contracts.inventory import DocumentSettled, GoodsReceived, StockAdjusted, StockRevalued
+from tieout.contracts.inventory import ConfirmRequest, DocumentSettled, GoodsReceived, StockAdjusted, StockRevalued
 
 ONE = 1_000_000
 
@@ -27,6 +27,31 @@ async def test_a_receipt_counts_once_and_its_repeats_and_conflicts_are_told(coun
         ("duplicate", 2 * ONE),
         ("conflict", 3 * ONE),
     ]
+
+
+async def test_the_books_show_what_was_handed_over_and_not_what_it_moved(counter: Any) -> None:
+    await counter.open(MAIN="back_order confirmed", NEGATIVE="allow_negative auto")
+    first = counter.message(counter.receipt(("A", 9, 90), number="B1"))
+    await counter.give(first, counter.receipt(("A", 9, 90), number="B1"))
+    await counter.give(first, counter.receipt(("A", 3, 30), number="B1", fingerprint="b" * 64, currency="USD"))
+    await counter.give(counter.count(("A", -1)), counter.placed("1001", ("A", 4)))
+    await counter.give(counter.confirmation("1001", (1, 1)), counter.confirmation("1001"))
+    await counter.give(counter.delivery("1001", (1, 4)))
+    await counter.give(counter.placed("1002", ("A", 2)))
+    await counter.ask(ConfirmRequest("C1", "shop", "1002", "key-1"))  # Nobody handed it over.
+    said = "SELECT position, said_micro / 1000000, said_minor, currency, kind, outcome FROM submission"
+    assert await counter.rows(f"{said} ORDER BY position") == [
+        (1, 9, 90, "CNY", "receipt", "accepted"),
+        (2, 9, 90, "CNY", "receipt", "duplicate"),
+        (3, 3, 30, "USD", "receipt", "conflict"),
+        (4, -1, 0, "", "adjustment", "accepted"),
+        (5, 1, 0, "", "confirmation", "accepted"),
+        (6, 0, 0, "", "confirmation", "accepted"),
+        (7, 4, 0, "", "delivery", "conflict"),
+        (None, 0, 0, "", "confirmation", "accepted"),
+    ]
+    shown = "SELECT sum(n)::int, sum(a)::int, sum(b)::int FROM digest_delta WHERE book = 'submission'"
+    assert await counter.rows(shown) == [(7, 25 * ONE, 210)]
 
 
 async def test_a_receipt_in_another_currency_is_refused(counter: Any) -> None:
