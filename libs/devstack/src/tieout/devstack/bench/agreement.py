@@ -37,7 +37,7 @@ class Cost(Struct, frozen=True):
 
 class AgreementReport(Struct, frozen=True):
     orders: int
-    agree: Cost  # All ten measures of four services.
+    agree: Cost  # All measures of four services.
     one: Cost
     hundred: Cost
     of_three: Cost  # As many, in one of the three books that count what was shipped.
