@@ -7,6 +7,8 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from tieout.contracts.repair import PREVIEW_REPAIR, RepairPreviewRequest
+from tieout.devstack.calling import call
 from tieout.devstack.trading_day import canonical, shopify
 from tieout.devstack.trading_day.catalogue import AMPLE, EU, MICRO, WEB_CONFIRMED, WEB_WAREHOUSE
 
@@ -152,4 +154,13 @@ async def test_what_an_outbox_lost_or_had_altered_before_it_was_published_is_nam
             ("money_submitted", "PAY-ALTERED"): ("unknown", False),
             ("stock_submitted", "GR-LOST"): ("unknown", True),
             ("stock_submitted", "GR-ALTERED"): ("unknown", False),
+        }
+        preview = await call(trade.client, PREVIEW_REPAIR, RepairPreviewRequest())
+        offered = {step.order_nos: (step.runs, step.words.partition(",")[0]) for step in preview.steps}
+        unheard = "nobody has heard of these events: their producer has to announce them again"
+        assert offered == {
+            ("PAY-LOST",): (False, unheard),
+            ("GR-LOST",): (False, unheard),
+            ("PAY-ALTERED",): (False, "gateway takes them for handled"),
+            ("GR-ALTERED",): (False, "gateway takes them for handled"),
         }
