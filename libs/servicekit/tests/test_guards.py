@@ -247,7 +247,8 @@ async def ordered(database, *rows):
     ("table", "there", "back"),
     [
         ("kit_role", "UPDATE kit_role SET app = session_user", "UPDATE kit_role SET app = 'inventory_app'"),
-        ("settings_tables", "UPDATE settings_tables SET hidden = '{}'", "UPDATE settings_tables SET hidden = '{secret}'"),
+        ("settings_tables", "UPDATE settings_tables SET hidden = '{}'",
+         "UPDATE settings_tables SET hidden = '{secret}'"),
         ("state_tables", "DELETE FROM state_tables WHERE tab = 'sales_order'",
          "INSERT INTO state_tables VALUES ('sales_order', '{order_no}')"),
         ("fact_tables", "DELETE FROM fact_tables WHERE tab = 'demand'",

@@ -412,8 +412,8 @@ class Evidence:
                 f"all, since {row['at']}",
                 row["found"],
                 row["recorded"],
-                "a copy from a dump, whose guards were recorded anew: what it held then was taken for right. Was it meant: "
-                "CALL trust_copy('why'), see the runbook BooksDiffer",
+                "a copy from a dump, whose guards were recorded anew: what it held then was taken for right. "
+                "Was it meant: CALL trust_copy('why'). See the runbook BooksDiffer",
             )
             for row in await connection.fetch(statements.copies)
         )
