@@ -10,7 +10,7 @@ from tieout.contracts.agreement import MarkRequest
 from tieout.contracts.inventory import OrderRefused
 from tieout.devstack import databases
 from tieout.devstack.postgres import binaries
-from tieout.servicekit import migrate
+from tieout.servicekit import migrate, recovery
 from tieout.servicekit.agreement import Evidence
 from tieout.servicekit.migrate import checksums
 from tieout.servicekit.rehearsal import open_database
@@ -469,6 +469,7 @@ async def test_a_restored_dump_is_told_until_somebody_says_that_it_was_meant(
     await databases.create(superuser, "inventory", name)
     try:
         await run("pg_restore", "--exit-on-error", f"--dbname={testbed.postgres.url(name)}", str(dump))
+        await databases.create(superuser, "inventory", f"{name}_and_recovered", template=name)
         copy = await open_database(toy_database.app_url.replace(f"/{toy_database.name}", f"/{name}"), "inventory")
         found = Evidence(copy, None)
         await found.start()
@@ -484,7 +485,13 @@ async def test_a_restored_dump_is_told_until_somebody_says_that_it_was_meant(
         assert await told(found, copy) == {TRIGGERS}
         await hand.close()
         await copy.pool.close()
+        hand = await asyncpg.connect(testbed.postgres.url(f"{name}_and_recovered"))
+        await hand.execute(recovery.statements.trust_copy)  # Before anybody looked: `recover` runs beside no service.
+        assert await hand.fetchval("SELECT count(*) FROM guard_trusted WHERE kind = 'copy'") == 1
+        assert await hand.fetch("SELECT FROM copies_to_be_told() UNION ALL SELECT FROM look_at_guards()") == []
+        await hand.close()
     finally:
+        await superuser.execute(f"DROP DATABASE IF EXISTS {name}_and_recovered WITH (FORCE)")
         await superuser.execute(f"DROP DATABASE {name} WITH (FORCE)")
         await superuser.close()
 
