@@ -9,7 +9,8 @@ import pytest
 from tieout.contracts.agreement import MarkRequest
 from tieout.contracts.inventory import OrderRefused
 from tieout.devstack import databases
-from tieout.servicekit import migrate
+from tieout.devstack.postgres import binaries
+from tieout.servicekit import migrate, recovery
 from tieout.servicekit.agreement import Evidence
 from tieout.servicekit.migrate import checksums
 from tieout.servicekit.rehearsal import open_database
@@ -118,6 +119,10 @@ async def test_what_a_database_is_kept_well_with_is_no_finding(evidence, databas
         ("CREATE FUNCTION mine() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.amount := 1; RETURN NEW; END'; "
          "CREATE TRIGGER mine BEFORE INSERT ON demand FOR EACH ROW EXECUTE FUNCTION mine()", "triggers of demand"),
         ("DELETE FROM fact_tables WHERE tab = 'demand'", "columns of demand"),
+        ("DELETE FROM settings_tables WHERE tab = 'setting'; ALTER TABLE setting DISABLE TRIGGER ALL; "
+         "UPDATE setting SET value = 'hers'", "triggers of setting"),
+        ("DELETE FROM state_tables WHERE tab = 'sales_order'; ALTER TABLE sales_order DISABLE TRIGGER ALL",
+         "triggers of sales_order"),
     ],
 )  # fmt: skip
 async def test_other_ways_around_the_guards_are_found(evidence, database, owner, statement, expected) -> None:
@@ -236,6 +241,101 @@ async def test_an_older_process_works_on_beside_the_migrations_of_the_release_th
 async def ordered(database, *rows):
     async with database.transaction() as tx:
         await tx.copy("sales_order", columns=("order_no", "customer", "due_days", "open"), records=rows)
+
+
+@pytest.mark.parametrize(
+    ("table", "there", "back"),
+    [
+        ("kit_role", "UPDATE kit_role SET app = session_user", "UPDATE kit_role SET app = 'inventory_app'"),
+        ("settings_tables", "UPDATE settings_tables SET hidden = '{}'",
+         "UPDATE settings_tables SET hidden = '{secret}'"),
+        ("state_tables", "DELETE FROM state_tables WHERE tab = 'sales_order'",
+         "INSERT INTO state_tables VALUES ('sales_order', '{order_no}')"),
+        ("fact_tables", "DELETE FROM fact_tables WHERE tab = 'demand'",
+         "INSERT INTO fact_tables VALUES ('demand', '{position,line_no}')"),
+        ("digest_book", "UPDATE digest_book SET condition = 'false' WHERE book = 'demand'",
+         "UPDATE digest_book SET condition = 'true' WHERE book = 'demand'"),
+    ],
+)  # fmt: skip
+async def test_what_the_guards_go_by_is_no_finding_only_where_nobody_touched_it(
+    evidence, database, owner, table, there, back
+) -> None:
+    async with owner.transaction():
+        await owner.execute(there)
+        await owner.execute(back)
+    assert {(rule, key.split()[0]) for rule, key in await told(evidence, database)} == {("touched_by_hand", table)}
+    await owner.execute(f"CALL trust_touched('{table}', 'a test')")
+    assert await told(evidence, database) == set()
+
+
+async def test_who_passes_for_the_service_for_the_length_of_a_transaction_is_a_hand(evidence, database, owner) -> None:
+    async with owner.transaction():
+        await owner.execute("UPDATE kit_role SET app = session_user")
+        await owner.execute("UPDATE setting SET value = 'hers'")
+        await owner.execute("UPDATE kit_role SET app = 'inventory_app'")
+    assert {(rule, key.split()[0]) for rule, key in await told(evidence, database)} == {
+        ("touched_by_hand", "kit_role"),
+        ("settings_by_hand", "setting"),
+    }
+
+
+async def test_a_forged_home_does_not_pass_for_a_copy(evidence, database, owner) -> None:
+    async with owner.transaction():
+        await unseen(owner, EDIT)
+        await owner.execute("UPDATE guard_home SET server = 'x', database = 7")
+    assert await told(evidence, database) == {TRIGGERS}
+    assert await told(evidence, database) == {TRIGGERS}
+    await owner.execute("CALL trust_guards('demand', 'a test')")
+    assert await told(evidence, database) == set()
+    assert await owner.fetchval("SELECT server <> 'x' FROM guard_home")
+
+
+async def test_a_row_of_the_outbox_that_a_hand_touched_is_named(evidence, database, owner, toy) -> None:
+    for number in ("1", "2"):
+        async with database.transaction() as tx:
+            (position,) = await tx.positions(1)
+            event = OrderRefused(toy.placed(number).order_id, "C1", number, ())
+            tx.announce(event, position=position, key=(number,), chain=number)
+    assert await told(evidence, database) == set()
+    await owner.execute("UPDATE outbox SET subjects = '{quiet}' WHERE batch = (SELECT min(batch) FROM outbox)")
+    await owner.execute("DELETE FROM outbox WHERE batch = (SELECT max(batch) FROM outbox)")
+    first, second = (await evidence.glance(database)).violations
+    assert {first.key.split()[0], second.key.split()[0]} == {"outbox"}
+    assert {one.detail.split()[0] for one in (first, second)} == {"UPDATE", "DELETE"}
+    assert "(gone)" in (first.kept, second.kept)
+    async with database.transaction() as tx:  # Retention.
+        await tx.execute("DELETE FROM outbox")
+    assert len(await told(evidence, database)) == 2
+    with pytest.raises(asyncpg.RaiseError, match="never truncated"):
+        await owner.execute("TRUNCATE outbox")
+
+
+async def test_what_the_service_changed_between_two_edits_by_hand_is_its_own(evidence, database, owner) -> None:
+    await ordered(database, ("1", "alice", None, 100), ("2", "bob", 30, 0), ("3", "carl", 30, 0))
+    await owner.execute("UPDATE sales_order SET customer = 'eve'")
+    async with database.transaction() as tx:
+        await tx.execute("UPDATE sales_order SET due_days = 14, open = open + 5")
+        await tx.execute("UPDATE sales_order SET customer = 'robert' WHERE order_no = '2'")
+        await tx.execute("UPDATE sales_order SET customer = 'karl' WHERE order_no = '3'")
+    await owner.execute("UPDATE sales_order SET customer = 'alice' WHERE order_no = '1'")
+    await owner.execute("UPDATE sales_order SET customer = 'hers' WHERE order_no = '3'")
+    found = {one.key: (one.facts, one.kept) for one in (await evidence.glance(database)).violations}
+    assert found.pop('sales_order {"order_no": "3"}') == ('{"customer": "karl"}', '{"customer": "hers"}')
+    await owner.execute("UPDATE sales_order SET customer = 'robert' WHERE order_no = '2'")
+    await owner.execute("UPDATE sales_order SET customer = 'karl' WHERE order_no = '3'")
+    assert {key for _, key in await told(evidence, database)} == set(found)
+
+
+async def test_a_number_that_hands_moved_is_found_although_the_service_brought_it_back(
+    evidence, database, owner
+) -> None:
+    await ordered(database, ("1", "alice", None, 100))
+    await owner.execute("UPDATE sales_order SET open = open + 7")
+    async with database.transaction() as tx:
+        await tx.execute("UPDATE sales_order SET open = open - 14")
+    await owner.execute("UPDATE sales_order SET open = open + 7")
+    (found,) = (await evidence.glance(database)).violations
+    assert (found.facts, found.kept) == ('{"open": 86}', '{"open": 100}')
 
 
 async def test_an_edit_of_state_by_hand_is_found_until_it_is_put_back(evidence, database, owner) -> None:
@@ -360,6 +460,48 @@ async def test_a_copy_in_another_database_is_no_finding_but_an_edit_in_it_is(
         await superuser.close()
 
 
+async def test_a_restored_dump_is_told_until_somebody_says_that_it_was_meant(
+    evidence, database, owner, testbed, toy_database, tmp_path
+) -> None:
+    name, dump = f"{toy_database.name}_restored", tmp_path / "dump"
+    await run("pg_dump", "--format=custom", f"--file={dump}", f"--dbname={testbed.postgres.url(toy_database.name)}")
+    superuser = await asyncpg.connect(testbed.postgres.url())
+    await databases.create(superuser, "inventory", name)
+    try:
+        await run("pg_restore", "--exit-on-error", f"--dbname={testbed.postgres.url(name)}", str(dump))
+        await databases.create(superuser, "inventory", f"{name}_and_recovered", template=name)
+        copy = await open_database(toy_database.app_url.replace(f"/{toy_database.name}", f"/{name}"), "inventory")
+        found = Evidence(copy, None)
+        await found.start()
+        ((rule, key),) = await told(found, copy)
+        assert (rule, key.split(",")[0]) == ("guards_untouched", "all")
+        assert await told(found, copy) == {(rule, key)}  # Once, and for as long as nobody has said anything.
+        hand = await asyncpg.connect(toy_database.owner_url.replace(f"/{toy_database.name}", f"/{name}"))
+        with pytest.raises(asyncpg.RaiseError, match="say why"):
+            await hand.execute("CALL trust_copy('')")
+        await hand.execute("CALL trust_copy('restored for a test')")
+        assert await told(found, copy) == set()
+        await unseen(hand, EDIT)
+        assert await told(found, copy) == {TRIGGERS}
+        await hand.close()
+        await copy.pool.close()
+        hand = await asyncpg.connect(testbed.postgres.url(f"{name}_and_recovered"))
+        await hand.execute(recovery.statements.trust_copy)  # Before anybody looked: `recover` runs beside no service.
+        assert await hand.fetchval("SELECT count(*) FROM guard_trusted WHERE kind = 'copy'") == 1
+        assert await hand.fetch("SELECT FROM copies_to_be_told() UNION ALL SELECT FROM look_at_guards()") == []
+        await hand.close()
+    finally:
+        await superuser.execute(f"DROP DATABASE IF EXISTS {name}_and_recovered WITH (FORCE)")
+        await superuser.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        await superuser.close()
+
+
+async def run(program, *arguments):
+    process = await asyncio.create_subprocess_exec(binaries() / program, *arguments, stderr=asyncio.subprocess.PIPE)
+    _, complaint = await process.communicate()
+    assert process.returncode == 0, complaint.decode()
+
+
 @pytest.mark.parametrize(
     "statement",
     [
@@ -377,9 +519,10 @@ async def test_a_sequence_that_was_set_back_and_a_forged_mark_are_found(
             (position,) = await tx.positions(1)
             event = OrderRefused(toy.placed(number).order_id, "C1", number, ())
             tx.announce(event, position=position, key=(number,), chain=number)
-    await owner.execute("UPDATE outbox SET first_seq = batch, last_seq = batch")  # As if published.
+    async with database.transaction() as tx:
+        await tx.execute("UPDATE outbox SET first_seq = batch, last_seq = batch")  # As if published.
     for _ in range(3):
         await evidence.mark(MarkRequest(), database)
     assert await told(evidence, database) == set()
     await owner.execute(statement)
-    assert {rule for rule, _ in await told(evidence, database)} == {"positions_only_grow"}
+    assert {rule for rule, _ in await told(evidence, database)} - {"touched_by_hand"} == {"positions_only_grow"}

@@ -70,10 +70,10 @@ async def lose(trio: Any, monkeypatch: pytest.MonkeyPatch, number: str) -> None:
     (position,) = await trio.ship(number)
     outbox._left.clear()
     taken = "SELECT first_seq FROM outbox WHERE first_seq IS NOT NULL ORDER BY batch LIMIT 1"
-    await trio.by_hand(
-        "inventory",
-        f"UPDATE outbox SET first_seq = ({taken}), last_seq = ({taken}) + 1 WHERE {position} = ANY (pos)",
-    )
+    async with trio.inventory.database.transaction() as tx:  # By its own role: no hand.
+        await tx.execute(
+            f"UPDATE outbox SET first_seq = ({taken}), last_seq = ({taken}) + 1 WHERE {position} = ANY (pos)"
+        )
     outbox.open.set()
 
 

@@ -408,6 +408,17 @@ class Evidence:
         found.extend(_altered(row) for row in await connection.fetch(statements.guards))
         found.extend(
             Violation(
+                "guards_untouched",
+                f"all, since {row['at']}",
+                row["found"],
+                row["recorded"],
+                "a copy from a dump, whose guards were recorded anew: what it held then was taken for right. "
+                "Was it meant: CALL trust_copy('why'). See the runbook BooksDiffer",
+            )
+            for row in await connection.fetch(statements.copies)
+        )
+        found.extend(
+            Violation(
                 "positions_only_grow",
                 row["what"],
                 str(row["held_at"]),

@@ -563,6 +563,7 @@ async def recover(
         if really:  # Also where nothing announced is lost: what was heard without a word may be.
             await begin_recovery(Database(pool, service=service))
             await work.run(progress)
+            await owner.execute(statements.trust_copy)
             await owner.execute(statements.reset_mark)
             await owner.fetchval(statements.advance, max(found.announced_position + HEADROOM, work.next_position))
             await settle(Database(pool, service=service), alone=True)

@@ -29,6 +29,10 @@ WHERE NOT EXISTS (SELECT FROM outbox WHERE stream = $1 AND first_pos = $3);
 -- As owner. No position is given out twice: neither one that the stream holds nor one that was given anew meanwhile.
 SELECT setval('outbox_pos', greatest($1::bigint, (SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM outbox_pos), (SELECT coalesce(max(last_pos), 0) FROM outbox)));
 
+-- name: trust_copy
+-- As owner. Who recovers a database knows that it was restored.
+CALL trust_copy('tieout recover');
+
 -- name: reset_mark
 -- As owner. Transaction numbers of the cluster that the backup was made in say nothing in this one.
 UPDATE mark SET horizon = '0', last = m, q = greatest(q, coalesce((SELECT max(last_seq) FROM outbox WHERE first_pos <= m), 0));

@@ -133,3 +133,47 @@ END $$;
 
 -- What waits is state as well: whoever takes a row away takes a document away.
 CALL state_table('parked');
+
+-- What the guards go by: which tables are guarded, and who the service is. Only migrations write here, and any other touch is a
+-- finding, also where it was put back: meanwhile the guards were told something else (touched_by_hand).
+CREATE PROCEDURE registry_table(tab text) LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO state_tables (tab, key_columns) SELECT tab, array_agg(a.attname ORDER BY a.attnum)
+    FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey) WHERE i.indrelid = tab::regclass AND i.indisprimary;
+    EXECUTE format('CREATE TRIGGER state_insert AFTER INSERT ON %1$I REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION note_tamper(%1$L)', tab);
+    EXECUTE format('CREATE TRIGGER state_delete AFTER DELETE ON %1$I REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION note_tamper(%1$L)', tab);
+    EXECUTE format('CREATE TRIGGER state_update AFTER UPDATE ON %1$I REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT '
+        'EXECUTE FUNCTION note_tamper(%1$L)', tab);
+    EXECUTE format('CREATE TRIGGER state_truncate BEFORE TRUNCATE ON %I FOR EACH STATEMENT EXECUTE FUNCTION refuse_truncate()', tab);
+    EXECUTE format('ALTER TABLE %I ENABLE ALWAYS TRIGGER state_insert, ENABLE ALWAYS TRIGGER state_delete, '
+        'ENABLE ALWAYS TRIGGER state_update, ENABLE ALWAYS TRIGGER state_truncate', tab);
+END $$;
+CALL registry_table('kit_role');
+CALL registry_table('fact_tables');
+CALL registry_table('state_tables');
+
+-- The outbox: whoever edits a row that is not sent yet takes back what was said, or says it otherwise. Row triggers: with transition
+-- tables each batch of the service's own would be copied before anybody looked who wrote it.
+CREATE FUNCTION note_outbox() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    IF NOT migrating() THEN
+        INSERT INTO tamper (tab, op, key, before, after, who, app, addr)
+        VALUES ('outbox', TG_OP, jsonb_build_object('batch', CASE WHEN TG_OP = 'INSERT' THEN NEW.batch ELSE OLD.batch END),
+            CASE WHEN TG_OP <> 'INSERT' THEN to_jsonb(OLD) END, CASE WHEN TG_OP <> 'DELETE' THEN to_jsonb(NEW) END,
+            session_user, current_setting('application_name'), inet_client_addr());
+    END IF;
+    RETURN NULL;
+END $$;
+INSERT INTO state_tables (tab, key_columns) VALUES ('outbox', '{batch}');
+DO $$
+DECLARE
+    app_role text := (SELECT app FROM kit_role);
+    event text;
+BEGIN
+    FOREACH event IN ARRAY ARRAY['insert', 'delete', 'update'] LOOP
+        EXECUTE format('CREATE TRIGGER state_%1$s AFTER %1$s ON outbox FOR EACH ROW WHEN (session_user <> %2$L) EXECUTE FUNCTION note_outbox();
+            ALTER TABLE outbox ENABLE ALWAYS TRIGGER state_%1$s', event, app_role);
+    END LOOP;
+END $$;
+CREATE TRIGGER state_truncate BEFORE TRUNCATE ON outbox FOR EACH STATEMENT EXECUTE FUNCTION refuse_truncate();
+ALTER TABLE outbox ENABLE ALWAYS TRIGGER state_truncate;

@@ -26,6 +26,7 @@ CREATE TABLE digest_delta (
     n bigint NOT NULL, a numeric NOT NULL, b numeric NOT NULL, h numeric NOT NULL
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
 CALL kit_grant('SELECT', 'digest_book');
+CALL registry_table('digest_book');
 CALL kit_grant('SELECT', 'digest');
 CALL kit_grant('SELECT', 'digest_delta');
 

@@ -7,6 +7,7 @@ CREATE TABLE settings_tables (
     hidden      text[] NOT NULL  -- Secrets: of these the log holds a fingerprint only.
 );
 CALL kit_grant('SELECT', 'settings_tables');
+CALL registry_table('settings_tables');
 
 CREATE TABLE settings_change (
     number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -54,7 +55,8 @@ CREATE FUNCTION changed_columns(before jsonb, now jsonb) RETURNS jsonb LANGUAGE 
     SELECT coalesce(jsonb_object_agg(key, value), '{}') FROM jsonb_each(now) WHERE before -> key IS DISTINCT FROM value;
 $$;
 
--- A row that is not as it was last logged was changed while no trigger looked: that is logged first.
+-- A row that is not as it was last logged was changed while no trigger looked: that is logged first. Who the service is stands in the
+-- trigger itself, where nobody rewrites it for the length of one transaction.
 CREATE FUNCTION note_setting() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
     known settings_tables;
@@ -63,8 +65,7 @@ DECLARE
     logged jsonb;
 BEGIN
     SELECT * INTO known FROM settings_tables WHERE tab = TG_ARGV[0];
-    SELECT CASE WHEN session_user = app THEN 'service' WHEN migrating() THEN 'migration' ELSE 'hand' END
-    INTO origin FROM kit_role;
+    origin := CASE WHEN session_user = TG_ARGV[1] THEN 'service' WHEN migrating() THEN 'migration' ELSE 'hand' END;
     FOR changed IN EXECUTE CASE TG_OP
         WHEN 'INSERT' THEN 'SELECT NULL::jsonb AS before, to_jsonb(n) AS after FROM new_rows n'
         WHEN 'DELETE' THEN 'SELECT to_jsonb(o) AS before, NULL::jsonb AS after FROM old_rows o'
@@ -101,6 +102,7 @@ CREATE PROCEDURE settings_table(tab text, hidden text[] DEFAULT '{}') LANGUAGE p
 DECLARE
     names text[];
     wrong text;
+    app_role text := (SELECT app FROM kit_role);
 BEGIN
     SELECT array_agg(a.attname ORDER BY a.attnum) INTO names
     FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)
@@ -119,9 +121,9 @@ BEGIN
         'INSERT INTO settings_change (tab, op, source, key, after, who, actor, app)
          SELECT %1$L, ''FIRST'', ''migration'', row_key($1, to_jsonb(r)), settings_content(to_jsonb(r), $2), session_user, '''', current_setting(''application_name'') FROM %2$s r',
         tab, tab::regclass) USING names, settings_table.hidden;
-    EXECUTE format('CREATE TRIGGER settings_insert AFTER INSERT ON %s REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION note_setting(%L)', tab::regclass, tab);
-    EXECUTE format('CREATE TRIGGER settings_delete AFTER DELETE ON %s REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION note_setting(%L)', tab::regclass, tab);
-    EXECUTE format('CREATE TRIGGER settings_update AFTER UPDATE ON %s REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION note_setting(%L)', tab::regclass, tab);
+    EXECUTE format('CREATE TRIGGER settings_insert AFTER INSERT ON %s REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION note_setting(%L, %L)', tab::regclass, tab, app_role);
+    EXECUTE format('CREATE TRIGGER settings_delete AFTER DELETE ON %s REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION note_setting(%L, %L)', tab::regclass, tab, app_role);
+    EXECUTE format('CREATE TRIGGER settings_update AFTER UPDATE ON %s REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION note_setting(%L, %L)', tab::regclass, tab, app_role);
     EXECUTE format('CREATE TRIGGER settings_truncate BEFORE TRUNCATE ON %s FOR EACH STATEMENT EXECUTE FUNCTION refuse_truncate_of_settings()', tab::regclass);
     EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER settings_insert, ENABLE ALWAYS TRIGGER settings_delete, '
         'ENABLE ALWAYS TRIGGER settings_update, ENABLE ALWAYS TRIGGER settings_truncate', tab::regclass);

@@ -90,27 +90,42 @@ BEGIN
              WHERE t.before IS DISTINCT FROM to_jsonb(r)
                AND NOT EXISTS (SELECT FROM settled_tamper s WHERE s.tab = t.tab AND s.key = t.key AND s.tamper_id >= t.last_id)', touched.tab, touched.same);
     END LOOP;
-    -- State goes on to change, so what hands did to it is added up from their log: a number that was put back by as much, another
-    -- column that is again what it was, a row that came and went.
+    -- State goes on to change, so what hands did to it is added up from their log, of the columns that they changed: a number that
+    -- was put back by as much, another column that is again what it was, or what the service wrote there since; a row that came and
+    -- went. What the guards go by (registry_table) is never put back: while it said something else, so did they.
     RETURN QUERY
     WITH step AS MATERIALIZED (
-        SELECT t.* FROM tamper t JOIN state_tables s ON s.tab = t.tab
-        WHERE t.id > coalesce((SELECT max(g.found::bigint) FROM guard_trusted g WHERE g.kind = 'row' AND g.tab = t.tab AND g.name = t.key::text), 0)
+        SELECT t.*, t.tab IN ('kit_role', 'fact_tables', 'state_tables', 'settings_tables', 'digest_book') AS registry FROM tamper t
+        WHERE (t.tab IN (SELECT s.tab FROM state_tables s) OR t.tab IN ('kit_role', 'fact_tables', 'state_tables', 'settings_tables', 'digest_book'))
+          AND t.id > coalesce((SELECT max(g.found::bigint) FROM guard_trusted g WHERE g.kind = 'row' AND g.tab = t.tab AND g.name = t.key::text), 0)
     ), hand AS (
         SELECT s.tab, s.key, (array_agg(s.before ORDER BY s.id))[1] AS first, (array_agg(s.after ORDER BY s.id DESC))[1] AS last,
-               (array_agg(s.op ORDER BY s.id))[1] AS op, (array_agg(s.who ORDER BY s.id))[1] AS who, min(s.at) AS at
+               (array_agg(s.op ORDER BY s.id))[1] AS op, (array_agg(s.who ORDER BY s.id))[1] AS who, min(s.at) AS at, bool_or(s.registry) AS registry
         FROM step s GROUP BY s.tab, s.key
+    ), change AS (
+        SELECT s.tab, s.key, s.id, name, s.before -> name AS before, s.after -> name AS after, lag(s.after -> name) OVER by_hand AS left_as,
+               row_number() OVER by_hand AS number
+        FROM step s, jsonb_object_keys(coalesce(s.after, s.before)) name
+        WHERE s.before -> name IS DISTINCT FROM s.after -> name
+        WINDOW by_hand AS (PARTITION BY s.tab, s.key, name ORDER BY s.id)
     ), net AS (
-        SELECT s.tab, s.key, name, sum(number_of(s.after -> name) - number_of(s.before -> name)) AS moved
-        FROM step s, jsonb_object_keys(coalesce(s.after, s.before)) name GROUP BY 1, 2, 3
+        SELECT n.tab, n.key, n.name, coalesce(bool_and(jsonb_typeof(n.before) = 'number' AND jsonb_typeof(n.after) = 'number')
+                   AND count(n.before) = count(*) AND count(n.after) = count(*), false) AS counts,
+               sum(number_of(n.after) - number_of(n.before)) AS moved,
+               -- As it was when hands began, or began again after the service had written it.
+               (array_agg(n.before ORDER BY n.id DESC) FILTER (WHERE n.number = 1 OR n.before IS DISTINCT FROM n.left_as))[1] AS before,
+               (array_agg(n.after ORDER BY n.id DESC))[1] AS after
+        FROM change n GROUP BY 1, 2, 3
+    ), differing AS (
+        SELECT n.tab, n.key, jsonb_object_agg(n.name, CASE WHEN n.counts THEN to_jsonb(number_of(n.after) - n.moved) ELSE n.before END) AS before,
+               jsonb_object_agg(n.name, n.after) AS now
+        FROM net n WHERE CASE WHEN n.counts THEN n.moved <> 0 ELSE n.before IS DISTINCT FROM n.after END GROUP BY 1, 2
     )
-    SELECT h.tab, h.key, CASE WHEN h.last IS NULL THEN h.first ELSE c.before END, CASE WHEN h.first IS NULL THEN h.last ELSE c.now END, h.op, h.who, h.at
+    SELECT h.tab, h.key, CASE WHEN whole THEN h.first ELSE c.before END, CASE WHEN whole THEN h.last ELSE c.now END, h.op, h.who, h.at
     FROM hand h
-    CROSS JOIN LATERAL (
-        SELECT jsonb_object_agg(n.name, h.first -> n.name) AS before, jsonb_object_agg(n.name, h.last -> n.name) AS now FROM net n
-        WHERE n.tab = h.tab AND n.key = h.key AND h.first -> n.name IS DISTINCT FROM h.last -> n.name AND NOT (n.moved = 0 AND
-              jsonb_typeof(h.first -> n.name) = 'number' AND jsonb_typeof(h.last -> n.name) = 'number')) c
-    WHERE (h.first IS NULL) <> (h.last IS NULL) OR h.first IS NOT NULL AND c.now IS NOT NULL;
+    LEFT JOIN differing c ON c.tab = h.tab AND c.key = h.key
+    CROSS JOIN LATERAL (SELECT h.registry OR h.first IS NULL OR h.last IS NULL) w (whole)
+    WHERE h.registry OR (h.first IS NULL) <> (h.last IS NULL) OR h.first IS NOT NULL AND c.now IS NOT NULL;
 END $$;
 
 -- Where a scrub cuts: every so many leaves that digests, deltas or corrections name, however far they lie from one another.

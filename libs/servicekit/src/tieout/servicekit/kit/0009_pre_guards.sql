@@ -9,7 +9,8 @@ CREATE TABLE guard (
     mark text NOT NULL,  -- Which row of the catalog, and which transaction wrote it.
     PRIMARY KEY (kind, tab, name)
 );
--- A copy in another server or database (a dump, an upgrade) has a new catalog, and nobody touched anything.
+-- A copy in another server or database. One by files has the guards as they were recorded; one by a dump or an upgrade has a new
+-- catalog, all of it, and is told until somebody says that it was meant. What is written here alone excuses nothing.
 CREATE TABLE guard_home (one boolean PRIMARY KEY DEFAULT true CHECK (one), server text NOT NULL, database oid NOT NULL);
 
 -- Every time that the record was brought up to date without a migration: by whom, and why.
@@ -126,6 +127,24 @@ BEGIN
     PERFORM set_config('tieout.guarding', '', true);
 END $$;
 
+-- CALL trust_copy('restored from Monday''s dump, ticket 812'): the owner knows of the copy whose guards were recorded anew.
+CREATE PROCEDURE trust_copy(reason text) LANGUAGE plpgsql AS $$
+BEGIN
+    IF trim(coalesce(trust_copy.reason, '')) = '' THEN
+        RAISE EXCEPTION 'say why: whoever audits these books reads it';
+    END IF;
+    PERFORM look_at_guards();  -- Of a copy that nobody has looked at yet, too.
+    PERFORM set_config('tieout.guarding', 'on', true);
+    INSERT INTO guard_trusted (kind, tab, name, who, reason) SELECT 'copy_meant', '', '', session_user, trust_copy.reason WHERE EXISTS (SELECT FROM copies_to_be_told());
+    PERFORM set_config('tieout.guarding', '', true);
+END $$;
+-- Copies whose guards were recorded anew, and of which nobody has said that they were meant.
+CREATE FUNCTION copies_to_be_told() RETURNS TABLE (number bigint, at timestamptz, recorded text, found text)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT c.number, c.at, c.recorded, c.found FROM guard_trusted c
+    WHERE c.kind = 'copy' AND c.number > coalesce((SELECT max(m.number) FROM guard_trusted m WHERE m.kind = 'copy_meant'), 0);
+$$;
+
 -- CALL trust_touched('sales_order', 'customer of order 1001 moved, ticket 812'): all edits by hand of this state so far were meant.
 CREATE PROCEDURE trust_touched(tab text, reason text) LANGUAGE plpgsql AS $$
 BEGIN
@@ -142,7 +161,7 @@ BEGIN
           ORDER BY x.key, x.id) t;
     PERFORM set_config('tieout.guarding', '', true);
 END $$;
-REVOKE ALL ON PROCEDURE trust_touched, trust_guards, begin_guarding, end_guarding FROM public;
+REVOKE ALL ON PROCEDURE trust_touched, trust_copy, trust_guards, begin_guarding, end_guarding FROM public;
 
 -- Which guards are not as they were recorded.
 CREATE FUNCTION altered_guards() RETURNS TABLE (kind text, tab text, name text, recorded text, found text)
@@ -151,7 +170,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     WHERE g.mark IS DISTINCT FROM n.mark AND NOT (kind = 'function' AND g.mark IS NULL);
 $$;
 
--- The same, and brought up to date by itself: a copy in another server or database; a table's file alone (VACUUM FULL), or its
+-- The same, and brought up to date by itself: a restored dump, where no trigger at all is the one that was recorded; a table's file alone (VACUUM FULL), or its
 -- columns alone (a statistics target). Both at once are a table that was rewritten with other values.
 CREATE FUNCTION look_at_guards() RETURNS TABLE (kind text, tab text, name text, recorded text, found text)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
@@ -159,11 +178,19 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
     altered guard[];
     here guard_home;
+    home guard_home;
+    moved boolean;
 BEGIN
     PERFORM set_config('tieout.guarding', 'on', true);
     SELECT true, (SELECT system_identifier::text FROM pg_control_system()), oid INTO here FROM pg_database WHERE datname = current_database();
-    IF EXISTS (SELECT FROM guard_home h WHERE (h.server, h.database) IS DISTINCT FROM (here.server, here.database)) THEN
+    SELECT * INTO home FROM guard_home;
+    moved := (home.server, home.database) IS DISTINCT FROM (here.server, here.database);
+    IF moved AND NOT EXISTS (SELECT FROM guard g JOIN guards_now() n USING (kind, tab, name)
+                             WHERE kind = 'trigger' AND split_part(g.mark, ' ', 1) = split_part(n.mark, ' ', 1)) THEN
         INSERT INTO guard_trusted (kind, tab, name, recorded, found, who, reason)
+        SELECT 'copy', '', '', format('server %s, database %s', home.server, home.database), format('server %s, database %s', here.server, here.database),
+               session_user, 'a copy in another server or database'
+        UNION ALL
         SELECT a.kind, a.tab, a.name, a.recorded, a.found, session_user, 'a copy in another server or database' FROM altered_guards() a;
         DELETE FROM guard;
         INSERT INTO guard SELECT * FROM guards_now();
@@ -174,6 +201,9 @@ BEGIN
     -- One look at the catalog for both: what follows must not judge by another one.
     SELECT array_agg(ROW(a.kind, a.tab, a.name, a.found)::guard) INTO altered FROM altered_guards() a;
     IF altered IS NULL THEN
+        IF moved THEN  -- A copy by files.
+            UPDATE guard_home SET server = here.server, database = here.database;
+        END IF;
         PERFORM set_config('tieout.guarding', '', true);
         RETURN;
     END IF;
