@@ -129,11 +129,13 @@ def render_document(view: DocumentView, console: Console) -> None:
     if view.corrects is not None:
         console.print(f"takes the place of {view.corrects}")
     for refusal in view.refusals:
-        told = Text.assemble((refusal.reason, "bold red"), f" {refusal.field}: {refusal.detail}")
-        console.print(Text(f"{refusal.at:%Y-%m-%d %H:%M:%S} ").append_text(told))
+        fault = Text.assemble((refusal.reason, "bold red"), f" {refusal.field}: {refusal.detail}")
+        console.print(Text(f"{refusal.at:%Y-%m-%d %H:%M:%S} ").append_text(fault))
         if refusal.decision:
             place = f" by {refusal.corrected_by}" if refusal.corrected_by else ""
-            console.print(Text(f"  {refusal.decision}{place} ({refusal.decided_by}) {refusal.note}", style="dim"))
+            when = f"{refusal.decided_at:%Y-%m-%d %H:%M:%S} " if refusal.decided_at else ""
+            told = f"{when}{refusal.decision}{place} ({refusal.decided_by}) {refusal.note}".rstrip()
+            console.print(Text(told, style="dim"))
     for command in view.commands:
         console.print(Text(f"became {command.kind} {command.number} of {command.company}", style="green"))
     console.print()
