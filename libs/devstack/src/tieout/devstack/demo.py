@@ -130,13 +130,14 @@ async def play(stack: Stack, seed: int, orders: int, console: Console, began: fl
         keys = await furnish(client)
         feeding = Feeding(stack, stack.endpoints().gateway, keys)
         await feeding.open()
-        view = LiveView(console, client, feeding, len(day.opening) + len(day.documents))
+        documents = len(day.opening) + len(day.documents)
+        view = LiveView(console, client, feeding, documents)
         showing = asyncio.create_task(view.run())
         try:
             view.title = "Opening stock comes in"
             await feeding.send(day.opening, 0.2)
             await _settled(client, _planned(day.opening), seconds=20)
-            view.title = f"A trading day: {counted(orders, 'order')}, {counted(len(day.documents), 'document')}"
+            view.title = f"A trading day: {counted(orders, 'order')}, {counted(documents, 'document')}"
             fed = time.monotonic()
             seconds = min(FEED_SECONDS, len(day.documents) / DOCUMENTS_PER_SECOND_MIN)
             await feeding.send(day.documents, seconds, cut=True)
@@ -159,7 +160,7 @@ async def play(stack: Stack, seed: int, orders: int, console: Console, began: fl
     return DemoReport(
         seed=seed,
         orders=orders,
-        documents=len(day.opening) + len(day.documents),
+        documents=documents,
         accounted=all(line.planned == line.told for line in lines),
         lines=lines,
         sides=sides,

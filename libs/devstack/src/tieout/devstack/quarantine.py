@@ -12,6 +12,7 @@ it; the exit code is 1 where it was quarantined again.
 """
 
 import argparse
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -170,7 +171,13 @@ def _resubmit(arguments: argparse.Namespace) -> int:
         _print_json(told)
     else:
         more = " There may be more; call it again." if told.documents == RESUBMITTED_MAX else ""
-        sys.stdout.write(f"{counted(told.documents, 'document is', 'documents are')} mapped again.{more}\n")
+        options = {"satellite": arguments.satellite, "reason": arguments.reason}
+        words = "".join(f" --{name} {shlex.quote(value)}" for name, value in options.items() if value)
+        left = f" What is refused again is listed by: {hints.command(f'quarantine list{words}')}"
+        sys.stdout.write(
+            f"{counted(told.documents, 'document is', 'documents are')} mapped again.{more}"
+            f"{left if told.documents else ''}\n"
+        )
     return 0
 
 
