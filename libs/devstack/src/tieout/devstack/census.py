@@ -304,8 +304,8 @@ def _next_steps(report: Report) -> list[str]:
     for one in report.found:
         first.setdefault(one.state, one)
     told = []
-    if (one := first.get("differs")) is not None:
-        seen = hints.command(f"journey {shlex.quote(one.number)}")
+    if "differs" in first:
+        seen = hints.command(f"journey {shlex.quote(first['differs'].number)}")
         told.append(f"What came of an order that differs, and whether a newer version was refused: {seen}")
     told += [
         f"Why one is {state}: {hints.command(f'quarantine show {first[state].intake_id}')}"
