@@ -1,7 +1,9 @@
 """Cancellations, returns and payments over the whole stack, to the minor unit."""
 
+from tieout.contracts.control import SHOW_JOURNEY, JourneyRequest
+from tieout.devstack.calling import call
 from tieout.devstack.trading_day import canonical, shopify
-from tieout.devstack.trading_day.catalogue import AMPLE, CN, LOOSE, STORE_SHELF, WEB_CONFIRMED
+from tieout.devstack.trading_day.catalogue import AMPLE, CN, EU, LOOSE, STORE_SHELF, WEB_CONFIRMED
 from tieout.devstack.trading_day.sales import part
 
 CREATED, CANCELLED, REFUNDED, PAID = "orders/create", "orders/cancelled", "refunds/create", "order_transactions/create"
@@ -119,3 +121,21 @@ async def test_an_overpayment_stays_with_the_customer(trade):
     shown = await trade.until(lambda: trade.order(sale), lambda found: found.summary.settled_minor)
     assert shown.summary.settled_minor >= sale.gross_minor
     assert (await trade.agreement()).verdict == "agree"
+
+
+async def test_a_payment_is_found_by_its_number_and_stands_in_its_orders_journey_though_nothing_was_open(trade):
+    sale = trade.sale()
+    await trade.shop(CREATED, shopify.order(sale))
+    await trade.until(lambda: trade.vouchers(sale), bool)
+    numbers = [f"P-{sale.number}-{part}" for part in (1, 2)]
+    for number in numbers:
+        await trade.office(canonical.payment(EU, number, sale.at, 7, sale.gross_minor, [(sale, None)]))
+
+    async def paid(request):
+        (journey,) = (await call(trade.client, SHOW_JOURNEY, request)).journeys
+        assert journey.order_no == sale.number
+        return [step.document for step in journey.steps if step.step == "paid" and step.voucher_no]
+
+    for asked in (sale.number, *numbers):
+        request = JourneyRequest(asked, company=sale.company.code)
+        await trade.until(lambda request=request: paid(request), lambda found: found == numbers)

@@ -108,6 +108,18 @@ def test_the_verdict_is_the_last_line_and_the_exit_code() -> None:
     assert [agreement.exit_code(answer(verdict, "")) for verdict in VERDICTS] == [0, 1, 2]
 
 
+def test_a_quick_look_says_that_no_balance_was_checked_since_the_start() -> None:
+    text = io.StringIO()
+    agreement.render(answer("agree", "They agree."), Screen(file=text, width=200), quick=True)
+    assert "no balances checked" in text.getvalue()
+    assert "Not every service has checked its balances since it started" in text.getvalue()
+    looked = answer("agree", "They agree.", rules_checked=9, rules_at="2026-11-23T07:00:00Z")
+    text = io.StringIO()
+    agreement.render(looked, Screen(file=text, width=200), quick=True)
+    assert "9 balance rules" in text.getvalue()
+    assert "since it started" not in text.getvalue()
+
+
 def test_a_difference_shows_the_order_and_what_each_book_says() -> None:
     difference = Difference(
         4,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tieout.devstack import hints, jaeger, status, up
+from tieout.devstack import demo, hints, jaeger, status, up
 from tieout.devstack.cli import COMMANDS, main
 from tieout.devstack.failures import CommandFailed
 
@@ -220,6 +220,19 @@ def test_a_demo_is_not_told_to_use_an_option_that_it_does_not_have(tmp_path, mon
     monkeypatch.setattr(up, "_launcher_lives", lambda folder: True)
     with pytest.raises(CommandFailed, match="then use demo again"):
         up.forget(tmp_path, "demo")
+
+
+def test_a_demo_deletes_an_earlier_day_only_when_told_to(tmp_path):
+    day = tmp_path / "demo"
+    (day / "postgres").mkdir(parents=True)
+    (day / "lock").touch()
+    with pytest.raises(CommandFailed, match="an earlier demo is kept") as told:
+        demo.make_room(day, fresh=False)
+    assert f"up --dir {day}" in str(told.value)
+    assert f"demo --fresh --dir {tmp_path}" in str(told.value)
+    assert (day / "postgres").exists()
+    demo.make_room(day, fresh=True)
+    assert not day.exists()
 
 
 def test_fresh_deletes_no_folder_that_is_not_a_stack(tmp_path):

@@ -12,6 +12,7 @@ from tieout.devstack import quarantine
 from tieout.devstack.failures import CommandFailed
 
 AT = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
+LATER = datetime(2026, 11, 23, 9, 30, tzinfo=UTC)
 ID = UUID("01a0a0a0-0000-7000-8000-000000000010")
 
 
@@ -41,13 +42,18 @@ def test_without_an_action_the_quarantine_is_listed():
 
 
 def test_a_document_is_shown_with_its_bytes_its_refusals_and_what_became_of_it():
-    refusal = Refusal(AT, "bad_currency", "currency", "[b]no markup[/b]", AT, "corrected", "staff", "typo", ID)
+    refusal = Refusal(AT, "bad_currency", "currency", "[b]no markup[/b]", LATER, "corrected", "staff", "typo", ID)
     command = CommandView("order", "7", "C1", str(ID), 3, AT.date(), 1, 1_000_000, 5)
     view = DocumentView(
         ID, "corrected", "till", "tieout", "", AT, 12, '{"kind":"order"}', commands=(command,), refusals=(refusal,)
     )
     told = shown(quarantine.render_document, view)
-    words = ("bad_currency currency: [b]no markup[/b]", "typo", "became order 7 of C1", '"kind": "order"')
+    words = (
+        "bad_currency currency: [b]no markup[/b]",
+        f"2026-11-23 09:30:00 corrected by {ID} (staff) typo",
+        "became order 7 of C1",
+        '"kind": "order"',
+    )
     for word in words:
         assert word in told
 

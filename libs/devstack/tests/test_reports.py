@@ -4,10 +4,12 @@ import io
 from collections import Counter
 
 from rich.console import Console
-from tieout.devstack import feed_report
+from tieout.contracts.watch import Counted, Listed
+from tieout.devstack import census, feed_report
 from tieout.devstack.conservation import Term, balance
-from tieout.devstack.demo_report import Line, Side, compare
+from tieout.devstack.demo_report import Line, Side, compare, outcomes_of
 from tieout.devstack.formats import Measured
+from tieout.devstack.terminal import Screen
 
 
 def printed(law, terms):
@@ -48,3 +50,23 @@ def test_books_agree_where_those_that_hold_an_amount_hold_the_same():
     assert Side("C1", "billed", "CNY", 5, None, 5).agrees
     assert not Side("C1", "billed", "CNY", 5, None, 6).agrees
     assert not Side("C1", "billed", "CNY", 5, 4, 5).agrees
+
+
+def test_the_demo_says_why_there_are_more_outcomes_than_documents():
+    lines = (Line("web", "credit", "accepted", 2, 2), Line("web", "refund", "accepted", 1, 1))
+    assert outcomes_of(lines, 2).startswith("3 outcomes of 2 documents: a refund webhook")
+    assert outcomes_of(lines, 3) == ""
+
+
+def test_a_census_shows_both_values_in_major_units_and_the_next_step_of_each_state(capsys):
+    found = [
+        Counted("1001", "differs", 1250, "EUR", "2026-11-23", ("amount_minor",)),
+        Counted("1002", "quarantined", intake_id="01a0a0a0-0000-7000-8000-000000000010", reason="unknown_sku"),
+        Counted("1003", "missing"),
+    ]
+    theirs = {"1001": Listed("1001", 1300, "EUR")}
+    census.show(census.Report("web", 3, 0, found, [], theirs=theirs), Screen(width=160))
+    told = capsys.readouterr().out
+    for words in ("amount", "13.00 EUR", "12.50 EUR 2026-11-23", "journey 1001", "quarantine show 01a0", "--fetch"):
+        assert words in told
+    assert "amount_minor" not in told

@@ -140,6 +140,10 @@ def test_a_dead_message_makes_the_books_differ_and_a_parked_one_leaves_them_open
     assert verdict_of(["agree"], 0, (), unpublished=8) == "open"
     assert "8 events committed that the broker has not taken" in sentence("open", (), 0, (), 8)
     assert sentence("agree", (), 0, ()) == "Orders, stock and books agree."
+    assert sentence("agree", (), 0, (), unlooked=("finance", "order")) == (
+        "Orders, stock and books agree; the balances of finance, order were not checked against their facts since the "
+        "start."
+    )
     assert "no answer from finance" in sentence("open", (), 0, ("finance",))
 
 

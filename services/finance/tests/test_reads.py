@@ -123,6 +123,22 @@ async def test_a_trail_tells_what_the_books_know_of_an_order(desk):
     assert (await trail(TrailRequest("00000000-0000-0000-0000-000000000000"), desk.database)).entries == ()
 
 
+async def test_money_that_names_an_order_and_stays_with_its_customer_is_in_the_journey_of_that_order(desk):
+    await desk.give(desk.placed(), desk.shipped(), desk.pay(339, "1001"))
+    await desk.give(desk.pay(50, "1001", number="P2"))  # Nothing is open any more.
+    entries = (await trail(TrailRequest(str(desk.id())), desk.database)).entries
+    assert (entries[-1].step, entries[-1].document, entries[-1].amount_minor) == ("paid", "P2", 50)
+    assert (await desk.balances())["2203"] == -50
+    assert await desk.violations() == []
+
+
+async def test_money_for_several_orders_says_which_others_it_was_for(desk):
+    await desk.give(desk.placed("1"), desk.placed("2"), desk.shipped(number="1"), desk.shipped(number="2"))
+    await desk.give(desk.pay(678, "1", "2"))
+    entries = (await trail(TrailRequest(str(desk.id("1"))), desk.database)).entries
+    assert [entry.detail for entry in entries if entry.step == "paid"] == ["template T09, also for 2"]
+
+
 async def test_the_chart_names_accounts_in_two_languages_with_their_roles(desk):
     chart = (await desk.ask(finance.CHART, company="C1")).accounts
     (receivable,) = [account for account in chart if account.code == "1122"]

@@ -1,6 +1,7 @@
 """From a satellite's bytes to commands in the gateway's stream."""
 
 import asyncio
+from uuid import UUID
 
 import asyncpg
 from tieout.contracts.event import event_id, order_id
@@ -12,6 +13,7 @@ from tieout.gateway.reads import trail
 from tieout.servicekit.settings import secret
 
 ONE = 1_000_000
+NO_CHAIN = str(UUID(int=0))
 
 
 async def test_an_order_goes_from_http_to_the_stream(house):
@@ -248,6 +250,34 @@ async def test_journeys_find_what_arrived_and_what_was_refused(house):
     assert [entry.intake_id for entry in told] == [""] * 4 + [refused["intake_id"]]
     (order,) = await house.commands(SubmitOrder)
     assert told[1].event_id == event_id("order.submit.v1", order.intake_id)
+
+
+async def test_every_decision_stands_at_its_own_time_after_the_quarantine_that_it_ends(house):
+    refused = await house.document(await house.send(house.order(number="1001", currency="NIX")))
+    path = f"/v1/quarantine/{refused['intake_id']}"
+    assert (await house.post(f"{path}/resubmit", note="mended")).status_code == 200
+    await house.quiet()
+    assert (await house.post(f"{path}/dismiss", note="a test")).status_code == 200
+    told = (await trail(TrailRequest(str(order_id("C1", "till", "1001")), "1001"), house.service.database)).entries
+    assert [entry.step for entry in told] == ["quarantined", "resubmitted", "quarantined", "dismissed"]
+    assert [entry.at for entry in told] == sorted({entry.at for entry in told})
+    assert told[1].detail.endswith(": mended")
+    assert [entry.intake_id for entry in told] == [""] * 4  # Nobody has to decide any more.
+
+
+async def test_a_payment_leads_to_the_orders_that_it_names(house):
+    money = {"kind": "payment", "customer": "17", "currency": "CNY", "received_minor": 5}
+    named = [{"order_source": "till", "order_number": "1001"}]
+    await house.document(await house.send({**_head("P-1"), **money, "allocations": named}))
+    await house.document(await house.send({**_head("P-2"), **money}))
+
+    async def orders(number, chain=NO_CHAIN):
+        told = await trail(TrailRequest(chain, number), house.service.database)
+        return [(one.company, one.order_no) for one in told.orders]
+
+    assert await orders("P-1") == [("C1", "1001")]
+    assert await orders("P-2") == await orders("1001") == []
+    assert await orders("P-1", str(order_id("C1", "till", "1001"))) == []
 
 
 def _head(number):

@@ -12,6 +12,7 @@ import httpx
 import msgspec
 import pytest
 from tieout.gateway.intake.splitting import Caps, Exceeded, Inflater, split
+from tieout.servicekit import Refused
 
 NDJSON = "application/x-ndjson"
 SECRET = "a-secret-that-the-shop-knows-too"  # The house signs its webhooks with it.
@@ -397,6 +398,30 @@ async def test_while_the_database_refuses_nothing_is_acknowledged(house, monkeyp
         problem(told, 503, "unavailable")
     answer = await house.send(house.order(number="late"), Idempotency_Key="k3")
     assert (answer.status_code, answer.json()["resumed"]) == (202, False)
+
+
+async def test_whoever_waits_for_the_disk_while_the_gateway_stops_is_told_to_come_again(house, monkeypatch):
+    from tieout.gateway.intake import keeping
+
+    began = asyncio.Event()
+
+    async def slow(connection, deliveries):
+        began.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(keeping, "write_documents", slow)
+    keeper = keeping.Keeper(house.service.database)
+    running = asyncio.create_task(keeper.run())
+    delivery = keeping.Delivery("till", "tieout", "", [b"{}"])
+    first = asyncio.create_task(keeper.keep(delivery))
+    await began.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    for waiting in (first, keeper.keep(delivery)):
+        with pytest.raises(Refused) as refused:
+            await waiting
+        assert (refused.value.problem.code, refused.value.problem.status) == ("stopping", 503)
 
 
 async def test_documents_are_taken_in_while_the_broker_is_away(house, testbed):

@@ -168,6 +168,29 @@ async def test_a_currency_is_one_of_iso_4217_wherever_it_comes_in(house):
     problem(answer, 503, "unavailable")  # It went as far as to ask finance, which does not run here.
 
 
+@pytest.mark.parametrize(
+    ("path", "field"),
+    [
+        ("/v1/tickets/99999999999999999999999", "number"),
+        ("/v1/dead-letters/9223372036854775808", "number"),
+        ("/v1/replays/99999999999999999999999", "replay"),
+        ("/v1/replays/1/items/99999999999999999999999", "item"),
+        ("/v1/quarantine?after=9223372036854775808", "after"),
+        ("/v1/satellites/1001/commands?until=9999-12-31T23:59:59-14:00", "until"),
+        ("/v1/satellites/1001/commands?until=0001-01-01T00:00:00%2B14:00", "until"),
+        ("/v1/settings?before=9999-12-31T23:59:59-14:00", "before"),
+    ],
+)
+async def test_what_no_database_can_hold_is_refused_with_its_field(house, path, field):
+    assert problem(await house.client.get(path, headers=house.admin), 422, "invalid")["field"] == field
+
+
+async def test_a_token_cannot_end_after_the_end_of_time(house):
+    body = {"name": "late", "actor": "anna", "scopes": ["read"], "expires_at": "9999-12-31T23:59:59-14:00"}
+    answer = await house.client.post("/v1/tokens", json=body, headers=house.admin)
+    assert problem(answer, 422, "invalid")["field"] == "expires_at"
+
+
 async def test_a_nul_is_refused_before_a_database_sees_it(house):
     get, put, admin = house.client.get, house.client.put, house.admin
     told = problem(await get("/v1/quarantine", params={"reason": "a\0b"}, headers=admin), 422, "invalid")

@@ -68,8 +68,16 @@ class TrailRequest(Struct, frozen=True):
     order_no: str = ""
 
 
-class Trail(Struct, frozen=True):
+class OrderNamed(Struct, frozen=True):
+    company: str
+    order_no: str
+
+
+class Trail(Struct, frozen=True, omit_defaults=True):
     entries: tuple[TrailEntry, ...]
+    orders: tuple[
+        OrderNamed, ...
+    ] = ()  # That documents of the asked number are about; told where no chain is asked for.
 
 
 class Nothing(Struct, frozen=True):

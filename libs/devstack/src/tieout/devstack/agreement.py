@@ -74,7 +74,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="compare the books only; of balances and settings tell what the services' own scrubs found last",
+        help="compare the books only; of balances and settings tell what the services' own scrubs found last, if any "
+        "has looked since the start",
     )
 
     parser.add_argument(
@@ -114,11 +115,11 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(answer), indent=2).decode() + "\n")
     else:
-        render(answer, Screen(), explain=arguments.explain)
+        render(answer, Screen(), explain=arguments.explain, quick=arguments.quick)
     return exit_code(answer)
 
 
-def render(answer: Agreement, console: Console, *, explain: bool = False) -> None:
+def render(answer: Agreement, console: Console, *, explain: bool = False, quick: bool = False) -> None:
     """Measures, then differences and broken balances if there are any, and the verdict last, where the eye ends."""
     console.print(_measures(answer))
     if answer.differences:
@@ -140,10 +141,8 @@ def render(answer: Agreement, console: Console, *, explain: bool = False) -> Non
                 f"{watermark.producer} is held back by a long transaction: {watermark.oldest_writer}", style="yellow"
             )
     upto = ", ".join(f"{mark.producer} {mark.agreed:,}" for mark in answer.watermarks)
-    console.print(
-        f"Compared up to position {upto or '0'}; {answer.rules_checked} balance rules; {answer.took_ms:,.0f} ms.",
-        style="dim",
-    )
+    rules = f"{answer.rules_checked} balance rules" if answer.rules_checked else "no balances checked"
+    console.print(f"Compared up to position {upto or '0'}; {rules}; {answer.took_ms:,.0f} ms.", style="dim")
     if answer.rules_under_way:
         since = f"stand as of {_moment(answer.rules_at)}" if answer.rules_at else "are not known yet"
         console.print(
@@ -154,6 +153,14 @@ def render(answer: Agreement, console: Console, *, explain: bool = False) -> Non
         )
     elif answer.rules_at and answer.rules_at[:19] < answer.at[:19]:
         console.print(f"The balances stand as of {_moment(answer.rules_at)}.", style="dim")
+    elif quick and not answer.rules_at:
+        console.print(
+            "Not every service has checked its balances since it started, so this is the books' agreement alone. "
+            f"With the balances: {hints.command('agreement')}",
+            style="yellow",
+            soft_wrap=True,
+            highlight=False,
+        )
     if answer.verdict == "differ" and not explain:
         steps = f"{hints.command('agreement --explain')}; what would mend it: {hints.command('repair preview')}"
         console.print(f"Why: {steps}", highlight=False, soft_wrap=True)

@@ -19,6 +19,7 @@ import asyncio
 import csv
 import io
 import json
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from datetime import date
@@ -29,8 +30,9 @@ from typing import Any
 import httpx
 import msgspec
 from msgspec import Struct
+from rich.console import Console
 from rich.table import Table
-from tieout.contracts.currency import EXPONENTS
+from tieout.contracts.currency import EXPONENTS, spelled
 from tieout.contracts.gateway import PROGRESS, SATELLITES, ListSatellites, ProgressRequest, ProgressView, Satellites
 from tieout.contracts.watch import CENSUS, CENSUS_OURS, CensusPart, CensusRequest, Counted, Listed, Ours, OursRequest
 from tieout.devstack import endpoints, hints
@@ -56,6 +58,7 @@ class Report(Struct):
     still_waiting: int = 0  # Documents of the satellite that are not mapped yet: some of the missing may be among them.
     fetched: int = 0
     requested: int = 0
+    theirs: dict[str, Listed] = {}  # Of those that differ: as the source lists them.
 
     @property
     def missing(self) -> list[str]:
@@ -92,7 +95,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
     else:
-        _show(report)
+        show(report, Screen())
     return 0 if report.holds else 1
 
 
@@ -119,6 +122,8 @@ async def compare(client: httpx.AsyncClient, satellite: str, listed: Sequence[Li
         agree += part.agree
         found += part.found
     report = Report(satellite, len(listed), agree, found, await _only_ours(client, satellite, listed))
+    differing = {one.number for one in found if one.state == "differs"}
+    report.theirs = {one.number: one for one in listed if one.number in differing}
     progress: ProgressView = await call(client, PROGRESS, ProgressRequest(satellite))
     report.still_waiting = sum(one.pending + one.waiting for one in progress.satellites)
     return report
@@ -253,18 +258,18 @@ def _day(text: str, line: int) -> str:
 # ------------------------------------------------------------------ for people
 
 
-def _show(report: Report) -> None:
-    console = Screen()
+def show(report: Report, console: Console) -> None:
     here = counted(report.agree, "is", "are")
     listed = counted(report.listed, "order")
     console.print(f"{report.satellite}: {listed} listed, {here} here as listed", highlight=False)
     if report.found:
         table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-        for heading in ("order", "", "what differs, or why", "ours"):
+        for heading in ("order", "", "what differs, or why", "theirs", "ours"):
             table.add_column(heading)
         for one in report.found[:LISTED_MAX]:
-            ours = f"{one.amount_minor} {one.currency} {one.date}" if one.state == "differs" else one.intake_id
-            table.add_row(one.number, one.state, ", ".join(one.fields) or one.reason, ours)
+            what = ", ".join(field.removesuffix("_minor") for field in one.fields) or one.reason
+            theirs, ours = ("", one.intake_id) if one.state != "differs" else _both(report.theirs.get(one.number), one)
+            table.add_row(one.number, one.state, what, theirs, ours)
         console.print(table)
         if len(report.found) > LISTED_MAX:
             console.print(f"… and {len(report.found) - LISTED_MAX} more: --json tells all", highlight=False)
@@ -278,5 +283,35 @@ def _show(report: Report) -> None:
     for count, word in ((report.requested, "asked for at the source"), (report.fetched, "fetched and handed in")):
         if count:
             console.print(f"{counted(count, 'order')} {word}; run the census again to see what came", highlight=False)
+    for told in _next_steps(report):
+        console.print(told, highlight=False, soft_wrap=True)
     if report.holds:
         console.print("[green]The list and we agree.[/]")
+
+
+def _both(theirs: Listed | None, ours: Counted) -> tuple[str, str]:
+    """An order as its source lists it, as far as that tells it, and as it is here."""
+    listed = ""
+    if theirs is not None:
+        amount = "" if theirs.amount_minor is None else spelled(theirs.amount_minor, theirs.currency)
+        listed = f"{amount or theirs.currency} {theirs.date}".strip()
+    return listed, f"{spelled(ours.amount_minor, ours.currency)} {ours.date}".strip()
+
+
+def _next_steps(report: Report) -> list[str]:
+    """One for each state that was found, with the first order of it."""
+    first: dict[str, Counted] = {}
+    for one in report.found:
+        first.setdefault(one.state, one)
+    told = []
+    if "differs" in first:
+        seen = hints.command(f"journey {shlex.quote(first['differs'].number)}")
+        told.append(f"What came of an order that differs, and whether a newer version was refused: {seen}")
+    told += [
+        f"Why one is {state}: {hints.command(f'quarantine show {first[state].intake_id}')}"
+        for state in ("quarantined", "dismissed")
+        if state in first
+    ]
+    if "missing" in first and not report.fetched and not report.requested:
+        told.append("What never came: --fetch gets it from its source, --request asks the source to send it again.")
+    return told

@@ -2,7 +2,8 @@
 
 Starts a stack of its own (in <dir>/demo), feeds a made-up day (a web shop that speaks Shopify's dialect over signed
 HTTP, a store on a leaf node that is cut off from the hub for a while, a warehouse system and a bank), and ends with a
-report. Exit code 0 only if the books agree and every document is accounted for.
+report. Exit code 0 only if the books agree and every document is accounted for. What an earlier demo has kept there
+is deleted with --fresh only.
 """
 
 import argparse
@@ -57,7 +58,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--orders", type=_count, default=ORDERS, metavar="N", help=f"orders of the day ({ORDERS})")
     parser.add_argument("--seed", type=_seed, default=SEED, metavar="S", help=f"another seed, another day ({SEED})")
     parser.add_argument("--json", action="store_true", help="the report as one JSON document")
-    parser.add_argument("--keep", action="store_true", help="keep the stack running afterwards, until Ctrl-C")
+    parser.add_argument(
+        "--keep", action="store_true", help="keep the stack running afterwards, until Ctrl-C, and the day after that"
+    )
+    parser.add_argument("--fresh", action="store_true", help="delete the day that an earlier demo has kept here")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -77,7 +81,7 @@ async def _run(arguments: argparse.Namespace) -> int:
     loop = asyncio.get_running_loop()
     if task is not None:
         loop.add_signal_handler(signal.SIGTERM, task.cancel)
-    up.forget(folder, "demo")
+    make_room(folder, fresh=arguments.fresh)
     began = time.monotonic()
     console.print(f"Starting Postgres, NATS, a leaf site and the services in {folder} ...", style="dim")
     stack = Stack(folder)
@@ -100,10 +104,22 @@ async def _run(arguments: argparse.Namespace) -> int:
             shutil.rmtree(folder, ignore_errors=True)
         elif not good:
             console.print(f"Everything is kept for a closer look: {folder} (logs in {folder}/logs)", style="yellow")
+            again = hints.command("demo --fresh", arguments.dir)
+            console.print(f"To start over without it: {again}", highlight=False, soft_wrap=True)
         else:
             again = hints.command("up", folder)
             console.print(f"Stopped. The day is kept in {folder}; go on with it: {again}", highlight=False)
     return 0 if good else 1
+
+
+def make_room(folder: Path, *, fresh: bool) -> None:
+    """Raises CommandFailed where an earlier day is kept: whoever kept it was told how to go on with it."""
+    if (folder / "lock").exists() and not fresh and not up.is_running(folder):
+        raise CommandFailed(
+            f"an earlier demo is kept in {folder}. Go on with it: {hints.command('up', folder)}; "
+            f"delete it and start over: {hints.command('demo --fresh', folder.parent)}; or choose another --dir"
+        )
+    up.forget(folder, "demo --fresh" if fresh else "demo")
 
 
 async def play(stack: Stack, seed: int, orders: int, console: Console, began: float) -> DemoReport:
@@ -114,13 +130,14 @@ async def play(stack: Stack, seed: int, orders: int, console: Console, began: fl
         keys = await furnish(client)
         feeding = Feeding(stack, stack.endpoints().gateway, keys)
         await feeding.open()
-        view = LiveView(console, client, feeding, len(day.opening) + len(day.documents))
+        documents = len(day.opening) + len(day.documents)
+        view = LiveView(console, client, feeding, documents)
         showing = asyncio.create_task(view.run())
         try:
             view.title = "Opening stock comes in"
             await feeding.send(day.opening, 0.2)
             await _settled(client, _planned(day.opening), seconds=20)
-            view.title = f"A trading day: {counted(orders, 'order')}, {counted(len(day.documents), 'document')}"
+            view.title = f"A trading day: {counted(orders, 'order')}, {counted(documents, 'document')}"
             fed = time.monotonic()
             seconds = min(FEED_SECONDS, len(day.documents) / DOCUMENTS_PER_SECOND_MIN)
             await feeding.send(day.documents, seconds, cut=True)
@@ -143,7 +160,7 @@ async def play(stack: Stack, seed: int, orders: int, console: Console, began: fl
     return DemoReport(
         seed=seed,
         orders=orders,
-        documents=len(day.opening) + len(day.documents),
+        documents=documents,
         accounted=all(line.planned == line.told for line in lines),
         lines=lines,
         sides=sides,

@@ -104,6 +104,8 @@ def render(report: DemoReport, console: Console) -> None:
     console.print()
     console.rule("[bold]What became of the documents")
     console.print(_documents(report.lines))
+    if told := outcomes_of(report.lines, report.documents):
+        console.print(told, style="dim", highlight=False)
     for surprise in report.surprises[:10]:
         console.print(f"unexpected: {surprise}", style="red", highlight=False, markup=False)
     console.rule("[bold]Three books side by side")
@@ -130,6 +132,17 @@ def _documents(lines: Sequence[Line]) -> Table:
         told = Text(f"{line.told:,}", style="" if same else "bold red")
         table.add_row(_sign(same), line.satellite, line.kind, line.outcome, f"{line.planned:,}", told)
     return table
+
+
+def outcomes_of(lines: Sequence[Line], documents: int) -> str:
+    """Why the table adds up to more than the documents that are accounted for; "" where it does not."""
+    outcomes = sum(line.told for line in lines)
+    if outcomes <= documents:
+        return ""
+    return (
+        f"{counted(outcomes, 'outcome')} of {counted(documents, 'document')}: a refund webhook that paid money back "
+        "became two, a credit and a refund."
+    )
 
 
 def _sides(sides: Sequence[Side]) -> Table:

@@ -12,6 +12,7 @@ it; the exit code is 1 where it was quarantined again.
 """
 
 import argparse
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -129,11 +130,13 @@ def render_document(view: DocumentView, console: Console) -> None:
     if view.corrects is not None:
         console.print(f"takes the place of {view.corrects}")
     for refusal in view.refusals:
-        told = Text.assemble((refusal.reason, "bold red"), f" {refusal.field}: {refusal.detail}")
-        console.print(Text(f"{refusal.at:%Y-%m-%d %H:%M:%S} ").append_text(told))
+        fault = Text.assemble((refusal.reason, "bold red"), f" {refusal.field}: {refusal.detail}")
+        console.print(Text(f"{refusal.at:%Y-%m-%d %H:%M:%S} ").append_text(fault))
         if refusal.decision:
             place = f" by {refusal.corrected_by}" if refusal.corrected_by else ""
-            console.print(Text(f"  {refusal.decision}{place} ({refusal.decided_by}) {refusal.note}", style="dim"))
+            when = f"{refusal.decided_at:%Y-%m-%d %H:%M:%S} " if refusal.decided_at else ""
+            told = f"{when}{refusal.decision}{place} ({refusal.decided_by}) {refusal.note}".rstrip()
+            console.print(Text(told, style="dim"))
     for command in view.commands:
         console.print(Text(f"became {command.kind} {command.number} of {command.company}", style="green"))
     console.print()
@@ -168,7 +171,13 @@ def _resubmit(arguments: argparse.Namespace) -> int:
         _print_json(told)
     else:
         more = " There may be more; call it again." if told.documents == RESUBMITTED_MAX else ""
-        sys.stdout.write(f"{counted(told.documents, 'document is', 'documents are')} mapped again.{more}\n")
+        options = {"satellite": arguments.satellite, "reason": arguments.reason}
+        words = "".join(f" --{name} {shlex.quote(value)}" for name, value in options.items() if value)
+        left = f" What is refused again is listed by: {hints.command(f'quarantine list{words}')}"
+        sys.stdout.write(
+            f"{counted(told.documents, 'document is', 'documents are')} mapped again.{more}"
+            f"{left if told.documents else ''}\n"
+        )
     return 0
 
 

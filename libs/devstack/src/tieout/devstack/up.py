@@ -88,7 +88,7 @@ def forget(folder: Path, asked: str = "--fresh") -> None:
     """
     if not folder.exists():
         return
-    if (folder / "endpoints.json").exists() and _launcher_lives(folder):
+    if is_running(folder):
         raise CommandFailed(
             f"a stack runs in {folder}. Stop it with: {hints.command('down', folder)}, then use {asked} again"
         )
@@ -98,6 +98,10 @@ def forget(folder: Path, asked: str = "--fresh") -> None:
         )
     StackFolder(folder).stop_left_over()
     shutil.rmtree(folder)
+
+
+def is_running(folder: Path) -> bool:
+    return (folder / "endpoints.json").exists() and _launcher_lives(folder)
 
 
 async def _foreground(arguments: argparse.Namespace, stack: Stack) -> int:

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import structlog
+from msgspec import structs
 from tieout.contracts.agreement import (
     AUDITED_MAX,
     CurrencySums,
@@ -117,7 +118,8 @@ class OwnAnswers:
     async def _whole_trail(self, request: TrailRequest, database: Database) -> Trail:
         """What the service tells of a chain, and what of it waits here."""
         told = await self._trail(request, database) if self._trail else Trail(())
-        return Trail((*told.entries, *await parked.trail(request.chain_id, database)))
+        waiting = await parked.trail(request.chain_id, database)
+        return structs.replace(told, entries=(*told.entries, *waiting))
 
     async def _health(self, request: Nothing, database: Database) -> Health:
         async with database.read() as connection:

@@ -61,6 +61,7 @@ class _Checked(Struct):
     mute: set[str]
     under_way: tuple[str, ...]  # A newer look goes on.
     unknown: tuple[str, ...]  # The look failed, or there was none yet.
+    unlooked: tuple[str, ...]  # Only asked what was found last, and nothing has looked since they started.
 
 
 class Prover:
@@ -147,7 +148,13 @@ class Prover:
         return Agreement(
             verdict=verdict,
             sentence=rules.sentence(
-                verdict, results, len(violations), unanswered, unpublished, unchecked=checked.unknown
+                verdict,
+                results,
+                len(violations),
+                unanswered,
+                unpublished,
+                unchecked=checked.unknown,
+                unlooked=checked.unlooked,
             ),
             at=_text(at),
             took_ms=round((time.perf_counter() - started) * 1000, 1),
@@ -341,14 +348,16 @@ class Prover:
 
         answers = dict(zip(services, await asyncio.gather(*map(asked, services)), strict=True))
         told = {service: answer for service, answer in answers.items() if answer is not None}
-        never = {service for service, answer in told.items() if anew and not answer.at}
+        never = {service for service, answer in told.items() if not answer.at}
+        unknown = tuple(service for service, one in told.items() if one.failed or (anew and service in never))
         return _Checked(
             rules=sum(len(answer.rules) for answer in told.values()),
             at="" if any(not answer.at for answer in told.values()) else min((a.at for a in told.values()), default=""),
             violations=[(service, one) for service, answer in told.items() for one in answer.violations],
             mute=set(answers) - set(told),
             under_way=tuple(service for service, answer in told.items() if answer.under_way),
-            unknown=tuple(service for service, answer in told.items() if answer.failed or service in never),
+            unknown=unknown,
+            unlooked=tuple(service for service in told if service in never and service not in unknown),
         )
 
 

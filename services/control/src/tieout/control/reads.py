@@ -1,6 +1,7 @@
 """Questions about what control has heard: journeys, status, dead letters. No rules, no locks."""
 
 import asyncio
+import contextlib
 from collections.abc import Iterator, Sequence, Set
 from datetime import UTC, datetime
 from typing import Any
@@ -25,7 +26,7 @@ from tieout.contracts.control import (
     Throughput,
 )
 from tieout.contracts.event import Notice
-from tieout.contracts.operation import Trail, TrailEntry, TrailRequest
+from tieout.contracts.operation import OrderNamed, Trail, TrailEntry, TrailRequest
 from tieout.contracts.streams import CORE_SERVICES, FOLLOWED
 from tieout.control.colleagues import Colleagues, Unanswered
 from tieout.control.domain import journey as journeys
@@ -44,7 +45,9 @@ STEPS_PER_JOURNEY_MAX = 1_000  # An answer has to fit into one message.
 
 
 async def show_journey(request: JourneyRequest, database: Database, colleagues: Colleagues) -> Journeys:
-    """Every journey of an order number. Raises Refused(not_found) where nobody has heard of it.
+    """Every journey of an order number, or of the orders that a document of this number is about.
+
+    Raises Refused(not_found) where nobody has heard of it.
 
     Shops show numbers as #1001 and hand over 1001, so both find it.
     """
@@ -57,29 +60,51 @@ async def show_journey(request: JourneyRequest, database: Database, colleagues: 
         return await _journeys(JourneyRequest(bare, request.company), database, colleagues)
 
 
-async def _journeys(request: JourneyRequest, database: Database, colleagues: Colleagues) -> Journeys:
+async def _journeys(
+    request: JourneyRequest, database: Database, colleagues: Colleagues, *, papers: bool = True
+) -> Journeys:
+    """`papers`: whether the number may be that of a payment or another document, which leads to its orders."""
     async with database.read() as connection:
         chains = await connection.fetch(statements.chains_of_order, request.order_no, request.company, CHAINS_MAX)
         wanted = {row["chain_id"] for row in chains}
         heard = await heard_of(wanted, connection) if wanted else []
     groups = journeys.chains_by_journey(heard)
-    if not groups and (refused := await _refused_at_the_gate(request, colleagues)):
-        return Journeys(journeys=(refused,))
+    if papers and not any(step.event_type in journeys.ORDER_TYPES for step in heard):
+        gate = await _at_the_gate(request, colleagues)
+        if orders := [one for one in gate.orders if request.company in ("", one.company)]:
+            told = await _of_orders(orders, database, colleagues)
+            if told.journeys:
+                return told
+        if not groups and gate.entries:
+            refused = journeys.tell(request.order_no, request.company, NO_CHAIN, (), {"gateway": gate.entries})
+            return Journeys(journeys=(refused,))
     if not groups:
         of_company = f" of company {request.company}" if request.company else ""
         raise Refused(
             "not_found",
-            f"Nothing is known of an order {request.order_no}{of_company}. If its document was refused, it stands in "
-            "the quarantine: ./tieout quarantine list",
+            f"Nothing is known of an order or document {request.order_no}{of_company}. If the document was refused, it "
+            "stands in the quarantine: ./tieout quarantine list",
             field="order_no",
             status=404,
         )
     silent: set[str] = set()
-    told = [
+    found = [
         await _tell(request.order_no, company, chains, heard, colleagues, silent)
         for (company, _), chains in sorted(groups.items())[:JOURNEYS_MAX]
     ]
-    return Journeys(journeys=tuple(told), unanswered=tuple(sorted(silent)))
+    return Journeys(journeys=tuple(found), unanswered=tuple(sorted(silent)))
+
+
+async def _of_orders(orders: Sequence[OrderNamed], database: Database, colleagues: Colleagues) -> Journeys:
+    """Of those that control has heard of."""
+    found: list[Journey] = []
+    silent: set[str] = set()
+    for one in orders:
+        with contextlib.suppress(Refused):
+            told = await _journeys(JourneyRequest(one.order_no, one.company), database, colleagues, papers=False)
+            found += told.journeys
+            silent.update(told.unanswered)
+    return Journeys(tuple(found[:JOURNEYS_MAX]), unanswered=tuple(sorted(silent)))
 
 
 async def heard_of(chains: Set[str], connection: Any) -> list[HeardStep]:
@@ -88,15 +113,13 @@ async def heard_of(chains: Set[str], connection: Any) -> list[HeardStep]:
     return [step for row in rows for step in _steps(row, chains)]
 
 
-async def _refused_at_the_gate(request: JourneyRequest, colleagues: Colleagues) -> Journey | None:
-    """A document in quarantine never became a command, so no notice told of it; the gateway knows it by its number."""
+async def _at_the_gate(request: JourneyRequest, colleagues: Colleagues) -> Trail:
+    """A document in quarantine never became a command, so no notice told of it; and notices of a payment tell its
+    order's number alone. The gateway knows both by their own."""
     try:
-        trail = await colleagues.ask("gateway", "trail", TrailRequest(NO_CHAIN, request.order_no), Trail)
+        return await colleagues.ask("gateway", "trail", TrailRequest(NO_CHAIN, request.order_no), Trail)
     except Unanswered:
-        return None
-    if not trail.entries:
-        return None
-    return journeys.tell(request.order_no, request.company, NO_CHAIN, (), {"gateway": trail.entries})
+        return Trail(())
 
 
 async def _tell(

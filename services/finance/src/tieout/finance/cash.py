@@ -189,6 +189,8 @@ def decide(received: Submitted, mine: dict[UUID, OpenItem], company: Company, ca
         if any(mine[item_id].order_net is None for item_id in spread):
             claims = spread
     orders = [mine[item_id] for item_id in shares if mine[item_id].of_order]
+    if not orders:  # Nothing was open of what it names, so it stands with the customer; its journey is that order's.
+        orders = [item for item in mine.values() if item.of_order]
     chain = orders[0].item_id if len(orders) == 1 else identity
     order_no = orders[0].order_no if len(orders) == 1 else ""
     when = calendar.posting(company, event.business_date)

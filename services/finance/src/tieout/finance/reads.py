@@ -256,7 +256,7 @@ async def trail(request: TrailRequest, database: Database) -> Trail:
                     voucher_no=voucher_no(row),
                     amount_minor=row["amount"],
                     currency=row["currency"],
-                    detail=f"template {template}",
+                    detail=f"template {template}" + (f", also for {row['others']}" if row["others"] else ""),
                 )
             )
         for at, number, kind, outcome, reason, detail, intake in await c.fetch(statements.without_effect, chain):

@@ -144,7 +144,9 @@ GROUP BY 1, 2, 3 ORDER BY 1, 2, 3;
 -- name: trail
 SELECT v.posted_at, v.template, v.document_id, v.document_no, v.word, v.period, v.number, v.currency,
     coalesce((SELECT sum(l.amount_minor) FROM voucher_line l WHERE l.position = v.position AND l.side = 'D' AND l.currency = v.currency
-        AND (v.template NOT IN ('T01', 'T02b') OR l.role = 'receivable')), 0)::bigint AS amount
+        AND (v.template NOT IN ('T01', 'T02b') OR l.role = 'receivable')), 0)::bigint AS amount,
+    coalesce((SELECT string_agg(DISTINCT i.order_no, ', ') FROM money_document d JOIN money_part p USING (document_id) JOIN open_item i USING (item_id)
+        WHERE d.position = v.position AND i.of_order AND i.item_id <> $1), '') AS others
 FROM (
     SELECT position FROM voucher WHERE chain_id = $1
     UNION SELECT d.position FROM money_part p JOIN money_document d USING (document_id) WHERE p.item_id = $1

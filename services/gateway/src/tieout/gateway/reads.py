@@ -38,7 +38,7 @@ from tieout.contracts.gateway import (
     ShowDocument,
     State,
 )
-from tieout.contracts.operation import Trail, TrailEntry, TrailRequest
+from tieout.contracts.operation import OrderNamed, Trail, TrailEntry, TrailRequest
 from tieout.contracts.rates import RATES, ListRates, RatePage, RateView
 from tieout.gateway.domain.faults import Reason
 from tieout.gateway.domain.judging import CONTRACTS
@@ -49,6 +49,7 @@ statements = sql.load(__file__)
 
 CONTENT_BYTES_MAX = 700_000  # As base64 it still fits into one answer.
 LARGEST = 2**63 - 1
+NO_CHAIN = UUID(int=0)
 REASONS: tuple[str, ...] = get_args(Reason)
 COMMANDS_PAGE = 15_000  # Of 39 bytes each.
 
@@ -225,7 +226,8 @@ def _progress(row: Any, kinds: dict[str, dict[str, int]]) -> Progress:
 
 
 async def trail(request: TrailRequest, database: Database) -> Trail:
-    """What arrived for a chain, and what it was handed over as; documents of its number that were refused."""
+    """What arrived for a chain, and what it was handed over as; documents of its number that were refused. Asked for no
+    chain, also which orders documents of that number are about."""
     try:
         chain = UUID(request.chain_id)
     except ValueError:
@@ -233,6 +235,7 @@ async def trail(request: TrailRequest, database: Database) -> Trail:
     async with database.read() as connection:
         commands = await connection.fetch(statements.trail_commands, chain, request.order_no)
         refused = await connection.fetch(statements.trail_refusals, request.order_no) if request.order_no else ()
+        named = await connection.fetch(statements.orders_of_paper, request.order_no) if chain == NO_CHAIN else ()
     entries = []
     for row in commands:
         contract = CONTRACTS[row["kind"]]
@@ -255,13 +258,17 @@ async def trail(request: TrailRequest, database: Database) -> Trail:
         entries.append(
             TrailEntry(
                 at=_time(row["at"]),
-                step=row["decision"] or "quarantined",
+                step="quarantined",
                 document=row["number"],
                 detail=detail,
                 intake_id="" if row["decision"] else str(row["id"]),
             )
         )
-    return Trail(tuple(entries))
+        if row["decision"]:
+            why = f"by {row['decided_by']}" + (f": {row['note']}" if row["note"] else "")
+            at = _time(row["decided_at"])
+            entries.append(TrailEntry(at=at, step=row["decision"], document=row["number"], detail=why))
+    return Trail(tuple(entries), tuple(OrderNamed(*row) for row in named))
 
 
 async def _states(connection: "Connection[Any]", ids: list[UUID]) -> dict[UUID, State]:

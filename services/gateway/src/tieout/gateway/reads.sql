@@ -134,8 +134,13 @@ FROM command c LEFT JOIN raw_document r
 WHERE (c.order_no = $2 AND c.order_no <> '' AND c.chain_id = $1) OR (c.order_no = '' AND c.chain_id = $1)
 ORDER BY c.position LIMIT 200;
 
+-- name: orders_of_paper
+-- Of a payment, a credit note, a confirmation by its own number.
+SELECT DISTINCT company, order_no FROM command WHERE number = $1 AND order_no <> '' AND number <> order_no
+ORDER BY company, order_no LIMIT 20;
+
 -- name: trail_refusals
-SELECT f.id, f.at, f.number, f.reason, f.field, d.decision FROM refusal f LEFT JOIN decision d USING (entry)
+SELECT f.id, f.at, f.number, f.reason, f.field, d.decision, d.at AS decided_at, d.decided_by, d.note FROM refusal f LEFT JOIN decision d USING (entry)
 WHERE f.number = $1 ORDER BY f.entry LIMIT 50;
 
 -- name: satellite_commands

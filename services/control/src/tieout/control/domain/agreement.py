@@ -250,9 +250,14 @@ def sentence(
     unpublished: int = 0,
     *,
     unchecked: Sequence[str] = (),
+    unlooked: Sequence[str] = (),
     shown: int = 3,
 ) -> str:
-    """The verdict as people say it: what disagrees first, then what is still on its way."""
+    """The verdict as people say it: what disagrees first, then what is still on its way.
+
+    `unlooked`: whose balances nobody has checked since they started, and this was not to wait for it. The verdict is
+    that of the books then, so the sentence says which part of the proof it leaves out.
+    """
     told = []
     for measure in measures:
         if measure.differing:
@@ -278,11 +283,13 @@ def sentence(
         told.append(f"the balances of {', '.join(unchecked)} are not checked against their facts yet")
     rest = f", and {len(told) - shown} more" if len(told) > shown else ""
     detail = "; ".join(told[:shown]) + rest
+    left_out = f"the balances of {', '.join(unlooked)} were not checked against their facts since the start"
     if verdict == "agree":
-        return "Orders, stock and books agree."
-    return (
-        f"The books differ. {detail}." if verdict == "differ" else f"Nothing disagrees, but not all is there. {detail}."
-    )
+        return f"Orders, stock and books agree{f'; {left_out}' if unlooked else ''}."
+    told_too = f" T{left_out[1:]}." if unlooked else ""
+    if verdict == "differ":
+        return f"The books differ. {detail}.{told_too}"
+    return f"Nothing disagrees, but not all is there. {detail}.{told_too}"
 
 
 def _count(number: int, noun: str) -> str:

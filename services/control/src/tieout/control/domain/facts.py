@@ -7,6 +7,7 @@ from tieout.contracts.inventory import CancelDecided
 from tieout.contracts.inventory import DocumentSettled as InventorySettled
 from tieout.contracts.order import SubmissionConflicted
 from tieout.control.domain.opening import Affected, Opening
+from tieout.control.domain.reasons import REASONS
 
 Fact = SubmissionConflicted | CancelDecided | InventorySettled | FinanceSettled
 
@@ -59,9 +60,8 @@ def _opening(fingerprint: str, group: Sequence[tuple[str, Fact]]) -> Opening:
             orders=orders,
         )
     english, chinese = KINDS[last.kind]
-    other_content = last.reason in ("", "other_content")
-    why_en = "the same number with other contents" if other_content else last.reason.replace("_", " ")
-    why_zh = "同号不同内容" if other_content else last.reason
+    spoken = last.reason.replace("_", " ")  # Of a newer service than this.
+    why_en, why_zh = REASONS.get(last.reason or "other_content", (spoken, spoken))
     return Opening(
         kind="conflict",
         fingerprint=fingerprint,

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta, Raw, Struct
 from tieout.contracts.order import SubmitOrder
 from tieout.control.domain.opening import Affected, Opening
+from tieout.control.domain.reasons import REASONS
 
 NUMBER_MAX = 100
 MINOR_MAX = 10**17  # What came is not to be trusted: sums of it must fit into a bigint.
@@ -39,20 +40,6 @@ FLOWS = {
     "control-report-inventory": ("Reporting conflicts of stock documents", "库存单据冲突上报"),
     "control-report-finance": ("Reporting conflicts of payments", "收付款冲突上报"),
     "control-collect-dead": ("Collecting dead letters", "死信收集"),
-}
-REASONS = {
-    "unreadable": ("messages that are not what the contract says", "消息不符合约定格式"),
-    "nul_character": ("texts with a NUL character, which no database keeps", "文本含有 NUL 字符，数据库无法保存"),
-    "refused_by_database": ("the database refuses the values", "数据库拒绝写入"),
-    "internal_error": ("an error that nobody foresaw", "程序出现未预见的错误"),
-    "too_large": ("documents that are too large", "单据过大"),
-    "unknown_line": ("a line that the order does not have", "订单中没有该行"),
-    "above_shipped": ("more than was shipped", "超过已发数量"),
-    "above_range": ("a number outside of what can be kept", "数值超出范围"),
-    "broken_order": ("an order whose lines cannot be", "订单明细有误"),
-    "unknown_company": ("a company that is not set up", "公司未建立"),
-    "unknown_article": ("an article that is not set up", "商品未建立"),
-    "unknown_warehouse": ("a warehouse that is not set up", "仓库未建立"),
 }
 
 

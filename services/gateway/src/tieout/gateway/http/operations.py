@@ -24,6 +24,7 @@ from tieout.gateway.channels.reading import inspect
 from tieout.gateway.domain.faults import Fault
 from tieout.gateway.http import openapi
 from tieout.gateway.http.asking import Asking
+from tieout.gateway.http.bounds import out_of_bounds
 from tieout.gateway.http.callers import Caller, Callers
 from tieout.gateway.http.keys import check_keys, keys_of
 from tieout.gateway.http.problems import MEDIA_TYPE, body_of, headers_of
@@ -188,6 +189,8 @@ async def _request_of(operation: Operation, fields: dict[str, Any], asked: Asked
     content = _encode(request)
     if NUL in content and (field := nul_field(content)):
         raise Refused("invalid", f"{field}: The character U+0000 cannot be kept.", field=field, status=422)
+    if (beyond := out_of_bounds(request, content, texts=operation.method == "GET")) is not None:
+        raise _invalid(*beyond)
     return request
 
 

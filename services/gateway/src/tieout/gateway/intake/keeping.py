@@ -110,6 +110,16 @@ class KeyReused(Exception):
     """The same Idempotency-Key, another body. Nothing was kept."""
 
 
+def _turn_away(future: "asyncio.Future[Kept]") -> None:
+    """Not cancelled: that would look to its request like a cancellation of its own, and be answered as our mistake."""
+    if not future.done():
+        told = (
+            "The gateway is stopping; what you sent may not have been kept. Send it again, under the same "
+            "Idempotency-Key if it has one."
+        )
+        future.set_exception(Refused("stopping", told, status=503))
+
+
 class Keeper:
     """`run` commits; `keep` waits until its delivery is on disk."""
 
@@ -119,24 +129,36 @@ class Keeper:
         self._bytes = 0
         self._arrived = asyncio.Event()
         self._taken = 0.0
+        self._stopped = False
         self.kept = asyncio.Event()  # Something is to be mapped.
         self.rhythm = Rhythm()
 
     async def keep(self, delivery: Delivery) -> Kept:
-        """Raises KeyReused; Refused (503) where too much waits; else what the database says."""
+        """Raises KeyReused; Refused (503) where too much waits, or this process stops; else what the database says."""
         size = sum(map(len, delivery.documents)) + 200 * len(delivery.documents)
         if self._bytes + size > WAITING_BYTES_MAX and self._queue:
             raise Refused("busy", "Too much is waiting to be written. Try again in a moment.", status=503)
         future: asyncio.Future[Kept] = asyncio.get_running_loop().create_future()
+        if self._stopped:
+            _turn_away(future)
+            return await future
         self._queue.append((delivery, size, future))
         self._bytes += size
         self._arrived.set()
         return await future
 
     async def run(self) -> None:
-        async with asyncio.TaskGroup() as writers:
-            for _ in range(WRITERS):
-                writers.create_task(self._write())
+        """Until it is cancelled. Whoever waits then, or comes later, is told to come again."""
+        self._stopped = False
+        try:
+            async with asyncio.TaskGroup() as writers:
+                for _ in range(WRITERS):
+                    writers.create_task(self._write())
+        finally:
+            self._stopped = True
+            while self._queue:
+                _turn_away(self._queue.popleft()[2])
+            self._bytes = 0
 
     async def _write(self) -> None:
         while True:
@@ -156,7 +178,7 @@ class Keeper:
                         future.set_exception(error)
             except asyncio.CancelledError:
                 for _, future in group:
-                    future.cancel()
+                    _turn_away(future)
                 raise
             else:
                 for (_, future), answer in zip(group, kept, strict=True):

@@ -144,6 +144,7 @@ CREATE TABLE command (
 CREATE UNIQUE INDEX command_id ON command (id);  -- A document leads to its commands once.
 CREATE INDEX command_order_no ON command (order_no);
 CREATE INDEX command_chain ON command (chain_id) WHERE order_no = '';
+CREATE INDEX command_paper ON command (number) WHERE order_no <> '' AND number <> order_no;  -- Orders themselves are not in it.
 CALL fact_table('command');
 CALL digest_attach('command', '[
     {"measure": 1, "book": "command", "a": "quantity_micro", "b": "amount_minor",
