@@ -123,9 +123,11 @@ async def test_a_proof_in_the_middle_of_a_busy_hour_never_raises_a_false_alarm(t
     trio.gate.set()
     assert {verdict for verdict, _ in verdicts} <= {"agree", "open"}, verdicts
     assert len(verdicts) > 5
+    await trio.settled()  # What is early is parked only then, and is woken once.
     await trio.wake()
-    await trio.settled()
-    answer = await prove(trio)
+    async with asyncio.timeout(20):
+        while (answer := await prove(trio)).verdict == "open":  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
     assert answer.verdict == "agree", answer.sentence
 
 
