@@ -26,6 +26,7 @@ from tieout.control.settings import Settings
 from tieout.devstack.testbed import ServiceDatabase, Testbed, forget_facts
 from tieout.servicekit import BatchFlow, Database, Received, Service, Unprocessable, batch_flow, migrate
 from tieout.servicekit import Settings as ToySettings
+from tieout.servicekit.rehearsal import open_database
 
 HERE = Path(__file__).parent
 PIECE = 1_000_000
@@ -250,6 +251,16 @@ async def started(
         operator = await testbed.connect()
         await testbed.clear_streams(operator)
         await operator.close()
+
+
+@pytest.fixture
+async def database(testbed: Testbed) -> AsyncIterator[Database]:
+    """Control's own, fresh, with nobody beside it."""
+    made = await testbed.create_database("control")
+    database = await open_database(made.app_url, "control")
+    yield database
+    await database.pool.close()
+    await testbed.drop_database(made)
 
 
 @pytest.fixture(scope="module")

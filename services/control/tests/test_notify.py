@@ -25,9 +25,7 @@ from tieout.control import tickets
 from tieout.control.notify import channels
 from tieout.control.notify.messages import WECOM_BYTES_MAX, Target, Told, amount, compose, verdict
 from tieout.control.notify.sender import Sender
-from tieout.devstack.testbed import Testbed
 from tieout.servicekit import Database, Misconfigured
-from tieout.servicekit.rehearsal import open_database
 
 SECRET = "SEC0123456789abcdef"
 KEY = "693a91f6-7xxx-4bc4-97a0-0ec2sifa5aaa"
@@ -87,15 +85,6 @@ def webhook(path: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes
     signed = headers["x-tieout-timestamp"].encode() + b"." + body
     expected = "sha256=" + hmac.new(SECRET.encode(), signed, hashlib.sha256).hexdigest()
     return (204 if headers["x-tieout-signature"] == expected else 401), b""
-
-
-@pytest.fixture
-async def database(testbed: Testbed) -> AsyncIterator[Database]:
-    made = await testbed.create_database("control")
-    database = await open_database(made.app_url, "control")
-    yield database
-    await database.pool.close()
-    await testbed.drop_database(made)
 
 
 @pytest.fixture

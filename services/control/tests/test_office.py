@@ -1,23 +1,11 @@
 """The desk's settings: put by people, kept with who it was, and in force for the next ticket."""
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from tieout.contracts.desk import Desk, DeskRequest, PutDeadline, PutHours, PutTeam, PutYear
 from tieout.control import office, ticket_reads, tickets
-from tieout.devstack.testbed import Testbed
 from tieout.servicekit import ACTOR, Database, Refused
-from tieout.servicekit.rehearsal import open_database
-
-
-@pytest.fixture
-async def database(testbed: Testbed) -> AsyncIterator[Database]:
-    made = await testbed.create_database("control")
-    database = await open_database(made.app_url, "control")
-    yield database
-    await database.pool.close()
-    await testbed.drop_database(made)
 
 
 async def show(database: Database, year: int = 0) -> Desk:

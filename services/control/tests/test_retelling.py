@@ -1,17 +1,14 @@
 """Failed orders are told to a real collector afterwards: none is skipped because many failed at once."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from uuid import uuid4
 
 import pytest
 from tieout.control.domain.objective import Objective
 from tieout.control.retelling import CHAINS_MAX, Retelling
 from tieout.devstack.collector import Receiver
-from tieout.devstack.testbed import Testbed
 from tieout.servicekit import Database
 from tieout.servicekit.live_tracing import LiveTracing
-from tieout.servicekit.rehearsal import open_database
 
 LETTERS = """
 INSERT INTO dead_letter (letter_id, at, service, flow, subject, reason, field, detail, order_no, company, chain_id,
@@ -19,15 +16,6 @@ INSERT INTO dead_letter (letter_id, at, service, flow, subject, reason, field, d
 SELECT gen_random_uuid(), now(), 'finance', 'finance-bill-shipments', 'inventory.shipped.v1', 'broken', '', '', chain,
     'C1', chain, 1, 1, '' FROM unnest($1::text[]) AS chain
 """
-
-
-@pytest.fixture
-async def database(testbed: Testbed) -> AsyncIterator[Database]:
-    made = await testbed.create_database("control")
-    database = await open_database(made.app_url, "control")
-    yield database
-    await database.pool.close()
-    await testbed.drop_database(made)
 
 
 async def test_more_failed_orders_than_one_look_tells_have_their_turn_at_the_next(

@@ -1,7 +1,6 @@
 """One ticket per cause: counted, reopened, resolved; with its history and what has to be told outside."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
@@ -30,23 +29,13 @@ from tieout.control.flows.change_ticket import change_ticket
 from tieout.control.flows.collect_dead import collect_dead
 from tieout.control.rebuilding import Rebuilding
 from tieout.control.tickets import Affected, Opening
-from tieout.devstack.testbed import Testbed
 from tieout.servicekit import ACTOR, Database, Letter, Received, Refused
 from tieout.servicekit.letters import write_letter
 from tieout.servicekit.received import Reader
 from tieout.servicekit.recovery import Recovery
-from tieout.servicekit.rehearsal import announced, open_database, received
+from tieout.servicekit.rehearsal import announced, received
 
 STALL = "stall:finance-bill-shipments"
-
-
-@pytest.fixture
-async def database(testbed: Testbed) -> AsyncIterator[Database]:
-    made = await testbed.create_database("control")
-    database = await open_database(made.app_url, "control")
-    yield database
-    await database.pool.close()
-    await testbed.drop_database(made)
 
 
 async def opened(database: Database, fingerprint: str = STALL, **more: object) -> int:

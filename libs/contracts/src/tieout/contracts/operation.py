@@ -75,9 +75,8 @@ class OrderNamed(Struct, frozen=True):
 
 class Trail(Struct, frozen=True, omit_defaults=True):
     entries: tuple[TrailEntry, ...]
-    orders: tuple[
-        OrderNamed, ...
-    ] = ()  # That documents of the asked number are about; told where no chain is asked for.
+    # That documents of the asked number are about; told where no chain is asked for.
+    orders: tuple[OrderNamed, ...] = ()
 
 
 class Nothing(Struct, frozen=True):

@@ -15,10 +15,8 @@ from tieout.contracts.event import Envelope, Notice
 from tieout.contracts.streams import CORE_SERVICES, EVENTS, stream_of
 
 FOLDER = Path(__file__).parents[3] / "schemas"
-ASKED, ANSWERED = (
-    "asked",
-    "answered",
-)  # `order.show asked`: what stands in a request of it; `… answered`: in its answer.
+# `order.show asked`: what stands in a request of it; `order.show answered`: in its answer.
+ASKED, ANSWERED = "asked", "answered"
 
 
 def schemas() -> dict[str, dict[str, Any]]:
