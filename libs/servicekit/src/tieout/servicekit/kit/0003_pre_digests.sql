@@ -46,6 +46,27 @@ CREATE FUNCTION digest_select(book digest_book, source text, sign text, extra te
         sign, book.position, book.line, book.a, book.b, source, book.condition, extra, book.position);
 $$;
 
+-- All books of a table over a transition table: rows of one position are read once, whatever number of books counts them.
+CREATE FUNCTION digest_selects(tab text, source text, sign text) RETURNS text LANGUAGE sql STABLE AS $$
+    WITH book AS (
+        SELECT d.*, row_number() OVER (PARTITION BY d.position ORDER BY d.book) AS i,
+               CASE d.condition WHEN 'true' THEN '' ELSE format(' FILTER (WHERE %s)', d.condition) END AS only
+        FROM digest_book d WHERE d.tab = digest_selects.tab
+    ), counted AS (
+        SELECT b.position,
+               string_agg(format('count(*)%2$s AS n%1$s, coalesce(sum(%3$s)%2$s, 0)::numeric AS a%1$s, %4$s AS b%1$s,
+                   sum(row_hash((%5$s)::bigint, (%6$s)::bigint, (%3$s)::bigint, (%7$s)::bigint))%2$s AS h%1$s',
+                   b.i, b.only, b.a, CASE b.b WHEN '0' THEN '0::numeric' ELSE format('coalesce(sum(%s)%s, 0)::numeric', b.b, b.only) END,
+                   b.position, b.line, b.b), ', ') AS sums,
+               string_agg(format('(%2$L, s.n%1$s, s.a%1$s, s.b%1$s, s.h%1$s)', b.i, b.book), ', ') AS books
+        FROM book b GROUP BY b.position
+    )
+    SELECT string_agg(format(
+        'SELECT v.book, s.leaf, %1$sv.n, %1$sv.a, %1$sv.b, %1$sv.h FROM (SELECT (%2$s) >> 8 AS leaf, %3$s FROM %4$s GROUP BY 1) s,
+             LATERAL (VALUES %5$s) v (book, n, a, b, h) WHERE v.n > 0', sign, c.position, c.sums, source, c.books), ' UNION ALL ')
+    FROM counted c;
+$$;
+
 -- CALL digest_attach('shipped_line', '[{"measure": 4, "book": "shipped_line", "a": "to_micro - from_micro", "b": "0", "where": "kind = ''goods''", "currency": "''EUR''"}, …]')
 -- A trigger function of its own per table: dynamic SQL inside a trigger would be planned at every statement.
 CREATE PROCEDURE digest_attach(tab text, books jsonb) LANGUAGE plpgsql AS $$
@@ -67,8 +88,8 @@ BEGIN
         EXECUTE format('SELECT (%s)::bigint, (%s)::bigint, (%s)::text, (%s)::text, (%s)::bigint, (%s)::bigint, (%s)::text FROM %I WHERE %s LIMIT 0',
             book.position, book.line, book.chain, book.order_no, book.a, book.b, coalesce(nullif(book.currency, ''), quote_literal('')), tab, book.condition);
     END LOOP;
-    SELECT string_agg(digest_select(d, 'new_rows', ''), ' UNION ALL '), string_agg(digest_select(d, 'old_rows', '-'), ' UNION ALL ')
-    INTO plus, minus FROM digest_book d WHERE d.tab = digest_attach.tab;
+    plus := digest_selects(tab, 'new_rows', '');
+    minus := digest_selects(tab, 'old_rows', '-');
     EXECUTE format('CREATE FUNCTION %I() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS %L', 'digest_insert_' || tab,
         'BEGIN INSERT INTO digest_delta (book, leaf, n, a, b, h) ' || plus || '; RETURN NULL; END');
     EXECUTE format('CREATE FUNCTION %I() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS %L', 'digest_delete_' || tab,
