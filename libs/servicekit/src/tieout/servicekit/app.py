@@ -26,6 +26,7 @@ from tieout.servicekit.batches import FlowSubscriber, subscribe
 from tieout.servicekit.connection import QuickClient
 from tieout.servicekit.database import Database
 from tieout.servicekit.errors import Misconfigured
+from tieout.servicekit.findings import Findings
 from tieout.servicekit.flow import BatchFlow
 from tieout.servicekit.housekeeping import Housekeeping
 from tieout.servicekit.letterbox import Letterbox
@@ -156,7 +157,7 @@ class Service:
             spawn(waker.run(), "parked messages"),
             spawn(housekeeping.run(), "housekeeping"),
             spawn(runs.run(), "run log"),
-            spawn(Scrub(self.evidence, self.database, self.settings.scrub_seconds).run(), "scrub"),
+            spawn(Scrub(self.findings, self.database, self.settings.scrub_seconds).run(), "scrub"),
         ]
         self._running = [spawn(task(self), getattr(task, "__name__", "task")) for task in self.tasks]
         self.lifetime.ready = self.probes.started = True
@@ -176,7 +177,8 @@ class Service:
             tracing=self.tracing,
             identity=servers.identity,
         )
-        self.evidence = Evidence(self.database, self.violations, checksums(self.name, self.migrations))
+        self.evidence = Evidence(self.database)
+        self.findings = Findings(self.violations, checksums(self.name, self.migrations))
 
     async def _begin_auditing(self) -> None:
         """Nothing is published before the first audit has ended; the start does not wait for it."""
@@ -210,6 +212,7 @@ class Service:
             started_at=self._started_at,
             trail=self.trail,
             evidence=self.evidence,
+            findings=self.findings,
             audit=self.auditing.audit,
             player=self._player,
             witness=Witness(self.servers.marks, self.version, self._started_at, lambda: self._subscribers),
@@ -278,6 +281,7 @@ class Service:
         await self.database.outbox.flush(3.0)
         await cancel([*self._own_tasks, *([self.auditing.task] if self.auditing.task else [])])
         await self.evidence.stop()
+        await self.findings.stop()
         await self.servers.close_broker()
         await asyncio.gather(asyncio.to_thread(self.tracing.close), asyncio.to_thread(self._metrics.close))
         if self._metrics_http is not None:
