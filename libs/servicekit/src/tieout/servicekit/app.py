@@ -37,7 +37,7 @@ from tieout.servicekit.outbox import Outbox
 from tieout.servicekit.parked import Waker
 from tieout.servicekit.plain_http import PlainHttp
 from tieout.servicekit.probes import Probes
-from tieout.servicekit.recovery import MakeRebuilding
+from tieout.servicekit.rebuilding import MakeRebuilding
 from tieout.servicekit.replay import Player
 from tieout.servicekit.retention import Retention
 from tieout.servicekit.rpc import Answers, Endpoints
@@ -90,7 +90,7 @@ class Service:
         self.violations = violations
         self.tasks = tuple(tasks)
         self.forgets = tuple(forgets)
-        self.rebuilding = rebuilding  # Of a database that was restored from a backup; see recovery.py.
+        self.rebuilding = rebuilding  # Of a database that was restored from a backup; see rebuilding.py.
         self.version = _version(name)
         self.lifetime = Lifetime()
         self.servers = Servers(name, settings, self.lifetime)
