@@ -25,6 +25,7 @@ statements = sql.load(__file__)
 SCRUB_LEAVES = 1_000  # At a time; also the slice of the background scrub.
 LEAF_MIN, LEAF_MAX = -(1 << 63) + 1, (1 << 63) - 1  # All that a digest can name.
 LONG_SECONDS = 5.0  # A look that took longer rests as long as it took.
+RULE_MEMORY = "32MB"  # Of Postgres for each sort or hash of a rule; one rule of a service runs at a time.
 TOLD_MAX = 10  # Findings that are logged one by one.
 HAND_RULES = (
     "touched_by_hand",
@@ -217,11 +218,12 @@ async def _broken(connection: Any, rule: str, statement: str) -> list[Violation]
     """What breaks a rule of the service. One that cannot be computed (a hand wrote huge numbers) is broken.
 
     Rules read whole tables, so a nested loop never pays; statistics of yesterday's short orders would choose one for a
-    long order, and read all of it for each of its lines.
+    long order, and read all of it for each of its lines. Their hashes get memory of their own: what a service's short
+    statements live on would be written to disk and read again.
     """
     try:
         async with connection.transaction():
-            await connection.execute("SET LOCAL enable_nestloop = off")
+            await connection.execute(f"SET LOCAL enable_nestloop = off; SET LOCAL work_mem = '{RULE_MEMORY}'")
             rows = await connection.fetch(statement)
     except asyncpg.DataError as error:
         return [Violation(rule, "(all)", f"cannot be computed: {error}", "every value within its bounds")]
