@@ -107,6 +107,26 @@ async def note_demand(batch: Sequence[Received[OrderPlaced]], database: Database
             )
 
 
+async def fill(database: Database, positions: Sequence[int], *, size: int = 50) -> None:
+    """Rows of `positions`, `size` per transaction; what a row holds follows from its position."""
+    for first in range(0, len(positions), size):
+        async with database.transaction() as tx:
+            records = [
+                (
+                    p,
+                    line,
+                    placed(str(p)).order_id,
+                    str(p),
+                    p % 7 + line,
+                    p % 11 - 5,
+                    "service" if p % 5 == 0 else "goods",
+                )
+                for p in positions[first : first + size]
+                for line in (1, 2)
+            ]
+            await tx.copy("demand", columns=(*COLUMNS, "kind"), records=records)
+
+
 @pytest.fixture
 def flow() -> BatchFlow:
     return batch_flow("inventory-reserve-stock", OrderPlaced, size=100)(note_demand)
@@ -209,7 +229,7 @@ async def told(operator: Client) -> list[str]:
 
 @pytest.fixture
 def toy() -> SimpleNamespace:
-    """What test modules need of this file: placed, refused, envelope, until, told, note_demand, folder."""
+    """What test modules need of this file: placed, refused, envelope, until, told, note_demand, fill, folder."""
     return SimpleNamespace(
         placed=placed,
         refused=refused,
@@ -217,5 +237,6 @@ def toy() -> SimpleNamespace:
         until=until,
         told=told,
         note_demand=note_demand,
+        fill=fill,
         folder=TOY,
     )

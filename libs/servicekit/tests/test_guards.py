@@ -12,6 +12,7 @@ from tieout.devstack import databases
 from tieout.devstack.postgres import binaries
 from tieout.servicekit import migrate, recovery
 from tieout.servicekit.agreement import Evidence
+from tieout.servicekit.findings import Findings
 from tieout.servicekit.migrate import checksums
 from tieout.servicekit.rehearsal import open_database
 
@@ -19,18 +20,17 @@ COLUMNS = ("position", "line_no", "order_id", "order_no", "quantity", "amount")
 
 
 @pytest.fixture
-async def evidence(database, toy):
+async def findings(database, toy):
     async with database.transaction() as tx:
         records = [(p, 1, toy.placed(str(p)).order_id, str(p), 3, 7) for p in range(1, 101)]
         await tx.copy("demand", columns=COLUMNS, records=records)
-    found = Evidence(database, None)
-    await found.start()
+    found = Findings(None)
     assert await told(found, database) == set()
     return found
 
 
-async def told(evidence, database):
-    found = (await evidence.scrub(database)).violations
+async def told(findings, database):
+    found = (await findings.scrub(database)).violations
     return {(one.rule, one.key) for one in found}
 
 
@@ -48,24 +48,24 @@ TRIGGERS = ("guards_untouched", "triggers of demand")
 
 
 async def test_an_edit_that_no_digest_covers_is_found_although_triggers_were_armed_again(
-    evidence, database, owner
+    findings, database, owner
 ) -> None:
     await unseen(owner, EDIT)
-    assert await told(evidence, database) == {TRIGGERS}
-    (found,) = (await evidence.glance(database)).violations
+    assert await told(findings, database) == {TRIGGERS}
+    (found,) = (await findings.glance(database)).violations
     assert "tamper_update" in found.detail
     assert "switched off and on" in found.detail
 
 
 async def test_neither_a_crash_of_postgres_nor_a_reset_of_its_statistics_hides_it_or_raises_it(
-    evidence, database, owner, testbed, toy_database
+    findings, database, owner, testbed, toy_database
 ) -> None:
     superuser = await asyncpg.connect(testbed.postgres.url(toy_database.name))
     await superuser.execute("SELECT pg_stat_reset()")
-    assert await told(evidence, database) == set()
+    assert await told(findings, database) == set()
     await unseen(owner, EDIT)
     await superuser.execute("SELECT pg_stat_reset()")
-    assert await told(evidence, database) == {TRIGGERS}
+    assert await told(findings, database) == {TRIGGERS}
     await owner.execute("CALL trust_guards('demand', 'a test')")
     os.kill(
         await superuser.fetchval("SELECT pg_backend_pid()"), signal.SIGKILL
@@ -75,14 +75,14 @@ async def test_neither_a_crash_of_postgres_nor_a_reset_of_its_statistics_hides_i
     async with asyncio.timeout(20):
         while True:
             try:
-                assert await told(evidence, database) == set()
+                assert await told(findings, database) == set()
                 break
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
                 await asyncio.sleep(0.05)
     owner = await asyncpg.connect(toy_database.owner_url)
     await unseen(owner, EDIT)
     await owner.close()
-    assert await told(evidence, database) == {TRIGGERS}
+    assert await told(findings, database) == {TRIGGERS}
 
 
 @pytest.mark.parametrize(
@@ -98,11 +98,11 @@ async def test_neither_a_crash_of_postgres_nor_a_reset_of_its_statistics_hides_i
         "ALTER TABLE demand ENABLE ALWAYS TRIGGER tamper_update",  # It was.
     ],
 )
-async def test_what_a_database_is_kept_well_with_is_no_finding(evidence, database, owner, statement) -> None:
+async def test_what_a_database_is_kept_well_with_is_no_finding(findings, database, owner, statement) -> None:
     await owner.execute(statement)
-    assert await told(evidence, database) == set()
+    assert await told(findings, database) == set()
     await owner.execute("VACUUM FULL demand")  # Months later.
-    assert await told(evidence, database) == set()
+    assert await told(findings, database) == set()
 
 
 @pytest.mark.parametrize(
@@ -125,18 +125,18 @@ async def test_what_a_database_is_kept_well_with_is_no_finding(evidence, databas
          "triggers of sales_order"),
     ],
 )  # fmt: skip
-async def test_other_ways_around_the_guards_are_found(evidence, database, owner, statement, expected) -> None:
+async def test_other_ways_around_the_guards_are_found(findings, database, owner, statement, expected) -> None:
     await owner.execute(statement)
-    assert ("guards_untouched", expected) in await told(evidence, database)
+    assert ("guards_untouched", expected) in await told(findings, database)
 
 
-async def test_the_log_of_edits_and_the_record_of_guards_guard_themselves(evidence, database, owner) -> None:
+async def test_the_log_of_edits_and_the_record_of_guards_guard_themselves(findings, database, owner) -> None:
     await owner.execute("UPDATE demand SET order_no = 'another' WHERE position = 7")
-    assert {rule for rule, _ in await told(evidence, database)} == {"touched_by_hand"}
+    assert {rule for rule, _ in await told(findings, database)} == {"touched_by_hand"}
     await owner.execute("DELETE FROM tamper")
-    assert {(rule, key.split()[0]) for rule, key in await told(evidence, database)} == {("touched_by_hand", "tamper")}
+    assert {(rule, key.split()[0]) for rule, key in await told(findings, database)} == {("touched_by_hand", "tamper")}
     await owner.execute("UPDATE guard SET mark = 'x' WHERE tab = 'demand' AND name = 'tamper_update'")
-    found = {(rule, key.split()[0]) for rule, key in await told(evidence, database)}
+    found = {(rule, key.split()[0]) for rule, key in await told(findings, database)}
     assert found >= {("touched_by_hand", "guard"), ("guards_untouched", "triggers")}
     async with database.read() as connection:
         for statement in (
@@ -149,37 +149,37 @@ async def test_the_log_of_edits_and_the_record_of_guards_guard_themselves(eviden
             await connection.execute("CALL trust_guards('demand', 'because')")
 
 
-async def test_a_forged_entry_of_the_log_forgives_nothing(evidence, database, owner) -> None:
+async def test_a_forged_entry_of_the_log_forgives_nothing(findings, database, owner) -> None:
     await owner.execute("UPDATE demand SET order_no = 'another' WHERE position = 7")
     await owner.execute(
         "INSERT INTO tamper (id, tab, op, key, before, who, app) OVERRIDING SYSTEM VALUE "
         "SELECT 0, 'demand', 'UPDATE', key, after, 'x', 'x' FROM tamper WHERE tab = 'demand'"
     )
-    assert {rule for rule, _ in await told(evidence, database)} == {"touched_by_hand"}
+    assert {rule for rule, _ in await told(findings, database)} == {"touched_by_hand"}
 
 
-async def test_a_forged_entry_of_the_log_of_settings_is_found(evidence, database, owner) -> None:
+async def test_a_forged_entry_of_the_log_of_settings_is_found(findings, database, owner) -> None:
     await owner.execute("UPDATE setting SET value = 'hers' WHERE name = 'first'")
     await owner.execute(
         "INSERT INTO settings_change (tab, op, source, key, before, after, who, actor, app) "
         "SELECT tab, op, 'service', key, after, after, 'inventory_app', '', '' FROM settings_change "
         "WHERE source = 'hand'"
     )
-    assert "touched_by_hand" in {rule for rule, _ in await told(evidence, database)}
+    assert "touched_by_hand" in {rule for rule, _ in await told(findings, database)}
 
 
 @pytest.mark.parametrize("setting", ["tieout.migrating", "tieout.guarding"])
-async def test_no_setting_of_a_session_excuses_an_insert_by_hand(evidence, database, owner, toy, setting) -> None:
+async def test_no_setting_of_a_session_excuses_an_insert_by_hand(findings, database, owner, toy, setting) -> None:
     await owner.execute(f"SET {setting} = 'on'")
     await owner.execute(
         "INSERT INTO demand (position, line_no, order_id, order_no, quantity, amount) "
         "VALUES (101, 1, gen_random_uuid(), 'FORGED', 1, 1)"
     )
-    assert {(rule, key.split()[0]) for rule, key in await told(evidence, database)} == {("touched_by_hand", "demand")}
+    assert {(rule, key.split()[0]) for rule, key in await told(findings, database)} == {("touched_by_hand", "demand")}
     await owner.execute("INSERT INTO setting (name, value) VALUES ('forged', 'x')")
-    assert "settings_by_hand" in {rule for rule, _ in await told(evidence, database)}
+    assert "settings_by_hand" in {rule for rule, _ in await told(findings, database)}
     await owner.execute("INSERT INTO tamper (tab, op, key, who, app) VALUES ('demand', 'INSERT', '{}', 'x', 'x')")
-    assert ("touched_by_hand", "tamper") in {(rule, key.split()[0]) for rule, key in await told(evidence, database)}
+    assert ("touched_by_hand", "tamper") in {(rule, key.split()[0]) for rule, key in await told(findings, database)}
 
 
 NOTE = "INSERT INTO schema_migration (owner, name, checksum) VALUES ('inventory', '{}', '')"
@@ -214,20 +214,18 @@ FORGE = (
 async def test_who_passes_for_a_migration_is_found_by_the_files_of_the_release(
     database, owner, toy, statements, expected
 ) -> None:
-    evidence = Evidence(database, None, checksums("inventory", toy.folder))
-    await evidence.start()
-    assert await told(evidence, database) == set()
+    findings = Findings(None, checksums("inventory", toy.folder))
+    assert await told(findings, database) == set()
     async with owner.transaction():
         for statement in statements:
             await owner.execute(statement)
-    assert expected in {(rule, key.split()[0]) for rule, key in await told(evidence, database)}
+    assert expected in {(rule, key.split()[0]) for rule, key in await told(findings, database)}
 
 
 async def test_an_older_process_works_on_beside_the_migrations_of_the_release_that_takes_its_place(
     database, owner, toy, tmp_path
 ) -> None:
-    evidence = Evidence(database, None, checksums("inventory", toy.folder))
-    await evidence.start()
+    findings = Findings(None, checksums("inventory", toy.folder))
     for path in toy.folder.iterdir():
         (tmp_path / path.name).write_text(path.read_text())
     (tmp_path / "0002_pre_newer.sql").write_text(
@@ -235,7 +233,7 @@ async def test_an_older_process_works_on_beside_the_migrations_of_the_release_th
         "INSERT INTO sales_order VALUES ('7', 'a'); UPDATE sales_order SET due_days = 3; DELETE FROM sales_order;"
     )
     await migrate(owner, "inventory", tmp_path)
-    assert await told(evidence, database) == set()
+    assert await told(findings, database) == set()
 
 
 async def ordered(database, *rows):
@@ -258,59 +256,59 @@ async def ordered(database, *rows):
     ],
 )  # fmt: skip
 async def test_what_the_guards_go_by_is_no_finding_only_where_nobody_touched_it(
-    evidence, database, owner, table, there, back
+    findings, database, owner, table, there, back
 ) -> None:
     async with owner.transaction():
         await owner.execute(there)
         await owner.execute(back)
-    assert {(rule, key.split()[0]) for rule, key in await told(evidence, database)} == {("touched_by_hand", table)}
+    assert {(rule, key.split()[0]) for rule, key in await told(findings, database)} == {("touched_by_hand", table)}
     await owner.execute(f"CALL trust_touched('{table}', 'a test')")
-    assert await told(evidence, database) == set()
+    assert await told(findings, database) == set()
 
 
-async def test_who_passes_for_the_service_for_the_length_of_a_transaction_is_a_hand(evidence, database, owner) -> None:
+async def test_who_passes_for_the_service_for_the_length_of_a_transaction_is_a_hand(findings, database, owner) -> None:
     async with owner.transaction():
         await owner.execute("UPDATE kit_role SET app = session_user")
         await owner.execute("UPDATE setting SET value = 'hers'")
         await owner.execute("UPDATE kit_role SET app = 'inventory_app'")
-    assert {(rule, key.split()[0]) for rule, key in await told(evidence, database)} == {
+    assert {(rule, key.split()[0]) for rule, key in await told(findings, database)} == {
         ("touched_by_hand", "kit_role"),
         ("settings_by_hand", "setting"),
     }
 
 
-async def test_a_forged_home_does_not_pass_for_a_copy(evidence, database, owner) -> None:
+async def test_a_forged_home_does_not_pass_for_a_copy(findings, database, owner) -> None:
     async with owner.transaction():
         await unseen(owner, EDIT)
         await owner.execute("UPDATE guard_home SET server = 'x', database = 7")
-    assert await told(evidence, database) == {TRIGGERS}
-    assert await told(evidence, database) == {TRIGGERS}
+    assert await told(findings, database) == {TRIGGERS}
+    assert await told(findings, database) == {TRIGGERS}
     await owner.execute("CALL trust_guards('demand', 'a test')")
-    assert await told(evidence, database) == set()
+    assert await told(findings, database) == set()
     assert await owner.fetchval("SELECT server <> 'x' FROM guard_home")
 
 
-async def test_a_row_of_the_outbox_that_a_hand_touched_is_named(evidence, database, owner, toy) -> None:
+async def test_a_row_of_the_outbox_that_a_hand_touched_is_named(findings, database, owner, toy) -> None:
     for number in ("1", "2"):
         async with database.transaction() as tx:
             (position,) = await tx.positions(1)
             event = OrderRefused(toy.placed(number).order_id, "C1", number, ())
             tx.announce(event, position=position, key=(number,), chain=number)
-    assert await told(evidence, database) == set()
+    assert await told(findings, database) == set()
     await owner.execute("UPDATE outbox SET subjects = '{quiet}' WHERE batch = (SELECT min(batch) FROM outbox)")
     await owner.execute("DELETE FROM outbox WHERE batch = (SELECT max(batch) FROM outbox)")
-    first, second = (await evidence.glance(database)).violations
+    first, second = (await findings.glance(database)).violations
     assert {first.key.split()[0], second.key.split()[0]} == {"outbox"}
     assert {one.detail.split()[0] for one in (first, second)} == {"UPDATE", "DELETE"}
     assert "(gone)" in (first.kept, second.kept)
     async with database.transaction() as tx:  # Retention.
         await tx.execute("DELETE FROM outbox")
-    assert len(await told(evidence, database)) == 2
+    assert len(await told(findings, database)) == 2
     with pytest.raises(asyncpg.RaiseError, match="never truncated"):
         await owner.execute("TRUNCATE outbox")
 
 
-async def test_what_the_service_changed_between_two_edits_by_hand_is_its_own(evidence, database, owner) -> None:
+async def test_what_the_service_changed_between_two_edits_by_hand_is_its_own(findings, database, owner) -> None:
     await ordered(database, ("1", "alice", None, 100), ("2", "bob", 30, 0), ("3", "carl", 30, 0))
     await owner.execute("UPDATE sales_order SET customer = 'eve'")
     async with database.transaction() as tx:
@@ -319,41 +317,41 @@ async def test_what_the_service_changed_between_two_edits_by_hand_is_its_own(evi
         await tx.execute("UPDATE sales_order SET customer = 'karl' WHERE order_no = '3'")
     await owner.execute("UPDATE sales_order SET customer = 'alice' WHERE order_no = '1'")
     await owner.execute("UPDATE sales_order SET customer = 'hers' WHERE order_no = '3'")
-    found = {one.key: (one.facts, one.kept) for one in (await evidence.glance(database)).violations}
+    found = {one.key: (one.facts, one.kept) for one in (await findings.glance(database)).violations}
     assert found.pop('sales_order {"order_no": "3"}') == ('{"customer": "karl"}', '{"customer": "hers"}')
     await owner.execute("UPDATE sales_order SET customer = 'robert' WHERE order_no = '2'")
     await owner.execute("UPDATE sales_order SET customer = 'karl' WHERE order_no = '3'")
-    assert {key for _, key in await told(evidence, database)} == set(found)
+    assert {key for _, key in await told(findings, database)} == set(found)
 
 
 async def test_a_number_that_hands_moved_is_found_although_the_service_brought_it_back(
-    evidence, database, owner
+    findings, database, owner
 ) -> None:
     await ordered(database, ("1", "alice", None, 100))
     await owner.execute("UPDATE sales_order SET open = open + 7")
     async with database.transaction() as tx:
         await tx.execute("UPDATE sales_order SET open = open - 14")
     await owner.execute("UPDATE sales_order SET open = open + 7")
-    (found,) = (await evidence.glance(database)).violations
+    (found,) = (await findings.glance(database)).violations
     assert (found.facts, found.kept) == ('{"open": 86}', '{"open": 100}')
 
 
-async def test_an_edit_of_state_by_hand_is_found_until_it_is_put_back(evidence, database, owner) -> None:
+async def test_an_edit_of_state_by_hand_is_found_until_it_is_put_back(findings, database, owner) -> None:
     await ordered(database, ("1", "alice", 30, 100), ("2", "bob", None, 0))
     async with database.transaction() as tx:
         await tx.execute("UPDATE sales_order SET open = open + 5")
-    assert await told(evidence, database) == set()
+    assert await told(findings, database) == set()
     await owner.execute("UPDATE sales_order SET customer = 'eve', open = open + 7 WHERE order_no = '1'")
-    (found,) = (await evidence.glance(database)).violations
+    (found,) = (await findings.glance(database)).violations
     assert (found.rule, found.key) == ("touched_by_hand", 'sales_order {"order_no": "1"}')
     assert (found.facts, found.kept) == ('{"open": 105, "customer": "alice"}', '{"open": 112, "customer": "eve"}')
     assert "UPDATE by inventory_owner" in found.detail
     async with database.transaction() as tx:  # The service goes on.
         await tx.execute("UPDATE sales_order SET open = open - 50")
     await owner.execute("UPDATE sales_order SET customer = 'alice' WHERE order_no = '1'")
-    assert len(await told(evidence, database)) == 1
+    assert len(await told(findings, database)) == 1
     await owner.execute("UPDATE sales_order SET open = open - 7 WHERE order_no = '1'")
-    assert await told(evidence, database) == set()
+    assert await told(findings, database) == set()
 
 
 @pytest.mark.parametrize(
@@ -368,19 +366,19 @@ async def test_an_edit_of_state_by_hand_is_found_until_it_is_put_back(evidence, 
     ],
 )  # fmt: skip
 async def test_rows_of_state_that_come_and_go_by_hand_are_found_until_they_are_put_back(
-    evidence, database, owner, edit, undo
+    findings, database, owner, edit, undo
 ) -> None:
     await ordered(database, ("2", "bob", None, 0))
     await owner.execute(edit)
-    assert {(rule, key.split()[0]) for rule, key in await told(evidence, database)} == {
+    assert {(rule, key.split()[0]) for rule, key in await told(findings, database)} == {
         ("touched_by_hand", "sales_order")
     }
     await owner.execute(undo)
-    assert await told(evidence, database) == set()
+    assert await told(findings, database) == set()
 
 
 async def test_an_edit_of_state_that_was_meant_is_trusted_with_a_reason_and_a_later_one_is_found(
-    evidence, database, owner
+    findings, database, owner
 ) -> None:
     await ordered(database, ("2", "bob", None, 0))
     await owner.execute("UPDATE sales_order SET customer = 'robert'")
@@ -389,38 +387,38 @@ async def test_an_edit_of_state_that_was_meant_is_trusted_with_a_reason_and_a_la
     with pytest.raises(asyncpg.RaiseError, match="is no state"):
         await owner.execute("CALL trust_touched('demand', 'because')")
     await owner.execute("CALL trust_touched('sales_order', 'he moved, ticket 7')")
-    assert await told(evidence, database) == set()
+    assert await told(findings, database) == set()
     assert await owner.fetchval("SELECT count(*) FROM guard_trusted WHERE reason = 'he moved, ticket 7'") == 1
     await owner.execute("UPDATE sales_order SET customer = 'eve'")
-    (found,) = (await evidence.glance(database)).violations
+    (found,) = (await findings.glance(database)).violations
     assert found.facts == '{"customer": "robert"}'
 
 
 async def test_state_edited_behind_disabled_triggers_is_found_by_its_table_and_never_truncated(
-    evidence, database, owner
+    findings, database, owner
 ) -> None:
     await ordered(database, ("2", "bob", None, 0))
     await unseen(owner, "UPDATE sales_order SET customer = 'eve'", "sales_order")
-    assert await told(evidence, database) == {("guards_untouched", "triggers of sales_order")}
+    assert await told(findings, database) == {("guards_untouched", "triggers of sales_order")}
     await owner.execute("ALTER TABLE sales_order DISABLE TRIGGER state_update")
-    assert ("triggers_armed", "sales_order") in await told(evidence, database)
+    assert ("triggers_armed", "sales_order") in await told(findings, database)
     with pytest.raises(asyncpg.RaiseError, match="never truncated"):
         await owner.execute("TRUNCATE sales_order")
 
 
-async def test_the_owner_takes_what_he_has_looked_into_for_right_and_says_why(evidence, database, owner) -> None:
+async def test_the_owner_takes_what_he_has_looked_into_for_right_and_says_why(findings, database, owner) -> None:
     await unseen(owner, EDIT)
     with pytest.raises(asyncpg.RaiseError, match="say why"):
         await owner.execute("CALL trust_guards('demand', '')")
     await owner.execute("CALL trust_guards('demand', 'looked at each row')")
-    assert await told(evidence, database) == set()
+    assert await told(findings, database) == set()
     assert await owner.fetchval("SELECT count(*) FROM guard_trusted WHERE reason = 'looked at each row'") == 8
     await unseen(owner, EDIT)
-    assert await told(evidence, database) == {TRIGGERS}
+    assert await told(findings, database) == {TRIGGERS}
 
 
 async def test_a_migration_vouches_for_what_it_does_and_not_for_what_a_hand_did_before(
-    evidence, database, owner, toy_database, tmp_path, toy
+    findings, database, owner, toy_database, tmp_path, toy
 ) -> None:
     for path in toy.folder.iterdir():
         (tmp_path / path.name).write_text(path.read_text())
@@ -430,15 +428,15 @@ async def test_a_migration_vouches_for_what_it_does_and_not_for_what_a_hand_did_
         "AS 'BEGIN RAISE EXCEPTION ''no''; END'"
     )
     assert await migrate(owner, "inventory", tmp_path) == ["inventory/0002_post_wider.sql"]
-    assert await told(evidence, database) == set()
+    assert await told(findings, database) == set()
     await unseen(owner, EDIT)
     (tmp_path / "0003_post_more.sql").write_text("ALTER TABLE demand ALTER quantity TYPE numeric")
     assert await migrate(owner, "inventory", tmp_path) == ["inventory/0003_post_more.sql"]
-    assert await told(evidence, database) == {TRIGGERS}
+    assert await told(findings, database) == {TRIGGERS}
 
 
 async def test_a_copy_in_another_database_is_no_finding_but_an_edit_in_it_is(
-    evidence, database, owner, testbed, toy_database
+    findings, database, owner, testbed, toy_database
 ) -> None:
     await database.pool.close()
     await owner.close()
@@ -447,8 +445,7 @@ async def test_a_copy_in_another_database_is_no_finding_but_an_edit_in_it_is(
     await databases.create(superuser, "inventory", name, template=toy_database.name)
     try:
         copy = await open_database(toy_database.app_url.replace(f"/{toy_database.name}", f"/{name}"), "inventory")
-        found = Evidence(copy, None)
-        await found.start()
+        found = Findings(None)
         assert await told(found, copy) == set()
         hand = await asyncpg.connect(toy_database.owner_url.replace(f"/{toy_database.name}", f"/{name}"))
         await unseen(hand, EDIT)
@@ -461,7 +458,7 @@ async def test_a_copy_in_another_database_is_no_finding_but_an_edit_in_it_is(
 
 
 async def test_a_restored_dump_is_told_until_somebody_says_that_it_was_meant(
-    evidence, database, owner, testbed, toy_database, tmp_path
+    findings, database, owner, testbed, toy_database, tmp_path
 ) -> None:
     name, dump = f"{toy_database.name}_restored", tmp_path / "dump"
     await run("pg_dump", "--format=custom", f"--file={dump}", f"--dbname={testbed.postgres.url(toy_database.name)}")
@@ -471,8 +468,7 @@ async def test_a_restored_dump_is_told_until_somebody_says_that_it_was_meant(
         await run("pg_restore", "--exit-on-error", f"--dbname={testbed.postgres.url(name)}", str(dump))
         await databases.create(superuser, "inventory", f"{name}_and_recovered", template=name)
         copy = await open_database(toy_database.app_url.replace(f"/{toy_database.name}", f"/{name}"), "inventory")
-        found = Evidence(copy, None)
-        await found.start()
+        found = Findings(None)
         ((rule, key),) = await told(found, copy)
         assert (rule, key.split(",")[0]) == ("guards_untouched", "all")
         assert await told(found, copy) == {(rule, key)}  # Once, and for as long as nobody has said anything.
@@ -512,7 +508,7 @@ async def run(program, *arguments):
     ],
 )
 async def test_a_sequence_that_was_set_back_and_a_forged_mark_are_found(
-    evidence, database, owner, toy, statement
+    findings, database, owner, toy, statement
 ) -> None:
     for number in ("1", "2"):
         async with database.transaction() as tx:
@@ -522,7 +518,7 @@ async def test_a_sequence_that_was_set_back_and_a_forged_mark_are_found(
     async with database.transaction() as tx:
         await tx.execute("UPDATE outbox SET first_seq = batch, last_seq = batch")  # As if published.
     for _ in range(3):
-        await evidence.mark(MarkRequest(), database)
-    assert await told(evidence, database) == set()
+        await Evidence(database).mark(MarkRequest(), database)
+    assert await told(findings, database) == set()
     await owner.execute(statement)
-    assert {rule for rule, _ in await told(evidence, database)} - {"touched_by_hand"} == {"positions_only_grow"}
+    assert {rule for rule, _ in await told(findings, database)} - {"touched_by_hand"} == {"positions_only_grow"}

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import msgspec
 import pytest
 from tieout.servicekit import Misconfigured, Settings, batches, intake, plain_http
 from tieout.servicekit.plain_http import Page, PlainHttp
@@ -56,6 +57,13 @@ async def test_a_request_has_its_answer(port, request_line, status) -> None:
     if status == 200:
         assert body == (b"" if request_line.startswith("HEAD") else b"{}")
         assert b"Content-Length: 2" in head
+    else:
+        assert b"Content-Type: application/problem+json" in head
+        problem = msgspec.json.decode(body)
+        assert problem["type"] == f"urn:tieout:problem:{problem['code']}"
+        assert problem["status"] == status
+        assert problem["detail"]
+        assert status != 404 or "/told" in problem["detail"]
 
 
 async def test_who_says_nothing_is_cut_off(port, monkeypatch) -> None:

@@ -1,25 +1,16 @@
 """Settings may change, but never unseen: each change is logged, and one by hand is a finding until it is mended."""
 
-import asyncio
-
 import asyncpg
 import pytest
 from tieout.contracts.agreement import SettingsChangesRequest
-from tieout.servicekit.agreement import Evidence
 from tieout.servicekit.database import ACTOR
-from tieout.servicekit.scrub import Scrub
+from tieout.servicekit.findings import Findings
+from tieout.servicekit.settings_log import settings_changes
 
 PUT = (
     "INSERT INTO setting (name, value, secret) VALUES ($1, $2, $3) "
     "ON CONFLICT (name) DO UPDATE SET value = excluded.value, secret = excluded.secret"
 )
-
-
-@pytest.fixture
-async def evidence(database):
-    found = Evidence(database, None)
-    await found.start()
-    return found
 
 
 @pytest.fixture
@@ -34,18 +25,18 @@ def put(database):
 
 
 @pytest.fixture
-def changes(evidence, database):
+def changes(database):
     async def changes(**asked):
-        told = await evidence.settings_changes(SettingsChangesRequest(**asked), database)
+        told = await settings_changes(SettingsChangesRequest(**asked), database)
         return told.changes
 
     return changes
 
 
 @pytest.fixture
-def findings(evidence, database):
+def findings(database):
     async def findings():
-        found = (await evidence.scrub(database)).violations
+        found = (await Findings(None).scrub(database)).violations
         return [(one.rule, one.key, one.kept, one.facts) for one in found]
 
     return findings
@@ -135,25 +126,3 @@ async def test_nobody_empties_settings_or_writes_the_log(put, findings, owner, d
     await put("zone", "UTC")
     await owner.execute("DELETE FROM settings_change WHERE op = 'INSERT'")
     assert {rule for rule, *_ in await findings()} == {"touched_by_hand", "settings_are_logged"}
-
-
-async def test_the_scrub_looks_once_after_a_hand_edit_and_then_rests(evidence, database, owner, put) -> None:
-    scrub = Scrub(evidence, database, 1.0)
-    await put("zone", "UTC")
-
-    async def until(expected):
-        while await scrub.look() != expected:  # noqa: ASYNC110 - a database tells no event.
-            await asyncio.sleep(0.05)
-
-    async with asyncio.timeout(20):
-        await until("whole")
-        async with database.read() as connection:  # Postgres reports what a session did up to ten seconds later.
-            await connection.execute("SELECT pg_stat_force_next_flush()")
-        await until("nothing")
-        await owner.execute("ALTER TABLE setting DISABLE TRIGGER USER")
-        await owner.execute("UPDATE setting SET value = 'hers' WHERE name = 'zone'")
-        await owner.close()  # And when it ends, at the latest.
-        while {one.rule for one in evidence.found.violations} != {"settings_are_logged", "triggers_armed"}:
-            await until("whole")
-        await until("nothing")
-    assert evidence.found.at

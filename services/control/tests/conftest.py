@@ -289,7 +289,7 @@ async def trio(_trio: Trio) -> AsyncIterator[Trio]:
         await forget_facts(connection, table, *_DIGESTS)
         await connection.close()
     for service in (_trio.inventory, _trio.finance, _trio.control):
-        service.evidence.found = Violations((), ())
+        service.findings.found = Violations((), ())
     connection = await asyncpg.connect(_trio.owners["control"])
     await forget_facts(connection, *_HEARD)
     await connection.close()

@@ -247,12 +247,12 @@ async def test_control_answers_over_the_wire_and_names_all_who_are_missing(trio:
 async def test_what_a_scrub_found_is_told_also_by_a_quick_proof_and_by_the_status(trio: Any) -> None:
     await trio.ship("1001")
     await prove(trio)
-    scrub = Scrub(trio.finance.evidence, trio.finance.database, 0)
+    scrub = Scrub(trio.finance.findings, trio.finance.database, 0)
     await scrub.look()
     assert (await prove(trio, HASTY)).verdict == "agree"
     await trio.by_hand("finance", "ALTER TABLE billed_line DISABLE TRIGGER digest_update")
     async with asyncio.timeout(10):
-        while not trio.finance.evidence.found.violations:
+        while not trio.finance.findings.found.violations:
             await scrub.look()
             await asyncio.sleep(0.05)
     answer = await prove(trio, HASTY)

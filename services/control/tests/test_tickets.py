@@ -31,8 +31,8 @@ from tieout.control.rebuilding import Rebuilding
 from tieout.control.tickets import Affected, Opening
 from tieout.servicekit import ACTOR, Database, Letter, Received, Refused
 from tieout.servicekit.letters import write_letter
+from tieout.servicekit.rebuilding import Recovery
 from tieout.servicekit.received import Reader
-from tieout.servicekit.recovery import Recovery
 from tieout.servicekit.rehearsal import announced, received
 
 STALL = "stall:finance-bill-shipments"

@@ -2,7 +2,6 @@
 
 import pytest
 from tieout.contracts.agreement import SumsRequest
-from tieout.servicekit import sql
 from tieout.servicekit.agreement import Evidence
 
 EVER = (1 << 62) - 1
@@ -13,7 +12,7 @@ RULE = "billed_in_the_currency_of_its_order"
 
 async def told(desk, book, measure):
     """Currency -> both sums of a book, as the proof asks for them."""
-    evidence = Evidence(desk.database, sql.load_file(str(desk.service.migrations), "violations.sql"))
+    evidence = Evidence(desk.database)
     await evidence.start()
     found = await evidence.sums(SumsRequest(measure, book, EVER), desk.database)
     return {one.currency: (one.a, one.b) for one in found.sums if one.a or one.b}

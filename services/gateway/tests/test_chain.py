@@ -291,7 +291,7 @@ async def test_every_document_is_accounted_for_and_the_books_of_the_gateway_hold
     (progress,) = (await house.get("/v1/intake-progress", source="till"))["satellites"]
     assert (progress["received"], progress["mapped"], progress["quarantined"]) == (40, 20, 20)
     assert progress["commands"] == {"order": 20}
-    found = await house.service.evidence.scrub(house.service.database)
+    found = await house.service.findings.scrub(house.service.database)
     assert found.violations == ()
     assert "document_without_outcome" in found.rules
 
@@ -316,7 +316,7 @@ async def test_a_document_whose_outcome_is_gone_is_found_and_named(house):
     for statement in ("DISABLE TRIGGER USER", "", "ENABLE TRIGGER USER"):
         await owner.execute(f"ALTER TABLE refusal {statement}" if statement else "DELETE FROM refusal")
     await owner.close()
-    found = await house.service.evidence.scrub(house.service.database)
+    found = await house.service.findings.scrub(house.service.database)
     assert [(one.rule, one.key) for one in found.violations if one.rule == "document_without_outcome"] == [
         ("document_without_outcome", answer.json()["intake_id"])
     ]

@@ -18,8 +18,8 @@ from tieout.devstack.testbed import ServiceDatabase
 from tieout.inventory.app import build
 from tieout.inventory.settings import Settings
 from tieout.servicekit import BatchFlow, Database, Letter, Received
-from tieout.servicekit.agreement import Evidence
 from tieout.servicekit.database import open_pool
+from tieout.servicekit.findings import Findings
 from tieout.servicekit.received import Outgoing, Reader, encode
 
 ONE = 1_000_000
@@ -129,9 +129,7 @@ class Counter:
 
     async def violations(self) -> list[Any]:
         """Of inventory's own rules and of the kit's: what is kept, and is not the sum of its facts."""
-        evidence = Evidence(self.database, self.service.violations)
-        await evidence.start()
-        return list((await evidence.scrub(self.database)).violations)
+        return list((await Findings(self.service.violations).scrub(self.database)).violations)
 
     # ---------------------------------------------------------------------------------------- documents
 

@@ -2,7 +2,7 @@
 
 import time
 
-from tieout.servicekit.agreement import Evidence
+from tieout.servicekit.findings import Findings
 
 LINES = 10_000
 SECONDS_MAX = 1.5  # Each takes well below 0.3 s on a machine that has nothing else to do.
@@ -36,15 +36,16 @@ async def test_no_rule_takes_long_for_long_orders_that_were_refused_cancelled_sh
 
     took = {}
     for name, statement in desk.service.violations:
-        evidence = Evidence(desk.database, [(name, statement)])
         begun = time.monotonic()
-        assert [found for found in (await evidence.rules(desk.database)) if found.rule == name] == [], name
+        assert [
+            found for found in (await Findings([(name, statement)]).rules(desk.database)) if found.rule == name
+        ] == [], name
         took[name] = time.monotonic() - begun
     assert {name: round(took[name], 2) for name in took if took[name] > SECONDS_MAX} == {}
 
 
 async def test_no_rule_may_be_planned_as_a_nested_loop(desk):
     rule = "SELECT 'loops' AS key, current_setting('enable_nestloop') AS kept, '' AS facts, '' AS detail"
-    (found,) = await Evidence(desk.database, [("plan", rule)]).rules(desk.database)
+    (found,) = await Findings([("plan", rule)]).rules(desk.database)
     assert found.kept == "off"
     assert await desk.rows("SHOW enable_nestloop") == [("on",)]

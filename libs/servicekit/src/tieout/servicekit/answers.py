@@ -35,13 +35,13 @@ from tieout.contracts.agreement import (
 from tieout.contracts.operation import UNREADABLE_EVENTS, Health, Nothing, Operation, Trail, TrailRequest
 from tieout.contracts.replay import Kept, KeptRequest, PlayedBatch, PlayRequest
 from tieout.contracts.watch import Vitals, VitalsRequest
-from tieout.servicekit import parked
+from tieout.servicekit import parked, settings_log, sql
 from tieout.servicekit.agreement import Evidence
-from tieout.servicekit.agreement import statements as agreement_statements
 from tieout.servicekit.batches import FlowSubscriber
 from tieout.servicekit.corrections import Corrections
 from tieout.servicekit.database import Database
 from tieout.servicekit.errors import Refused
+from tieout.servicekit.findings import Findings
 from tieout.servicekit.memory import memory_bytes
 from tieout.servicekit.outbox import statements as outbox_statements
 from tieout.servicekit.replay import Player
@@ -49,6 +49,7 @@ from tieout.servicekit.rpc import Answers
 from tieout.servicekit.streams import Audit
 from tieout.servicekit.vitals import RunLog, Witness
 
+statements = sql.load(__file__)
 log = structlog.get_logger(__name__)
 
 AskTrail = Callable[[TrailRequest, Database], Awaitable[Trail]]
@@ -68,6 +69,7 @@ class OwnAnswers:
         started_at: str,
         trail: AskTrail | None,
         evidence: Evidence,
+        findings: Findings,
         audit: Audit | None,
         player: Player,
         witness: Witness,
@@ -80,6 +82,7 @@ class OwnAnswers:
         self._started_at = started_at
         self._trail = trail
         self._evidence = evidence
+        self._findings = findings
         self._audit = audit
         self._player = player
         self._witness = witness
@@ -105,9 +108,9 @@ class OwnAnswers:
             answers("publish_again", PublishAgainRequest, PublishedAgain, self._publish_again),
             answers("rebook", RebookRequest, Rebooked, Corrections(self._evidence).rebook),
             answers("restart_flow", RestartFlowRequest, RestartedFlow, self._restart_flow),
-            answers("violations", ViolationsRequest, Violations, self._evidence.violations),
-            answers("findings", Nothing, Violations, self._evidence.findings),
-            answers("settings_changes", SettingsChangesRequest, SettingsChanges, self._evidence.settings_changes),
+            answers("violations", ViolationsRequest, Violations, self._findings.violations),
+            answers("findings", Nothing, Violations, self._findings.findings),
+            answers("settings_changes", SettingsChangesRequest, SettingsChanges, settings_log.settings_changes),
             answers("replay", PlayRequest, PlayedBatch, self._player.replay),
             answers("rehearse", PlayRequest, PlayedBatch, self._player.rehearse),
             answers("kept", KeptRequest, Kept, self._player.kept),
@@ -124,7 +127,7 @@ class OwnAnswers:
     async def _health(self, request: Nothing, database: Database) -> Health:
         async with database.read() as connection:
             waiting = await connection.fetchrow(outbox_statements.waiting)
-            kept = await connection.fetchrow(agreement_statements.parked_and_dead)
+            kept = await connection.fetchrow(statements.parked_and_dead)
         assert waiting is not None
         assert kept is not None
         return Health(
@@ -138,9 +141,9 @@ class OwnAnswers:
             outbox_oldest_seconds=round(waiting["seconds"], 3),
             parked=kept["parked"],
             dead=kept["dead"],
-            findings=len(self._evidence.found.violations),
-            scrubbed_at=self._evidence.found.at,
-            scrub_failed=self._evidence.found.failed,
+            findings=len(self._findings.found.violations),
+            scrubbed_at=self._findings.found.at,
+            scrub_failed=self._findings.found.failed,
             stopped=stopped_flows(self._subscribers),
             parked_oldest_seconds=round(kept["parked_oldest_seconds"], 1),
             flows={one.flow.durable: one.numbers() for one in self._subscribers},

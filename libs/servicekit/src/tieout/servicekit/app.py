@@ -26,6 +26,7 @@ from tieout.servicekit.batches import FlowSubscriber, subscribe
 from tieout.servicekit.connection import QuickClient
 from tieout.servicekit.database import Database
 from tieout.servicekit.errors import Misconfigured
+from tieout.servicekit.findings import Findings
 from tieout.servicekit.flow import BatchFlow
 from tieout.servicekit.housekeeping import Housekeeping
 from tieout.servicekit.letterbox import Letterbox
@@ -36,7 +37,7 @@ from tieout.servicekit.outbox import Outbox
 from tieout.servicekit.parked import Waker
 from tieout.servicekit.plain_http import PlainHttp
 from tieout.servicekit.probes import Probes
-from tieout.servicekit.recovery import MakeRebuilding
+from tieout.servicekit.rebuilding import MakeRebuilding
 from tieout.servicekit.replay import Player
 from tieout.servicekit.retention import Retention
 from tieout.servicekit.rpc import Answers, Endpoints
@@ -89,7 +90,7 @@ class Service:
         self.violations = violations
         self.tasks = tuple(tasks)
         self.forgets = tuple(forgets)
-        self.rebuilding = rebuilding  # Of a database that was restored from a backup; see recovery.py.
+        self.rebuilding = rebuilding  # Of a database that was restored from a backup; see rebuilding.py.
         self.version = _version(name)
         self.lifetime = Lifetime()
         self.servers = Servers(name, settings, self.lifetime)
@@ -156,7 +157,7 @@ class Service:
             spawn(waker.run(), "parked messages"),
             spawn(housekeeping.run(), "housekeeping"),
             spawn(runs.run(), "run log"),
-            spawn(Scrub(self.evidence, self.database, self.settings.scrub_seconds).run(), "scrub"),
+            spawn(Scrub(self.findings, self.database, self.settings.scrub_seconds).run(), "scrub"),
         ]
         self._running = [spawn(task(self), getattr(task, "__name__", "task")) for task in self.tasks]
         self.lifetime.ready = self.probes.started = True
@@ -176,7 +177,8 @@ class Service:
             tracing=self.tracing,
             identity=servers.identity,
         )
-        self.evidence = Evidence(self.database, self.violations, checksums(self.name, self.migrations))
+        self.evidence = Evidence(self.database)
+        self.findings = Findings(self.violations, checksums(self.name, self.migrations))
 
     async def _begin_auditing(self) -> None:
         """Nothing is published before the first audit has ended; the start does not wait for it."""
@@ -210,6 +212,7 @@ class Service:
             started_at=self._started_at,
             trail=self.trail,
             evidence=self.evidence,
+            findings=self.findings,
             audit=self.auditing.audit,
             player=self._player,
             witness=Witness(self.servers.marks, self.version, self._started_at, lambda: self._subscribers),
@@ -278,6 +281,7 @@ class Service:
         await self.database.outbox.flush(3.0)
         await cancel([*self._own_tasks, *([self.auditing.task] if self.auditing.task else [])])
         await self.evidence.stop()
+        await self.findings.stop()
         await self.servers.close_broker()
         await asyncio.gather(asyncio.to_thread(self.tracing.close), asyncio.to_thread(self._metrics.close))
         if self._metrics_http is not None:

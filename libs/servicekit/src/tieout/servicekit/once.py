@@ -33,7 +33,7 @@ async def scrub(service: Service) -> Violations:
     """The whole look for what breaks a rule: the service's own rules, digests, what hands have touched."""
     async with _servers(service, "database"):
         await service.evidence.start()
-        found = await service.evidence.scrub(service.database)
+        found = await service.findings.scrub(service.database)
     if found.violations:
         named = sorted({violation.rule for violation in found.violations})
         log.error("scrub found something", findings=len(found.violations), rules=named, runbook="BooksDiffer")

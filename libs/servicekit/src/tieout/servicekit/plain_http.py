@@ -6,8 +6,9 @@ Whoever connects can cost little: bounds on bytes, seconds and connections; a bo
 import asyncio
 import contextlib
 import http
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 
+import msgspec
 import structlog
 from msgspec import Struct
 from tieout.servicekit.errors import Misconfigured
@@ -17,7 +18,14 @@ log = structlog.get_logger(__name__)
 HEAD_BYTES_MAX = 8 << 10  # Request line and headers.
 SECONDS_MAX = 5.0  # Of a whole exchange.
 CONNECTIONS_MAX = 32  # At once; probes and scrapes need two or three.
-TEXT = "text/plain; charset=utf-8"
+PROBLEM = "application/problem+json"
+TOLD = {
+    400: ("request_line", "The first line is none like `GET /readyz HTTP/1.1`."),
+    404: ("not_found", "There is no such page. There are {pages}."),
+    405: ("method", "Pages are read with GET or HEAD."),
+    431: ("head_too_large", f"The first line and the headers have more than {HEAD_BYTES_MAX} bytes together."),
+    500: ("internal", "The page could not be made. The service's log has the cause."),
+}
 
 
 class Page(Struct, frozen=True):
@@ -82,7 +90,7 @@ class PlainHttp:
             return _response(_refusal(405), "GET")
         answer = self._answers.get(path.partition("?")[0])
         if answer is None:
-            return _response(_refusal(404), method)
+            return _response(_refusal(404, self._answers), method)
         try:
             page = await answer()
         except Exception:
@@ -91,8 +99,17 @@ class PlainHttp:
         return _response(page, method)
 
 
-def _refusal(status: int) -> Page:
-    return Page(status, f"{http.HTTPStatus(status).phrase}\n".encode(), TEXT)
+def _refusal(status: int, pages: Iterable[str] = ()) -> Page:
+    """As RFC 9457 has it, like every refusal over HTTP here."""
+    code, detail = TOLD[status]
+    told = {
+        "type": f"urn:tieout:problem:{code}",
+        "title": http.HTTPStatus(status).phrase,
+        "status": status,
+        "code": code,
+        "detail": detail.format(pages=", ".join(pages)),
+    }
+    return Page(status, msgspec.json.encode(told), PROBLEM)
 
 
 def _response(page: Page, method: str) -> bytes:

@@ -4,15 +4,16 @@ Others have booked what this service announced after the backup, under its posit
 the events that led to it are run through the flows once more, in the order in which they had their effect, and what
 they announce gets the position that the stream holds for the same id. A transaction runs twice: rolled back, to learn
 which ids it announces in which order; then for good, with their positions. The outbox is filled from the stream, byte
-by byte. Voucher numbers and values follow from the same events in the same order; where something comes out otherwise
-than announced, it is told, event by event. See docs/decisions/0011-a-restored-database-is-brought-forward.md.
+by byte (restored_outbox.py). Voucher numbers and values follow from the same events in the same order; where something
+comes out otherwise than announced, it is told, event by event.
+See docs/decisions/0011-a-restored-database-is-brought-forward.md.
 """
 
 import collections
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
 import asyncpg
 import msgspec
@@ -20,14 +21,14 @@ import structlog
 from msgspec import Struct
 from nats.aio.client import Client
 from nats.js import JetStreamContext
-from tieout.contracts.event import Envelope, event_id
-from tieout.contracts.streams import DEAD_SUBJECT, notice_subject, stream_of
+from tieout.contracts.event import Envelope
+from tieout.contracts.streams import DEAD_SUBJECT, stream_of
 from tieout.servicekit import failpoints, sql
 from tieout.servicekit.database import Database, Rehearsed, Transaction, open_pool
 from tieout.servicekit.errors import UNREADABLE, Cause, Misconfigured, TieoutError, cause_of
 from tieout.servicekit.flow import BatchFlow
 from tieout.servicekit.giving_up import give_up
-from tieout.servicekit.letters import LETTERS_STREAM, id_of_letter
+from tieout.servicekit.letters import id_of_letter
 from tieout.servicekit.lost_part import (
     Announced,
     Group,
@@ -39,8 +40,10 @@ from tieout.servicekit.lost_part import (
     read_stream,
 )
 from tieout.servicekit.lost_part import read_lost as read_lost_part
-from tieout.servicekit.packs import packed, unpacked
+from tieout.servicekit.packs import unpacked
+from tieout.servicekit.rebuilding import Difference, MakeRebuilding, Rebuilding, Recovery
 from tieout.servicekit.received import Reader, Received
+from tieout.servicekit.restored_outbox import restore_letters, restore_row
 from tieout.servicekit.settings import Settings, secret
 from tieout.servicekit.whereabouts import begin_recovery, settle
 
@@ -58,63 +61,6 @@ _read_any = msgspec.json.Decoder().decode
 
 class NotRepeatable(TieoutError):
     """A flow announced otherwise when it ran a second time: it does not follow from its events alone."""
-
-
-class Difference(Struct, frozen=True, omit_defaults=True):
-    """An event that is not again as it was announced."""
-
-    what: str  # differs | missing | new
-    kind: str
-    company: str
-    order_no: str
-    position: int
-    fields: tuple[str, ...] = ()  # differs: where.
-    why: str = ""
-
-
-class SendAgain(Struct, frozen=True):
-    """A sender whose documents may be lost: what it sent in this time it must send again. What is here already is told
-    as a duplicate."""
-
-    sender: str
-    since: datetime
-    until: datetime
-    rebuilt: int = 0  # Documents of the lost time that came back from what they led to, without their bytes.
-    lost: int = 0  # Known to be lost: others of the same delivery came back. There may be more.
-    taken_again: int = 0  # Of a leaf site: the hub's copy of its sales still had them.
-
-
-class Recovery(Struct):
-    """What a recovery found and did. `exact`: everything that was announced stands here again as it was announced."""
-
-    service: str
-    backup_at: datetime | None = None
-    known_position: int = 0
-    announced_position: int = 0
-    transactions: int = 0  # Lost ones that announced something.
-    events: int = 0  # Announced and forgotten.
-    again: int = 0  # Brought back, equal to what the stream holds.
-    played: int = 0  # Events of others that were run through the flows.
-    letters: int = 0
-    gone: int = 0  # Announced, and no longer in the stream.
-    differing: int = 0
-    missing: int = 0
-    new: int = 0
-    heard_anew: int = 0  # Notices of others that control had forgotten.
-    differences: list[Difference] = []
-    unreachable: list[str] = []  # Why it cannot be exact, as far as that can be told before it runs.
-    send_again: list[SendAgain] = []
-    not_back: list[str] = []  # What stood in this database alone, for people.
-    done: bool = False  # Written for good.
-
-    @property
-    def lost(self) -> bool:
-        return bool(self.events or self.letters or self.heard_anew)
-
-    @property
-    def exact(self) -> bool:
-        """What is new was in hand when the database was lost: nobody has heard of it yet."""
-        return self.done and not (self.differing or self.missing or self.gone)
 
 
 class _Input(Struct):
@@ -170,7 +116,7 @@ class _Scribe:
         tx.told = [told for _, told in fresh]
         tx.letters = [letter for letter in tx.letters if str(letter[0]) not in self._work.letter_ids]
         for row in self._rows:
-            await self._work.restore_row(tx.connection, row)
+            await restore_row(tx.connection, self._work.service, row, self._work.lost.created)
 
     def _position_of(self, drawn: int) -> int:
         assert self._learnt is not None
@@ -179,26 +125,6 @@ class _Scribe:
         position = before.position if before is not None else self._work.fresh_position()
         self._ids[position] = identity
         return position
-
-
-class Rebuilding(Protocol):
-    """How a service writes what its own announcements tell, where they do not follow from events of others."""
-
-    async def begin(self, found: Recovery) -> None:
-        """Before anything is written."""
-
-    async def rebuild(self, connection: Any, announced: Sequence[Announced]) -> None:
-        """What one transaction announced; in the transaction that also restores its rows of the outbox."""
-
-    async def heard_until(self) -> Mapping[str, datetime]:
-        """After all is rebuilt: up to when the database has heard of each stream, for certain. What came later is
-        played; of a stream that is not named, everything."""
-
-    async def finish(self, found: Recovery) -> None:
-        """After everything; tells in `found` what does not come back."""
-
-
-MakeRebuilding = Callable[[Database, JetStreamContext], Rebuilding]
 
 
 class Recoverer:
@@ -268,7 +194,8 @@ class Recoverer:
             for group in self.lost.groups:
                 await self._rebuild(self._rebuilding, group)
             self._heard_until = await self._rebuilding.heard_until()
-        await self._restore_letters()
+        async with self._pool.acquire() as connection, connection.transaction():
+            await restore_letters(connection, self.lost.letters)
         by_id, loose = await self._read_inputs()
         groups = self.lost.groups
         waiting = collections.deque(sorted(loose, key=lambda one: one.time))
@@ -280,7 +207,7 @@ class Recoverer:
         await self._play_loose(waiting, until="")
         async with self._pool.acquire() as connection, connection.transaction():
             for row in itertools.chain.from_iterable(group.rows for group in groups):
-                await self.restore_row(connection, row)
+                await restore_row(connection, self.service, row, self.lost.created)
         for identity, event in self.lost.by_id.items():
             if identity not in self._told:
                 why = "no event led to it: a person's command, which stands in no stream" if not event.cause else ""
@@ -385,7 +312,7 @@ class Recoverer:
         async with self._pool.acquire() as connection, connection.transaction():
             await rebuilding.rebuild(connection, left)
             for row in group.rows:
-                await self.restore_row(connection, row)
+                await restore_row(connection, self.service, row, self.lost.created)
             if failpoints.ARMED is not None:
                 await failpoints.ARMED.reach("commit")
         if failpoints.ARMED is not None:
@@ -451,61 +378,6 @@ class Recoverer:
     def _note(self, difference: Difference) -> None:
         if len(self.found.differences) < SHOWN:
             self.found.differences.append(difference)
-
-    # ------------------------------------------------------------------ the outbox
-
-    async def restore_row(self, connection: Any, row: Row) -> None:
-        """Unless it is there already."""
-        sequences = sorted({*(event.sequence for event in row.events), row.notice.sequence})
-        numbers = {sequence: number for number, sequence in enumerate(sequences, 1)}
-        positions = [event.position for event in row.events]
-        subjects = [*(event.kind for event in row.events), row.notice.subject]
-        bodies = [*(event.body for event in row.events), row.notice.body]
-        message = [*(numbers[event.sequence] for event in row.events), numbers[row.notice.sequence]]
-        packed(subjects, bodies, message)  # Raises where the numbers do not fit: better now than at the next audit.
-        notice = _notice_id(self.service, positions[0])
-        consecutive = sequences == list(range(sequences[0], sequences[-1] + 1))
-        await connection.execute(
-            statements.restore_row,
-            stream_of(self.service),
-            positions,
-            positions[0],
-            positions[-1],
-            [*(event.id for event in row.events), notice],
-            subjects,
-            bodies,
-            message,
-            datetime.fromisoformat(row.time),
-            sequences[0],
-            sequences[-1],
-            None if consecutive else sequences,
-            self.lost.created,
-        )
-
-    async def _restore_letters(self) -> None:
-        async with self._pool.acquire() as connection, connection.transaction():
-            for message in self.lost.letters:
-                told = _read_any(message.body)
-                await connection.execute(
-                    statements.restore_row,
-                    LETTERS_STREAM,
-                    [],
-                    None,
-                    None,
-                    [told["id"]],
-                    [message.subject],
-                    [message.body],
-                    [1],
-                    datetime.fromisoformat(told["at"]),
-                    message.sequence,
-                    message.sequence,
-                    None,
-                    None,
-                )
-
-
-def _notice_id(service: str, position: int) -> str:
-    return event_id(notice_subject(service), position)
 
 
 def _differing(before: Announced, body: bytes) -> tuple[str, ...]:

@@ -19,12 +19,6 @@ SELECT coalesce(max(last_pos), 0) FROM outbox;
 -- name: parked
 SELECT durable, event_id, subject, body, stream, stream_sequence FROM parked ORDER BY parked_at;
 
--- name: restore_row
--- As it was published, and as the stream holds it: nothing of it goes out again.
-INSERT INTO outbox (stream, pos, first_pos, last_pos, ids, subjects, bodies, message, written_at, first_seq, last_seq, seqs, stream_created)
-SELECT $1, $2::bigint[], $3, $4, $5::uuid[], $6::text[], $7::bytea[], $8::integer[], $9, $10, $11, $12::bigint[], $13
-WHERE NOT EXISTS (SELECT FROM outbox WHERE stream = $1 AND first_pos = $3);
-
 -- name: advance
 -- As owner. No position is given out twice: neither one that the stream holds nor one that was given anew meanwhile.
 SELECT setval('outbox_pos', greatest($1::bigint, (SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM outbox_pos), (SELECT coalesce(max(last_pos), 0) FROM outbox)));

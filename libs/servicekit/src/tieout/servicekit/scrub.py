@@ -10,10 +10,12 @@ import asyncio
 import time
 
 import structlog
-from tieout.servicekit.agreement import Evidence, statements
+from tieout.servicekit import sql
 from tieout.servicekit.database import Database
 from tieout.servicekit.errors import Cause, cause_of
+from tieout.servicekit.findings import Findings
 
+statements = sql.load(__file__)
 log = structlog.get_logger(__name__)
 
 SHARE_WORKING = 0.005  # Of the time, while the service itself works,
@@ -26,8 +28,8 @@ REST_SECONDS_MAX = 900.0  # Counters can be reset or switched off: a whole scrub
 class Scrub:
     """One per process. `seconds` is the time between two looks; 0: never."""
 
-    def __init__(self, evidence: Evidence, database: Database, seconds: float) -> None:
-        self._evidence = evidence
+    def __init__(self, findings: Findings, database: Database, seconds: float) -> None:
+        self._findings = findings
         self._database = database
         self._seconds = seconds
         self._seen: tuple[int, ...] | None = None  # Moved rows, edited facts, armed triggers: before the last whole.
@@ -64,10 +66,10 @@ class Scrub:
             if rested < max(REST_SECONDS_MAX, self._took / SHARE_WORKING):
                 return "nothing"
         elif not self._due(counted, rested):
-            await self._evidence.glance(self._database)
+            await self._findings.glance(self._database)
             return "glance"
         began = time.monotonic()
-        await self._evidence.scrub(self._database)
+        await self._findings.scrub(self._database)
         self._ended = time.monotonic()
         self._took = self._ended - began
         self._seen = counted  # From before: what moved meanwhile is looked at again.

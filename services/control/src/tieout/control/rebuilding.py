@@ -17,7 +17,7 @@ from tieout.control.tickets import RUNBOOKS
 from tieout.servicekit import Database, sql
 from tieout.servicekit.letters import LETTERS_STREAM
 from tieout.servicekit.lost_part import Announced
-from tieout.servicekit.recovery import Recovery
+from tieout.servicekit.rebuilding import Recovery
 
 statements = sql.load(__file__)
 

@@ -22,7 +22,7 @@ from tieout.gateway.identifiers import document_of
 from tieout.gateway.intake.keeping import Delivery, Keeper, Kept
 from tieout.servicekit import Database, sql
 from tieout.servicekit.lost_part import Announced, read_stream
-from tieout.servicekit.recovery import Recovery, SendAgain
+from tieout.servicekit.rebuilding import Recovery, SendAgain
 
 statements = sql.load(__file__)
 
