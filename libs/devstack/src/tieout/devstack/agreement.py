@@ -7,9 +7,11 @@ Exit code 0 only if they agree, 1 where they differ (or could not be asked), 2 w
 
 import argparse
 import contextlib
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 from rich.console import Console
@@ -79,9 +81,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
     parser.add_argument(
-        "--period", default="", metavar="P", help="what happened in 2026-10 beside what is posted in it"
+        "--period",
+        type=_period,
+        metavar="P",
+        help="a month as 2026-10: what happened in it beside what is posted in it",
     )
     parser.add_argument("--company", default="", metavar="C", help="with --period: whose")
+
+
+def _period(text: str) -> str:
+    if re.fullmatch(r"[0-9]{4}-(0[1-9]|1[0-2])", text):
+        return text
+    raise argparse.ArgumentTypeError(f"{text!r} is no period: give a month as year and month, 2026-10")
 
 
 def _seconds(text: str) -> float:
@@ -171,8 +182,10 @@ def render(answer: Agreement, console: Console, *, explain: bool = False, quick:
 
 def _of_period(arguments: argparse.Namespace) -> int:
     if not arguments.company:
-        raise CommandFailed("--period needs a --company: each has its own calendar and currency")
-    path = PERIOD_AGREEMENT.path.replace("{company}", arguments.company).replace("{period}", arguments.period)
+        again = hints.command(f"agreement --period {arguments.period} --company C1")
+        raise CommandFailed(f"--period needs a --company, for each has its own calendar and currency: {again}")
+    company = quote(arguments.company, safe="")
+    path = PERIOD_AGREEMENT.path.replace("{company}", company).replace("{period}", arguments.period)
     answer = questions.get(arguments.dir, path, PeriodAgreement, {}, seconds_max=40)
     if arguments.json:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(answer), indent=2).decode() + "\n")
