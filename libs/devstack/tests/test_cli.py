@@ -79,6 +79,7 @@ def test_what_is_missing_is_named_and_an_example_follows(words, missing, example
 def test_an_unknown_action_or_option_is_told_with_the_one_that_is_meant(capsys):
     assert "Did you mean show?" in wrong_usage(["quarantine", "sho"], capsys)[0]
     assert "Did you mean --json?" in wrong_usage(["status", "--jsn"], capsys)[0]
+    assert "--json comes after an action: list, show" in wrong_usage(["quarantine", "--json"], capsys)[0]
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

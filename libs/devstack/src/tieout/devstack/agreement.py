@@ -21,11 +21,11 @@ from rich.text import Text
 from tieout.contracts.agreement import CurrencySum
 from tieout.contracts.control import Agreement, BookSide, Difference, MeasureResult
 from tieout.contracts.currency import spelled
-from tieout.contracts.period import PERIOD_AGREEMENT, PeriodAgreement
+from tieout.contracts.period import PERIOD_AGREEMENT, PeriodAgreement, PeriodFigure
 from tieout.devstack import hints, questions
 from tieout.devstack.failures import CommandFailed
 from tieout.devstack.journey import quantity
-from tieout.devstack.terminal import Screen
+from tieout.devstack.terminal import Screen, fits, tell
 from tieout.devstack.wording import counted
 
 SHOWN_MAX = 200  # Characters of one value.
@@ -195,18 +195,38 @@ def _of_period(arguments: argparse.Namespace) -> int:
 
 
 def render_period(answer: PeriodAgreement, console: Console) -> None:
-    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-    for column in ("", "happened", "posted", "explained", "left"):
-        table.add_column(column, justify="left" if not column else "right")
-    for figure in answer.figures:
-        amounts = (figure.happened_minor, figure.posted_minor, figure.explained_minor, figure.unexplained_minor)
-        table.add_row(figure.title, *(spelled(amount, answer.currency) for amount in amounts))
-    console.print(table)
+    table = _period_table(answer)
+    if fits(console, table):
+        console.print(table)
+    else:
+        for figure in answer.figures:
+            console.print(figure.title, style="bold", highlight=False)
+            for name, amount in _period_amounts(figure).items():
+                console.print(f"  {name:<9}  {spelled(amount, answer.currency):>24}", highlight=False)
     for one in answer.differences:
-        amount = spelled(one.amount_minor, answer.currency)
-        console.print(f"{amount}  {_CAUSES[one.cause]}: {escape(one.why)}", soft_wrap=True, highlight=False)
+        told = Text(f"{spelled(one.amount_minor, answer.currency)}  ").append_text(Text.from_markup(_CAUSES[one.cause]))
+        tell(console, told.append(f": {one.why}"))
     style = {"agree": "bold green", "open": "bold yellow", "differ": "bold red"}[answer.verdict]
     console.print(answer.sentence, style=style, highlight=False)
+
+
+def _period_table(answer: PeriodAgreement) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    for column in ("", "happened", "posted", "explained", "left"):
+        table.add_column(column, justify="left" if not column else "right", no_wrap=True)
+    for figure in answer.figures:
+        amounts = _period_amounts(figure).values()
+        table.add_row(figure.title, *(spelled(amount, answer.currency) for amount in amounts))
+    return table
+
+
+def _period_amounts(figure: PeriodFigure) -> dict[str, int]:
+    return {
+        "happened": figure.happened_minor,
+        "posted": figure.posted_minor,
+        "explained": figure.explained_minor,
+        "left": figure.unexplained_minor,
+    }
 
 
 def exit_code(answer: Agreement) -> int:
@@ -218,9 +238,8 @@ def _measures(answer: Agreement) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     table.add_column("")
     table.add_column("what must agree")
-    table.add_column("rows", justify="right")
-    table.add_column("", justify="right")
-    table.add_column("", justify="right")
+    for heading in ("rows", "", ""):  # Titles and remarks are folded where it gets narrow, figures never.
+        table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("")
     for measure in answer.measures:
         currencies = _currencies(measure)

@@ -20,7 +20,6 @@ from uuid import UUID
 
 import msgspec
 from rich.console import Console
-from rich.padding import Padding
 from rich.text import Text
 from tieout.contracts.currency import spelled
 from tieout.contracts.finance import (
@@ -36,7 +35,7 @@ from tieout.contracts.finance import (
 from tieout.devstack import endpoints, hints, questions, remote
 from tieout.devstack.failures import CommandFailed
 from tieout.devstack.journey import duration
-from tieout.devstack.terminal import Screen
+from tieout.devstack.terminal import Screen, tell
 from tieout.devstack.wording import counted
 
 LISTED_MAX = 200
@@ -131,20 +130,25 @@ def _told(arguments: argparse.Namespace, view: RequestView) -> int:
     if arguments.json:
         _print_json(view)
     else:
-        Screen().print(Text(outcome(view)), soft_wrap=True)
+        Screen().print(Text(outcome(view, endpoints.of_stack(arguments.dir).gateway)), soft_wrap=True)
     return 0
 
 
-def outcome(view: RequestView) -> str:
-    """How a request stands after this, in a sentence or two."""
+def outcome(view: RequestView, gateway: str) -> str:
+    """How a request stands after this, in a sentence or two. `gateway`: where another person sends his verdict."""
     told = f"{_kind(view)} {view.subject} of {view.company}{_amount(view)}"
     if view.state == "rejected":
         return f"{told}: rejected. It may be asked for again."
     if view.state == "done":
         return f"{told}: approved and done{f', voucher {view.voucher_no}' if view.voucher_no else ''}."
     left = view.approvals_needed - sum(verdict.approved for verdict in view.verdicts)
-    step = hints.command(f"approvals approve {view.request_id}")
+    step = _by_another(str(view.request_id), gateway)
     return f"{told}: {counted(left, 'more approval')} needed, by somebody else than {view.requested_by}: {step}"
+
+
+def _by_another(request: str, gateway: str) -> str:
+    """Whoever uses the stack's folder is always the same person, `admin`."""
+    return f"{hints.program()} approvals approve {request} --url {gateway} --token-file FILE"
 
 
 def render(
@@ -157,14 +161,13 @@ def render(
         console.print("Nothing waits for an approval.", style="green")
         return
     if found:
-        console.print(Text(f"{counted(found, 'count stands', 'counts stand')} on 1901: {_sums(counts)}", style="bold"))
+        standing = counted(found, "count stands", "counts stand")
+        tell(console, Text(f"{standing} on 1901: {_sums(counts)}", style="bold"))
     for count in unasked:
-        console.print(Text(f"{count.company}  {_named(count)}  {_left(count)}"), soft_wrap=True)
+        tell(console, Text(f"{count.company}  {_named(count)}  {_left(count)}"))
         why = "its last request was rejected" if count.rejected else "nobody has asked for its approval"
         age = duration((now - count.posted_at).total_seconds() * 1000)
-        console.print(
-            Padding(Text(f"counted {count.business_date}, booked {age} ago; {why}", style="dim"), (0, 0, 0, 4))
-        )
+        tell(console, Text(f"counted {count.business_date}, booked {age} ago; {why}", style="dim"), first=4)
     if unasked:
         console.print(f"Ask for one: {_asking(unasked[0])}", style="dim", highlight=False)
     if found > len(counts.counts):
@@ -173,16 +176,16 @@ def render(
         told = counted(len(requests), "request waits", "requests wait")
         console.print(Text(f"{told} for a verdict", style="bold"))
     for view in requests:
-        console.print(Text(f"{view.request_id}  {_kind(view)} {view.subject}{_amount(view)}"), soft_wrap=True)
+        tell(console, Text(f"{view.request_id}  {_kind(view)} {view.subject}{_amount(view)}"))
         given = sum(verdict.approved for verdict in view.verdicts)
         age = duration((now - view.requested_at).total_seconds() * 1000)
         asked = f"{view.company}, {view.requested_by} asked {age} ago: {view.reason}"
         needed = f" ({given} of {counted(view.approvals_needed, 'approval')})"
-        console.print(Padding(Text(asked + needed, style="dim"), (0, 0, 0, 4)))
+        tell(console, Text(asked + needed, style="dim"), first=4)
     if requests:
         console.print(f"Decide one: {hints.command('approvals approve REQUEST_ID')}", style="dim", highlight=False)
         if remote.chosen() is None and gateway:
-            words = f"{hints.program()} approvals approve REQUEST_ID --url {gateway} --token-file FILE"
+            words = _by_another("REQUEST_ID", gateway)
             console.print(f"As another person, with a token of his own: {words}", style="dim", highlight=False)
 
 

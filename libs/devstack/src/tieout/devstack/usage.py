@@ -96,6 +96,8 @@ class Parser(argparse.ArgumentParser):
             return f"there is no {given!r} here, but: {', '.join(actions)}{meant(given, actions)}"
         if (found := _UNKNOWN.match(message)) is not None:
             options = [name for name in self._option_string_actions if name.startswith("--")]
+            if later := self._actions_that_take(found["given"].partition("=")[0]):
+                return f"{found['given']} comes after an action: {', '.join(later)}"
             return f"nothing is known of {found['given']}{meant(found['given'].partition('=')[0], options)}"
         return message
 
@@ -103,6 +105,12 @@ class Parser(argparse.ArgumentParser):
         for entry in self._actions:
             if isinstance(entry, argparse._SubParsersAction):
                 return list(entry.choices)
+        return []
+
+    def _actions_that_take(self, option: str) -> list[str]:
+        for entry in self._actions:
+            if isinstance(entry, argparse._SubParsersAction):
+                return [name for name, parser in entry.choices.items() if option in parser._option_string_actions]
         return []
 
     def _described(self, name: str) -> str:

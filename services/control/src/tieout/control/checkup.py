@@ -32,14 +32,13 @@ async def check_up(
     stream_bytes_max: int,
 ) -> Checkup:
     began = time.monotonic()
-    healths, vitals, flows, proved, intake, streams, counts = await asyncio.gather(
+    healths, vitals, flows, proved, (intake, counts), streams = await asyncio.gather(
         asyncio.gather(*(colleagues.health(service) for service in CORE_SERVICES)),
         _vitals(colleagues, tables=request.tables),
         _flows(watch),
         _agreement(prover, database),
-        _waiting_in_quarantine(colleagues),
+        asyncio.gather(_waiting_in_quarantine(colleagues), _approvals(colleagues)),
         _streams(colleagues),
-        _approvals(colleagues),
     )
     async with database.read() as connection:
         counted = await connection.fetchrow(statements.counts, checks.RECENT_MINUTES)
