@@ -174,7 +174,7 @@ _OTHER_WORDS = {
 def no_command(given: str, known: Iterable[str]) -> NoReturn:
     """Exit code 2, as for all wrong usage."""
     program, known = hints.program(), list(known)
-    close = difflib.get_close_matches(given.lower(), known, n=2, cutoff=0.6)
+    close = difflib.get_close_matches(given.lower(), known, n=2, cutoff=0.7)
     other = _OTHER_WORDS.get(given.lower(), "")
     likely = list(dict.fromkeys([*([other] if other in known else []), *close]))[:2]
     if given.startswith("-"):
