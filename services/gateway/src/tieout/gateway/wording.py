@@ -1,6 +1,5 @@
 """What msgspec found wrong, in words for whoever sent it: what is expected, never how we call it in Python."""
 
-import ast
 import re
 import types
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -77,9 +76,9 @@ def explained(message: str, kind: Any) -> tuple[str, str]:
         expected = " or ".join(_NAMES.get(name.strip(), name.strip()) for name in wrong[1].split("|"))
         return path, f"{expected} is expected, not {_NAMES.get(wrong[2], wrong[2])}"
     if "matching regex" in text:
-        pattern = ast.literal_eval(text.partition("matching regex ")[2])
-        form = _FORMS.get(pattern)
-        return path, f"{form} is expected" if form else f"a text of this form is expected: {pattern}"
+        quoted = text.partition("matching regex ")[2]
+        form = next((form for pattern, form in _FORMS.items() if repr(pattern) == quoted), "")
+        return path, f"{form} is expected" if form else f"a text of this form is expected: {quoted.strip(chr(39))}"
     return path, text
 
 
