@@ -1,4 +1,6 @@
+import importlib
 import re
+import shlex
 import socket
 from pathlib import Path
 
@@ -7,6 +9,7 @@ import pytest
 from tieout.devstack import demo, hints, jaeger, status, up
 from tieout.devstack.cli import COMMANDS, main
 from tieout.devstack.failures import CommandFailed
+from tieout.devstack.usage import EXAMPLES, Parser
 
 
 def test_help_lists_every_command(capsys):
@@ -17,11 +20,83 @@ def test_help_lists_every_command(capsys):
     assert all(f"  {command.name} " in shown for command in COMMANDS)
 
 
-def test_an_unknown_command_is_told_with_those_that_exist(capsys):
+def wrong_usage(words, capsys):
+    """What a wrong call is told, line by line."""
     with pytest.raises(SystemExit) as ended:
-        main(["lauch"])
+        main(words)
     assert ended.value.code == 2
-    assert "demo" in capsys.readouterr().err
+    return capsys.readouterr().err.splitlines()
+
+
+def test_an_unknown_command_is_told_with_those_that_exist(capsys):
+    first, *_, last = told = wrong_usage(["lauch"], capsys)
+    assert "there is no command 'lauch'" in first
+    assert all(command.name in "\n".join(told) for command in COMMANDS)
+    assert max(map(len, told[1:-1])) <= 80
+    assert last.endswith("tieout --help")
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("statsu", "status"), ("Doctor", "doctor"), ("order", "journey"), ("stop", "down"), ("tickts", "tickets")],
+)
+def test_what_is_nearly_a_command_is_told_with_the_one_that_is_meant(typed, meant, capsys):
+    first, *_ = wrong_usage([typed], capsys)
+    assert "Did you mean: " in first
+    assert f"tieout {meant}" in first
+
+
+def test_an_option_before_the_command_is_told_where_it_belongs(capsys):
+    assert "the command comes first" in wrong_usage(["--dir", "x", "status"], capsys)[0]
+
+
+def test_the_program_alone_ends_with_a_next_step(capsys):
+    assert main([]) == 2
+    told = capsys.readouterr().out
+    assert "tieout demo" in told[told.index("A good first") :]
+
+
+@pytest.mark.parametrize(
+    ("words", "missing", "example"),
+    [
+        (["feed"], ["--format F", "FILE (files to send"], "feed --format uci-online-retail FILE.csv.gz"),
+        (["feed", "--format", "uci-online-retail"], ["FILE (files to send"], "FILE.csv.gz"),
+        (["quarantine", "correct", "x"], ["--file FILE (the corrected"], "quarantine correct INTAKE_ID --file"),
+        (["journey"], ["ORDER_NO (the order's number"], "journey 1001"),
+        (["census"], ["SATELLITE", "SOURCE"], "census web orders.csv"),
+        (["recover"], ["SERVICE"], "recover inventory"),
+        (["repair"], ["WHAT (preview, run, list)"], "repair preview"),
+        (["tickets", "ack"], ["NUMBER"], "tickets ack NUMBER"),
+    ],
+)
+def test_what_is_missing_is_named_and_an_example_follows(words, missing, example, capsys):
+    first, second, *_ = wrong_usage(words, capsys)
+    assert all(one in first for one in missing)
+    assert second.startswith("for example: ")
+    assert example in second
+
+
+def test_an_unknown_action_or_option_is_told_with_the_one_that_is_meant(capsys):
+    assert "Did you mean show?" in wrong_usage(["quarantine", "sho"], capsys)[0]
+    assert "Did you mean --json?" in wrong_usage(["status", "--jsn"], capsys)[0]
+    assert "--json comes after an action: list, show" in wrong_usage(["quarantine", "--json"], capsys)[0]
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_every_example_names_a_command_that_takes_it(name):
+    """Parsed as it stands; placeholders are texts, and numbers are numbers."""
+    words = shlex.split(EXAMPLES[name])
+    module = importlib.import_module(next(one.module for one in COMMANDS if one.name == words[0]))
+    parser = Parser(prog=f"tieout {words[0]}")
+    module.add_arguments(parser)
+    parser.parse_args(words[1:])
+
+
+@pytest.mark.parametrize("period", ["2026-13", "2026", "11/2026", "2026-1", "2026-11-23"])
+def test_a_period_that_is_none_is_told_in_words(period, capsys):
+    told = "\n".join(wrong_usage(["agreement", "--company", "C1", "--period", period], capsys))
+    assert f"{period!r} is no period: give a month as year and month, 2026-10" in told
+    assert "\\d" not in told
 
 
 @pytest.mark.parametrize("name", [command.name for command in COMMANDS])

@@ -1,3 +1,4 @@
+import argparse
 import asyncio
 import json
 import os
@@ -13,7 +14,7 @@ import nats
 import psutil
 import pytest
 from nats.js.api import ExternalStream, StreamConfig, StreamSource, SubjectTransform
-from tieout.devstack import databases, endpoints, permissions
+from tieout.devstack import databases, endpoints, hints, permissions, up
 from tieout.devstack.failures import CommandFailed
 from tieout.devstack.postgres import UNSAFE_BUT_FAST, Postgres
 from tieout.devstack.processes import ServerFailed
@@ -253,3 +254,24 @@ async def test_a_database_that_a_killed_recovery_left_closed_is_open_after_the_n
         finally:
             await connection.close()
     assert open_
+
+
+@pytest.mark.parametrize("ended_by", [signal.SIGINT, signal.SIGTERM])
+async def test_a_foreground_stack_says_at_its_end_where_its_data_lies_and_how_to_go_on(folder, ended_by, capsys):
+    stack = bare(folder, sites=())
+    arguments = argparse.Namespace(dir=folder, quiet=True, replicas={"order": 2})
+    hints.about(folder)
+    running = asyncio.create_task(up._foreground(arguments, stack))
+    out = ""
+    async with asyncio.timeout(120):
+        while not running.done():
+            out += capsys.readouterr().out
+            if "ready " in out:
+                os.kill(os.getpid(), ended_by)
+                break
+            await asyncio.sleep(0.05)
+        assert await running == 0
+    *_, last = capsys.readouterr().err.strip().splitlines()
+    assert last.startswith(f"stopped; what it has stored stays in {folder}. Start it again with: ")
+    assert last.endswith(f"up --replicas order=2{hints.option(folder)}")
+    assert (folder / "postgres").is_dir()

@@ -112,3 +112,16 @@ async def test_whoever_answers_tells_of_every_process_that_runs(start_service, o
     assert b.unseen_seconds < UNSEEN_SECONDS_MAX < c.unseen_seconds
     assert await owner.fetchval("SELECT ended FROM process_run WHERE host = 'd'") == "lost"
     assert not (await vitals(operator)).endings  # Nobody knows that it was killed.
+
+
+async def test_a_process_notes_that_it_is_ready_at_once_for_those_who_answer_for_it(
+    start_service, owner, monkeypatch
+) -> None:
+    """Else its replicas would tell for seconds that it is not, while it says that it is."""
+    monkeypatch.setattr("tieout.servicekit.vitals.NOTE_SECONDS", 3600.0)
+    await start_service()
+    async with asyncio.timeout(60):
+        while True:
+            if await owner.fetchval("SELECT ready FROM process_run WHERE pid = $1", os.getpid()):
+                return
+            await asyncio.sleep(0.05)

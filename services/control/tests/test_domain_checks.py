@@ -3,6 +3,7 @@
 import pytest
 from msgspec.structs import replace
 from tieout.contracts.control import FlowState, ServiceStatus
+from tieout.contracts.finance import StandingSum
 from tieout.contracts.operation import Health
 from tieout.contracts.watch import Blocked, Check, Ending, FlowVitals, TableSize, Vitals
 from tieout.control.domain import checks
@@ -33,6 +34,8 @@ FOUND = [
     (checks.lag([replace(FLOW, waiting=9, done_in_seconds=-1.0)]), "look"),
     (checks.outboxes([HEALTH]), "ok"),
     (checks.outboxes([replace(HEALTH, outbox_waiting=2, outbox_oldest_seconds=60.0)]), "wrong"),
+    (checks.approvals((), 0.0, 0), "ok"),
+    (checks.approvals((StandingSum("CNY", 1, 70, 0),), 60.0, 0), "look"),
     (checks.dead_letters(0, 0), "ok"),
     (checks.dead_letters(3, 0), "look"),
     (checks.dead_letters(3, 1), "wrong"),
@@ -70,3 +73,14 @@ def test_a_forecast_is_told_in_words() -> None:
     )
     grows = replace(FLOW, waiting=9, done_in_seconds=-1.0, drained_per_second=1.0, arriving_per_second=4.0)
     assert checks.forecast(grows) == "4/s arrive and 1/s are handled"
+
+
+def test_count_differences_that_wait_are_told_with_number_amount_and_age():
+    sums = (StandingSum("CNY", 2, 123_450, 3000), StandingSum("EUR", 1, 0, 500))
+    told = checks.approvals(sums, 3 * 86_400.0, 2)
+    assert told.found == (
+        "3 counts stand on 1901 (1,234.50 CNY missing, 30.00 CNY found, 5.00 EUR found), the oldest for 3 days; "
+        "for 2 of them nobody has asked for an approval."
+    )
+    assert told.next_step == "./tieout approvals"
+    assert "1 count stands" in checks.approvals((StandingSum("CNY", 1, 70, 0),), 60.0, 0).found

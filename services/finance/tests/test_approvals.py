@@ -182,6 +182,29 @@ async def test_a_count_difference_is_approved_before_its_period_closes(desk, cau
     assert await desk.violations() == []
 
 
+async def test_counts_that_stand_on_1901_are_listed_until_somebody_approves_them(desk):
+    async def standing(company=""):
+        return await desk.ask(finance.STANDING_COUNTS, company=company)
+
+    assert await standing() == finance.StandingCounts(())
+    await desk.give(desk.moved("adjusted", (-2, -100), (1, 30)))
+    told = await standing("C1")
+    assert told.sums == (finance.StandingSum("CNY", 1, 70, 0),)
+    (count,) = told.counts
+    assert (count.company, count.source, count.number, count.left_minor) == ("C1", "wms", "D1", 70)
+    assert (count.request_id, count.asked_by, count.rejected) == (None, "", False)
+    assert (await standing("C9")).counts == ()
+    request = {"company": "C1", "source": "wms", "number": "D1", "cause": "management", "reason": "checked twice"}
+    asked = await desk.ask_as("Li", finance.REQUEST_COUNT_APPROVAL, **request)
+    (count,) = (await standing()).counts
+    assert (count.request_id, count.asked_by, count.approvals, count.approvals_needed) == (asked.request_id, "Li", 0, 1)
+    await decide(desk, "Wang", asked, approve=False)
+    (count,) = (await standing()).counts
+    assert (count.request_id, count.rejected) == (None, True)
+    await decide(desk, "Wang", await desk.ask_as("Li", finance.REQUEST_COUNT_APPROVAL, **request))
+    assert (await standing()).counts == ()
+
+
 async def test_what_bad_management_lost_takes_its_input_tax_along(desk):
     await desk.give(desk.moved("adjusted", (-2, -100), (1, 30)))
     request = {"company": "C1", "source": "wms", "number": "D1", "cause": "management", "reason": "stolen"}

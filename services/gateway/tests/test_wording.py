@@ -8,6 +8,8 @@ import msgspec
 import pytest
 from msgspec import UNSET, Meta, Struct, UnsetType
 from tieout.contracts.currency import Currency
+from tieout.contracts.period import PeriodAgreementRequest
+from tieout.gateway.http.operations import OPERATIONS
 from tieout.gateway.wording import explained
 
 Method = Literal["fifo", "moving_average"]
@@ -69,3 +71,36 @@ def test_what_is_missing_is_named_with_its_place():
         "lines[0].sku",
         "this field is required",
     )
+
+
+def patterns_of(kind, seen):
+    """Of a request of the contracts: every pattern that a text in it must match."""
+    if kind in seen:
+        return
+    seen.append(kind)
+    for one in kind.__metadata__ if hasattr(kind, "__metadata__") else ():
+        if getattr(one, "pattern", None):
+            yield one.pattern
+    inner = [field.type for field in msgspec.structs.fields(kind)] if is_struct(kind) else getattr(kind, "__args__", ())
+    for one in (*inner, *([kind.__origin__] if hasattr(kind, "__metadata__") else ())):
+        yield from patterns_of(one, seen)
+
+
+def is_struct(kind):
+    return isinstance(kind, type) and issubclass(kind, Struct)
+
+
+def test_no_request_of_the_contracts_is_answered_with_a_regular_expression():
+    found = {one for operation in OPERATIONS for one in patterns_of(operation.request, [])}
+    assert len(found) >= 5
+    for pattern in found:
+        told = explained(f"Expected `str` matching regex {pattern!r} - at `$.it`", Struct)[1]
+        assert pattern not in told
+        assert "like" in told
+
+
+def test_a_month_that_is_none_is_told_with_an_example():
+    with pytest.raises(msgspec.ValidationError) as error:
+        msgspec.convert({"period": "2026-13", "company": "C1"}, PeriodAgreementRequest)
+    told = explained(str(error.value), PeriodAgreementRequest)
+    assert told == ("period", "a month as year and month like 2026-11 is expected")

@@ -7,9 +7,11 @@ Exit code 0 only if they agree, 1 where they differ (or could not be asked), 2 w
 
 import argparse
 import contextlib
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 from rich.console import Console
@@ -19,11 +21,11 @@ from rich.text import Text
 from tieout.contracts.agreement import CurrencySum
 from tieout.contracts.control import Agreement, BookSide, Difference, MeasureResult
 from tieout.contracts.currency import spelled
-from tieout.contracts.period import PERIOD_AGREEMENT, PeriodAgreement
+from tieout.contracts.period import PERIOD_AGREEMENT, PeriodAgreement, PeriodFigure
 from tieout.devstack import hints, questions
 from tieout.devstack.failures import CommandFailed
 from tieout.devstack.journey import quantity
-from tieout.devstack.terminal import Screen
+from tieout.devstack.terminal import Screen, fits, tell
 from tieout.devstack.wording import counted
 
 SHOWN_MAX = 200  # Characters of one value.
@@ -79,9 +81,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
     parser.add_argument(
-        "--period", default="", metavar="P", help="what happened in 2026-10 beside what is posted in it"
+        "--period",
+        type=_period,
+        metavar="P",
+        help="a month as 2026-10: what happened in it beside what is posted in it",
     )
     parser.add_argument("--company", default="", metavar="C", help="with --period: whose")
+
+
+def _period(text: str) -> str:
+    if re.fullmatch(r"[0-9]{4}-(0[1-9]|1[0-2])", text):
+        return text
+    raise argparse.ArgumentTypeError(f"{text!r} is no period: give a month as year and month, 2026-10")
 
 
 def _seconds(text: str) -> float:
@@ -171,8 +182,10 @@ def render(answer: Agreement, console: Console, *, explain: bool = False, quick:
 
 def _of_period(arguments: argparse.Namespace) -> int:
     if not arguments.company:
-        raise CommandFailed("--period needs a --company: each has its own calendar and currency")
-    path = PERIOD_AGREEMENT.path.replace("{company}", arguments.company).replace("{period}", arguments.period)
+        again = hints.command(f"agreement --period {arguments.period} --company C1")
+        raise CommandFailed(f"--period needs a --company, for each has its own calendar and currency: {again}")
+    company = quote(arguments.company, safe="")
+    path = PERIOD_AGREEMENT.path.replace("{company}", company).replace("{period}", arguments.period)
     answer = questions.get(arguments.dir, path, PeriodAgreement, {}, seconds_max=40)
     if arguments.json:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(answer), indent=2).decode() + "\n")
@@ -182,18 +195,38 @@ def _of_period(arguments: argparse.Namespace) -> int:
 
 
 def render_period(answer: PeriodAgreement, console: Console) -> None:
-    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-    for column in ("", "happened", "posted", "explained", "left"):
-        table.add_column(column, justify="left" if not column else "right")
-    for figure in answer.figures:
-        amounts = (figure.happened_minor, figure.posted_minor, figure.explained_minor, figure.unexplained_minor)
-        table.add_row(figure.title, *(spelled(amount, answer.currency) for amount in amounts))
-    console.print(table)
+    table = _period_table(answer)
+    if fits(console, table):
+        console.print(table)
+    else:
+        for figure in answer.figures:
+            console.print(figure.title, style="bold", highlight=False)
+            for name, amount in _period_amounts(figure).items():
+                console.print(f"  {name:<9}  {spelled(amount, answer.currency):>24}", highlight=False)
     for one in answer.differences:
-        amount = spelled(one.amount_minor, answer.currency)
-        console.print(f"{amount}  {_CAUSES[one.cause]}: {escape(one.why)}", soft_wrap=True, highlight=False)
+        told = Text(f"{spelled(one.amount_minor, answer.currency)}  ").append_text(Text.from_markup(_CAUSES[one.cause]))
+        tell(console, told.append(f": {one.why}"))
     style = {"agree": "bold green", "open": "bold yellow", "differ": "bold red"}[answer.verdict]
     console.print(answer.sentence, style=style, highlight=False)
+
+
+def _period_table(answer: PeriodAgreement) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    for column in ("", "happened", "posted", "explained", "left"):
+        table.add_column(column, justify="left" if not column else "right", no_wrap=True)
+    for figure in answer.figures:
+        amounts = _period_amounts(figure).values()
+        table.add_row(figure.title, *(spelled(amount, answer.currency) for amount in amounts))
+    return table
+
+
+def _period_amounts(figure: PeriodFigure) -> dict[str, int]:
+    return {
+        "happened": figure.happened_minor,
+        "posted": figure.posted_minor,
+        "explained": figure.explained_minor,
+        "left": figure.unexplained_minor,
+    }
 
 
 def exit_code(answer: Agreement) -> int:
@@ -205,9 +238,8 @@ def _measures(answer: Agreement) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     table.add_column("")
     table.add_column("what must agree")
-    table.add_column("rows", justify="right")
-    table.add_column("", justify="right")
-    table.add_column("", justify="right")
+    for heading in ("rows", "", ""):  # Titles and remarks are folded where it gets narrow, figures never.
+        table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("")
     for measure in answer.measures:
         currencies = _currencies(measure)

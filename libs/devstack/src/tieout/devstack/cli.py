@@ -12,9 +12,7 @@ user is `raise CommandFailed("what is wrong, and what to do next")`: told in one
 import argparse
 import importlib
 import os
-import re
 import sys
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,34 +21,8 @@ from tieout.devstack import hints, remote, version
 from tieout.devstack.failures import CommandFailed
 from tieout.devstack.processes import ServerFailed
 from tieout.devstack.terminal import visible
+from tieout.devstack.usage import FittedHelp, Parser, no_command
 from tieout.devstack.wording import why_silent
-
-
-class FittedHelp(argparse.RawDescriptionHelpFormatter):
-    """Keeps the paragraphs and lists of a description, and breaks their long lines where the terminal ends."""
-
-    def _fill_text(self, text: str, width: int, indent: str) -> str:
-        paragraphs: list[str] = []
-        for line in text.strip().splitlines():
-            if line and paragraphs and paragraphs[-1] and line[0] != " " != paragraphs[-1][0]:
-                paragraphs[-1] += f" {line}"
-            else:
-                paragraphs.append(line)
-        return "\n".join(line for one in paragraphs for line in _filled(one, width))
-
-
-def _filled(line: str, width: int) -> list[str]:
-    """A list's line goes on below its explanation, which two blanks divide from what it explains. Where that leaves the
-    explanation too little room, it stands on lines of its own."""
-    start = len(line) - len(line.lstrip())
-    explained = re.match(r"( +\S.*?)  +(?=\S)", line)
-    if explained is None or len(line) <= width:
-        return textwrap.wrap(line, width, subsequent_indent=" " * start) or [""]
-    if explained.end() <= width // 2:
-        return textwrap.wrap(line, width, subsequent_indent=" " * explained.end())
-    below = " " * (start + 4)
-    rest = textwrap.wrap(line[explained.end() :], width, initial_indent=below, subsequent_indent=below)
-    return textwrap.wrap(explained[1], width, subsequent_indent=below) + rest
 
 
 class Command(Struct, frozen=True):
@@ -98,6 +70,12 @@ COMMANDS = (
         remote=True,
     ),
     Command(
+        "approvals",
+        "tieout.devstack.approvals",
+        "What waits for somebody's approval: list, ask for a count, approve, reject.",
+        remote=True,
+    ),
+    Command(
         "tickets", "tieout.devstack.tickets", "What needs a person: list, show, take and resolve tickets.", remote=True
     ),
     Command("desk", "tieout.devstack.desk", "Who looks after what, how soon, and when people work.", remote=True),
@@ -126,11 +104,12 @@ def main(words: Sequence[str] | None = None) -> int:
         if not words:
             parser.print_help()
             return 2
-        parser.parse_args(words)
-        return 0
+        if words[0] in ("-h", "--help"):
+            parser.parse_args(words)
+        no_command(words[0], [command.name for command in COMMANDS])
     try:
         module = importlib.import_module(chosen.module)
-        parser = argparse.ArgumentParser(prog=f"tieout {chosen.name}", description=module.__doc__ or chosen.summary)
+        parser = Parser(prog=f"tieout {chosen.name}", description=module.__doc__ or chosen.summary)
         parser.formatter_class = FittedHelp
         module.add_arguments(parser)
         if chosen.on_a_stack:
@@ -165,15 +144,14 @@ def main(words: Sequence[str] | None = None) -> int:
 def _overview() -> argparse.ArgumentParser:
     width = max(len(command.name) for command in COMMANDS)
     listed = "\n".join(f"  {command.name.ljust(width)}  {command.summary}" for command in COMMANDS)
-    parser = argparse.ArgumentParser(
+    program = hints.program()
+    return argparse.ArgumentParser(
         prog="tieout",
         usage="tieout COMMAND [--help] | tieout --version",
         description="Orders, stock and books in agreement, and the proof of it.",
-        epilog=f"commands:\n{listed}\n\n`tieout COMMAND --help` explains one. `tieout demo` is a good first.",
+        epilog=f"commands:\n{listed}\n\nA good first: {program} demo\nAll of one command: {program} COMMAND --help",
         formatter_class=FittedHelp,
     )
-    parser.add_argument("command", choices=[command.name for command in COMMANDS], help=argparse.SUPPRESS)
-    return parser
 
 
 def _where(parser: argparse.ArgumentParser, arguments: argparse.Namespace, *, remotely: bool) -> remote.Remote | None:

@@ -16,12 +16,13 @@ from typing import Any
 import httpx
 import msgspec
 from rich.markup import escape
+from rich.text import Text
 from tieout.contracts.watch import Check, Checkup
 from tieout.devstack import endpoints, hints, remote, status
 from tieout.devstack.endpoints import Endpoints
 from tieout.devstack.failures import CommandFailed
 from tieout.devstack.questions import refusal, same_version
-from tieout.devstack.terminal import Screen
+from tieout.devstack.terminal import Screen, tell
 from tieout.devstack.wording import counted, why_silent
 
 _DISK_BYTES_MIN = 2 << 30
@@ -119,9 +120,10 @@ def _show(found: Sequence[Check], *, everything: bool) -> None:
     for check in found:
         if check.state == "ok" and not everything:
             continue
-        console.print(f"{_SIGNS[check.state]} [bold]{check.name}[/]  {escape(check.found)}", highlight=False)
+        heading = Text.from_markup(f"{_SIGNS[check.state]} [bold]{escape(check.name)}[/]  ")
+        tell(console, heading.append(check.found))
         if check.why:
-            console.print(f"    why it matters  {escape(check.why)}", highlight=False)
+            tell(console, Text(f"why it matters  {check.why}"), indent=20, first=4)
         if check.next_step:
             console.print(f"    next step       {escape(hints.fitted(check.next_step))}", highlight=False)
         if check.runbook:

@@ -13,7 +13,7 @@ from rich.text import Text
 from tieout.contracts.agreement import SettingsChange
 from tieout.contracts.control import LIST_SETTINGS, Settings
 from tieout.devstack import questions
-from tieout.devstack.terminal import Screen
+from tieout.devstack.terminal import Screen, tell
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,8 +49,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def render(told: Settings, console: Console) -> None:
     for change in told.changes:
-        console.print(_heading(change), soft_wrap=True)
-        console.print(Text(f"    {_difference(change)}"), soft_wrap=True)
+        tell(console, _heading(change))
+        tell(console, Text(_difference(change)), indent=4, first=4)
     if not told.changes:
         console.print("No such change.", style="dim")
     if told.unanswered:

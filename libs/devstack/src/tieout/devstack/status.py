@@ -7,7 +7,7 @@ import argparse
 import contextlib
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +17,14 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-from tieout.contracts.control import ServiceStatus, Status
+from tieout.contracts.control import ServiceStatus, Status, StatusRequest, StepLatency
 from tieout.contracts.operation import UNSEEN_SECONDS_MAX
 from tieout.devstack import endpoints, hints, remote
 from tieout.devstack.failures import CommandFailed
 from tieout.devstack.journey import duration
 from tieout.devstack.questions import refusal, same_version
 from tieout.devstack.stack_folder import ProcessFacts
-from tieout.devstack.terminal import Screen
+from tieout.devstack.terminal import Screen, fits
 from tieout.devstack.wording import counted
 
 
@@ -42,7 +42,8 @@ def run(arguments: argparse.Namespace) -> int:
         told["status"] = msgspec.to_builtins(status)
         print(json.dumps(told, indent=2))
     else:
-        _show(where, facts, status, failure)
+        console = Screen()
+        show(console if console.is_terminal else Screen(width=120), where.gateway, facts, status, failure)
     return 0 if up else 1
 
 
@@ -102,12 +103,9 @@ def _ask(where: endpoints.Endpoints) -> tuple[Status | None, str]:
         return None, f"{where.gateway} answers what this version does not understand. {same_version()}"
 
 
-def _show(where: endpoints.Endpoints, facts: list[dict[str, Any]], status: Status | None, failure: str) -> None:
-    console = Screen()
-    if not console.is_terminal:
-        console = Screen(width=120)
+def show(console: Console, gateway: str, facts: list[dict[str, Any]], status: Status | None, failure: str) -> None:
     services = {service.service: service for service in status.services} if status else {}
-    console.print(f"gateway {where.gateway}")
+    console.print(f"gateway {gateway}")
     if facts:
         _show_processes(console, facts, services)
     elif services:
@@ -129,14 +127,7 @@ def _show(where: endpoints.Endpoints, facts: list[dict[str, Any]], status: Statu
         elif flow.done_in_seconds < 0:
             console.print(f"[yellow]{flow.durable}: {wait}, and it becomes more[/]")
     if status.latencies:
-        console.print("step latency, ms")
-        table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-        for heading in ("from", "to", "count", "p50", "p95", "p99"):
-            table.add_column(heading, justify="left" if heading in ("from", "to") else "right")
-        for step in status.latencies:
-            percentiles = (f"{value:.0f}" for value in (step.p50_ms, step.p95_ms, step.p99_ms))
-            table.add_row(step.before, step.after, str(step.count), *percentiles)
-        console.print(table)
+        _show_latencies(console, status.latencies)
     if status.findings:
         found = counted(status.findings, "finding")
         console.print(f"[red]{found} of the services' own scrubs[/]: {hints.command('agreement')}")
@@ -145,34 +136,74 @@ def _show(where: endpoints.Endpoints, facts: list[dict[str, Any]], status: Statu
         console.print(f"[red]{dead}, {differ}[/]")
 
 
-def _show_processes(console: Console, facts: list[dict[str, Any]], services: Mapping[str, ServiceStatus]) -> None:
+def _show_latencies(console: Console, latencies: Sequence[StepLatency]) -> None:
+    console.print(f"step latency of the last {StatusRequest().minutes} minutes, ms", highlight=False)
+    table = _latencies(latencies)
+    console.print(table if fits(console, table) else _latencies(latencies, folded=True))
+    console.print(Text(WHY_COUNTS_DIFFER, style="dim"))
+
+
+def _latencies(latencies: Sequence[StepLatency], *, folded: bool = False) -> Table:
+    """`folded`: on a narrow terminal a step stands on two lines, so that no name or figure is broken."""
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-    for heading in ("", "up", "pid", "memory", "restarts", "waiting", "outbox", "parked", "dead"):
-        table.add_column(heading, justify="left" if heading in ("", "up") else "right")
-    for fact in facts:
-        up = "[green]yes[/]" if fact["up"] else "[red]no[/]"
-        cells = [fact["name"], up, str(fact["pid"]), f"{fact['memory_bytes'] / 2**20:.0f} MB", str(fact["restarts"])]
-        service = services.get(fact["name"])
-        if service is not None:
-            cells += _counts(service)
-            if not service.up:
-                cells[1] = "[red]silent[/]"
-        table.add_row(*cells)
+    for heading in ("from, to",) if folded else ("from", "to"):
+        table.add_column(heading, overflow="fold")
+    for heading in ("count", "p50", "p95", "p99"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for step in latencies:
+        figures = (f"{value:,.0f}" for value in (step.p50_ms, step.p95_ms, step.p99_ms))
+        before, after = (name.rpartition(".v")[0] or name for name in (step.before, step.after))
+        if folded:
+            table.add_row(before)
+            table.add_row(f"  {after}", f"{step.count:,}", *figures)
+        else:
+            table.add_row(before, after, f"{step.count:,}", *figures)
+    return table
+
+
+def _show_processes(console: Console, facts: list[dict[str, Any]], services: Mapping[str, ServiceStatus]) -> None:
+    columns = list(_COLUMNS)
+    rows = [_row(fact, services.get(fact["name"])) for fact in facts]
+    table = _table(columns, rows)
+    for dropped in _DROPPED:
+        if fits(console, table):
+            break
+        columns.remove(dropped)
+        table = _table(columns, rows)
     console.print(table)
     total = sum(fact["memory_bytes"] for fact in facts) / 2**20
     console.print(f"memory in all: {total:.0f} MB", highlight=False)
 
 
+def _row(fact: Mapping[str, Any], service: ServiceStatus | None) -> dict[str, str]:
+    up = "[green]yes[/]" if fact["up"] else "[red]no[/]"
+    row = {"": fact["name"], "up": up, "pid": str(fact["pid"]), "restarts": str(fact["restarts"])}
+    row["memory"] = f"{fact['memory_bytes'] / 2**20:,.0f} MB"
+    if service is not None:
+        row |= zip(_COLUMNS[-4:], _counts(service), strict=True)
+        if not service.up:
+            row["up"] = "[red]silent[/]"
+    return row
+
+
+def _table(columns: Sequence[str], rows: Iterable[Mapping[str, str]]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    for heading in columns:
+        table.add_column(heading, justify="left" if heading in ("", "up") else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*(row.get(heading, "") for heading in columns))
+    return table
+
+
 def _show_services(console: Console, services: Iterable[ServiceStatus]) -> None:
     """What they say of themselves, for an installation of whose machines nothing is seen from here."""
-    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-    for heading in ("", "up", "processes", "waiting", "outbox", "parked", "dead"):
-        table.add_column(heading, justify="left" if heading in ("", "up") else "right")
+    rows = []
     for service in services:
         up = "[green]yes[/]" if service.up else "[red]silent[/]"
         processes = sum(len(health.replicas) for health in service.instances)
-        table.add_row(service.service, up, str(processes), *_counts(service))
-    console.print(table)
+        counts = zip(_COLUMNS[-4:], _counts(service), strict=True)
+        rows.append({"": service.service, "up": up, "processes": str(processes), **dict(counts)})
+    console.print(_table(("", "up", "processes", *_COLUMNS[-4:]), rows))
 
 
 def _counts(service: ServiceStatus) -> list[str]:
@@ -203,4 +234,10 @@ def _replicas(status: Status) -> Iterator[str]:
             yield f"  {one.host} {one.pid}, {one.version}, since {one.started_at[:16]}Z, {memory}, {state}"
 
 
+# Below the latencies: else whoever compares the counts looks for what was lost.
+WHY_COUNTS_DIFFER = (
+    "Counts differ: not every document takes every step, one may cause several, and what is under way is not counted."
+)
+_COLUMNS = ("", "up", "pid", "memory", "restarts", "waiting", "outbox", "parked", "dead")
+_DROPPED = ("pid", "restarts", "memory")  # Where the terminal is too narrow, one after the other; --json has them all.
 _COUNTS = ("outbox_waiting", "parked", "dead")

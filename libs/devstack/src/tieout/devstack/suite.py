@@ -377,7 +377,8 @@ class Stack:
     async def _is_ready(self, service: str) -> bool:
         try:
             answer = await (await self.operator()).request(f"rpc.{service}.health", b"{}", timeout=1)
-            healthy = msgspec.json.decode(answer.data, type=Health).ready
+            health = msgspec.json.decode(answer.data, type=Health)
+            healthy = health.ready and (self._ready or self._all_ready(service, health))
             if healthy and service == "gateway":
                 async with httpx.AsyncClient(timeout=1) as client:
                     return (await client.get(f"http://127.0.0.1:{self.http_port}/readyz")).is_success
@@ -386,6 +387,10 @@ class Stack:
             return False
         except (nats.errors.Error, msgspec.MsgspecError, OSError):
             return False
+
+    def _all_ready(self, service: str, health: Health) -> bool:
+        """Also the processes beside the one that has answered: whoever looks right after the start sees them all."""
+        return sum(one.ready for one in health.replicas) >= self.replicas.get(service, 1)
 
     async def _restart_dead_servers(self) -> None:
         asked = time.monotonic()

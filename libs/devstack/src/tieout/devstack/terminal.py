@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
+from rich.measure import Measurement
+from rich.padding import Padding
 from rich.segment import Segment
 from rich.text import Text
 
@@ -37,3 +39,24 @@ class Screen(Console):
                 yield segment
             else:
                 yield Segment(visible(segment.text), segment.style)
+
+
+def fits(console: Console, renderable: RenderableType) -> bool:
+    """Whether it needs no more columns than there are. A table that does not would break its figures in the middle."""
+    wide = console.options.update(max_width=10_000)
+    return Measurement.get(console, wide, renderable).maximum <= console.width
+
+
+def tell(console: Console, told: Text, indent: int = 4, first: int = 0) -> None:
+    """A paragraph. On a terminal it is broken between words and goes on `indent` further in; elsewhere it is one line,
+    as whoever searches in it wants it."""
+    if not console.is_terminal:
+        console.print(Text(" " * first).append_text(told), soft_wrap=True)
+        return
+    begun = told.wrap(console, max(console.width - first, 20))[0]
+    begun.rstrip()
+    rest = told[len(begun) :]
+    rest = rest[len(rest.plain) - len(rest.plain.lstrip()) :]
+    console.print(Padding(begun, (0, 0, 0, first), expand=False), soft_wrap=False)
+    if rest.plain:
+        console.print(Padding(rest, (0, 0, 0, indent), expand=False), soft_wrap=False)

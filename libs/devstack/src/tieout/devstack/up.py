@@ -122,6 +122,7 @@ async def _foreground(arguments: argparse.Namespace, stack: Stack) -> int:
             starting.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await starting
+            _say(_ended(arguments, "stopped before it was ready"))
             return 130
         where = starting.result()
         if where.jaeger:
@@ -131,13 +132,29 @@ async def _foreground(arguments: argparse.Namespace, stack: Stack) -> int:
             f"in {time.monotonic() - began:.1f} s; {arguments.dir}/endpoints.json lists all addresses", file=sys.stderr
         )
         await waiting
-        print("stopping ...", file=sys.stderr)
+        _say("stopping ...")
         await stack.stop()
     finally:
         if showing is not None and follower is not None:
             showing.cancel()
-            follower.show_new()
+            with contextlib.suppress(OSError):
+                follower.show_new()
+    _say(_ended(arguments, "stopped"))
     return 0
+
+
+def _say(told: str) -> None:
+    """Also where the terminal is gone: a closed window ends the stack in order like Ctrl-C does."""
+    with contextlib.suppress(OSError):
+        print(told, file=sys.stderr, flush=True)
+
+
+def _ended(arguments: argparse.Namespace, how: str) -> str:
+    """The last line: where what it has stored lies, and how to go on with it."""
+    words = "up"
+    if arguments.replicas:
+        words += f" --replicas {','.join(f'{name}={count}' for name, count in arguments.replicas.items())}"
+    return f"{how}; what it has stored stays in {arguments.dir}. Start it again with: {hints.command(words)}"
 
 
 def _detached(arguments: argparse.Namespace) -> int:

@@ -29,6 +29,7 @@ statements = sql.load(__file__)
 log = structlog.get_logger(__name__)
 
 NOTE_SECONDS = 5.0  # Between two notes of a working process,
+STARTING_SECONDS = 0.1  # Between two looks whether a process that starts is ready: the others tell of it.
 IDLE_NOTE_SECONDS = 30.0  # and of an idle one: a row of a few bytes twice a minute.
 LOST_SECONDS = 600.0  # Another host's process that has not been heard of for so long is lost.
 DATABASE_SECONDS_MAX = 1.0  # Whoever asks wants to know now whether it answers.
@@ -82,9 +83,9 @@ class RunLog:
             await connection.execute(statements.forget_runs)
 
     async def run(self) -> None:
-        """Until cancelled: note how it is, often while it works or something has changed."""
+        """Until cancelled: note how it is, at once when it is ready, often while it works or something has changed."""
         while True:
-            await asyncio.sleep(NOTE_SECONDS)
+            await self._pause()
             now = (self._database.transactions, *self._state())
             if now == self._noted and time.monotonic() - self._noted_at < IDLE_NOTE_SECONDS:
                 continue
@@ -94,6 +95,17 @@ class RunLog:
                 if cause_of(error) is Cause.CODE:
                     raise
                 log.warning("noting the memory waits", error=repr(error)[:300])
+
+    async def _pause(self) -> None:
+        """Who is not ready looks often whether it is: until it has noted so, others tell that it is not."""
+        if self._state()[0]:
+            if self._noted is not None:
+                await asyncio.sleep(NOTE_SECONDS)
+            return
+        for _ in range(round(NOTE_SECONDS / STARTING_SECONDS)):
+            await asyncio.sleep(STARTING_SECONDS)
+            if self._state()[0]:
+                return
 
     async def note(self) -> None:
         self._noted = (self._database.transactions, *self._state())

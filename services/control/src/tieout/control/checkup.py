@@ -5,6 +5,7 @@ import time
 from datetime import UTC, datetime, timedelta
 
 from tieout.contracts.control import Agreement, AgreementRequest, FlowState, ServiceStatus
+from tieout.contracts.finance import ListStandingCounts, StandingCounts
 from tieout.contracts.gateway import ProgressRequest, ProgressView
 from tieout.contracts.streams import CORE_SERVICES, DEAD_STREAM, stream_of
 from tieout.contracts.watch import AlarmsRequest, Check, Checkup, CheckupRequest, Vitals, VitalsRequest
@@ -31,12 +32,12 @@ async def check_up(
     stream_bytes_max: int,
 ) -> Checkup:
     began = time.monotonic()
-    healths, vitals, flows, proved, intake, streams = await asyncio.gather(
+    healths, vitals, flows, proved, (intake, counts), streams = await asyncio.gather(
         asyncio.gather(*(colleagues.health(service) for service in CORE_SERVICES)),
         _vitals(colleagues, tables=request.tables),
         _flows(watch),
         _agreement(prover, database),
-        _waiting_in_quarantine(colleagues),
+        asyncio.gather(_waiting_in_quarantine(colleagues), _approvals(colleagues)),
         _streams(colleagues),
     )
     async with database.read() as connection:
@@ -67,6 +68,7 @@ async def check_up(
         checks.findings(instances),
         checks.silences(alarms),
         _quarantine(intake),
+        counts,
         checks.memory(vitals),
         checks.endings(vitals),
         checks.streams(streams, stream_bytes_max),
@@ -133,6 +135,17 @@ def _quarantine(waiting: int | None) -> Check:
     return (
         checks.quarantine(waiting) if waiting is not None else Check("quarantine", "unknown", "The gateway is silent.")
     )
+
+
+async def _approvals(colleagues: Colleagues) -> Check:
+    try:
+        asked = ListStandingCounts(limit=200)
+        told = await colleagues.ask("finance", "standing_counts", asked, StandingCounts, seconds=ANSWER_SECONDS_MAX)
+    except Unanswered as error:
+        return Check("approvals", "unknown", f"{error}.")
+    oldest = min((one.posted_at for one in told.counts), default=datetime.now(UTC))
+    unasked = sum(one.request_id is None for one in told.counts)
+    return checks.approvals(told.sums, (datetime.now(UTC) - oldest).total_seconds(), unasked)
 
 
 async def _streams(colleagues: Colleagues) -> dict[str, int]:

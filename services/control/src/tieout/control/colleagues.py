@@ -19,11 +19,12 @@ Answer = TypeVar("Answer")
 class Unanswered(Exception):
     """A service is away, too slow, or refused the question; says which and why."""
 
-    def __init__(self, service: str, why: str, *, gone: bool = False) -> None:
+    def __init__(self, service: str, why: str, *, gone: bool = False, refusal: Refused | None = None) -> None:
         super().__init__(f"{service}: {why}")
         self.service = service
         self.why = why
         self.gone = gone  # Nobody is there at all, so there was nothing to wait for.
+        self.refusal = refusal  # It is there, and has said why not.
 
 
 def _silence(error: Exception, seconds: float) -> str:
@@ -99,7 +100,7 @@ class Colleagues:
         except (TimeoutError, nats.errors.Error, OSError) as error:
             raise Unanswered(service, f"{subject}: {_silence(error, seconds or self._seconds_max)}") from None
         except Refused as refusal:
-            raise Unanswered(service, f"{subject}: {refusal.problem.detail}") from None
+            raise Unanswered(service, f"{subject}: {refusal.problem.detail}", refusal=refusal) from None
         except msgspec.MsgspecError as error:
             raise Unanswered(service, f"{subject} answered what this version cannot read: {error}") from None
 

@@ -27,7 +27,7 @@ ANSWER_SECONDS = 20.0  # All moves of a company are read.
 
 
 async def period_agreement(request: PeriodAgreementRequest, colleagues: Colleagues) -> PeriodAgreement:
-    """Raises Refused: unavailable, where one of both does not answer."""
+    """Raises Refused: not_found where there is no such company, unavailable where one of both does not answer."""
     try:
         mark = await colleagues.ask("inventory", "mark", Nothing(), Mark)
         done = await _followed(mark.sequences.get(stream_of("inventory"), 0), colleagues)
@@ -37,6 +37,8 @@ async def period_agreement(request: PeriodAgreementRequest, colleagues: Colleagu
             colleagues.ask("finance", "period_postings", asked, PeriodPostings, seconds=ANSWER_SECONDS),
         )
     except Unanswered as error:
+        if error.refusal is not None and error.refusal.problem.status == 404:  # There is no such company.
+            raise error.refusal from None
         raise Refused("unavailable", f"{error.service} has no answer: {error.why}", status=503) from None
     return compare(request.company, request.period, moves, postings, caught_up=done)
 

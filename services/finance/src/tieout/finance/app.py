@@ -48,6 +48,7 @@ def build(settings: Settings) -> Service:
             put_rate,
             revalue_period,
             reads.list_requests,
+            reads.list_standing_counts,
             reads.list_companies,
             reads.show_chart,
             reads.list_vouchers,

@@ -12,6 +12,7 @@ from tieout.contracts.finance import (
     FINANCE_OUTCOMES,
     RECEIVABLES,
     REQUESTS,
+    STANDING_COUNTS,
     TRIAL_BALANCE,
     VOUCHER,
     VOUCHERS,
@@ -28,12 +29,16 @@ from tieout.contracts.finance import (
     ListCompanies,
     ListReceivables,
     ListRequests,
+    ListStandingCounts,
     ListVouchers,
     Receivable,
     ReceivablePage,
     Requests,
     ShowChart,
     ShowVoucher,
+    StandingCount,
+    StandingCounts,
+    StandingSum,
     TrialBalance,
     TrialBalanceLine,
     TrialBalanceRequest,
@@ -217,6 +222,39 @@ async def list_requests(request: ListRequests, database: Database) -> Requests:
     async with database.read() as c:
         rows = await c.fetch(approvals.statements.requests, request.company, request.state, request.limit)
         return Requests(tuple(await approvals.views(c, rows)))
+
+
+@operation(STANDING_COUNTS)
+async def list_standing_counts(request: ListStandingCounts, database: Database) -> StandingCounts:
+    async with database.read() as c:
+        rows = await c.fetch(approvals.statements.standing_counts, request.company)
+    left: dict[str, list[int]] = {}
+    for row in rows:
+        left.setdefault(row["currency"], []).append(row["left"])
+    return StandingCounts(
+        tuple(
+            StandingCount(
+                company=row["company"],
+                source=row["source"],
+                number=row["document_no"],
+                business_date=row["business_date"],
+                posted_at=row["posted_at"],
+                currency=row["currency"],
+                left_minor=row["left"],
+                request_id=None if row["rejected"] else row["request_id"],
+                asked_by=row["requested_by"] or "",
+                asked_at=row["requested_at"],
+                approvals=row["given"],
+                approvals_needed=row["needed"],
+                rejected=row["rejected"],
+            )
+            for row in rows[: request.limit]
+        ),
+        tuple(
+            StandingSum(currency, len(of), sum(one for one in of if one > 0), -sum(one for one in of if one < 0))
+            for currency, of in sorted(left.items())
+        ),
+    )
 
 
 @operation(FINANCE_OUTCOMES)

@@ -29,6 +29,19 @@ _WRITTEN = {
     "Invalid RFC3339 encoded datetime": _NAMES["datetime"],
     "Invalid RFC3339 encoded date": _NAMES["date"],
 }
+# What a pattern of the contracts asks for: who sends a document reads no regular expressions.
+_FORMS = {
+    r"^\d{4}-(0[1-9]|1[0-2])$": "a month as year and month like 2026-11",
+    r"^\d{4}-\d{2}$": "a month as year and month like 2026-11",
+    r"^\d{4}-\d{2}-\d{2}$": "a date like 2026-11-23",
+    r"^[A-Z0-9][A-Z0-9_-]{0,15}$": "a company's code like C1 (capital letters, digits, - and _, up to 16)",
+    r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$": "a name like web-1 (letters, digits, - and _, up to 32)",
+    r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$": "a name like anna.li (letters, digits, '.', - and _, up to 64)",
+    r"^[^\s,][^,\x00-\x1f]{0,99}$": "a name like Anna Li (no commas, up to 100 characters)",
+    r"^[\w.-]{1,100}$": "a team's name like books (letters, digits, '.', - and _, up to 100)",
+    r"^[0-9]{1,9}(\.[0-9]{1,6})?$": "an exact decimal like 7.1034 (up to 6 decimals)",
+    r"^\d{4}(\.\d{2}){0,3}$": "an account's code like 6001 or 2221.01.04",
+}
 _BOUNDS = {">=": "at least", "<=": "at most", ">": "more than", "<": "less than"}
 
 
@@ -63,7 +76,9 @@ def explained(message: str, kind: Any) -> tuple[str, str]:
         expected = " or ".join(_NAMES.get(name.strip(), name.strip()) for name in wrong[1].split("|"))
         return path, f"{expected} is expected, not {_NAMES.get(wrong[2], wrong[2])}"
     if "matching regex" in text:
-        return path, f"a text of this form is expected: {text.partition('matching regex ')[2].strip(chr(39))}"
+        quoted = text.partition("matching regex ")[2]
+        form = next((form for pattern, form in _FORMS.items() if repr(pattern) == quoted), "")
+        return path, f"{form} is expected" if form else f"a text of this form is expected: {quoted.strip(chr(39))}"
     return path, text
 
 

@@ -106,6 +106,43 @@ class Requests(Struct, frozen=True):
     requests: tuple[RequestView, ...]
 
 
+class ListStandingCounts(Struct, frozen=True):
+    company: str = ""
+    limit: Limit = 100
+
+
+class StandingCount(Struct, frozen=True, omit_defaults=True):
+    """A count whose difference stands on 1901, and how far its approval is."""
+
+    company: str
+    source: str  # "" for a revaluation of counted goods.
+    number: str
+    business_date: date
+    posted_at: datetime
+    currency: str
+    left_minor: int  # As 1901 has it: positive is missing, negative was found.
+    request_id: UUID | None = None  # None: nobody has asked for its approval since it was last rejected.
+    asked_by: str = ""
+    asked_at: datetime | None = None
+    approvals: int = 0
+    approvals_needed: int = 0
+    rejected: bool = False  # The last request for it.
+
+
+class StandingSum(Struct, frozen=True):
+    currency: str
+    counts: int
+    missing_minor: int
+    found_minor: int
+
+
+class StandingCounts(Struct, frozen=True):
+    """The oldest first. `sums` are of all of them, also of those that are not listed."""
+
+    counts: tuple[StandingCount, ...]
+    sums: tuple[StandingSum, ...] = ()
+
+
 REQUEST_REOPENING = Operation(
     "finance.request_reopening",
     "POST",
@@ -156,3 +193,12 @@ DECIDE_REQUEST = Operation(
 )
 
 REQUESTS = Operation("finance.requests", "GET", "/v1/requests", ListRequests, Requests, "What waits for an approval")
+
+STANDING_COUNTS = Operation(
+    "finance.standing_counts",
+    "GET",
+    "/v1/count-approvals",
+    ListStandingCounts,
+    StandingCounts,
+    "Count differences that stand on 1901 until somebody approves them",
+)

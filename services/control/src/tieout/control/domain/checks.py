@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from tieout.contracts.control import Agreement, FlowState, ServiceStatus
+from tieout.contracts.currency import spelled
+from tieout.contracts.finance import StandingSum
 from tieout.contracts.operation import UNSEEN_SECONDS_MAX, Health
 from tieout.contracts.watch import Alarm, Check, CheckState, TableSize, Vitals
 
@@ -252,6 +254,24 @@ def quarantine(waiting: int) -> Check:
     why = "Each was refused for a reason that a person has to judge; it is not booked."
     told = f"{_counted(waiting, 'document waits', 'documents wait')}."
     return Check("quarantine", "look", told, why, "./tieout quarantine list", "Quarantine")
+
+
+def approvals(sums: Sequence[StandingSum], oldest_seconds: float, unasked: int) -> Check:
+    """Count differences on 1901. `unasked`: of these, for how many nobody has asked (as far as they are listed)."""
+    if not sums:
+        return Check("approvals", "ok", "No count difference waits for an approval.")
+    count = sum(one.counts for one in sums)
+    amounts = [
+        f"{spelled(amount, one.currency)} {how}"
+        for one in sums
+        for amount, how in ((one.missing_minor, "missing"), (one.found_minor, "found"))
+        if amount
+    ]
+    told = f"{_counted(count, 'count stands', 'counts stand')} on 1901 ({', '.join(amounts)})"
+    told += f", the oldest for {_span(oldest_seconds)}"
+    told += f"; for {unasked} of them nobody has asked for an approval." if unasked else "."
+    why = "What was counted is no profit or loss before somebody approves it, and its period cannot be closed."
+    return Check("approvals", "look", told, why, "./tieout approvals")
 
 
 def streams(found: Mapping[str, int], bytes_max: int) -> Check:

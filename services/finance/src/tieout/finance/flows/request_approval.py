@@ -80,7 +80,8 @@ async def request_count_approval(request: RequestCountApproval, database: Databa
         company = await ledger.company(tx, request.company)
         count = await tx.fetchrow(statements.count, request.company, request.source, request.number)
         if count is None:
-            detail = f"Count {request.number} of source {request.source} has left nothing on 1901 of {request.company}."
+            source = f"of source {request.source}" if request.source else "without a source"
+            detail = f"Count {request.number} {source} has left nothing on 1901 of {request.company}."
             raise Refused("not_found", detail, field="number", status=404)
         check_tax(request, count["left"])
         subject = f"{request.number} of {request.source}"

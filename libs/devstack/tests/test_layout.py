@@ -1,0 +1,185 @@
+"""What is shown fits the terminal: figures are never broken, and what has no room is left out or stands below."""
+
+import io
+import re
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import pytest
+from rich.text import Text
+from tieout.contracts.agreement import CurrencySum, SettingsChange
+from tieout.contracts.control import Agreement, BookSide, MeasureResult, ServiceStatus, Settings, Status, StepLatency
+from tieout.contracts.finance import RequestView, StandingCount, StandingCounts, StandingSum
+from tieout.contracts.operation import Health
+from tieout.contracts.period import PeriodAgreement, PeriodDifference, PeriodFigure
+from tieout.contracts.watch import Check
+from tieout.devstack import agreement, approvals, doctor, settings, status
+from tieout.devstack.terminal import Screen, tell
+
+WIDTHS = (60, 80, 120)
+NOW = datetime(2026, 11, 23, 8, tzinfo=UTC)
+REQUEST = UUID("01a2081c-337b-56b9-9ec1-0739a6000000")
+
+
+def screen(width):
+    return Screen(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
+
+
+def lines_of(console):
+    told = re.sub(r"\x1b\[[0-9;]*m", "", console.file.getvalue())
+    return [line.rstrip() for line in told.splitlines()]
+
+
+def seen(width, render, *arguments):
+    """The lines; none is wider than the terminal but those that hold a command, which is copied as it stands."""
+    console = screen(width)
+    render(console, *arguments)
+    lines = lines_of(console)
+    assert max(len(line) for line in lines if "tieout " not in line) <= width
+    return lines
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_status_shows_every_figure_whole(width):
+    health = Health("order", "1", 1, True, 60 << 20, "2026-11-23T08:00:00Z", outbox_waiting=12_345)
+    told = Status(
+        "",
+        (ServiceStatus("order", up=True, instances=(health,), waiting=7_654_321),),
+        (),
+        latencies=(
+            StepLatency("order.submit.v1", "finance.receivable_opened.v1", 1_234_567, 1_395.0, 21_024.0, 61_722.0),
+            StepLatency("inventory.cancel_decided.v1", "inventory.document_settled.v1", 2, 1.0, 2.0, 3.0),
+        ),
+    )
+    fact = {"name": "order", "up": True, "pid": 4_123_456, "restarts": 12, "memory_bytes": 1234 << 20}
+    lines = seen(width, lambda console: status.show(console, "http://127.0.0.1:1", [fact], told, ""))
+    whole = "\n".join(lines)
+    for figure in ("7654321", "12345", "1,234,567", "1,395", "21,024", "61,722"):
+        assert figure in whole
+    assert width == 60 or "  inventory.document_settled " in whole
+    (latency,) = (line for line in lines if "1,234,567" in line)
+    assert width == 60 or "finance.receivable_opened " in latency
+    assert ".v1" not in whole
+    assert ("4123456" in whole) == (width > 60)
+
+
+def test_the_latencies_say_why_their_counts_differ():
+    told = Status("", (), (), latencies=(StepLatency("a.v1", "b.v1", 1, 1.0, 1.0, 1.0),))
+    lines = seen(120, lambda console: status.show(console, "http://127.0.0.1:1", [], told, ""))
+    (why,) = (line for line in lines if line.startswith("Counts differ: "))
+    assert "not every document takes every step" in why
+    assert "step latency of the last 15 minutes, ms" in lines
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_period_shows_every_amount_whole(width):
+    names = {"title": "count differences in profit and loss", "title_zh": ""}
+    figure = PeriodFigure(
+        "counted",
+        **names,
+        happened_minor=-9_876_543_210,
+        posted_minor=-1_234_567_890,
+        explained_minor=-8_641_975_319,
+        unexplained_minor=-1,
+    )
+    why = "count COUNT-1 stands on 1901: nobody has asked for its approval since it was rejected"
+    difference = PeriodDifference("counted", "waiting_approval", -8_641_975_319, why, "")
+    told = PeriodAgreement("C1", "2026-11", "CNY", "differ", "Not all.", (figure,), (difference,))
+    lines = seen(width, lambda console: agreement.render_period(told, console))
+    whole = "\n".join(lines)
+    for amount in ("-98,765,432.10 CNY", "-12,345,678.90 CNY", "-86,419,753.19 CNY", "-0.01 CNY"):
+        assert amount in whole
+    assert why in " ".join(whole.split())
+    assert lines[-1] == "Not all."
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_an_agreement_folds_titles_and_remarks_and_no_figure(width):
+    sums = (CurrencySum("CNY", 9, 0, 9_876_543_210_99),)
+    sides = tuple(BookSide(name, "book", 12_345_678, 3_000_000, 9_876_543_210_99, sums) for name in ("order", "x"))
+    one = MeasureResult(
+        4,
+        "shipped",
+        "shipped quantity, and delivered where control passes then",
+        "",
+        "order",
+        ("quantity_micro", "amount_minor"),
+        "differ",
+        7,
+        7,
+        sides,
+        differing=1_234_567,
+        dead=2,
+        parked=3,
+        in_flight=4,
+    )
+    told = Agreement("differ", "They differ.", "2026-11-23T08:00:00Z", 1.0, (one,), ())
+    lines = seen(width, lambda console: agreement.render(told, console))
+    assert sum("9,876,543,210.99 CNY" in line and "12,345,678" in line for line in lines) == 2
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_change_of_a_setting_is_broken_between_words(width):
+    row = ", ".join(f'"column_{number}": "value-{number}-of-some-length"' for number in range(12))
+    at = "2026-11-23T08:00:00.5Z"
+    change = SettingsChange(
+        "gateway", 3, at, "satellite", "INSERT", "service", '{"k": "web"}', "", f"{{{row}}}", "", "admin"
+    )
+    lines = seen(width, lambda console: settings.render(Settings((change,)), console))
+    assert all(f"value-{number}-of-some-length" in "\n".join(lines) for number in range(12))
+    assert all(line.startswith("    ") for line in lines[1:])
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_checkup_goes_on_below_its_explanation(width, monkeypatch):
+    why = "What was counted is no profit or loss before somebody approves it, and its period cannot be closed."
+    check = Check("approvals", "look", "8 counts stand on 1901 (32.96 CNY missing).", why, "./tieout approvals")
+    console = screen(width)
+    monkeypatch.setattr(doctor, "Screen", lambda: console)
+    doctor._show([check], everything=False)
+    told = lines_of(console)
+    assert max(map(len, told)) <= width
+    first = next(number for number, line in enumerate(told) if "why it matters" in line)
+    last = next(number for number, line in enumerate(told) if "next step" in line)
+    assert all(line.startswith(" " * 20) for line in told[first + 1 : last])
+
+
+def test_what_no_terminal_shows_is_one_line():
+    console = Screen(file=io.StringIO(), width=40)
+    tell(console, Text("word " * 30), first=4)
+    assert len(console.file.getvalue().strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_what_waits_for_an_approval_is_listed_with_the_next_steps(width):
+    counts = StandingCounts(
+        (
+            StandingCount("C1", "wms", "CNT 7", NOW.date(), NOW - timedelta(hours=5), "CNY", 123_450),
+            StandingCount("C1", "wms", "CNT-8", NOW.date(), NOW, "CNY", -3000, request_id=REQUEST, asked_by="Li"),
+        ),
+        (StandingSum("CNY", 2, 123_450, 3000),),
+    )
+    asked = RequestView(REQUEST, "count", "C1", "CNT-8 of wms", "CNY", -3000, "recounted", "Li", NOW, 1, (), "waiting")
+    lines = seen(width, lambda console: approvals.render(counts, (asked,), console, NOW, "http://127.0.0.1:1"))
+    whole = " ".join(" ".join(lines).split())
+    for told in (
+        "1,234.50 CNY missing",
+        "30.00 CNY found",
+        "booked 5 h 0 min ago",
+        "approvals ask --company C1 --source wms --number 'CNT 7' --cause management",
+        str(REQUEST),
+        "Li asked 0 ms ago",
+        "approvals approve REQUEST_ID",
+        "approvals approve REQUEST_ID --url http://127.0.0.1:1 --token-file FILE",
+    ):
+        assert told in whole
+    assert whole.count("nobody has asked") == 1
+    nothing = seen(width, lambda console: approvals.render(StandingCounts(()), (), console, NOW))
+    assert nothing == ["Nothing waits for an approval."]
+
+
+def test_what_a_verdict_came_to_is_told_in_a_sentence():
+    asked = RequestView(REQUEST, "write_off", "C1", "1001 of web", "CNY", 900, "lost", "Li", NOW, 2, (), "waiting")
+    told = approvals.outcome(asked, "http://127.0.0.1:1")
+    assert "write-off 1001 of web of C1  9.00 CNY: 2 more approvals needed, by somebody else than Li" in told
+    assert f"approvals approve {REQUEST} --url http://127.0.0.1:1 --token-file FILE" in told
