@@ -259,8 +259,10 @@ async def trail(request: TrailRequest, database: Database) -> Trail:
                     detail=f"template {template}" + (f", also for {row['others']}" if row["others"] else ""),
                 )
             )
-        for at, number, kind, outcome, reason, detail, intake in await c.fetch(statements.without_effect, chain):
+        for at, number, kind, outcome, reason, detail, intake, claim in await c.fetch(statements.without_effect, chain):
             told = ": ".join(part for part in (reason, detail) if part) or f"a {kind} that came again"
+            if outcome == "accepted" and not claim:
+                told += " Settled since."
             step = outcome if outcome != "accepted" else "above what came"
             entries.append(
                 TrailEntry(at.isoformat(), step, number, event_id(DocumentSettled.SUBJECT, intake), detail=told)

@@ -156,7 +156,10 @@ FROM (
 
 -- name: without_effect
 -- Also papers that name this order, and refunds that are booked although more went back than came.
-SELECT submitted_at, number, kind, outcome, reason, detail, intake_id FROM (
+SELECT submitted_at, number, kind, outcome, reason, detail, intake_id,
+    EXISTS (SELECT FROM money_part p JOIN open_item i USING (item_id, currency)
+        WHERE p.document_id = s.document_id AND i.refunded > i.received AND i.billed - i.credited - i.settled > 0) AS claimed
+FROM (
     SELECT * FROM money_submission WHERE document_id = $1 AND (outcome <> 'accepted' OR reason <> '')
     UNION SELECT * FROM money_submission WHERE orders @> ARRAY[$1::uuid] AND (outcome <> 'accepted' OR reason <> '')
 ) s ORDER BY submitted_at, number, outcome DESC, intake_id;  -- Of one batch: what came again before what differs.

@@ -55,6 +55,7 @@ from tieout.contracts.finance.entries import (
 )
 from tieout.contracts.finance.events import (
     Allocation,
+    ClaimSettled,
     CompanyOpened,
     DocumentSettled,
     OrdersSettled,
@@ -152,6 +153,7 @@ __all__ = [
     "Allocation",
     "ApplyMoney",
     "Chart",
+    "ClaimSettled",
     "ClosePeriod",
     "Companies",
     "CompanyOpened",
