@@ -522,3 +522,32 @@ async def test_a_claim_that_is_given_up_has_ended(desk):
     (above,) = [entry for entry in entries if entry.step == "above what came"]
     assert above.detail.endswith("Settled since.")
     assert await desk.violations() == []
+
+
+async def steps(desk, number: str) -> list[tuple[str, str, str]]:
+    entries = (await trail(TrailRequest(str(desk.id(number))), desk.database)).entries
+    return [(entry.step, entry.document, entry.detail) for entry in entries]
+
+
+async def test_a_payment_for_several_orders_of_which_nothing_is_open_stands_in_the_journey_of_each(desk):
+    """Paid before, by another payment: what comes again is the customer's, and each order it names says so."""
+    await desk.give(desk.placed(), desk.placed("1002"), desk.pay(678, ("1001", 339), ("1002", 339)))
+    await desk.give(desk.pay(678, "1001", "1002", number="P2"), desk.pay(5, "1001", number="P3"))
+    assert await desk.balances() == {"1002": 1361, "2203": -683, "2204": -600, "2221.06": -78}
+    for number, other in (("1001", "1002"), ("1002", "1001")):
+        told = await steps(desk, number)
+        assert told[:2] == [
+            ("paid", "P1", f"template T11, also for {other}"),
+            ("paid", "P2", "template T10, nothing of it for this order"),
+        ]
+        assert told[2:] == ([("paid", "P3", "template T10")] if number == "1001" else [])
+    assert await desk.violations() == []
+
+
+async def test_an_order_that_takes_nothing_of_a_payment_tells_it_until_it_takes_something(desk):
+    await desk.give(desk.pay(439, "1001", "1002"))
+    assert await steps(desk, "1001") == [("paid", "P1", "template T10")]
+    assert await steps(desk, "1002") == [("paid", "P1", "template T10, nothing of it for this order, for 1001")]
+    await desk.give(desk.placed(), desk.placed("1002"))
+    assert [one[2] for one in await steps(desk, "1002")] == ["template T10, also for 1001", "template T10a"]
+    assert await desk.violations() == []

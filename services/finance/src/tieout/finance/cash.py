@@ -41,6 +41,9 @@ class Booked(Struct):
     taxed: Draft | None  # Tax that reached its tax point by it: a voucher of its own, for a receipt holds only money.
     discounts: list[tuple[Draft, OpenItem, int]]  # T14b, each a voucher of its own for the same reason.
     taken: dict[UUID, int]  # What orders named without an amount took, where one is unknown: it is not final.
+    without: list[
+        UUID
+    ]  # Orders that it names and that take nothing of it; its chain tells the one order of a document.
     unclaimed: list[OpenItem]  # Items of which it ended the claim that a refund had left.
 
     @property
@@ -148,7 +151,8 @@ async def _book(tx: Transaction, fresh: list[Submitted], told: list[Told], compa
         await prepayments.note(tx, [(one.document_id, one.received.data, one.taken) for one in booked if one.taken])
     noted = {one.document_id: one for one in above}
     submissions = [
-        submission_row(noted.get(one.document_id) or Told(one.received, one.document_id, "accepted")) for one in booked
+        submission_row(noted.get(one.document_id) or Told(one.received, one.document_id, "accepted"), one.without)
+        for one in booked
     ]
     submissions += [submission_row(one) for one in told]
     if submissions:
@@ -267,7 +271,10 @@ def decide(received: Submitted, mine: dict[UUID, OpenItem], company: Company, ca
     if taxed is not None and not taxed.lines:
         taxed = None
     unclaimed = [item for item in unclaimed if not item.claim]
-    return Booked(received, identity, when, draft, settlements, shares, taxed, discounts, claims_of, unclaimed)
+    without = [one.item_id for one in mine.values() if one.of_order and one.item_id not in shares]
+    if without == [chain]:
+        without = []
+    return Booked(received, identity, when, draft, settlements, shares, taxed, discounts, claims_of, without, unclaimed)
 
 
 def _discount_of(paid: Draft, item: OpenItem) -> Draft:
@@ -307,7 +314,7 @@ def document_row(one: Booked) -> tuple[object, ...]:
     )
 
 
-def submission_row(one: Told) -> tuple[object, ...]:
+def submission_row(one: Told, without: Sequence[UUID] = ()) -> tuple[object, ...]:
     event = one.received.data
     return (
         event.intake_id,
@@ -323,7 +330,7 @@ def submission_row(one: Told) -> tuple[object, ...]:
         amount_of(event),
         event.currency,
         event.business_date,
-        [] if one.outcome == "accepted" else [item.item_id for item in payment.items_of(event) if item.of_order],
+        without if one.outcome == "accepted" else [item.item_id for item in payment.items_of(event) if item.of_order],
     )
 
 
