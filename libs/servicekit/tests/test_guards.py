@@ -308,6 +308,32 @@ async def test_a_row_of_the_outbox_that_a_hand_touched_is_named(findings, databa
         await owner.execute("TRUNCATE outbox")
 
 
+@pytest.mark.parametrize(
+    ("said", "forged"),
+    [(b'"fee_minor":70', b'"fee_minor":7'), (b'"customer":"K1"', b'"customer":"K9"'), (b'"sku":"TEA"', b'"sku":"TIN"')],
+)
+async def test_whatever_a_hand_altered_in_an_unsent_body_is_named_though_no_measure_compares_it(
+    findings, database, owner, said, forged
+) -> None:
+    """Amounts and quantities are compared between books; a fee, a customer, a SKU is not, and is told all the same."""
+    bodies = [b"{" + said + b"}", b"{}"]
+    async with database.transaction() as tx:
+        (position,) = await tx.positions(1)
+        await tx.execute(
+            "INSERT INTO outbox (stream, pos, first_pos, last_pos, ids, subjects, bodies, message)"
+            " VALUES ('GATEWAY', ARRAY[$2::bigint], $2, $2, ARRAY[gen_random_uuid()], '{finance.pay.v1}', $1, '{1,2}')",
+            bodies,
+            position,
+        )
+    assert await told(findings, database) == set()
+    await owner.execute("UPDATE outbox SET bodies = $1", [bodies[0].replace(said, forged), b"{}"])
+    (found,) = (await findings.glance(database)).violations
+    assert found.key.startswith("outbox")
+    assert (said.hex() in found.facts, forged.hex() in found.kept) == (True, True), found
+    await owner.execute("UPDATE outbox SET bodies = $1", bodies)
+    assert await told(findings, database) == set()
+
+
 async def test_what_the_service_changed_between_two_edits_by_hand_is_its_own(findings, database, owner) -> None:
     await ordered(database, ("1", "alice", None, 100), ("2", "bob", 30, 0), ("3", "carl", 30, 0))
     await owner.execute("UPDATE sales_order SET customer = 'eve'")

@@ -173,6 +173,19 @@ async def test_counted_events_go_when_their_stream_cannot_bring_them_again(trio:
     assert (await forget_once(trio.control.database, SETTINGS))["ticketed"] == 1
 
 
+async def test_a_refund_above_what_came_is_forgotten_when_it_is_settled_or_its_ticket_stands_no_more(trio: Any) -> None:
+    await has_ticket(trio, 950, "conflict:stands")
+    await trio.control.database.pool.execute(
+        "INSERT INTO refund_claim SELECT gen_random_uuid(), f, s, now() - make_interval(days => d)"
+        " FROM (VALUES ('conflict:stands', false, 61), ('conflict:stands', true, 61), ('conflict:gone', false, 61),"
+        " ('conflict:stands', true, 1)) AS v (f, s, d)"
+    )
+    settings = replace(SETTINGS, stream_max_age_days=59, tickets_days=2)
+    assert (await forget_once(trio.control.database, settings))["claims"] == 2
+    kept = await trio.control.database.pool.fetch("SELECT settled FROM refund_claim ORDER BY settled")
+    assert [row["settled"] for row in kept] == [False, True]
+
+
 async def test_a_letter_stays_until_its_ticket_is_resolved_for_long_enough(trio: Any) -> None:
     await trio.ship("poison-9")
     await trio.settled()

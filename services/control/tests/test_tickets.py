@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import pytest
 from msgspec.structs import replace
+from tieout.contracts.finance import ClaimSettled
 from tieout.contracts.finance import DocumentSettled as FinanceSettled
 from tieout.contracts.inventory import CancelDecided, StoppedLine
 from tieout.contracts.operation import Health, Replica
@@ -359,6 +360,59 @@ async def test_a_ticket_is_found_by_the_number_of_its_document_and_by_the_orders
         assert ([one.kind for one in told.tickets], told.found, told.total) == (["conflict"], 1, 2)
         assert told.tickets[0].orders == 1
     assert (await ticket_reads.list_tickets(TicketsRequest(order_no="1002"), database)).tickets == ()
+
+
+def above(number: str, order_no: str = "1001") -> FinanceSettled:
+    return FinanceSettled(
+        uuid4(), uuid4(), "C1", "psp", number, "refund", "conflict", "above_received", booked=True, orders=(order_no,)
+    )
+
+
+def ended(*refunds: FinanceSettled, by: str = "P-1") -> ClaimSettled:
+    return ClaimSettled(uuid4(), by, "C1", "CNY", refunds[0].orders[0], tuple(one.document_id for one in refunds))
+
+
+async def test_a_refund_above_what_came_needs_nobody_any_more_once_all_its_ticket_counted_are_settled(
+    database: Database,
+) -> None:
+    (report,) = [flow for flow in report_facts.flows() if flow.durable == "control-report-finance"]
+    first, second = above("F-1"), above("F-2", "1002")
+    await report([received(first, position=1), received(second, position=2)], database)
+    end = received(ended(first), position=6)
+    await report([end, end], database)
+    assert await rows(database, "SELECT state, count FROM ticket") == [("open", 2)]
+    assert await rows(database, "SELECT what, note FROM ticket_history WHERE what <> 'opened'") == [
+        ("commented", "Order 1001: settled by P-1")
+    ]
+    await report([end], database)  # Once more is no news.
+    await report([received(ended(second, by="P-2"), position=7)], database)
+    assert await rows(database, "SELECT state, times FROM ticket") == [("resolved", 1)]
+    (told,) = await announced(database, TicketResolved)
+    assert (told.data.actor, told.data.reason) == (
+        "control",
+        "Order 1002: settled by P-2. Nothing is left to claim.",
+    )
+    third = above("F-3")
+    await report([received(third, position=3)], database)
+    assert await rows(database, "SELECT state, times FROM ticket") == [("open", 2)]
+    await report([received(ended(first, third, by="P-3"), position=8)], database)
+    assert await rows(database, "SELECT state, times FROM ticket") == [("resolved", 2)]
+
+
+@pytest.mark.parametrize("together", [True, False])
+async def test_a_refund_that_is_settled_before_its_ticket_hears_of_it_asks_nobody(
+    database: Database, *, together: bool
+) -> None:
+    (report,) = [flow for flow in report_facts.flows() if flow.durable == "control-report-finance"]
+    refund = above("F-1")
+    batch = [received(ended(refund), position=9), received(refund, position=4)]
+    for part in [batch] if together else [batch[:1], batch[1:]]:
+        await report(part, database)
+    assert await rows(database, "SELECT 1 FROM ticket") == []
+    other = above("F-2")
+    await report([received(other, position=5)], database)
+    await report([received(ended(refund, other), position=10)], database)
+    assert await rows(database, "SELECT state FROM ticket") == [("resolved",)]
 
 
 async def test_a_recovery_that_was_interrupted_still_resolves_what_an_earlier_attempt_brought_back(

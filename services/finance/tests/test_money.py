@@ -2,6 +2,7 @@
 
 import itertools
 from datetime import date
+from uuid import UUID
 
 import pytest
 from tieout.contracts import finance
@@ -448,4 +449,105 @@ async def test_a_payment_that_comes_after_its_refund_leaves_no_claim(desk):
     assert await desk.balances() == {}
     (told,) = await desk.announced(finance.DocumentSettled)
     assert told.reason == "above_received"
+    (ended,) = await desk.announced(finance.ClaimSettled)
+    assert (ended.document_no, ended.order_no, ended.refunds) == ("P1", "1001", (told.document_id,))
+    assert await desk.violations() == []
+
+
+async def above_and_ended(desk) -> tuple[set[UUID], list[tuple[str, str]]]:
+    """Refunds that were told and of which no end was told; and what ended which order's claim."""
+    told = {one.document_id for one in await desk.announced(finance.DocumentSettled)}
+    ended = await desk.announced(finance.ClaimSettled)
+    assert all(set(one.refunds) <= told for one in ended)
+    return told - {refund for one in ended for refund in one.refunds}, [
+        (one.document_no, one.order_no) for one in ended
+    ]
+
+
+async def test_a_claim_ends_with_the_last_of_the_money_and_once(desk):
+    await desk.give(desk.refund(100, "1001"), desk.refund(50, "1001", number="F2"))
+    await desk.give(desk.pay(149, ("1001", 149)))
+    assert await desk.announced(finance.ClaimSettled) == []
+    await desk.give(desk.pay(1, ("1001", 1), number="P2"), desk.pay(7, ("1001", 7), number="P3"))
+    (ended,) = await desk.announced(finance.ClaimSettled)
+    assert ended.document_no == "P2"
+    assert len(ended.refunds) == 2
+    await desk.give(desk.refund(20, "1001", number="F3"))
+    assert len((await above_and_ended(desk))[0]) == 1
+    assert await desk.violations() == []
+
+
+async def test_a_batch_that_ends_a_claim_and_leaves_another_tells_no_end(desk):
+    given = desk.refund(100, "1001"), desk.pay(100, ("1001", 100)), desk.refund(30, "1001", number="F2")
+    await desk.give(*given)
+    assert await desk.announced(finance.ClaimSettled) == []
+    await desk.give(desk.pay(30, "1001", number="P2"))
+    assert await above_and_ended(desk) == (set(), [("P2", "1001")])
+
+
+async def test_a_claim_of_a_customer_without_an_order_ends_with_his_money_or_his_credit_note(desk):
+    await desk.give(desk.refund(339), desk.refund(339, number="F2", customer="K2"))
+    await desk.give(desk.pay(339), desk.credited((300, 39), number=None, customer="K2", restock=False))
+    assert await above_and_ended(desk) == (set(), [("P1", ""), ("R1", "")])
+    await desk.give(desk.credited((300, 39), number=None, customer="K3", credit_no="R2", restock=False))
+    await desk.give(desk.refund(339, number="F3", customer="K3"))
+    assert (await above_and_ended(desk))[0] == set()
+    assert await desk.violations() == []
+
+
+async def test_money_that_is_applied_to_an_order_ends_its_claim(desk):
+    await desk.give(desk.placed(), desk.refund(100, "1001"), desk.pay(100))
+    assert len((await above_and_ended(desk))[0]) == 1
+    await apply(desk, 100)
+    assert [order_no for _, order_no in (await above_and_ended(desk))[1]] == ["1001"]
+    assert (await above_and_ended(desk))[0] == set()
+    assert await desk.violations() == []
+
+
+async def test_a_payment_that_goes_on_to_a_later_order_ends_the_claim_of_it(desk):
+    await desk.give(desk.refund(100, "1002"), desk.pay(439, "1001", "1002"))
+    assert len((await above_and_ended(desk))[0]) == 1
+    await desk.give(desk.placed("1002"))
+    await desk.give(desk.placed("1001"))
+    assert await above_and_ended(desk) == (set(), [("P1", "1002")])
+    assert await desk.violations() == []
+
+
+async def test_a_claim_that_is_given_up_has_ended(desk):
+    await desk.give(desk.placed(), desk.refund(100, "1001"))
+    asked = {"company": "C1", "number": "D1", "order_source": "shop", "order_no": "1001", "currency": "CNY"}
+    await desk.ask_as("li", finance.TAKE_DISCOUNT, **asked, amount_minor=100, business_date=date(2026, 11, 30))
+    assert await above_and_ended(desk) == (set(), [("D1", "1001")])
+    entries = (await trail(TrailRequest(str(desk.id())), desk.database)).entries
+    (above,) = [entry for entry in entries if entry.step == "above what came"]
+    assert above.detail.endswith("Settled since.")
+    assert await desk.violations() == []
+
+
+async def steps(desk, number: str) -> list[tuple[str, str, str]]:
+    entries = (await trail(TrailRequest(str(desk.id(number))), desk.database)).entries
+    return [(entry.step, entry.document, entry.detail) for entry in entries]
+
+
+async def test_a_payment_for_several_orders_of_which_nothing_is_open_stands_in_the_journey_of_each(desk):
+    """Paid before, by another payment: what comes again is the customer's, and each order it names says so."""
+    await desk.give(desk.placed(), desk.placed("1002"), desk.pay(678, ("1001", 339), ("1002", 339)))
+    await desk.give(desk.pay(678, "1001", "1002", number="P2"), desk.pay(5, "1001", number="P3"))
+    assert await desk.balances() == {"1002": 1361, "2203": -683, "2204": -600, "2221.06": -78}
+    for number, other in (("1001", "1002"), ("1002", "1001")):
+        told = await steps(desk, number)
+        assert told[:2] == [
+            ("paid", "P1", f"template T11, also for {other}"),
+            ("paid", "P2", "template T10, nothing of it for this order"),
+        ]
+        assert told[2:] == ([("paid", "P3", "template T10")] if number == "1001" else [])
+    assert await desk.violations() == []
+
+
+async def test_an_order_that_takes_nothing_of_a_payment_tells_it_until_it_takes_something(desk):
+    await desk.give(desk.pay(439, "1001", "1002"))
+    assert await steps(desk, "1001") == [("paid", "P1", "template T10")]
+    assert await steps(desk, "1002") == [("paid", "P1", "template T10, nothing of it for this order, for 1001")]
+    await desk.give(desk.placed(), desk.placed("1002"))
+    assert [one[2] for one in await steps(desk, "1002")] == ["template T10, also for 1001", "template T10a"]
     assert await desk.violations() == []

@@ -3,7 +3,10 @@
 from typing import Any
 
 import pytest
+from tieout.contracts.event import order_id
 from tieout.contracts.inventory import GoodsShipped, StockReserved
+from tieout.contracts.operation import TrailRequest
+from tieout.inventory.reads import trail
 
 ONE = 1_000_000
 
@@ -84,4 +87,28 @@ async def test_what_left_although_cancelled_is_not_promised_to_somebody_else_any
     assert [(one.order_no, one.lines[0].to_micro // ONE) for one in await yard.announced(GoodsShipped)] == [
         ("1001", 4),
         ("1002", 6),
+    ]
+
+
+async def steps(yard: Any, number: str) -> list[tuple[str, int, str]]:
+    request = TrailRequest(str(order_id("C1", "shop", number)))
+    return [(e.step, e.quantity_micro // ONE, e.detail) for e in (await trail(request, yard.database)).entries]
+
+
+async def test_the_journey_of_an_order_tells_which_loss_took_its_goods(yard: Any) -> None:
+    await yard.give(yard.placed("1001", ("A", 4)), yard.placed("1002", ("A", 5)))
+    await yard.give(yard.count(("A", -2), number="LOST"))
+    lost = "less lies there than was promised, gone with LOST; the order waits again"
+    assert await steps(yard, "1001") == [("reserved", 4, "1 line")]
+    assert await steps(yard, "1002") == [("reserved", 5, "1 line"), ("called back", 1, lost)]
+    await yard.give(yard.receipt(("A", 1, 10), number="MORE"))
+    assert (await steps(yard, "1002"))[2:] == [("reserved", 1, "1 line")]
+
+
+async def test_goods_of_an_order_that_came_back_and_were_scrapped_stand_in_its_journey(yard: Any) -> None:
+    await yard.give(yard.placed("1001", ("A", 4)), yard.confirmation("1001"))
+    await yard.give(yard.credit("R1", ("A", 2, "1001", 1), scrap=True))
+    assert [(step, quantity) for step, quantity, _ in await steps(yard, "1001")][2:] == [
+        ("returned", 2),
+        ("scrapped", 2),
     ]

@@ -118,7 +118,7 @@ FLOWS = (
     *(Hears(f"control-follow-{producer}", (notice_subject(producer),)) for producer in FOLLOWED),
     Hears("control-report-order", ("order.conflicted.v1",)),
     Hears("control-report-inventory", ("inventory.cancel_decided.v1", "inventory.document_settled.v1")),
-    Hears("control-report-finance", ("finance.document_settled.v1",)),
+    Hears("control-report-finance", ("finance.document_settled.v1", "finance.claim_settled.v1")),
     Hears("control-collect-dead", (DEAD_SUBJECT,)),  # The one flow that hears every service; no envelopes in there.
 )
 # Answers that no flow of ours waits for: journeys, feeders and people read them. What else nobody hears is a mistake.

@@ -44,6 +44,7 @@ async def forget_once(database: Database, settings: Settings) -> dict[str, int]:
         "letters": (statements.forget_letters, settings.letters_days, SOME),
         "tickets": (statements.forget_tickets, settings.tickets_days, SOME),
         "ticketed": (statements.forget_ticketed, ticketed_days, SOME),
+        "claims": (statements.forget_claims, ticketed_days, SOME),
         "replays": (statements.forget_replays, settings.replays_days, ITEMS),
         "alarms": (statements.forget_alarms, settings.alarms_days, SOME),
     }

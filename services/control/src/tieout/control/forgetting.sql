@@ -52,6 +52,16 @@ WITH gone AS (
 -- name: forget_tickets
 SELECT forget_tickets($1, $2);
 
+-- name: forget_claims
+-- Only of those whose end is told, or whose ticket stands no more.
+WITH gone AS (
+    DELETE FROM refund_claim WHERE document_id = ANY(ARRAY(
+        SELECT c.document_id FROM refund_claim c
+        WHERE c.noted_at < now() - make_interval(days => $1)
+          AND (c.settled OR NOT EXISTS (SELECT FROM ticket t WHERE t.fingerprint = c.fingerprint AND t.state <> 'resolved'))
+        LIMIT $2)) RETURNING 1
+) SELECT count(*) FROM gone;
+
 -- name: forget_ticketed
 -- Events that were counted; they cannot come again once their stream has let them go.
 WITH gone AS (

@@ -8,7 +8,7 @@ from msgspec import Struct, structs
 from tieout.contracts.currency import spelled
 from tieout.contracts.event import document_id
 from tieout.contracts.finance import DocumentSettled, SubmitPayment, SubmitRefund
-from tieout.finance import forgiving, ledger, money, open_items, prepayments
+from tieout.finance import claims, forgiving, ledger, money, open_items, prepayments
 from tieout.finance.domain import payment
 from tieout.finance.domain.open_item import OpenItem, customer_item
 from tieout.finance.domain.periods import Posting
@@ -40,7 +40,11 @@ class Booked(Struct):
     shares: dict[UUID, int]
     taxed: Draft | None  # Tax that reached its tax point by it: a voucher of its own, for a receipt holds only money.
     discounts: list[tuple[Draft, OpenItem, int]]  # T14b, each a voucher of its own for the same reason.
-    claims: dict[UUID, int]  # What orders named without an amount took, where one of them is unknown: it is not final.
+    taken: dict[UUID, int]  # What orders named without an amount took, where one is unknown: it is not final.
+    without: list[
+        UUID
+    ]  # Orders that it names and that take nothing of it; its chain tells the one order of a document.
+    unclaimed: list[OpenItem]  # Items of which it ended the claim that a refund had left.
 
     @property
     def drafts(self) -> list[Draft]:
@@ -144,10 +148,11 @@ async def _book(tx: Transaction, fresh: list[Submitted], told: list[Told], compa
             for item_id, amount in one.shares.items()
         ]
         await tx.copy("money_part", columns=PART_COLUMNS, records=parts)
-        await prepayments.note(tx, [(one.document_id, one.received.data, one.claims) for one in booked if one.claims])
+        await prepayments.note(tx, [(one.document_id, one.received.data, one.taken) for one in booked if one.taken])
     noted = {one.document_id: one for one in above}
     submissions = [
-        submission_row(noted.get(one.document_id) or Told(one.received, one.document_id, "accepted")) for one in booked
+        submission_row(noted.get(one.document_id) or Told(one.received, one.document_id, "accepted"), one.without)
+        for one in booked
     ]
     submissions += [submission_row(one) for one in told]
     if submissions:
@@ -160,11 +165,19 @@ async def _book(tx: Transaction, fresh: list[Submitted], told: list[Told], compa
     await money.write_settlements(tx, settlements)
     for one_told in (*told, *above):
         announce_told(tx, one_told, next(positions))
+    await claims.tell(
+        tx,
+        [
+            claims.Ended(item, one.document_id, one.received.data.number, one.received)
+            for one in booked
+            for item in one.unclaimed
+        ],
+    )
 
 
 def above_received(received: Received[SubmitRefund], item: OpenItem) -> list[Told]:
     """The money has left, so it is booked: what never came is a claim on the customer (1122). Somebody should look."""
-    if item.refunded <= item.received:
+    if not item.claim:
         return []
     whose = f"order {received.data.order_number}" if item.of_order else f"customer {item.customer} without an order"
     came, went = spelled(item.received, item.currency), spelled(item.refunded, item.currency)
@@ -181,13 +194,13 @@ def decide(received: Submitted, mine: dict[UUID, OpenItem], company: Company, ca
     identity = id_of(event)
     unlinked = customer_item(event.company, event.customer)
     refund = isinstance(event, SubmitRefund)
-    claims: dict[UUID, int] = {}
+    claims_of: dict[UUID, int] = {}
     if isinstance(event, SubmitRefund):
         shares = {next(iter(mine)): event.paid_minor}
     else:
         shares, spread = payment.allocate(event, mine, unlinked)
         if any(mine[item_id].order_net is None for item_id in spread):
-            claims = spread
+            claims_of = spread
     orders = [mine[item_id] for item_id in shares if mine[item_id].of_order]
     if not orders:  # Nothing was open of what it names, so it stands with the customer; its journey is that order's.
         orders = [item for item in mine.values() if item.of_order]
@@ -224,6 +237,7 @@ def decide(received: Submitted, mine: dict[UUID, OpenItem], company: Company, ca
         [],
     )
     payment.money_lines(draft, event)
+    unclaimed = [item for item in mine.values() if item.claim]
     discounts, settlements = [], [settlement]
     for item_id, amount in payment.discounts(event).items():
         item = mine[item_id]
@@ -256,7 +270,11 @@ def decide(received: Submitted, mine: dict[UUID, OpenItem], company: Company, ca
     draft.template = payment.template_of(draft, refund)
     if taxed is not None and not taxed.lines:
         taxed = None
-    return Booked(received, identity, when, draft, settlements, shares, taxed, discounts, claims)
+    unclaimed = [item for item in unclaimed if not item.claim]
+    without = [one.item_id for one in mine.values() if one.of_order and one.item_id not in shares]
+    if without == [chain]:
+        without = []
+    return Booked(received, identity, when, draft, settlements, shares, taxed, discounts, claims_of, without, unclaimed)
 
 
 def _discount_of(paid: Draft, item: OpenItem) -> Draft:
@@ -296,7 +314,7 @@ def document_row(one: Booked) -> tuple[object, ...]:
     )
 
 
-def submission_row(one: Told) -> tuple[object, ...]:
+def submission_row(one: Told, without: Sequence[UUID] = ()) -> tuple[object, ...]:
     event = one.received.data
     return (
         event.intake_id,
@@ -312,7 +330,7 @@ def submission_row(one: Told) -> tuple[object, ...]:
         amount_of(event),
         event.currency,
         event.business_date,
-        [] if one.outcome == "accepted" else [item.item_id for item in payment.items_of(event) if item.of_order],
+        without if one.outcome == "accepted" else [item.item_id for item in payment.items_of(event) if item.of_order],
     )
 
 

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from msgspec import Struct, structs
 from tieout.contracts.currency import spelled
-from tieout.finance import ledger, money, open_items
+from tieout.finance import claims, ledger, money, open_items
 from tieout.finance.domain.open_item import OpenItem
 from tieout.finance.domain.paper import draft_of
 from tieout.finance.domain.voucher import Company, Draft, balance, move_money, move_tax
@@ -52,7 +52,7 @@ async def forgive(tx: Transaction, company: Company, item: OpenItem, paper: Pape
         None,
         [],
     )
-    told = item.told
+    told, claimed = item.told, item.claim
     close(draft, taxed, item, paper.kind, amount)
     settlement.add(item, told)
 
@@ -67,6 +67,8 @@ async def forgive(tx: Transaction, company: Company, item: OpenItem, paper: Pape
     ledger.announce_vouchers(tx, [(one, None) for one in drafts])
     if settlement.items:
         await money.write_settlements(tx, [settlement])
+    if claimed:
+        await claims.tell(tx, [claims.Ended(item, paper.document_id, paper.number, None)])
     return draft.voucher_no
 
 

@@ -282,6 +282,8 @@ async def trail(request: TrailRequest, database: Database) -> Trail:
     async with database.read() as c:
         for row in await c.fetch(statements.trail, chain):
             template = row["template"]
+            also = "for" if row["only_named"] else "also for"
+            detail = f"template {template}" + (", nothing of it for this order" if row["only_named"] else "")
             opened = template in ("T01", "T02b")
             kind = "finance.receivable_opened.v1" if opened else "finance.voucher_posted.v1"
             key = (row["document_id"],) if opened else (template, row["document_id"])
@@ -294,11 +296,13 @@ async def trail(request: TrailRequest, database: Database) -> Trail:
                     voucher_no=voucher_no(row),
                     amount_minor=row["amount"],
                     currency=row["currency"],
-                    detail=f"template {template}" + (f", also for {row['others']}" if row["others"] else ""),
+                    detail=detail + (f", {also} {row['others']}" if row["others"] else ""),
                 )
             )
-        for at, number, kind, outcome, reason, detail, intake in await c.fetch(statements.without_effect, chain):
+        for at, number, kind, outcome, reason, detail, intake, claim in await c.fetch(statements.without_effect, chain):
             told = ": ".join(part for part in (reason, detail) if part) or f"a {kind} that came again"
+            if outcome == "accepted" and not claim:
+                told += " Settled since."
             step = outcome if outcome != "accepted" else "above what came"
             entries.append(
                 TrailEntry(at.isoformat(), step, number, event_id(DocumentSettled.SUBJECT, intake), detail=told)

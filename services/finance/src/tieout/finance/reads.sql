@@ -142,21 +142,32 @@ FROM voucher v JOIN voucher_line l USING (position) WHERE $1 IN ('', v.company)
 GROUP BY 1, 2, 3 ORDER BY 1, 2, 3;
 
 -- name: trail
+-- Also payments that name this order and of which it takes nothing: nothing was open, or others come first.
+WITH only_named AS (
+    SELECT d.position FROM money_submission s JOIN money_document d USING (document_id)
+    WHERE s.orders @> ARRAY[$1::uuid] AND s.orders <> '{}' AND s.outcome = 'accepted'
+      AND NOT EXISTS (SELECT FROM money_part p WHERE p.document_id = s.document_id AND p.item_id = $1)
+)
 SELECT v.posted_at, v.template, v.document_id, v.document_no, v.word, v.period, v.number, v.currency,
     coalesce((SELECT sum(l.amount_minor) FROM voucher_line l WHERE l.position = v.position AND l.side = 'D' AND l.currency = v.currency
         AND (v.template NOT IN ('T01', 'T02b') OR l.role = 'receivable')), 0)::bigint AS amount,
     coalesce((SELECT string_agg(DISTINCT i.order_no, ', ') FROM money_document d JOIN money_part p USING (document_id) JOIN open_item i USING (item_id)
-        WHERE d.position = v.position AND i.of_order AND i.item_id <> $1), '') AS others
+        WHERE d.position = v.position AND i.of_order AND i.item_id <> $1), '') AS others,
+    v.position = ANY (ARRAY(SELECT position FROM only_named)) AS only_named
 FROM (
     SELECT position FROM voucher WHERE chain_id = $1
     UNION SELECT d.position FROM money_part p JOIN money_document d USING (document_id) WHERE p.item_id = $1
     UNION SELECT p.moved FROM money_part p WHERE p.item_id = $1 AND p.moved > 0
+    UNION SELECT position FROM only_named
     UNION SELECT v.position FROM credit_line l JOIN voucher v ON v.cause_position = l.position AND v.cause = 'order' WHERE l.item_id = $1
 ) found JOIN voucher v USING (position) ORDER BY v.position;
 
 -- name: without_effect
 -- Also papers that name this order, and refunds that are booked although more went back than came.
-SELECT submitted_at, number, kind, outcome, reason, detail, intake_id FROM (
+SELECT submitted_at, number, kind, outcome, reason, detail, intake_id,
+    EXISTS (SELECT FROM money_part p JOIN open_item i USING (item_id, currency)
+        WHERE p.document_id = s.document_id AND i.refunded > i.received AND i.billed - i.credited - i.settled > 0) AS claimed
+FROM (
     SELECT * FROM money_submission WHERE document_id = $1 AND (outcome <> 'accepted' OR reason <> '')
-    UNION SELECT * FROM money_submission WHERE orders @> ARRAY[$1::uuid] AND (outcome <> 'accepted' OR reason <> '')
+    UNION SELECT * FROM money_submission WHERE orders @> ARRAY[$1::uuid] AND orders <> '{}' AND (outcome <> 'accepted' OR reason <> '')
 ) s ORDER BY submitted_at, number, outcome DESC, intake_id;  -- Of one batch: what came again before what differs.

@@ -125,7 +125,17 @@ def _lines(number: int) -> str:
 
 
 def _promised(row: Any) -> TrailEntry:
-    back_ordered = f", {_pieces(row['back_ordered'])} back-ordered" if row["back_ordered"] else ""
+    if row["reserved"] < 0:
+        gone = f", gone with {row['gone_with']}" if row["gone_with"] else ""
+        return TrailEntry(
+            at=row["at"],
+            step="called back",
+            document=row["order_no"],
+            event_id=event_id(StockReserved.SUBJECT, row["order_id"], row["ordinal"]),
+            quantity_micro=-row["reserved"],
+            detail=f"less lies there than was promised{gone}; the order waits again",
+        )
+    back_ordered = f", {_pieces(row['back_ordered'])} back-ordered" if row["back_ordered"] > 0 else ""
     return TrailEntry(
         at=row["at"],
         step="reserved" if row["reserved"] > 0 else "back_ordered",

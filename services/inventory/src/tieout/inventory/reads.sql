@@ -81,9 +81,15 @@ WHERE ($1 = '' OR b.company = $1) AND ($2 = '' OR b.source = $2)
 GROUP BY 1, 2, 3, 4, 5, c.currency ORDER BY 1, 2, 3, 4, 5;
 
 -- name: trail_of_promises
+-- What was called back (negative) went with a move of the same stock in the same transaction: a count that found less, or
+-- goods that left for others. Its positions were drawn in one go, so it is looked for near, by the primary key.
 SELECT to_char(min(r.recorded_at) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS at, o.order_no, r.order_id, count(*) AS lines,
        sum(r.reserved_micro)::bigint AS reserved, sum(r.back_ordered_micro)::bigint AS back_ordered,
-       row_number() OVER (ORDER BY r.position) AS ordinal
+       row_number() OVER (ORDER BY r.position) AS ordinal,
+       CASE WHEN sum(r.reserved_micro) < 0 THEN (
+           SELECT string_agg(DISTINCT m.document_no, ', ') FROM move m
+           WHERE m.position BETWEEN r.position - 10000 AND r.position + 10000 AND m.quantity_micro < 0 AND m.recorded_at = min(r.recorded_at)
+             AND m.stock_id = ANY (array_agg(r.stock_id) FILTER (WHERE r.reserved_micro < 0))) END AS gone_with
 FROM sales_order o JOIN reservation r ON r.order_position = o.position AND r.kind = 'promise'
 WHERE o.order_id = $1 GROUP BY r.position, r.order_id, o.order_no ORDER BY r.position;
 

@@ -60,6 +60,7 @@ from tieout.contracts.finance.entries import (
 )
 from tieout.contracts.finance.events import (
     Allocation,
+    ClaimSettled,
     CompanyOpened,
     DocumentSettled,
     OrdersSettled,
@@ -159,6 +160,7 @@ __all__ = [
     "Allocation",
     "ApplyMoney",
     "Chart",
+    "ClaimSettled",
     "ClosePeriod",
     "Companies",
     "CompanyOpened",

@@ -149,6 +149,20 @@ class DocumentSettled(Event, frozen=True):
     orders: tuple[str, ...] = ()  # In conflict: the numbers of the orders that it names, sorted.
 
 
+class ClaimSettled(Event, frozen=True):
+    """Nothing is left to claim of what refunds `above_received` paid: the money came, or was credited or given up."""
+
+    SUBJECT: ClassVar = "finance.claim_settled.v1"
+    PRODUCER: ClassVar = "finance"
+
+    document_id: UUID  # What ended it: a payment, an application, a credit note, a write-off, or the order itself.
+    document_no: Number
+    company: Company
+    currency: Currency
+    order_no: str  # "": refunds of a customer without an order.
+    refunds: tuple[UUID, ...]  # Documents of all refunds that were told as above what came of this order, sorted.
+
+
 class CompanyOpened(Event, frozen=True):
     """A company keeps its books here: its functional currency, its zone, its policies."""
 

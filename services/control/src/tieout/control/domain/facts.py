@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from tieout.contracts.finance import ClaimSettled
 from tieout.contracts.finance import DocumentSettled as FinanceSettled
 from tieout.contracts.inventory import CancelDecided
 from tieout.contracts.inventory import DocumentSettled as InventorySettled
@@ -24,21 +25,35 @@ KINDS = {
 }
 
 
-def needs_somebody(fact: Fact) -> bool:
+def needs_somebody(fact: Fact | ClaimSettled) -> bool:
+    """Or ends that need."""
+    if isinstance(fact, ClaimSettled):
+        return True
     if isinstance(fact, CancelDecided):
         return any(line.too_late_micro > 0 for line in fact.lines)
     return isinstance(fact, SubmissionConflicted) or fact.outcome == "conflict"
+
+
+def is_claim(fact: Fact) -> bool:
+    """Whether it is a refund that left a claim, of which finance tells the end."""
+    return isinstance(fact, FinanceSettled) and fact.booked
+
+
+def ended(claim: ClaimSettled) -> str:
+    """How it reads in a ticket's history."""
+    whose = f"Order {claim.order_no}" if claim.order_no else "A customer without an order"
+    return f"{whose}: settled by {claim.document_no}"
 
 
 def openings(facts: Sequence[tuple[str, Fact]]) -> list[Opening]:
     """(service, fact) -> one opening per cause: a satellite's conflicts of one kind, a company's late cancellations."""
     groups: dict[str, list[tuple[str, Fact]]] = {}
     for service, fact in facts:
-        groups.setdefault(_fingerprint(service, fact), []).append((service, fact))
+        groups.setdefault(fingerprint(service, fact), []).append((service, fact))
     return [_opening(fingerprint, group) for fingerprint, group in groups.items()]
 
 
-def _fingerprint(service: str, fact: Fact) -> str:
+def fingerprint(service: str, fact: Fact) -> str:
     if isinstance(fact, CancelDecided):
         return f"cancelled_but_shipped:{fact.company}"
     return f"conflict:{service}:{fact.company}:{fact.source}:{fact.kind}:{fact.reason}"

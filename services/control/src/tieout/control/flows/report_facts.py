@@ -1,12 +1,14 @@
-"""order.conflicted, inventory.cancel_decided, *.document_settled -> ticket
+"""order.conflicted, inventory.cancel_decided, *.document_settled -> ticket; finance.claim_settled -> its end
 
 Facts of other services that need a person although nothing failed: the same document number with other contents, and
-goods that had left when their order was cancelled.
+goods that had left when their order was cancelled. A refund of more than came is the one that ends by itself: once
+finance tells that nothing is left of any that its ticket has counted, nobody needs to look any more.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from tieout.contracts.finance import ClaimSettled
 from tieout.contracts.finance import DocumentSettled as FinanceSettled
 from tieout.contracts.inventory import CancelDecided
 from tieout.contracts.inventory import DocumentSettled as InventorySettled
@@ -14,7 +16,7 @@ from tieout.contracts.order import SubmissionConflicted
 from tieout.control import tickets
 from tieout.control.domain import facts
 from tieout.control.domain.opening import Opening
-from tieout.servicekit import BatchFlow, Database, Received, batch_flow, sql
+from tieout.servicekit import BatchFlow, Database, Received, Transaction, batch_flow, sql
 
 statements = sql.load(__file__)
 
@@ -24,7 +26,7 @@ def flows() -> list[BatchFlow]:
     return [
         _flow("control-report-order", (SubmissionConflicted,)),
         _flow("control-report-inventory", (CancelDecided, InventorySettled)),
-        _flow("control-report-finance", (FinanceSettled,)),
+        _flow("control-report-finance", (FinanceSettled, ClaimSettled)),
     ]
 
 
@@ -37,9 +39,44 @@ def _flow(durable: str, types: tuple[type[Any], ...]) -> BatchFlow:
         async with database.transaction() as tx:
             rows = await tx.fetch(statements.note, sorted(noteworthy))
             fresh = [noteworthy[row["event_id"]] for row in rows]
-            await tickets.open_tickets(tx, _together(fresh, durable))
+            claims = [received.data for received in fresh if isinstance(received.data, ClaimSettled)]
+            told = [received for received in fresh if not isinstance(received.data, ClaimSettled)]
+            above = [received for received in told if facts.is_claim(received.data)]
+            over = await _note_claims(tx, above, claims) if above or claims else set()
+            await tickets.open_tickets(tx, _together([one for one in told if one.envelope.id not in over], durable))
+            if claims:
+                await _end_claims(tx, claims)
 
     return report_facts
+
+
+async def _note_claims(
+    tx: Transaction, above: Sequence[Received[FinanceSettled]], claims: Sequence[ClaimSettled]
+) -> set[str]:
+    """Events of refunds that are settled before their ticket heard of them: nobody needs to look."""
+    counted = {one.data.document_id: facts.fingerprint("finance", one.data) for one in above}
+    settled = {document for claim in claims for document in claim.refunds}
+    documents = sorted(counted.keys() | settled)
+    rows = await tx.fetch(
+        statements.note_claims,
+        documents,
+        [counted.get(one, "") for one in documents],
+        [one in settled for one in documents],
+    )
+    over = {row["document_id"] for row in rows if row["settled"]}
+    return {one.envelope.id for one in above if one.data.document_id in over}
+
+
+async def _end_claims(tx: Transaction, claims: Sequence[ClaimSettled]) -> None:
+    """Say in the tickets what has ended, and resolve those of which nothing is left."""
+    by_document = {document: claim for claim in claims for document in claim.refunds}
+    for row in await tx.fetch(statements.standing, sorted(by_document)):
+        ended = {by_document[document].document_no: by_document[document] for document in row["documents"]}
+        what = "; ".join(facts.ended(claim) for claim in ended.values())
+        if await tx.fetchval(statements.claims_left, row["fingerprint"]):
+            await tx.execute(statements.note_ended, row["number"], what)
+        else:
+            await tickets.settle_ticket(tx, row["fingerprint"], f"{what}. Nothing is left to claim.")
 
 
 def _together(fresh: Iterable[Received[Any]], durable: str) -> list[Opening]:

@@ -134,6 +134,16 @@ CREATE TABLE ticketed (
 );
 CALL state_table('ticketed');
 
+-- Refunds that a ticket has counted because more went back than came. What ends their claim may be heard of first.
+CREATE TABLE refund_claim (
+    document_id uuid        PRIMARY KEY,
+    fingerprint text        NOT NULL DEFAULT '',     -- Of its ticket; '': not heard of yet.
+    settled     boolean     NOT NULL DEFAULT false,
+    noted_at    timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX refund_claim_open ON refund_claim (fingerprint) WHERE NOT settled;
+CALL state_table('refund_claim');
+
 -- A letter belongs to the ticket of its cause.
 ALTER TABLE dead_letter
     ADD fingerprint text   NOT NULL DEFAULT '',

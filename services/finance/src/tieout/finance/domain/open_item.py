@@ -68,6 +68,14 @@ class OpenItem(Struct, gc=False):
         return self.billed - self.credited - self.settled
 
     @property
+    def claim(self) -> int:
+        """What of 1122 is money that went back and never came. 0 once it came, or is owed for nothing more: credited
+        without an order, or written off."""
+        if self.refunded <= self.received:
+            return 0  # Nearly always.
+        return max(min(self.refunded - self.received, self.owed), 0)
+
+    @property
     def told(self) -> tuple[int, int]:
         """What its order hears of money: applied to the receivable, and held besides, once the order is known."""
         if self.order_net is None:

@@ -8,7 +8,7 @@ from msgspec import structs
 from tieout.contracts.currency import spelled
 from tieout.contracts.event import document_id, order_id
 from tieout.contracts.finance import APPLY_MONEY, ApplyMoney, MoneyApplied
-from tieout.finance import ledger, money, open_items
+from tieout.finance import claims, ledger, money, open_items
 from tieout.finance.cash import PART_COLUMNS
 from tieout.finance.domain.open_item import OpenItem, customer_item
 from tieout.finance.domain.paper import draft_of
@@ -52,6 +52,7 @@ async def apply_money(request: ApplyMoney, database: Database) -> MoneyApplied:
         settlement = money.Settlement(
             identity, request.number, order.company, order.currency, "prepayment", draft.posting_date, None, []
         )
+        claimed = order.claim
         before = [(item, money.Before.of(item, company.currency), item.told) for item in (customer, order)]
         customer.refunded += request.amount_minor
         order.received += request.amount_minor
@@ -76,6 +77,8 @@ async def apply_money(request: ApplyMoney, database: Database) -> MoneyApplied:
         ledger.announce_vouchers(tx, [(one, None) for one in drafts])
         if settlement.items:
             await money.write_settlements(tx, [settlement])
+        if claimed:
+            await claims.tell(tx, [claims.Ended(order, identity, request.number, None)])
         return view(request, order, customer, head[-1], repeated=False)
 
 

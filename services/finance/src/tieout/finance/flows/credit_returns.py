@@ -10,7 +10,7 @@ from uuid import UUID
 
 from msgspec import Struct
 from tieout.contracts.order import OrderReturned
-from tieout.finance import ledger, money, open_items
+from tieout.finance import claims, ledger, money, open_items
 from tieout.finance.domain.crediting import credit, gross_by_item, template_of
 from tieout.finance.domain.open_item import OpenItem, customer_item
 from tieout.finance.domain.periods import Posting
@@ -45,6 +45,7 @@ class Credited(Struct):
     draft: Draft
     transfer: Draft
     settlement: money.Settlement
+    unclaimed: list[OpenItem]  # Items of which it ended the claim that a refund had left.
 
 
 @batch_flow("finance-credit-returns", OrderReturned, size=500)
@@ -124,6 +125,7 @@ def decide(received: Credit, items: dict[UUID, OpenItem], company: Company, cale
     settlement = money.Settlement(
         event.credit_id, event.credit_no, event.company, event.currency, "credit", moves.day, received, []
     )
+    claimed = [item for item in items.values() if item.claim]
     credit(red, event, items, customer_item(event.company, event.customer))
     for item in items.values():
         before = money.Before.of(item, company.currency)
@@ -131,7 +133,7 @@ def decide(received: Credit, items: dict[UUID, OpenItem], company: Company, cale
         if item.settle():
             money.transfer(transfer, item, before)
             settlement.add(item, told)
-    return Credited(received, when, red, transfer, settlement)
+    return Credited(received, when, red, transfer, settlement, [item for item in claimed if not item.claim])
 
 
 async def save(tx: Transaction, made: list[Credited], touched: Iterable[OpenItem]) -> None:
@@ -150,6 +152,14 @@ async def save(tx: Transaction, made: list[Credited], touched: Iterable[OpenItem
     await ledger.post(tx, [draft for draft, _ in drafts])
     ledger.announce_vouchers(tx, drafts)
     await money.write_settlements(tx, settlements)
+    await claims.tell(
+        tx,
+        [
+            claims.Ended(item, one.received.data.credit_id, one.received.data.credit_no, one.received)
+            for one in made
+            for item in one.unclaimed
+        ],
+    )
 
 
 def note_row(one: Credited) -> tuple[object, ...]:

@@ -10,7 +10,7 @@ from uuid import UUID
 from msgspec import Struct
 from tieout.contracts.event import Company, Currency, Event, Number
 from tieout.contracts.order import OrderPlaced
-from tieout.finance import ledger, money, open_items, prepayments
+from tieout.finance import claims, ledger, money, open_items, prepayments
 from tieout.finance.domain.open_item import OpenItem
 from tieout.finance.domain.voucher import Company as Books
 from tieout.finance.domain.voucher import Draft
@@ -82,6 +82,7 @@ async def complete(tx: Transaction, placed: dict[open_items.Key, Received[OrderH
     companies = await ledger.lock_companies(tx, list(placed.values()))
     named = {key: received for key, received in placed.items() if received.data.company in companies}
     items, waiting = await prepayments.lock(tx, {key: bare(received.data) for key, received in named.items()})
+    claimed = [item for item in items.values() if item.claim]
     calendar = ledger.Calendar()
     transfers: list[tuple[Draft, Received[OrderHeader]]] = []
     settlements: list[money.Settlement] = []
@@ -160,6 +161,14 @@ async def complete(tx: Transaction, placed: dict[open_items.Key, Received[OrderH
     await ledger.post(tx, [draft for draft, _ in transfers])
     ledger.announce_vouchers(tx, transfers)
     await money.write_settlements(tx, settlements)
+    if claimed:
+        went_on = [
+            claims.Ended(item, one.waiting.document_id, one.waiting.number, one.settlement.received)
+            for item in claimed
+            for one in moved
+            if item.item_id in one.changes
+        ]
+        await claims.tell(tx, went_on)
 
 
 def terms(order: OrderHeader) -> str:

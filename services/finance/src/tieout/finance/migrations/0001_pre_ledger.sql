@@ -452,11 +452,11 @@ CREATE TABLE money_submission (
     amount_minor bigint NOT NULL,
     currency     text NOT NULL,
     business_date date NOT NULL,
-    orders       uuid[] NOT NULL,                  -- That it names; left empty where it is booked and nothing is to be told.
+    orders       uuid[] NOT NULL,                  -- That it names; of one that is booked, those that take nothing of it.
     submitted_at timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX money_submission_document ON money_submission (document_id) WHERE outcome <> 'accepted' OR reason <> '';
-CREATE INDEX money_submission_orders ON money_submission USING gin (orders) WHERE outcome <> 'accepted' OR reason <> '';
+CREATE INDEX money_submission_orders ON money_submission USING gin (orders) WHERE orders <> '{}';
 CALL fact_table('money_submission');
 CALL digest_attach('money_submission', '[{"measure": 11, "book": "money_submission", "a": "amount_minor", "line": "1",
     "chain": "document_id::text", "order_no": "number", "currency": "currency"}]');
