@@ -25,7 +25,12 @@ async def test_a_nested_loop_touches_its_lines_squared_and_a_hash_join_does_not(
         async with rows_touched(testbed.postgres, database) as touched, database.transaction() as tx:
             await tx.execute(IN_A_FUNCTION)
         assert touched.most.total() > LINES * LINES
+        settings = (
+            "SELECT setconfig FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase"
+            " WHERE datname = $1"
+        )
+        )
         async with database.read() as connection:
-            assert await connection.fetchval("SHOW session_preload_libraries") == ""
+            assert await connection.fetch(settings, made.name) == []  # Nothing of it is left.
     finally:
         await database.pool.close()
