@@ -26,9 +26,7 @@ async def test_a_nested_loop_touches_its_lines_squared_and_a_hash_join_does_not(
             await tx.execute(IN_A_FUNCTION)
         assert touched.most.total() > LINES * LINES
         settings = (
-            "SELECT setconfig FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase"
-            " WHERE datname = $1"
-        )
+            "SELECT setconfig FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase WHERE datname = $1"
         )
         async with database.read() as connection:
             assert await connection.fetch(settings, made.name) == []  # Nothing of it is left.
