@@ -23,6 +23,7 @@ from tieout.control.colleagues import Colleagues
 from tieout.control.domain.agreement import NEVER
 from tieout.control.proof import Prover
 from tieout.control.settings import Settings
+from tieout.devstack.patience import PATIENCE_SECONDS
 from tieout.devstack.testbed import ServiceDatabase, Testbed, forget_facts
 from tieout.servicekit import BatchFlow, Database, Received, Service, Unprocessable, batch_flow, migrate
 from tieout.servicekit import Settings as ToySettings
@@ -99,25 +100,36 @@ class Trio(Struct):
 
     async def arrived(self, *durables: str) -> None:
         """Until these consumers have confirmed all that was published."""
-        colleagues = Colleagues(lambda: self.control.nats)
-        async with asyncio.timeout(10):
+        colleagues = self.colleagues()
+        async with asyncio.timeout(PATIENCE_SECONDS):
             for one in self.beside:
-                mark = await colleagues.ask(one.name, "mark", Nothing(), Mark)
-                while mark.position < mark.last_position:
-                    mark = await colleagues.ask(one.name, "mark", Nothing(), Mark)
+                await self._closed(one.name)
             while any(floor.sequence < NEVER for floor in (await colleagues.floors(durables)).values()):  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
 
     async def settled(self) -> None:
         """Until finance has handled what was shipped, and control has heard of it."""
-        colleagues = Colleagues(lambda: self.control.nats)
+        colleagues = self.colleagues()
         durables = ("finance-bill-shipments", "control-follow-inventory", "control-collect-dead")
-        async with asyncio.timeout(10):
-            mark = await colleagues.ask("inventory", "mark", Nothing(), Mark)
-            while mark.position < mark.last_position:
-                mark = await colleagues.ask("inventory", "mark", Nothing(), Mark)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await self._closed("inventory")
             while any(floor.sequence < NEVER for floor in (await colleagues.floors(durables)).values()):  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
+
+    async def published(self) -> None:
+        """Until all that was shipped stands in the stream and below the mark: a proof in a hurry finds it there."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await self._closed("inventory")
+
+    async def _closed(self, producer: str) -> None:
+        colleagues = self.colleagues()
+        mark = await colleagues.ask(producer, "mark", Nothing(), Mark)
+        while mark.position < mark.last_position:
+            mark = await colleagues.ask(producer, "mark", Nothing(), Mark)
+
+    def colleagues(self) -> Colleagues:
+        """Who are given the time that a busy machine takes."""
+        return Colleagues(lambda: self.control.nats, PATIENCE_SECONDS)
 
     async def by_hand(self, service: str, statement: str, *arguments: object) -> None:
         """Somebody with psql and the owner's password."""
@@ -239,7 +251,7 @@ async def started(
     services = (*others, inventory, finance, control)
     for service in services:
         await service.start()
-    prover = Prover(Colleagues(lambda: control.nats), measures=(SHIPPED,))
+    prover = Prover(Colleagues(lambda: control.nats, PATIENCE_SECONDS), measures=(SHIPPED,))
     owners = {service.name: database.owner_url for service, database in zip(services, made, strict=True)}
     try:
         yield Trio(inventory, finance, control, prover, gate, owners, partners, tuple(others))

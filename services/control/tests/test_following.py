@@ -1,8 +1,6 @@
 """What control hears: journeys, latencies, dead letters and status, from real notices."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 import pytest
@@ -16,10 +14,9 @@ from tieout.contracts.control import (
 )
 from tieout.contracts.event import Notice, order_id
 from tieout.contracts.ticket import Tickets, TicketsRequest
-from tieout.servicekit import Refused, ask, batches, rehearsal
+from tieout.devstack.patience import ask, until
+from tieout.servicekit import Refused, batches, rehearsal
 from tieout.servicekit.received import Reader
-
-Found = TypeVar("Found")
 
 
 async def journeys(trio: Any, number: str, company: str = "") -> Journeys:
@@ -70,7 +67,7 @@ async def test_a_notice_that_comes_twice_changes_nothing_but_the_repeats(trio: A
 async def test_a_letter_says_what_was_given_up_and_why(trio: Any) -> None:
     positions = await trio.ship("1001", "poison-7")
     await trio.settled()
-    answer = await _until(
+    answer = await until(
         lambda: ask(trio.control.nats, "rpc.control.dead_letters", DeadLettersRequest(), DeadLetters),
         lambda found: bool(found.letters),
     )
@@ -85,15 +82,16 @@ async def test_status_tells_health_lag_and_what_stands_still(trio: Any) -> None:
     trio.gate.clear()
     await trio.ship("1002")
     await trio.ship("1003")  # A message of its own.
-    status = await _until(
+    await trio.published()
+    status = await until(
         lambda: ask(trio.control.nats, "rpc.control.status", StatusRequest(), Status),
         lambda found: (
             any(flow.stalled_seconds > 0 for flow in found.flows)
             and [(entry.event_type, entry.total) for entry in found.throughput] == [("inventory.shipped.v1", 3)]
+            and [one.service for one in found.services if one.up] == ["inventory", "finance", "control"]
         ),
     )
     services = {service.service: service for service in status.services}
-    assert [name for name, service in services.items() if service.up] == ["inventory", "finance", "control"]
     assert services["finance"].waiting == 2
     flows = {flow.durable: flow for flow in status.flows}
     assert flows["finance-bill-shipments"].waiting + flows["finance-bill-shipments"].unacked == 2
@@ -107,7 +105,7 @@ async def test_a_flow_that_stops_opens_a_ticket_which_is_resolved_when_its_code_
 
     async def tickets_that(state: str) -> Tickets:
         request = TicketsRequest("all", kind="flow_stopped")
-        return await _until(
+        return await until(
             lambda: ask(trio.control.nats, "rpc.control.tickets", request, Tickets),
             lambda found: [ticket.state for ticket in found.tickets] == [state],
         )
@@ -121,12 +119,3 @@ async def test_a_flow_that_stops_opens_a_ticket_which_is_resolved_when_its_code_
     await trio.settled()
     dead = await ask(trio.control.nats, "rpc.control.dead_letters", DeadLettersRequest(), DeadLetters)
     assert not dead.letters  # Nothing was poured into DEAD.
-
-
-async def _until(ask_again: Callable[[], Awaitable[Found]], satisfied: Callable[[Found], bool]) -> Found:
-    for _ in range(1500):  # What is over is seen by a desk that rests: up to ten seconds.
-        found = await ask_again()
-        if satisfied(found):
-            return found
-        await asyncio.sleep(0.02)
-    raise AssertionError(f"never came: {found}")

@@ -12,15 +12,15 @@ from msgspec.structs import replace
 from tieout.contracts.agreement import MEASURES, Book, Violation
 from tieout.contracts.control import Agreement, AgreementRequest, Settings, SettingsRequest, Status, StatusRequest
 from tieout.contracts.streams import CORE_SERVICES
-from tieout.control.colleagues import Colleagues
 from tieout.control.continuous import Continuous
 from tieout.control.disagreements import tell
 from tieout.control.proof import Prover
-from tieout.servicekit import Refused, ask
+from tieout.devstack.patience import PATIENCE_SECONDS, ask, until
+from tieout.servicekit import Refused
 from tieout.servicekit.scrub import Scrub
 
 SHIPPED = replace(MEASURES[3], books=tuple(book for book in MEASURES[3].books if book.service != "order"))
-PATIENT = AgreementRequest(wait_seconds=10, violations=False)
+PATIENT = AgreementRequest(wait_seconds=PATIENCE_SECONDS, violations=False)
 HASTY = AgreementRequest(wait_seconds=0.2, violations=False)
 
 
@@ -50,7 +50,7 @@ async def test_what_finance_has_yet_to_bill_is_in_flight_and_no_difference(trio:
     await prove(trio)
     trio.gate.clear()
     positions = await trio.ship("1002") + await trio.ship("1003")  # Two messages; one transaction's events are one.
-    await asyncio.sleep(0.2)
+    await trio.published()
     answer = await prove(trio, HASTY)
     measure = answer.measures[0]
     assert (answer.verdict, measure.state, measure.in_flight) == ("open", "open", 2)
@@ -86,6 +86,7 @@ async def test_an_edit_is_found_although_newer_events_are_in_flight(trio: Any) -
     await prove(trio)
     trio.gate.clear()
     await trio.ship("1003")
+    await trio.published()
     await trio.by_hand("inventory", "UPDATE shipped_line SET quantity_micro = 5 WHERE order_no = '1001'")
     answer = await prove(trio, HASTY)
     assert (answer.verdict, answer.measures[0].in_flight, answer.measures[0].differing) == ("differ", 1, 1)
@@ -125,9 +126,7 @@ async def test_a_proof_in_the_middle_of_a_busy_hour_never_raises_a_false_alarm(t
     assert len(verdicts) > 5
     await trio.settled()  # What is early is parked only then, and is woken once.
     await trio.wake()
-    async with asyncio.timeout(20):
-        while (answer := await prove(trio)).verdict == "open":  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
+    answer = await until(lambda: prove(trio), lambda found: found.verdict != "open")
     assert answer.verdict == "agree", answer.sentence
 
 
@@ -154,7 +153,7 @@ async def test_an_edit_behind_disabled_triggers_is_found_by_the_rows_themselves(
         "ALTER TABLE billed_line DISABLE TRIGGER USER;"
         "UPDATE billed_line SET quantity_micro = 7 WHERE order_no = '1001'",
     )
-    answer = await prove(trio, AgreementRequest(wait_seconds=10))
+    answer = await prove(trio, AgreementRequest(wait_seconds=PATIENCE_SECONDS))
     assert answer.verdict == "differ"
     assert {violation.rule for _, violation in answer.violations} == {"digest_is_rows", "triggers_armed"}
     assert all(isinstance(violation, Violation) for _, violation in answer.violations)
@@ -163,7 +162,7 @@ async def test_an_edit_behind_disabled_triggers_is_found_by_the_rows_themselves(
 async def test_an_edit_of_controls_own_tables_is_named_by_the_agreement_as_well(trio: Any) -> None:
     await trio.ship("1001")
     await trio.by_hand("control", "INSERT INTO ticketed (event_id) VALUES (gen_random_uuid())")
-    answer = await prove(trio, AgreementRequest(wait_seconds=10))
+    answer = await prove(trio, AgreementRequest(wait_seconds=PATIENCE_SECONDS))
     assert answer.verdict == "differ"
     assert [(service, one.rule) for service, one in answer.violations] == [("control", "touched_by_hand")]
     await trio.by_hand("control", "DELETE FROM ticketed")
@@ -194,7 +193,7 @@ async def test_hundreds_of_differences_are_counted_whole_and_listed_up_to_the_li
         await trio.ship(*(str(number) for number in range(first, first + 300)), lines=2)
     await prove(trio)
     await trio.by_hand("finance", "UPDATE billed_line SET quantity_micro = 7 WHERE position % 4 = 0 AND line_no = 1")
-    answer = await prove(trio, AgreementRequest(wait_seconds=10, violations=False, limit=20))
+    answer = await prove(trio, AgreementRequest(wait_seconds=PATIENCE_SECONDS, violations=False, limit=20))
     assert answer.measures[0].differing == 300
     assert len(answer.differences) == 20
 
@@ -210,13 +209,15 @@ async def test_a_difference_is_found_among_more_lines_than_fit_into_one_answer(t
 
 async def test_a_third_book_that_equals_another_one_is_asked_only_why_it_lacks_rows(trio: Any) -> None:
     measure = replace(SHIPPED, books=(*SHIPPED.books, SHIPPED.books[1]))
-    prover = Prover(Colleagues(lambda: trio.control.nats), measures=(measure,))
+    prover = Prover(trio.colleagues(), measures=(measure,))
     await trio.ship("1001", "1002")
     await trio.settled()
 
     async def asked_by(statement: str, service: str) -> tuple[int, list[str]]:
         await trio.by_hand(service, statement)
-        answer = await prover.prove(AgreementRequest(wait_seconds=5, violations=False), trio.control.database)
+        answer = await prover.prove(
+            AgreementRequest(wait_seconds=PATIENCE_SECONDS, violations=False), trio.control.database
+        )
         assert answer.verdict == "differ"
         return answer.requests, [tell(difference) for difference in answer.differences]
 
@@ -232,14 +233,14 @@ async def test_a_service_that_is_away_leaves_the_question_open_and_is_named(trio
     await trio.ship("1001")
     absent = Book("order", "shipped_line", ("order-note-inventory",))
     measure = replace(SHIPPED, books=(*SHIPPED.books, absent))
-    prover = Prover(Colleagues(lambda: trio.control.nats), measures=(measure,))
+    prover = Prover(trio.colleagues(), measures=(measure,))
     answer = await prover.prove(HASTY, trio.control.database)
     assert (answer.verdict, answer.measures[0].state, answer.unanswered) == ("open", "unanswered", ("order",))
     assert "no answer from order" in answer.sentence
 
 
 async def test_control_answers_over_the_wire_and_names_all_who_are_missing(trio: Any) -> None:
-    answer = await ask(trio.control.nats, "rpc.control.agreement", HASTY, Agreement, timeout=15)
+    answer = await ask(trio.control.nats, "rpc.control.agreement", HASTY, Agreement)
     assert answer.verdict == "open"
     assert set(answer.unanswered) >= {"gateway", "order"}
 
@@ -251,10 +252,12 @@ async def test_what_a_scrub_found_is_told_also_by_a_quick_proof_and_by_the_statu
     await scrub.look()
     assert (await prove(trio, HASTY)).verdict == "agree"
     await trio.by_hand("finance", "ALTER TABLE billed_line DISABLE TRIGGER digest_update")
-    async with asyncio.timeout(10):
-        while not trio.finance.findings.found.violations:
-            await scrub.look()
-            await asyncio.sleep(0.05)
+
+    async def found() -> bool:
+        await scrub.look()
+        return bool(trio.finance.findings.found.violations)
+
+    await until(found)
     answer = await prove(trio, HASTY)
     assert answer.verdict == "differ"
     assert [(service, found.rule) for service, found in answer.violations] == [("finance", "triggers_armed")]
@@ -307,7 +310,7 @@ async def test_books_that_do_not_hold_the_same_never_agree_wherever_their_rows_l
         same = sorted(ours) == sorted(theirs) and max(p for p, *_ in ours) <= shipped[-1]
         assert (answer.verdict == "agree") == same, (answer.sentence, ours, theirs, answer.measures[0].note)
         assert answer.verdict in ("agree", "differ")
-    continuous = Continuous(Colleagues(lambda: trio.control.nats), trio.prover, 0, (SHIPPED,))
+    continuous = Continuous(trio.colleagues(), trio.prover, 0, (SHIPPED,))
     await continuous.look(trio.control.database)
     assert bool(continuous.proved_at) == same
 

@@ -1,22 +1,14 @@
 """The whole service on real Postgres and NATS: streams, permissions, acknowledgements, operations."""
 
-import asyncio
-
 import msgspec
 from tieout.contracts.agreement import Digest, DigestRequest, Violations
 from tieout.contracts.event import Envelope
 from tieout.contracts.finance import PutCompany, TrialBalance, TrialBalanceRequest
 from tieout.contracts.operation import Health, Nothing
+from tieout.devstack.patience import ask, until
 from tieout.devstack.testbed import events_of, stream_config
 from tieout.finance.app import build
 from tieout.finance.settings import Settings
-from tieout.servicekit import ask
-
-
-async def until(condition, seconds=15):
-    async with asyncio.timeout(seconds):
-        while not await condition():  # noqa: ASYNC110 - it asks other processes
-            await asyncio.sleep(0.02)
 
 
 async def test_shipments_flow_from_inventorys_stream_to_vouchers_in_the_finance_stream(

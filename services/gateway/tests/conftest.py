@@ -1,11 +1,10 @@
 """The whole gateway on real Postgres and NATS, spoken to over its HTTP as satellites and people do."""
 
-import asyncio
 import base64
+import contextlib
 import hashlib
 import hmac
 import itertools
-import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
@@ -19,6 +18,8 @@ from tieout.contracts.event import Envelope, Event
 from tieout.contracts.finance import CompanyOpened
 from tieout.contracts.inventory import ArticlesListed
 from tieout.contracts.streams import EVENTS
+from tieout.devstack.patience import PATIENCE_SECONDS, until
+from tieout.devstack.processes import free_port
 from tieout.devstack.testbed import ServiceDatabase, Testbed, stream_config
 from tieout.gateway.app import build
 from tieout.gateway.settings import Settings
@@ -87,12 +88,8 @@ class House:
         return await self.settled(answer.json()["intake_id"])
 
     async def settled(self, intake_id: str) -> Any:
-        async with asyncio.timeout(10):
-            while True:
-                found = await self.get(f"/v1/documents/{intake_id}")
-                if found["state"] != "pending":
-                    return found
-                await asyncio.sleep(0.01)
+        path = f"/v1/documents/{intake_id}"
+        return await until(lambda: self.get(path), lambda found: found["state"] != "pending")
 
     async def refusals(self, answer: httpx.Response) -> list[tuple[str, str]]:
         """(reason, field) of each document of a delivery, in their order; ("", "") of those that were not refused."""
@@ -106,9 +103,7 @@ class House:
 
     async def quiet(self) -> None:
         """Nothing is pending any more."""
-        async with asyncio.timeout(20):
-            while await self.pool.fetchval("SELECT count(*) FROM pending"):  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+        await until(lambda: self.pool.fetchval("SELECT count(*) = 0 FROM pending"))
 
     async def commands(self, kind: type[Event] | None = None) -> list[Any]:
         """Everything that was handed over, in the order of positions."""
@@ -185,24 +180,21 @@ async def start(
             await operator.jetstream().add_stream(stream_config(producer))
         database = await service_database("gateway")
         (tmp_path / "token").write_text(TOKEN)
-        with socket.socket() as found:
-            found.bind(("127.0.0.1", 0))
-            port = found.getsockname()[1]
+        port = free_port()
         told = Settings.from_environment(database.environment)
         chosen = {"http_port": port, "admin_token_file": str(tmp_path / "token"), **settings}
         service = build(msgspec.structs.replace(told, **chosen))
         await service.start()
-        client = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20, verify=_NO_TLS)
+        client = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE_SECONDS, verify=_NO_TLS)
         house = House(service, client)
         running.append(house)
-        async with asyncio.timeout(60):
-            while True:
-                try:
-                    if (await client.get("/readyz")).status_code == 200:
-                        break
-                except httpx.TransportError:
-                    pass
-                await asyncio.sleep(0.01)
+
+        async def ready() -> bool:
+            with contextlib.suppress(httpx.TransportError):
+                return (await client.get("/readyz")).status_code == 200
+            return False
+
+        await until(ready)
         await house.hear(
             CompanyOpened("C1", "Company one", "CNY", "Asia/Shanghai"),
             CompanyOpened("C2", "Company two", "EUR", "Europe/Berlin"),

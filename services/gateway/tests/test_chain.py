@@ -9,6 +9,7 @@ from tieout.contracts.finance import SubmitPayment, SubmitRefund
 from tieout.contracts.inventory import SubmitAdjustment, SubmitConfirmation, SubmitDelivery, SubmitReceipt
 from tieout.contracts.operation import TrailRequest
 from tieout.contracts.order import SubmitCancel, SubmitCredit, SubmitOrder
+from tieout.devstack.patience import until
 from tieout.gateway.reads import trail
 from tieout.servicekit.settings import secret
 
@@ -24,9 +25,8 @@ async def test_an_order_goes_from_http_to_the_stream(house):
     (order,) = await house.commands()
     assert (order.source, order.version, order.zone) == ("till", "1", "Asia/Shanghai")
     assert str(order.intake_id)[:-1] == document["intake_id"][:-1]
-    async with asyncio.timeout(5):
-        while (await house.service.jetstream.stream_info("GATEWAY")).state.messages < 2:  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
+    stream_info = house.service.jetstream.stream_info
+    await until(lambda: stream_info("GATEWAY"), lambda info: info.state.messages >= 2)
 
 
 async def test_a_shopify_order_becomes_lines_with_net_tax_and_carriage(house):
@@ -147,9 +147,7 @@ async def test_a_payment_waits_for_the_order_that_it_names_by_the_shops_id(house
     waiting = await house.document(early)
     assert (waiting["state"], waiting["waits_for"]) == ("waiting", str(order["id"]))
     await house.document(await house.webhook("orders/create", order))
-    async with asyncio.timeout(5):
-        while (await house.document(early))["state"] != "mapped":  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+    await until(lambda: house.document(early), lambda found: found["state"] == "mapped")
     (paid,) = await house.commands(SubmitPayment)
     assert (paid.received_minor, paid.customer, paid.method) == (11852, "77", "alipay")
     assert [(share.order_source, share.order_number) for share in paid.allocations] == [("shop", "1001")]

@@ -6,13 +6,14 @@ import socket
 import time
 
 import pytest
+from tieout.devstack.patience import PATIENCE_SECONDS
 
 MEGABYTE = 1 << 20
 
 
 def exchange(port, head, body, *, half_close=False):
     """One request over a bare socket, so that the client costs the gateway's own loop nothing; the whole answer."""
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as line:
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_SECONDS) as line:
         line.sendall(head)
         line.sendall(body)
         if half_close:
@@ -64,7 +65,24 @@ BODIES = {
 }
 
 
-STALL_SECONDS_MAX = 0.5  # 0.4-0.9 before; 0.1 on a quiet machine, where nothing but the tests runs.
+STALL_MAX = 5.0  # 4-9 before; 1 or less since.
+
+
+def yardstick():
+    """What this processor takes for a fixed piece of work, in seconds: 0.1 where the figures above were taken.
+
+    A slower one takes longer for both; what others do meanwhile counts for neither.
+    """
+
+    def once():
+        began, kept = time.thread_time(), b"x" * MEGABYTE
+        for _ in range(25):
+            kept = gzip.decompress(gzip.compress(kept, 1))
+        for _ in range(1_200_000):
+            kept = kept[:1]
+        return time.thread_time() - began
+
+    return min(once() for _ in range(2))
 
 
 @pytest.mark.parametrize("named", BODIES)
@@ -76,9 +94,10 @@ async def test_nobody_holds_up_everybody_else(start, named):
     head = request(house, body, **more)
     port = house.client.base_url.port
     stall, told = await longest_stall(lambda: exchange(port, head, body))
-    print(f"{named}: {stall * 1000:.0f} ms")
+    unit = yardstick()
+    print(f"{named}: {stall * 1000:.0f} ms, {stall / unit:.1f} of {unit * 1000:.0f} ms")
     assert told.split(b" ", 2)[1] == status, told[:300]
-    assert stall < STALL_SECONDS_MAX
+    assert stall < STALL_MAX * unit
 
 
 async def test_a_client_that_has_said_all_and_stops_sending_gets_its_answer(house):
@@ -97,12 +116,13 @@ async def test_a_client_that_has_said_all_and_stops_sending_gets_its_answer(hous
     assert told.startswith(b"HTTP/1.1 200")
 
 
-async def test_a_client_that_stops_in_the_middle_is_let_go_and_nothing_is_kept(house):
+async def test_a_client_that_stops_in_the_middle_is_let_go_and_nothing_is_kept(start):
+    never = 10 * PATIENCE_SECONDS  # Let go by its end, and not because it is late: else the exchange is never over.
+    house = await start(head_seconds_max=never, body_seconds_max=never)
+    await house.welcome("till")
     port = house.client.base_url.port
     body = b'{"kind":"order"}'
     head = request(house, body)
     for said in (head + body[:5], head[:40], b""):
-        began = time.perf_counter()
         assert b" 202 " not in await asyncio.to_thread(exchange, port, said, b"", half_close=True)
-        assert time.perf_counter() - began < 5
     assert await house.pool.fetchval("SELECT count(*) FROM raw_document") == 0

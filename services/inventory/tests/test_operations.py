@@ -18,6 +18,7 @@ from tieout.contracts.inventory import (
     WarehouseView,
 )
 from tieout.contracts.operation import TrailRequest
+from tieout.devstack.patience import PATIENCE_SECONDS
 from tieout.inventory import companies
 from tieout.inventory.reads import trail
 from tieout.servicekit import Refused
@@ -70,7 +71,8 @@ async def test_nothing_is_described_for_a_company_that_nobody_opened(counter: An
         assert "PUT /v1/companies/NOPE" in problem.detail
 
 
-async def test_a_company_that_was_opened_a_moment_ago_is_waited_for(counter: Any) -> None:
+async def test_a_company_that_was_opened_a_moment_ago_is_waited_for(counter: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(companies, "HEARD_SECONDS_MAX", PATIENCE_SECONDS)
     described = asyncio.create_task(counter.ask(PutWarehouse("C1", "MAIN")))
     await asyncio.sleep(0.05)
     await counter.open()

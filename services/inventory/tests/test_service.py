@@ -1,7 +1,5 @@
 """The whole service on real Postgres and NATS: streams, permissions, acknowledgements, operations."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -10,16 +8,10 @@ from tieout.contracts.event import Envelope, order_id
 from tieout.contracts.finance import CompanyOpened
 from tieout.contracts.inventory import GoodsReturned, GoodsShipped, ListStock, PutWarehouse, StockPage, WarehouseView
 from tieout.contracts.operation import Health, Nothing
+from tieout.devstack.patience import ask, until
 from tieout.devstack.testbed import events_of, stream_config
 from tieout.inventory.app import build
 from tieout.inventory.settings import Settings
-from tieout.servicekit import ask
-
-
-async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 10) -> None:
-    async with asyncio.timeout(seconds):
-        while not await condition():  # noqa: ASYNC110 - it asks other processes
-            await asyncio.sleep(0.02)
 
 
 async def test_goods_flow_from_the_orders_stream_to_the_inventory_stream(

@@ -1,22 +1,14 @@
 """The whole service on real Postgres and NATS: streams, permissions, acknowledgements, operations."""
 
-import asyncio
-
 import msgspec
 from tieout.contracts.agreement import Digest, DigestRequest, Violations
 from tieout.contracts.event import Envelope
 from tieout.contracts.operation import Health, Nothing
 from tieout.contracts.order import OrderView, ShowOrder
+from tieout.devstack.patience import ask, until
 from tieout.devstack.testbed import events_of, stream_config
 from tieout.order.app import build
 from tieout.order.settings import Settings
-from tieout.servicekit import ask
-
-
-async def until(condition, seconds=10):
-    async with asyncio.timeout(seconds):
-        while not await condition():  # noqa: ASYNC110 - it asks other processes
-            await asyncio.sleep(0.02)
 
 
 async def test_orders_flow_from_the_gateways_stream_to_the_order_stream(desk, service_database, operator):

@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import psutil
 
+_PORTS = range(15_000, 30_000)
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
@@ -22,7 +24,14 @@ class ServerFailed(Exception):
 
 
 def free_port() -> int:
-    """A port that was free a moment ago. Whoever uses it must be ready to be told that it is taken."""
+    """A port that was free a moment ago. Whoever uses it must be ready to be told that it is taken.
+
+    Below those that the kernel gives to outgoing connections: one of these would take it before its server listens.
+    """
+    for _ in range(100):
+        port = secrets.randbelow(_PORTS.stop - _PORTS.start) + _PORTS.start
+        if is_free(port):
+            return port
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -1,0 +1,49 @@
+"""How tests wait: for a state, and so long that only a fault is late.
+
+A machine that is four times slower and does other work as well takes seconds for what takes milliseconds here. A
+generous limit costs nothing where the state comes, so there is one for all; it is below pytest's own, so that a test
+fails with the line that waited. What must NOT happen is waited for briefly, and a slow machine may only miss it.
+
+    await until(lambda: pool.fetchval("SELECT count(*) = 300 FROM order_header"))
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from nats.aio.client import Client
+from tieout import servicekit
+
+PATIENCE_SECONDS = 60.0
+POLL_SECONDS = 0.02
+
+Found = TypeVar("Found")
+Answered = TypeVar("Answered")
+
+
+async def until(
+    look: Callable[[], Awaitable[Found]],
+    satisfied: Callable[[Found], object] = bool,
+    *,
+    seconds: float = PATIENCE_SECONDS,
+) -> Found:
+    """What `look` found once that satisfies. Raises AssertionError with what it found last."""
+    nothing = object()
+    found: Any = nothing
+    try:
+        async with asyncio.timeout(seconds):
+            while found is nothing or not satisfied(found):
+                if found is not nothing:
+                    await asyncio.sleep(POLL_SECONDS)
+                found = await look()
+    except TimeoutError:
+        raise AssertionError(
+            f"never came, within {seconds:g} s: {'no answer' if found is nothing else found}"
+        ) from None
+    answer: Found = found
+    return answer
+
+
+async def ask(connection: Client, subject: str, request: Any, kind: type[Answered]) -> Answered:
+    """servicekit.ask with our patience: its own limit is that of a service in a hurry."""
+    return await servicekit.ask(connection, subject, request, kind, timeout=PATIENCE_SECONDS)
