@@ -41,7 +41,7 @@ def test_one_that_is_interrupted_while_a_service_is_suspended_leaves_no_process(
     running = psutil.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     try:
         deadline = time.monotonic() + 120
-        while not psutil.STATUS_STOPPED in states_of(children_of(running)):
+        while psutil.STATUS_STOPPED not in states_of(children_of(running)):
             assert running.poll() is None, running.stdout.read()
             assert time.monotonic() < deadline, "no service was suspended"
             time.sleep(0.05)
@@ -51,7 +51,8 @@ def test_one_that_is_interrupted_while_a_service_is_suspended_leaves_no_process(
         assert running.returncode == 130
         assert [one for one in left if one.is_running()] == []
     finally:
-        running.kill()
+        with contextlib.suppress(psutil.Error):
+            running.kill()
 
 
 def children_of(process: psutil.Popen) -> list[psutil.Process]:
