@@ -14,7 +14,9 @@ from tieout.devstack.trading_day.catalogue import AMPLE, EU, MICRO, WEB_CONFIRME
 
 CREATED, CANCELLED = "orders/create", "orders/cancelled"
 ORDER_NET = "UPDATE open_item SET order_net = $2 WHERE item_id = $1"
-DUE_IN = "UPDATE parked SET due_at = now() + make_interval(secs => $2) WHERE order_no = $1"
+DUE_NOW = "UPDATE parked SET due_at = now() WHERE order_no = $1"
+# Who has it in hand would park it again with a time of his own.
+PUT_OFF = "UPDATE parked SET due_at = now() + interval '1 hour' WHERE order_no = $1 AND claims = 0 RETURNING true"
 AT_THE_LOCK = "SELECT FROM pg_locks WHERE NOT granted"
 UNSENT = """SELECT o.batch, o.bodies FROM outbox o JOIN command c ON c.position = ANY (o.pos)
             WHERE c.number = $1 AND o.first_seq IS NULL AND o.stream = 'GATEWAY'"""
@@ -74,12 +76,11 @@ async def test_a_parked_message_is_tried_again_soon_when_its_process_was_killed_
         terms = await owner.fetchval("SELECT order_net FROM open_item WHERE item_id = $1", chain)
         await owner.execute(ORDER_NET, chain, None)  # As if order.placed had not been heard of yet.
         await trade.shop(CANCELLED, shopify.cancelled(sale, sale.at))
-        await trade.until(lambda: owner.fetch("SELECT FROM parked WHERE order_no = $1", sale.number), bool)
-        await owner.execute(DUE_IN, sale.number, 3600)
+        await trade.until(lambda: owner.fetch(PUT_OFF, sale.number), bool)
         await owner.execute(ORDER_NET, chain, terms)
         async with holder.transaction():
             await holder.execute("SELECT FROM open_item WHERE item_id = $1 FOR UPDATE", chain)
-            await owner.execute(DUE_IN, sale.number, 0)
+            await owner.execute(DUE_NOW, sale.number)
             await trade.until(lambda: owner.fetch(AT_THE_LOCK), bool)
             trade.stack.kill_service("finance")
             assert await owner.fetchval(FREE_SOON, sale.number)

@@ -233,7 +233,10 @@ class Stack:
                     await asyncio.to_thread(server.process.wait, 60)
             await asyncio.to_thread(afterwards)
             for server in servers:
-                server.start(server.port)
+                try:
+                    server.start(server.port)
+                except (ServerFailed, OSError) as failure:  # Its disk may be full again: whoever watches tries on.
+                    processes.complain(str(failure))
         finally:
             self._servers = servers
         self._note_processes()

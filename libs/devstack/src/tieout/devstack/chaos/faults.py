@@ -355,7 +355,12 @@ def _full(server: str) -> Strike:
             except (CommandFailed, OSError):  # Its power is cut at this moment.
                 await asyncio.sleep(0.1)
         await asyncio.sleep(seconds + 3)
-        disk.empty()
+        while True:
+            try:
+                disk.empty()
+                break
+            except (CommandFailed, OSError):  # As above; whoever mounts it again empties it, too.
+                await asyncio.sleep(0.1)
         return f"disk of {server} really full {seconds + 3:.1f} s"
 
     return strike
