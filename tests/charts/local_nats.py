@@ -8,8 +8,9 @@ import json
 import os
 import re
 import signal
+import time
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -65,19 +66,19 @@ class LocalNats:
         finally:
             os.environ.clear()
             os.environ.update(before)
-        processes.wait_until(self.healthy, self._process, log=log, name=f"NATS {self.name}", seconds=20)
+        processes.wait_until(self.healthy, self._process, log=log, name=f"NATS {self.name}", seconds=60)
 
     def healthy(self, question: str = "?js-enabled-only=true") -> bool:
         """What the probe asks."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.monitor_port}/healthz{question}", timeout=1) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.monitor_port}/healthz{question}", timeout=5) as answer:
                 return bool(answer.status == 200)
         except OSError:
             return False
 
     def monitor(self, question: str) -> str:
         """What the monitoring port answers, as text."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.monitor_port}/{question}", timeout=2) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.monitor_port}/{question}", timeout=60) as answer:
             return str(answer.read().decode())
 
     def leaf_nodes(self) -> int:
@@ -85,11 +86,10 @@ class LocalNats:
         return int(json.loads(self.monitor("leafz"))["leafnodes"])
 
     async def wait_for_leaf_nodes(self, count: int = 1) -> None:
-        for _ in range(200):
-            if self.leaf_nodes() >= count:
-                return
-            await asyncio.sleep(0.05)
-        raise AssertionError(f"{self.leaf_nodes()} leaf nodes at {self.name} after 10 s\n{self.log}")
+        try:
+            await until(lambda: self.leaf_nodes() >= count)
+        except AssertionError:
+            raise AssertionError(f"{self.leaf_nodes()} leaf nodes at {self.name}\n{self.log}") from None
 
     def reload(self) -> None:
         self._process.send_signal(signal.SIGHUP)
@@ -118,6 +118,14 @@ class LocalNats:
         )
 
 
+async def until(true: Callable[[], bool], seconds: float = 60) -> None:
+    """Waits for what must happen."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, f"it did not happen within {seconds:g} s"
+        await asyncio.sleep(0.05)
+
+
 def rendered(name: str) -> str:
     """nats.conf of an environment, as the remote chart renders it from our values (upstream/derive.py)."""
     return (RENDERED / f"{name}.conf").read_text()
@@ -138,9 +146,9 @@ def _once(pattern: str, replacement: str, text: str) -> str:
 async def api(js: JetStreamContext, call: str, content: object = None) -> dict[str, Any]:
     """A raw question to JetStream, as a command line tool puts it."""
     answer: dict[str, Any] = await js._api_request(
-        f"{js._prefix}.{call}", json.dumps(content).encode() if content is not None else b"", timeout=5
+        f"{js._prefix}.{call}", json.dumps(content).encode() if content is not None else b"", timeout=60
     )
     return answer
 
 
-__all__ = ["LocalNats", "ServerFailed", "api", "digest_of", "rendered"]
+__all__ = ["LocalNats", "ServerFailed", "api", "digest_of", "rendered", "until"]

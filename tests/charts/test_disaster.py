@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 
 import nats.js.errors
 import pytest
@@ -60,12 +61,12 @@ async def apply_streams(server):
 async def messages_of(server, stream, at_least):
     client = await server.connect("operator", server.words["operator"])
     try:
-        for _ in range(200):
-            state = (await client.jetstream().stream_info(stream)).state
-            if state.messages >= at_least:
-                break
+        deadline = time.monotonic() + 60
+        while True:
+            state = (await client.jetstream(timeout=60).stream_info(stream)).state
+            if state.messages >= at_least or time.monotonic() > deadline:
+                return state.messages
             await asyncio.sleep(0.05)
-        return state.messages
     finally:
         await client.close()
 

@@ -81,7 +81,12 @@ def helm(*arguments: str | Path, check: bool = True) -> subprocess.CompletedProc
     own = home()
     environment = {"PATH": os.environ["PATH"], "HOME": str(own), "HELM_CACHE_HOME": str(own / "cache")}
     done = subprocess.run(
-        [binary("helm"), *map(str, arguments)], capture_output=True, text=True, env=environment, timeout=60, check=False
+        [binary("helm"), *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=240,
+        check=False,
     )
     if check and done.returncode:
         raise AssertionError(f"helm {' '.join(map(str, arguments))}\n{done.stderr or done.stdout}")

@@ -43,7 +43,7 @@ async def test_a_gateway_restored_from_an_older_backup_has_its_commands_again_an
     keys = json.loads((folder / "keys.json").read_text())
     day = plan(11, 40, datetime.now(UTC))
     stack = Stack(folder, postgres_settings=seeded.POSTGRES)
-    async with stack.running(), stack.endpoints().async_client(timeout=30) as client:
+    async with stack.running(), stack.endpoints().async_client(timeout=60) as client:
         where = stack.endpoints()
         half = len(day.documents) // 2
         first = Load(stack, keys)
@@ -94,7 +94,7 @@ async def test_a_control_restored_from_an_older_backup_hears_again_what_it_forgo
     keys = json.loads((folder / "keys.json").read_text())
     day = plan(12, 40, datetime.now(UTC))
     stack = Stack(folder, postgres_settings=seeded.POSTGRES)
-    async with stack.running(), stack.endpoints().async_client(timeout=30) as client:
+    async with stack.running(), stack.endpoints().async_client(timeout=60) as client:
         where = stack.endpoints()
         half = len(day.documents) // 2
         await Load(stack, keys).send(day.documents[:half], 1.0)
@@ -154,7 +154,7 @@ async def _heard(stack) -> set:
     return await _rows(stack, "control", "SELECT producer, first_position FROM notice")
 
 
-async def _until(attempt, what, seconds=40.0):
+async def _until(attempt, what, seconds=60.0):
     deadline = time.monotonic() + seconds
     failure = None
     while time.monotonic() < deadline:

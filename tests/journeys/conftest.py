@@ -44,6 +44,7 @@ from tieout.devstack.trading_day.catalogue import AMPLE, EU, MICRO, OFFICE, WEB,
 from tieout.devstack.trading_day.sales import Sale, sold_line
 
 Found = TypeVar("Found")
+PATIENCE_SECONDS = 60.0  # For what must happen, on a machine that is slow and has more to do.
 
 
 class Trade:
@@ -53,7 +54,7 @@ class Trade:
         self.stack = stack
         self.client = client
         self.keys = keys
-        self.door = Door(stack.endpoints().gateway)
+        self.door = Door(stack.endpoints().gateway, timeout_seconds=PATIENCE_SECONDS)
         self._serials = itertools.count(1)
 
     def sale(
@@ -102,7 +103,7 @@ class Trade:
         return journey  # type: ignore[no-any-return]
 
     async def until(
-        self, question: Callable[[], Awaitable[Found]], true: Callable[[Found], bool], seconds: float = 20
+        self, question: Callable[[], Awaitable[Found]], true: Callable[[Found], bool], seconds: float = PATIENCE_SECONDS
     ) -> Found:
         """The first answer for which `true` holds; the last one in the failure if none comes in time."""
         deadline = time.monotonic() + seconds
@@ -117,7 +118,7 @@ class Trade:
             assert time.monotonic() < deadline, f"still not after {seconds} s: {answer}"
             await asyncio.sleep(0.05)
 
-    async def agreement(self, *, seconds: float = 30) -> Agreement:
+    async def agreement(self, *, seconds: float = PATIENCE_SECONDS) -> Agreement:
         """The verdict, once nothing is under way any more."""
 
         async def prove() -> Agreement:
@@ -126,7 +127,7 @@ class Trade:
 
         return await self.until(prove, lambda found: found.verdict != "open" and not found.unanswered, seconds)
 
-    async def quiet(self, *, seconds: float = 40) -> None:
+    async def quiet(self, *, seconds: float = PATIENCE_SECONDS) -> None:
         """Nothing is on its way any more, also none of what other tests set going, and none that no book would show.
 
         An agreement is less: it compares what was booked, and a flow may be behind whose events are in no measure.
@@ -164,7 +165,7 @@ async def trading(furnished: Path, **options: Any) -> AsyncIterator[Trade]:
         folder = parent / "stack"
         await asyncio.to_thread(subprocess.run, ["cp", "-a", furnished, folder], check=True)
         stack = Stack(folder, postgres_settings=seeded.POSTGRES, **options)
-        async with stack.running(), stack.endpoints().async_client(timeout=60) as client:
+        async with stack.running(), stack.endpoints().async_client(timeout=PATIENCE_SECONDS) as client:
             trade = Trade(stack, client, json.loads((folder / "keys.json").read_text()))
             yield trade
             await trade.door.close()

@@ -14,11 +14,14 @@ from tieout.devstack.trading_day.catalogue import AMPLE, EU, MICRO, WEB_CONFIRME
 
 CREATED, CANCELLED = "orders/create", "orders/cancelled"
 ORDER_NET = "UPDATE open_item SET order_net = $2 WHERE item_id = $1"
-DUE_IN = "UPDATE parked SET due_at = now() + make_interval(secs => $2) WHERE order_no = $1"
+DUE_NOW = "UPDATE parked SET due_at = now() WHERE order_no = $1"
+# Who has it in hand would park it again with a time of his own.
+PUT_OFF = "UPDATE parked SET due_at = now() + interval '1 hour' WHERE order_no = $1 AND claims = 0 RETURNING true"
 AT_THE_LOCK = "SELECT FROM pg_locks WHERE NOT granted"
 UNSENT = """SELECT o.batch, o.bodies FROM outbox o JOIN command c ON c.position = ANY (o.pos)
             WHERE c.number = $1 AND o.first_seq IS NULL AND o.stream = 'GATEWAY'"""
-BACK_SECONDS_MAX = 15.0  # The process starts again, and what the dead one had claimed is free six seconds later.
+# What a process has in hand at its first attempt is free for others so soon, if it says no more.
+FREE_SOON = "SELECT due_at <= now() + interval '6 seconds' FROM parked WHERE order_no = $1"
 
 
 @asynccontextmanager
@@ -49,7 +52,7 @@ async def test_a_service_killed_under_load_loses_and_doubles_nothing(trade, serv
     await asyncio.sleep(0.1)
     trade.stack.kill_service(service)
     sales = await selling
-    await trade.until(lambda: vouchers_of(trade, sales), lambda counts: counts == [1] * len(sales), 30)
+    await trade.until(lambda: vouchers_of(trade, sales), lambda counts: counts == [1] * len(sales))
     agreement = await trade.agreement()
     assert agreement.verdict == "agree", agreement.sentence
 
@@ -59,11 +62,11 @@ async def test_a_broker_killed_under_load_loses_and_doubles_nothing(trade):
     await asyncio.sleep(0.1)
     trade.stack.restart_hub(kill=True)
     sales = await selling
-    await trade.until(lambda: vouchers_of(trade, sales), lambda counts: counts == [1] * len(sales), 40)
+    await trade.until(lambda: vouchers_of(trade, sales), lambda counts: counts == [1] * len(sales))
     assert (await trade.agreement()).verdict == "agree"
 
 
-async def test_a_parked_message_is_tried_again_within_seconds_when_its_process_was_killed_in_the_middle(trade):
+async def test_a_parked_message_is_tried_again_soon_when_its_process_was_killed_in_the_middle(trade):
     """A cancellation waits in finance for its order, runs again, and hangs at a lock when finance is killed."""
     sale = trade.sale(warehouse=WEB_CONFIRMED)
     await trade.shop(CREATED, shopify.order(sale))
@@ -73,16 +76,16 @@ async def test_a_parked_message_is_tried_again_within_seconds_when_its_process_w
         terms = await owner.fetchval("SELECT order_net FROM open_item WHERE item_id = $1", chain)
         await owner.execute(ORDER_NET, chain, None)  # As if order.placed had not been heard of yet.
         await trade.shop(CANCELLED, shopify.cancelled(sale, sale.at))
-        await trade.until(lambda: owner.fetch("SELECT FROM parked WHERE order_no = $1", sale.number), bool)
-        await owner.execute(DUE_IN, sale.number, 60)
+        await trade.until(lambda: owner.fetch(PUT_OFF, sale.number), bool)
         await owner.execute(ORDER_NET, chain, terms)
         async with holder.transaction():
             await holder.execute("SELECT FROM open_item WHERE item_id = $1 FOR UPDATE", chain)
-            await owner.execute(DUE_IN, sale.number, 0)
+            await owner.execute(DUE_NOW, sale.number)
             await trade.until(lambda: owner.fetch(AT_THE_LOCK), bool)
             trade.stack.kill_service("finance")
+            assert await owner.fetchval(FREE_SOON, sale.number)
         stopped = "SELECT FROM stopped_line WHERE item_id = $1"
-        await trade.until(lambda: owner.fetch(stopped, chain), bool, BACK_SECONDS_MAX)
+        await trade.until(lambda: owner.fetch(stopped, chain), bool)
         for table in ("open_item", "parked"):  # The hand was ours.
             await owner.execute(f"CALL trust_touched('{table}', 'a test')")
     await trade.quiet()
@@ -129,7 +132,7 @@ async def test_what_an_outbox_lost_or_had_altered_before_it_was_published_is_nam
                 for body in (payment, receipt):
                     await trade.office(body)
                     mapped = "SELECT FROM command WHERE number = $1"
-                    await trade.until(lambda: owner.fetch(mapped, body["number"]), bool, 60)  # noqa: B023
+                    await trade.until(lambda: owner.fetch(mapped, body["number"]), bool)  # noqa: B023
             await stack.stop_service("gateway")  # So that only what stands in the table can be published.
             for name, said, forged in (
                 ("PAY-ALTERED", b'"received_minor":2001', b'"received_minor":2002'),
@@ -145,7 +148,7 @@ async def test_what_an_outbox_lost_or_had_altered_before_it_was_published_is_nam
         await asyncio.to_thread(stack.hub.start)
         stack.start_service("gateway")
         await stack.wait_until_ready()
-        await trade.quiet(seconds=60)
+        await trade.quiet()
         found = await trade.agreement()
         assert found.verdict == "differ", found.sentence
         told = {(one.name, one.order_no): (one.cause, "outbox does not hold" in one.why) for one in found.differences}

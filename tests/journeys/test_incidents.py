@@ -5,6 +5,7 @@ One order in five is sampled here, so each incident is found for those that are 
 
 import asyncio
 import re
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -59,8 +60,9 @@ async def owner_of(trade: Any, service: str) -> "asyncpg.Connection[asyncpg.Reco
     return await asyncpg.connect(where.owner_dsn, password=Path(where.owner_password_file).read_text().strip())
 
 
-async def until(question: Callable[[], Any], seconds: float = 30) -> Any:
-    for _ in range(int(seconds / 0.1)):
+async def until(question: Callable[[], Any], seconds: float = 60) -> Any:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
         if found := question():
             return found
         await asyncio.sleep(0.1)
@@ -69,6 +71,10 @@ async def until(question: Callable[[], Any], seconds: float = 30) -> Any:
 
 def below(trade: Any, span: SimpleNamespace) -> list[SimpleNamespace]:
     return [one for one in list(trade.receiver.spans) if (one.trace, one.parent) == (span.trace, span.id)]
+
+
+def longest_below(trade: Any, span: SimpleNamespace) -> SimpleNamespace:
+    return max(below(trade, span), key=lambda one: one.end - one.start)
 
 
 async def test_a_stalled_consumer_is_followed_from_the_alert_to_the_statement_that_waits(shop: Any) -> None:
@@ -82,10 +88,13 @@ async def test_a_stalled_consumer_is_followed_from_the_alert_to_the_statement_th
     await sell(shop, sampled, other)
     # The alert: ConsumerStalled.
     await until(lambda: receiver.metric("tieout.consumer.stalled").get(("tieout-control", flow), 0) > 3)
+
     # While it stands, the order's trace ends one step before.
-    told = {(span.service, span.name) for span in receiver.of(chain)}
-    assert ("inventory", "publish inventory.shipped.v1") in told
-    assert ("finance", "process inventory.shipped.v1") not in told
+    def told() -> set[tuple[str, str]]:
+        return {(span.service, span.name) for span in receiver.of(chain)}
+
+    await until(lambda: ("inventory", "publish inventory.shipped.v1") in told())
+    assert ("finance", "process inventory.shipped.v1") not in told()
     await transaction.rollback()
     await somebody.close()
 
@@ -99,12 +108,13 @@ async def test_a_stalled_consumer_is_followed_from_the_alert_to_the_statement_th
     assert not receiver.find("control", tags={"order.no": sampled.number})  # It has the services' own spans.
 
     # An order that was sampled leads on: its span, by its link the batch, below it transaction and statement.
-    (step,) = receiver.find("finance", "process inventory.shipped.v1", {"order.no": sampled.number}, seconds_min=2)
-    (batch,) = [span for span in receiver.spans if (span.trace, span.id) == step.links[0]]
+    named = {"order.no": sampled.number}
+    (step,) = await until(lambda: receiver.find("finance", "process inventory.shipped.v1", named, seconds_min=2))
+    (batch,) = await until(lambda: [one for one in list(receiver.spans) if (one.trace, one.id) == step.links[0]])
     assert batch.name == f"process {flow}"
-    (inside,) = below(shop, batch)
+    (inside,) = await until(lambda: below(shop, batch))
     assert inside.name == "TRANSACTION tieout_finance"
-    assert [one.name for one in below(shop, inside) if one.end - one.start > 2e9] == ["COPY receivable"]
+    assert longest_below(shop, inside).name == "COPY receivable"
 
     journeys = await until(lambda: receiver.metrics.get(("tieout-control", "tieout.objective.journeys", "")))
     assert journeys >= 2
@@ -130,7 +140,7 @@ async def test_dirty_data_after_a_change_of_an_api_names_the_field(shop: Any) ->
 
 
 async def test_a_slow_database_shows_the_table_that_is_slow(shop: Any) -> None:
-    receiver = shop.receiver
+    receiver, began = shop.receiver, time.time_ns()
     owner = await owner_of(shop, "inventory")
     await owner.execute(
         "CREATE FUNCTION note_for_audit() RETURNS trigger LANGUAGE plpgsql AS "
@@ -148,13 +158,20 @@ async def test_a_slow_database_shows_the_table_that_is_slow(shop: Any) -> None:
         await owner.close()
     # The search: operation TRANSACTION tieout_inventory, min duration 1s. It finds both, sampled or not.
     name = "TRANSACTION tieout_inventory"
-    await until(lambda: len(receiver.find("inventory", name, {"db.system.name": "postgresql"}, seconds_min=1)) >= 2)
-    slow = receiver.find("inventory", name, seconds_min=1)
-    batches = {span.name for one in slow for span in receiver.spans if span.id == one.parent}
-    assert batches == {"process inventory-reserve-stock"}
-    assert {one.name for span in slow for one in below(shop, span) if one.end - one.start > 1e9} == {"COPY move"}
-    step = receiver.find("inventory", "process order.placed.v1", {"order.no": sampled.number}, seconds_min=1)
-    assert len(step) == 1
+
+    # Among them may be others, where the machine itself is slow.
+    def slow() -> list[SimpleNamespace]:
+        found = receiver.find("inventory", name, {"db.system.name": "postgresql"}, seconds_min=1)
+        return [one for one in found if one.start >= began]
+
+    def reserving() -> list[SimpleNamespace]:
+        batches = {one.id for one in list(receiver.spans) if one.name == "process inventory-reserve-stock"}
+        return [one for one in slow() if one.parent in batches and below(shop, one)]
+
+    await until(lambda: len(slow()) >= 2 and reserving())
+    assert {longest_below(shop, one).name for one in reserving()} == {"COPY move"}
+    step = {"order.no": sampled.number}
+    await until(lambda: len(receiver.find("inventory", "process order.placed.v1", step, seconds_min=1)) == 1)
 
 
 async def test_an_order_of_a_leaf_node_is_one_trace_too(shop: Any) -> None:

@@ -1,8 +1,7 @@
-"""What stands still is known within fifteen seconds, with its probable cause; and the doctor says what to do."""
+"""What stands still is known with its cause, and the doctor says what to do; `tieout bench watch` says how soon."""
 
 import asyncio
 import re
-import time
 
 from tieout.contracts.watch import LIST_ALARMS, Alarms, AlarmsRequest
 from tieout.devstack import doctor
@@ -10,25 +9,21 @@ from tieout.devstack.calling import call
 from tieout.devstack.trading_day import shopify
 from tieout.devstack.trading_day.catalogue import AMPLE
 
-KNOWN_SECONDS_MAX = 15.0
-
 
 async def alarms(trade) -> dict[str, str]:
     found: Alarms = await call(trade.client, LIST_ALARMS, AlarmsRequest())
     return {alarm.about: alarm.cause for alarm in found.alarms}
 
 
-async def test_a_service_that_hangs_and_one_that_is_gone_are_told_apart_within_fifteen_seconds(trade):
+async def test_a_service_that_hangs_and_one_that_is_gone_are_told_apart(trade):
     finance = trade.stack.running_processes()["finance"]
     finance.suspend()
     await trade.stack.stop_service("inventory")
     try:
         sale = trade.sale(AMPLE[0])
-        began = time.monotonic()
         await trade.shop("orders/create", shopify.order(sale))
         wanted = {"inventory-reserve-stock": "process_gone", "finance-note-orders": "hangs"}
-        await trade.until(lambda: alarms(trade), lambda found: wanted.items() <= found.items(), 25)
-        assert time.monotonic() - began < KNOWN_SECONDS_MAX
+        await trade.until(lambda: alarms(trade), lambda found: wanted.items() <= found.items())
         told = {check.name: check for check in await asyncio.to_thread(doctor.examine, trade.stack.folder)}
         assert (told["flows"].state, told["services"].state) == ("wrong", "wrong")
         assert "inventory-reserve-stock" in told["flows"].found

@@ -40,6 +40,23 @@ async def test_what_is_heard_ends_the_rest(database, monkeypatch: pytest.MonkeyP
         await resting
 
 
+async def test_who_listens_more_often_than_he_looks_still_rests_as_long_as_a_look_takes_at_least(
+    database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calm, "REST_SECONDS_MAX", 600.0)
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == 4:
+            async with database.transaction():
+                pass
+
+    monkeypatch.setattr(calm.asyncio, "sleep", sleep)
+    await rest(database, 100, calm=True, listen_seconds=20)
+    assert slept == [100, 20, 20, 20]
+
+
 async def test_where_something_was_found_there_is_no_rest(database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(calm, "REST_SECONDS_MAX", 10 * PATIENCE_SECONDS)
     async with asyncio.timeout(PATIENCE_SECONDS):

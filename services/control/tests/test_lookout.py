@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import asyncpg
+from msgspec.structs import replace
 from tieout.contracts.watch import Alarms, AlarmsRequest, Checkup, CheckupRequest, Vitals, VitalsRequest
 from tieout.control.alarms import Lookout
 from tieout.control.watch import Watch
@@ -79,6 +80,19 @@ async def test_what_it_saw_is_told_as_metrics_and_its_age_grows_when_nobody_look
     await trio.settled()
     await look.look(trio.control.database)
     assert waiting()[DURABLE] == stalled()[DURABLE] == 0
+
+
+async def test_the_next_look_comes_when_a_flow_will_have_stood_long_enough_and_no_later(trio: Any) -> None:
+    colleagues = Colleagues(lambda: trio.control.nats, 2.0)
+    look = Lookout(colleagues, Watch(colleagues, 0), 2.5, 6.0)
+    await look.look(trio.control.database)
+    (flow,) = (one for one in look._flows if one.durable == DURABLE)
+    for stands, rests in ((0.0, 2.5), (2.5, 2.5), (5.0, 1.0), (5.99, 0.1), (6.0, 2.5), (60.0, 2.5)):
+        look._flows = (replace(flow, stalled_seconds=stands), replace(flow, stalled_seconds=60.0))
+        assert look._rest_seconds() == rests, stands
+    look._flows = (replace(flow, stalled_seconds=5.0),)
+    look._broker_silent = 1.0  # Since then nobody has seen how far the flow is.
+    assert look._rest_seconds() == 2.5
 
 
 async def test_a_batch_that_works_for_seconds_is_no_alarm(trio: Any) -> None:

@@ -67,9 +67,9 @@ class Jaeger:
         self.process = process
 
     def stop(self) -> None:
-        if self.process is not None:
-            processes.stop(self.process, signal.SIGTERM, 5)
-            self.process = None
+        process, self.process = self.process, None  # First: whoever watches must not take it for one that died.
+        if process is not None:
+            processes.stop(process, signal.SIGTERM, 5)
 
     def environment(self, given: Mapping[str, str]) -> dict[str, str]:
         """For the services. It takes no metrics."""

@@ -54,7 +54,7 @@ class Nats:
                 self.leaf_port = self.leaf_port or processes.free_port()
             process = processes.start([_binary(), "-c", self._write()], log=self.log, cwd=self.folder)
             try:
-                processes.wait_until(self._ready, process, log=self.log, name=f"NATS {self.name}", seconds=30)
+                processes.wait_until(self._ready, process, log=self.log, name=f"NATS {self.name}", seconds=60)
             except ServerFailed as failure:
                 if not kept and attempt < 4 and "in use" in str(failure):
                     self.port = self.monitor_port = self.leaf_port = 0
@@ -64,9 +64,9 @@ class Nats:
             return
 
     def stop(self) -> None:
-        if self.process is not None:
-            processes.stop(self.process, signal.SIGTERM, 10)
-            self.process = None
+        process, self.process = self.process, None  # First: whoever watches must not take it for one that died.
+        if process is not None:
+            processes.stop(process, signal.SIGTERM, 10)
 
     def set_link(self, *, up: bool) -> None:
         """Cut a site off from the hub, or connect it again, as a broken line would; the site itself keeps running."""

@@ -98,9 +98,9 @@ class Postgres:
 
     def stop(self) -> None:
         """Fast shutdown: sessions are ended, everything committed is kept, the next start needs no recovery."""
-        if self.process is not None:
-            processes.stop(self.process, signal.SIGINT, 30)
-            self.process = None
+        process, self.process = self.process, None  # First: whoever watches must not take it for one that died.
+        if process is not None:
+            processes.stop(process, signal.SIGINT, 30)
 
     def _start(self, command: list[str | Path]) -> subprocess.Popen[bytes]:
         prefix = self._as_user()

@@ -3,7 +3,7 @@
 import contextlib
 import ctypes
 import os
-import secrets
+import random
 import signal
 import socket
 import subprocess
@@ -14,8 +14,9 @@ from pathlib import Path
 
 import psutil
 
-_PORTS = range(15_000, 30_000)
 _PR_SET_PDEATHSIG = 1
+_PORT_MIN, _PORTS_ENOUGH = 10_000, 5_000
+_chance = random.SystemRandom()  # Whoever seeds the other one must not get the ports of his neighbour.
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
@@ -26,15 +27,24 @@ class ServerFailed(Exception):
 def free_port() -> int:
     """A port that was free a moment ago. Whoever uses it must be ready to be told that it is taken.
 
-    Below those that the kernel gives to outgoing connections: one of these would take it before its server listens.
+    Not one of those that the kernel gives to outgoing connections, where there are others: it would give it away before
+    the server has it, or while the server starts again, even to the server's own client.
     """
+    given = _first_port_of_the_kernel()
     for _ in range(100):
-        port = secrets.randbelow(_PORTS.stop - _PORTS.start) + _PORTS.start
-        if is_free(port):
-            return port
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+        port = _chance.randrange(_PORT_MIN, given) if given > _PORT_MIN + _PORTS_ENOUGH else 0
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return int(probe.getsockname()[1])
+    raise ServerFailed("no port is free")
+
+
+def _first_port_of_the_kernel() -> int:
+    """0 where it does not say."""
+    try:
+        return int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        return 0
 
 
 def is_free(port: int) -> bool:

@@ -35,7 +35,7 @@ from tieout.devstack.supervisor import STOP_SECONDS_MAX, Supervisor, service_of
 SITES = ("store-1",)
 _FOLDERS = ("hub", "postgres", "jaeger", "logs", "run", "secrets")
 _TAKEN_NAMES = (*_FOLDERS, permissions.OPERATOR, permissions.SYSTEM, permissions.TILL)
-START_SECONDS_MAX = 60.0
+START_SECONDS_MAX = 120.0
 _POLL_SECONDS = 0.25
 _HEALTH_SECONDS = 5.0  # A server that stands still for want of room does so for minutes; asking costs both sides.
 _STARTING_DEATHS_MAX = 3  # Who dies this often before the stack is ready will not come up by trying again.
@@ -230,10 +230,13 @@ class Stack:
                     one.kill()
             for server in servers:
                 if server.process is not None:
-                    await asyncio.to_thread(server.process.wait, 10)
+                    await asyncio.to_thread(server.process.wait, 60)
             await asyncio.to_thread(afterwards)
             for server in servers:
-                server.start(server.port)
+                try:
+                    server.start(server.port)
+                except (ServerFailed, OSError) as failure:  # Its disk may be full again: whoever watches tries on.
+                    processes.complain(str(failure))
         finally:
             self._servers = servers
         self._note_processes()
@@ -376,11 +379,11 @@ class Stack:
 
     async def _is_ready(self, service: str) -> bool:
         try:
-            answer = await (await self.operator()).request(f"rpc.{service}.health", b"{}", timeout=1)
+            answer = await (await self.operator()).request(f"rpc.{service}.health", b"{}", timeout=5)
             health = msgspec.json.decode(answer.data, type=Health)
             healthy = health.ready and (self._ready or self._all_ready(service, health))
             if healthy and service == "gateway":
-                async with httpx.AsyncClient(timeout=1) as client:
+                async with httpx.AsyncClient(timeout=5) as client:
                     return (await client.get(f"http://127.0.0.1:{self.http_port}/readyz")).is_success
             return healthy
         except httpx.HTTPError:

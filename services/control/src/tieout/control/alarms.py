@@ -37,6 +37,8 @@ log = structlog.get_logger(__name__)
 
 ANSWER_SECONDS_MAX = 1.5
 LISTEN_SECONDS = 20.0
+HEAR_SECONDS = 0.5  # A comparison, not a look: the first look at what then stands still starts its clock.
+DUE_SECONDS_MIN = 0.1  # As finely as what stands still is measured.
 REMEMBER_SECONDS = 60.0  # Between two looks at the vitals of those with whom all is well.
 RUNBOOKS: Mapping[AlarmKind, str] = {"stall": "ConsumerStalled", "silence": "SatelliteSilent"}
 WHOLE_SERVICE = {"process_gone", "out_of_memory", "keeps_dying", "hangs", "database_away", "blocked_by_lock"}
@@ -111,12 +113,20 @@ class Lookout:
         database.readings |= self.readings()
         calm = False
         while True:
-            await rest(database, self._look_seconds, calm=calm)
+            await rest(database, self._rest_seconds(), calm=calm, listen_seconds=HEAR_SECONDS)
             calm = False
             try:
                 calm = not await self.look(database) and not self._busy
             except Exception:
                 log.exception("the lookout failed")
+
+    def _rest_seconds(self) -> float:
+        """Until the next look: sooner where a flow will then have stood for long enough, so that no alarm waits for
+        the end of a rest."""
+        if self._broker_silent:  # What we know of the flows is old.
+            return self._look_seconds
+        left = [self._stall_seconds - flow.stalled_seconds for flow in self._flows if flow.stalled_seconds]
+        return min([self._look_seconds, *(max(one, DUE_SECONDS_MIN) for one in left if one > 0)])
 
     async def look(self, database: Database) -> tuple[Standing, ...]:
         """One look at everything. What cannot be kept because our own database is away is logged, and kept later."""

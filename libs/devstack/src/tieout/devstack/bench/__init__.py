@@ -6,6 +6,7 @@
   soak      a steady rate for long: memory, latency and dead rows stay flat, and the books agree at the end
   replay    orders that the ledger never got, replayed until the books agree again
   agreement what the proof costs with ten thousand to a million orders
+  watch     how soon control knows that something stands still, and why
 
 A stack of its own is started in D/bench and removed afterwards. Everything is durable: fsync on, every message synced.
 """
@@ -39,7 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--orders", type=_above_zero, nargs="+", default=[10_000, 100_000], metavar="N", help="default: 10000 100000"
     )
     agreement.add_argument("--lines", type=_above_zero, default=2, metavar="L", help="per order; default: 2")
-    for one in (chain, http, latency, soak, replay, agreement):
+    watch = what.add_parser("watch", help="seconds until a stall is known: a service hangs, is gone, waits for a lock")
+    for one in (chain, http, latency, soak, replay, agreement, watch):
         one.add_argument("--json", action="store_true", help="one JSON object instead of a table")
 
 
@@ -70,6 +72,11 @@ def run(arguments: argparse.Namespace) -> int:
 
         proofs = asyncio.run(agreement.measure(folder, arguments.orders, arguments.lines))
         report, shown = proofs, agreement.table(proofs)  # type: ignore[assignment]
+    elif arguments.what == "watch":
+        from tieout.devstack.bench import watch
+
+        known = asyncio.run(watch.measure(folder))
+        report, shown = known, watch.table(known)  # type: ignore[assignment]
     else:
         from tieout.devstack.bench import latency
 

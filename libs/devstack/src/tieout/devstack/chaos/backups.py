@@ -14,7 +14,7 @@ from tieout.devstack.failures import CommandFailed
 from tieout.devstack.postgres import binaries
 from tieout.devstack.suite import Stack
 
-PATIENCE_SECONDS = 60.0  # On a machine that is busy.
+PATIENCE_SECONDS = 90.0  # On a machine that is busy.
 RECOVERY_SECONDS = 120.0  # Each attempt of one that is killed again and again is a process of its own.
 PAUSE_SECONDS = 0.5
 _FAILS = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, subprocess.CalledProcessError, CommandFailed)
@@ -49,7 +49,7 @@ async def back_up(stack: Stack, service: str, dump: Path) -> None:
 async def restore(stack: Stack, service: str, dump: Path) -> None:
     """As an administrator does: the database away, a new one, the dump into it. The service notices nothing before."""
     name = databases.database_of(service)
-    server = await asyncpg.connect(stack.postgres.url(), timeout=5)
+    server = await asyncpg.connect(stack.postgres.url(), timeout=60)
     try:
         await server.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
         await databases.create(server, service, f"{name}_restored")

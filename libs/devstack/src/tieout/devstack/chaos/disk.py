@@ -20,7 +20,7 @@ from tieout.devstack.failures import CommandFailed
 MB = 1 << 20
 _SHUTDOWN = 0x8004587D  # FS_IOC_SHUTDOWN, of ext4 and xfs.
 _WITHOUT_FLUSH = 2
-_UNMOUNT_SECONDS_MAX = 20.0
+_UNMOUNT_SECONDS_MAX = 60.0
 
 
 @functools.cache

@@ -94,7 +94,7 @@ Strike = Callable[[Harness, float], Awaitable[str]]  # For so many seconds; answ
 
 async def _superuser(harness: Harness, *statements: str) -> None:
     connection = await asyncpg.connect(
-        harness.stack.postgres.url(), timeout=5, server_settings={"default_transaction_read_only": "off"}
+        harness.stack.postgres.url(), timeout=60, server_settings={"default_transaction_read_only": "off"}
     )
     try:
         for statement in statements:
@@ -230,7 +230,7 @@ def _copy(source: Path, target: Path) -> None:
 
 async def repeat_messages(harness: Harness, seconds: float) -> str:
     """Late and repeated: messages of any stream once more, in any order, until the time is over."""
-    js = (await harness.stack.operator()).jetstream(timeout=2)
+    js = (await harness.stack.operator()).jetstream(timeout=30)
     repeated = 0
     end = asyncio.get_running_loop().time() + seconds
     while asyncio.get_running_loop().time() < end:
@@ -248,7 +248,7 @@ async def repeat_messages(harness: Harness, seconds: float) -> str:
 
 async def poison_messages(harness: Harness, seconds: float) -> str:
     """Between the good ones, and in packs of good ones."""
-    js = (await harness.stack.operator()).jetstream(timeout=2)
+    js = (await harness.stack.operator()).jetstream(timeout=30)
     planted = 0
     for _ in range(6):
         flow = harness.chance.choice([one for one in FLOWS if one.service != "control"])
@@ -355,7 +355,12 @@ def _full(server: str) -> Strike:
             except (CommandFailed, OSError):  # Its power is cut at this moment.
                 await asyncio.sleep(0.1)
         await asyncio.sleep(seconds + 3)
-        disk.empty()
+        while True:
+            try:
+                disk.empty()
+                break
+            except (CommandFailed, OSError):  # As above; whoever mounts it again empties it, too.
+                await asyncio.sleep(0.1)
         return f"disk of {server} really full {seconds + 3:.1f} s"
 
     return strike

@@ -35,7 +35,7 @@ class Posted(Struct, frozen=True):
 class Load:
     def __init__(self, stack: Stack, keys: Mapping[str, str]) -> None:
         self._gateway = stack.endpoints().gateway
-        self._door = Door(stack.endpoints().gateway, connections=CONNECTIONS, timeout_seconds=15.0, attempts=ATTEMPTS)
+        self._door = Door(stack.endpoints().gateway, connections=CONNECTIONS, timeout_seconds=60.0, attempts=ATTEMPTS)
         self._till = Till(stack.endpoints().sites[STORE])
         self._keys = keys
         self._slots = asyncio.Semaphore(CONNECTIONS)
@@ -76,7 +76,7 @@ class Load:
         lost = {
             one["sender"]: (datetime.fromisoformat(one["since"]), datetime.fromisoformat(one["until"])) for one in named
         }
-        door = Door(self._gateway, timeout_seconds=15.0, attempts=ATTEMPTS)
+        door = Door(self._gateway, timeout_seconds=60.0, attempts=ATTEMPTS)
         try:
             for posted in sorted(self._posted, key=lambda one: one.began):
                 sent = self.sent[posted.number]
