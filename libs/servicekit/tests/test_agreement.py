@@ -17,6 +17,7 @@ from tieout.contracts.agreement import (
 )
 from tieout.contracts.inventory import OrderRefused
 from tieout.contracts.operation import Nothing
+from tieout.devstack.testbed import PATIENCE_SECONDS
 from tieout.servicekit import Refused, Unprocessable, sql
 from tieout.servicekit.agreement import Evidence
 
@@ -172,7 +173,7 @@ async def test_a_forged_digest_however_far_away_is_found_in_as_many_statements(
     await fill(database, toy, list(range(1, 301)))
     await evidence.fold()
     await owner.execute("INSERT INTO digest VALUES ('demand', $1, 1, 1, 1, 1)", leaf)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):  # Leaf by leaf, it would take years.
         assert await rules(evidence, database) == {"digest_is_rows"}
     assert f"demand, leaf {leaf}" in {one.key for one in evidence.found.violations}
     assert await owner.fetchval("SELECT count(*) FROM scrub_cuts(1000)") == 0
@@ -187,7 +188,7 @@ async def test_a_row_at_a_place_that_is_never_given_out_is_found_and_hides_nothi
     assert await rules(evidence, database) == {"touched_by_hand"}
     await owner.execute("ALTER TABLE demand DISABLE TRIGGER USER")
     await owner.execute("UPDATE demand SET amount = amount + 1 WHERE position IN (7, $1)", position)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):  # Leaf by leaf, it would take years.
         assert await rules(evidence, database) >= {"touched_by_hand", "triggers_armed", "digest_is_rows"}
     named = {one.key for one in evidence.found.violations if one.rule == "digest_is_rows"}
     assert {"demand, leaf 0", f"demand, leaf {position >> 8}"} <= named
@@ -216,9 +217,10 @@ async def test_what_the_broker_does_not_take_is_told_with_the_mark(evidence, dat
         (position,) = await tx.positions(1)
         event = OrderRefused(toy.placed("1").order_id, "C1", "1", ())
         tx.announce(event, position=position, key=("1",), chain="1")
+    await owner.execute("UPDATE outbox SET written_at = now() + interval '1 minute'")
     fresh = await evidence.mark(MarkRequest(), database)
     assert (fresh.position, fresh.unpublished) == (0, 0)  # Of a moment ago: on its way.
-    await owner.execute("UPDATE outbox SET written_at = written_at - interval '4 minutes'")
+    await owner.execute("UPDATE outbox SET written_at = now() - interval '4 minutes'")
     told = await evidence.mark(MarkRequest(), database)
     assert (told.position, told.last_position, told.unpublished) == (0, 1, 1)
     assert told.unpublished_seconds >= 240
@@ -261,7 +263,9 @@ async def test_a_look_goes_on_though_nobody_waits_for_it_and_who_comes_meanwhile
         await owner.execute("LOCK TABLE tamper IN ACCESS EXCLUSIVE MODE")
         told = await evidence.violations(ViolationsRequest(wait_seconds=0.1), database)
         assert (told.at, told.under_way) == (before.at, True)
-        others = [asyncio.create_task(evidence.violations(ViolationsRequest(20.0), database)) for _ in range(3)]
+        others = [
+            asyncio.create_task(evidence.violations(ViolationsRequest(PATIENCE_SECONDS), database)) for _ in range(3)
+        ]
         await asyncio.sleep(0.1)
     answers = await asyncio.gather(*others)
     assert {answer.at for answer in answers} == {evidence.found.at}
@@ -273,7 +277,7 @@ async def test_a_look_that_fails_is_told_until_one_comes_to_its_end(evidence, da
     good = await evidence.scrub(database)
     await owner.execute("ALTER TABLE digest_book RENAME TO digest_bok")
     with pytest.raises(asyncpg.UndefinedTableError):
-        await evidence.violations(ViolationsRequest(20.0), database)
+        await evidence.violations(ViolationsRequest(PATIENCE_SECONDS), database)
     told = await evidence.findings(Nothing(), database)
     assert "digest_book" in told.failed
     assert told.at == good.at

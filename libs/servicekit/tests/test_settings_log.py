@@ -5,6 +5,7 @@ import asyncio
 import asyncpg
 import pytest
 from tieout.contracts.agreement import SettingsChangesRequest
+from tieout.devstack.testbed import PATIENCE_SECONDS
 from tieout.servicekit.agreement import Evidence
 from tieout.servicekit.database import ACTOR
 from tieout.servicekit.scrub import Scrub
@@ -145,7 +146,7 @@ async def test_the_scrub_looks_once_after_a_hand_edit_and_then_rests(evidence, d
         while await scrub.look() != expected:  # noqa: ASYNC110 - a database tells no event.
             await asyncio.sleep(0.05)
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         await until("whole")
         async with database.read() as connection:  # Postgres reports what a session did up to ten seconds later.
             await connection.execute("SELECT pg_stat_force_next_flush()")
