@@ -74,6 +74,33 @@ async def test_postgres_keeps_its_data_over_kill_and_restart(tmp_path):
     server.stop()
 
 
+@pytest.mark.parametrize("same_port", [False, True])
+def test_postgres_starts_again_once_the_children_of_a_killed_server_have_ended(tmp_path, same_port):
+    log = tmp_path / "log"
+    server = Postgres(tmp_path / "data", "Secret", log=log, settings=UNSAFE_BUT_FAST)
+    server.start()
+    port = server.port if same_port else 0
+    left = psutil.Process(server.process.pid).children()[0]
+    left.suspend()
+    server.process.kill()
+    server.process.wait()
+
+    def resume():
+        end = time.monotonic() + PATIENCE_SECONDS
+        while log.read_text().count("shared memory block") < 8 and time.monotonic() < end:
+            time.sleep(0.05)
+        left.resume()
+
+    resuming = threading.Thread(target=resume)
+    resuming.start()
+    try:
+        server.start(port)
+    finally:
+        resuming.join()
+        server.stop()
+    assert log.read_text().count("shared memory block") >= 8
+
+
 async def test_a_second_launcher_in_the_same_folder_is_told_so(folder):
     async with bare(folder).running():
         with pytest.raises(CommandFailed, match=r"runs in .* already"):
