@@ -12,8 +12,13 @@ first use. Tests in one process run one after the other, so the hub's streams be
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 from nats.aio.client import Client
 from tieout.devstack.testbed import ServiceDatabase, Testbed
+
+# An example may take as long as the machine makes it: slowness is no fault of what is tested.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 CreateDatabase = Callable[..., Awaitable[ServiceDatabase]]
 

@@ -4,6 +4,7 @@ import nats.js.errors
 import pytest
 from tieout.contracts import streams
 from tieout.devstack import permissions
+from tieout.devstack.patience import PATIENCE_SECONDS
 from tieout.devstack.testbed import stream_config
 
 
@@ -63,11 +64,11 @@ async def test_a_service_can_do_all_that_the_kit_does_with_its_own_stream_and_du
     jetstream = order.jetstream()
     await jetstream.add_stream(stream_config("order"))
     await jetstream.update_stream(stream_config("order"))
-    assert (await jetstream.publish("order.placed.v1", b"{}", timeout=1)).seq == 1
+    assert (await jetstream.publish("order.placed.v1", b"{}")).seq == 1
     assert (await jetstream.get_msg("ORDER", 1, direct=True)).data == b"{}"
     reader = await inventory.jetstream().pull_subscribe("order.placed.v1", "inventory-reserve-stock", "ORDER")
-    (message,) = await reader.fetch(1, timeout=1)
-    await message.ack_sync(timeout=1)
+    (message,) = await reader.fetch(1, timeout=PATIENCE_SECONDS)
+    await message.ack_sync(timeout=PATIENCE_SECONDS)
     assert (await jetstream.consumers_info("ORDER"))[0].ack_floor.stream_seq == 1
     await order.close()
     await inventory.close()

@@ -8,8 +8,8 @@ import time
 
 import pytest
 from tieout.devstack import processes
+from tieout.devstack.patience import PATIENCE_SECONDS
 
-SECONDS_MAX = 60.0
 # As `tieout recover` does it; the service's own part is a program that would run for ten minutes.
 RECOVERING = """
 import asyncio, sys
@@ -28,7 +28,7 @@ asyncio.run(recover.bring_forward(Where(), folder, "inventory"))
 
 
 def until(what):
-    deadline = time.monotonic() + SECONDS_MAX
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while not (found := what()):
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -53,6 +53,6 @@ def test_whoever_is_interrupted_or_killed_takes_the_recovery_with_it(how, tmp_pa
         until(lambda: processes.identity(int(pid.read_text())) != child)
     finally:
         parent.kill()
-        parent.wait(SECONDS_MAX)
+        parent.wait(PATIENCE_SECONDS)
         if pid.exists() and processes.identity(int(pid.read_text())):
             os.kill(int(pid.read_text()), signal.SIGKILL)

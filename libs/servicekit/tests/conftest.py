@@ -22,6 +22,7 @@ from nats.js.errors import NotFoundError
 from tieout.contracts.event import Envelope
 from tieout.contracts.inventory import OrderRefused, RefusedLine
 from tieout.contracts.order import OrderPlaced, PlacedLine
+from tieout.devstack.patience import PATIENCE_SECONDS
 from tieout.devstack.testbed import ServiceDatabase
 from tieout.servicekit import BatchFlow, Database, Received, Service, Settings, batch_flow, migrate, sql
 from tieout.servicekit.packs import unpacked
@@ -196,7 +197,7 @@ async def play(operator: Client) -> Play:
     return publish
 
 
-async def until(condition: Callable[[], Awaitable[Any]], seconds: float = 8.0) -> Any:
+async def until(condition: Callable[[], Awaitable[Any]], seconds: float = PATIENCE_SECONDS) -> Any:
     """Poll a real server until it says so."""
     end = time.monotonic() + seconds
     while True:

@@ -91,9 +91,10 @@ async def test_what_the_broker_does_not_take_is_told_with_the_mark(evidence, dat
         (position,) = await tx.positions(1)
         event = OrderRefused(toy.placed("1").order_id, "C1", "1", ())
         tx.announce(event, position=position, key=("1",), chain="1")
+    await owner.execute("UPDATE outbox SET written_at = now() + interval '1 minute'")
     fresh = await evidence.mark(MarkRequest(), database)
     assert (fresh.position, fresh.unpublished) == (0, 0)  # Of a moment ago: on its way.
-    await owner.execute("UPDATE outbox SET written_at = written_at - interval '4 minutes'")
+    await owner.execute("UPDATE outbox SET written_at = now() - interval '4 minutes'")
     told = await evidence.mark(MarkRequest(), database)
     assert (told.position, told.last_position, told.unpublished) == (0, 1, 1)
     assert told.unpublished_seconds >= 240

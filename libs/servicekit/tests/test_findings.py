@@ -6,6 +6,7 @@ import asyncpg
 import pytest
 from tieout.contracts.agreement import DigestRequest, ViolationsRequest
 from tieout.contracts.operation import Nothing
+from tieout.devstack.patience import PATIENCE_SECONDS
 from tieout.servicekit import sql
 from tieout.servicekit.agreement import Evidence
 from tieout.servicekit.findings import Findings
@@ -92,7 +93,7 @@ async def test_a_forged_digest_however_far_away_is_found_in_as_many_statements(
     await toy.fill(database, list(range(1, 301)))
     await evidence.fold()
     await owner.execute("INSERT INTO digest VALUES ('demand', $1, 1, 1, 1, 1)", leaf)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         assert await rules(findings, database) == {"digest_is_rows"}
     assert f"demand, leaf {leaf}" in {one.key for one in findings.found.violations}
     assert await owner.fetchval("SELECT count(*) FROM scrub_cuts(1000)") == 0
@@ -107,7 +108,7 @@ async def test_a_row_at_a_place_that_is_never_given_out_is_found_and_hides_nothi
     assert await rules(findings, database) == {"touched_by_hand"}
     await owner.execute("ALTER TABLE demand DISABLE TRIGGER USER")
     await owner.execute("UPDATE demand SET amount = amount + 1 WHERE position IN (7, $1)", position)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         assert await rules(findings, database) >= {"touched_by_hand", "triggers_armed", "digest_is_rows"}
     named = {one.key for one in findings.found.violations if one.rule == "digest_is_rows"}
     assert {"demand, leaf 0", f"demand, leaf {position >> 8}"} <= named
@@ -138,7 +139,9 @@ async def test_a_look_goes_on_though_nobody_waits_for_it_and_who_comes_meanwhile
         await owner.execute("LOCK TABLE tamper IN ACCESS EXCLUSIVE MODE")
         told = await findings.violations(ViolationsRequest(wait_seconds=0.1), database)
         assert (told.at, told.under_way) == (before.at, True)
-        others = [asyncio.create_task(findings.violations(ViolationsRequest(20.0), database)) for _ in range(3)]
+        others = [
+            asyncio.create_task(findings.violations(ViolationsRequest(PATIENCE_SECONDS), database)) for _ in range(3)
+        ]
         await asyncio.sleep(0.1)
     answers = await asyncio.gather(*others)
     assert {answer.at for answer in answers} == {findings.found.at}
@@ -150,7 +153,7 @@ async def test_a_look_that_fails_is_told_until_one_comes_to_its_end(findings, da
     good = await findings.scrub(database)
     await owner.execute("ALTER TABLE digest_book RENAME TO digest_bok")
     with pytest.raises(asyncpg.UndefinedTableError):
-        await findings.violations(ViolationsRequest(20.0), database)
+        await findings.violations(ViolationsRequest(PATIENCE_SECONDS), database)
     told = await findings.findings(Nothing(), database)
     assert "digest_book" in told.failed
     assert told.at == good.at

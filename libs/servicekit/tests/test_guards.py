@@ -58,7 +58,7 @@ async def test_an_edit_that_no_digest_covers_is_found_although_triggers_were_arm
 
 
 async def test_neither_a_crash_of_postgres_nor_a_reset_of_its_statistics_hides_it_or_raises_it(
-    findings, database, owner, testbed, toy_database
+    findings, database, owner, testbed, toy, toy_database
 ) -> None:
     superuser = await asyncpg.connect(testbed.postgres.url(toy_database.name))
     await superuser.execute("SELECT pg_stat_reset()")
@@ -71,14 +71,23 @@ async def test_neither_a_crash_of_postgres_nor_a_reset_of_its_statistics_hides_i
         await superuser.fetchval("SELECT pg_backend_pid()"), signal.SIGKILL
     )  # All sessions end, statistics are lost.
     superuser.terminate()
-    await asyncio.sleep(0.2)
-    async with asyncio.timeout(20):
-        while True:
-            try:
-                assert await told(findings, database) == set()
-                break
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
-                await asyncio.sleep(0.05)
+    away = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
+
+    async def all_sessions_have_ended() -> bool:
+        try:
+            await owner.execute("SELECT 1")
+        except away:
+            return True
+        return False
+
+    async def there_is_an_answer():
+        try:
+            return [await told(findings, database)]
+        except away:
+            return None
+
+    await toy.until(all_sessions_have_ended)
+    assert await toy.until(there_is_an_answer) == [set()]
     owner = await asyncpg.connect(toy_database.owner_url)
     await unseen(owner, EDIT)
     await owner.close()

@@ -6,12 +6,12 @@ import json
 import pytest
 from msgspec import Struct
 from tieout.contracts.operation import Health, Nothing, Operation
-from tieout.servicekit import Misconfigured, Refused, ask, operation
+from tieout.devstack.patience import ask
+from tieout.servicekit import Misconfigured, Refused, operation
 
 
 class Question(Struct):
     word: str
-    seconds: float = 0.0
 
 
 class Answer(Struct):
@@ -23,7 +23,6 @@ DECLARED = Operation("inventory.echo", "GET", "/v1/echo", Question, Answer, "Say
 
 @operation(DECLARED)
 async def echo(request: Question, database) -> Answer:
-    await asyncio.sleep(request.seconds)
     if request.word == "no":
         raise Refused("not_found", "There is no such word.", field="word", status=404)
     if request.word == "boom":
@@ -32,7 +31,7 @@ async def echo(request: Question, database) -> Answer:
 
 
 async def problem(operator, body: bytes) -> tuple[str, dict]:
-    answer = await operator.request("rpc.inventory.echo", body, timeout=5)
+    answer = await operator.request("rpc.inventory.echo", body)
     return answer.headers["Nats-Service-Error-Code"], json.loads(answer.data)
 
 
@@ -75,17 +74,34 @@ async def test_an_answer_that_is_too_large_says_so(start_service, operator) -> N
 
 
 async def test_slow_requests_run_side_by_side(start_service, operator) -> None:
-    await start_service(operations=[echo])
-    started = asyncio.get_running_loop().time()
-    await asyncio.gather(*[ask(operator, "rpc.inventory.echo", Question("x1", 0.2), Answer) for _ in range(20)])
-    assert asyncio.get_running_loop().time() - started < 1.0
+    all_here = asyncio.Barrier(20)
+
+    @operation(DECLARED)
+    async def slow(request: Question, database) -> Answer:
+        await all_here.wait()  # One after the other they would never be answered.
+        return Answer(request.word)
+
+    await start_service(operations=[slow])
+    asked = [ask(operator, "rpc.inventory.echo", Question("x1"), Answer) for _ in range(20)]
+    assert [answer.word for answer in await asyncio.gather(*asked)] == ["x1"] * 20
 
 
 async def test_a_stop_answers_what_had_come(start_service, operator) -> None:
-    service = await start_service(operations=[echo])
-    asked = [asyncio.create_task(ask(operator, "rpc.inventory.echo", Question("x1", 0.3), Answer)) for _ in range(10)]
-    await asyncio.sleep(0.1)
-    await service.stop()
+    all_here, go_on = asyncio.Barrier(11), asyncio.Event()
+
+    @operation(DECLARED)
+    async def slow(request: Question, database) -> Answer:
+        await all_here.wait()
+        await go_on.wait()
+        return Answer(request.word)
+
+    service = await start_service(operations=[slow])
+    asked = [asyncio.create_task(ask(operator, "rpc.inventory.echo", Question("x1"), Answer)) for _ in range(10)]
+    await all_here.wait()
+    stopping = asyncio.create_task(service.stop())
+    await service.lifetime.ending.wait()
+    go_on.set()
+    await stopping
     assert [answer.word for answer in await asyncio.gather(*asked)] == ["x1"] * 10
 
 

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from tieout.contracts.agreement import Mark
 from tieout.contracts.inventory import OrderRefused
 from tieout.contracts.operation import Nothing
-from tieout.servicekit import ask
+from tieout.devstack.patience import PATIENCE_SECONDS, ask
 from tieout.servicekit.errors import Cause, DatabaseReplaced, OlderThanItsStream, cause_of
 from tieout.servicekit.retention import Retention
 
@@ -69,7 +69,7 @@ async def test_while_the_broker_is_away_transactions_commit_and_go_out_later(
         await announce(service, toy, "3")
     finally:
         testbed.hub.start()
-    await toy.until(stream_has(operator, toy, "1", "2", "3"), 15)
+    await toy.until(stream_has(operator, toy, "1", "2", "3"))
     await toy.until(everything_sent(service))
 
 
@@ -143,7 +143,7 @@ async def test_old_rows_are_pruned_only_below_what_every_consumer_confirmed(
     retention = retention_of(service)
     await retention.run()
     assert await owner.fetchval("SELECT count(*) FROM outbox") == 2
-    for message in await subscription.fetch(2):
+    for message in await subscription.fetch(2, timeout=PATIENCE_SECONDS):
         await message.ack_sync()
 
     async def pruned():
@@ -192,17 +192,18 @@ async def test_a_slow_transaction_holds_the_mark_back_and_a_rolled_back_one_does
     await announce(service, toy, "1")
     await toy.until(everything_sent(service))
     assert await position() == 1
-    release = asyncio.Event()
+    begun, release = asyncio.Event(), asyncio.Event()
 
     async def slow() -> None:
         async with service.database.transaction() as tx:
             (number,) = await tx.positions(1)
+            begun.set()
             await release.wait()
             event = OrderRefused(toy.placed("2").order_id, "C1", "2", ())
             tx.announce(event, position=number, key=("2",), chain="2")
 
     task = asyncio.create_task(slow())
-    await asyncio.sleep(0.1)
+    await begun.wait()
     await announce(service, toy, "3")  # Overtakes it.
     await toy.until(everything_sent(service))
     assert await position() == 1

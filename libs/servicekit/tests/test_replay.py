@@ -7,7 +7,8 @@ import pytest
 from msgspec import Raw
 from tieout.contracts.order import OrderPlaced
 from tieout.contracts.replay import Effect, Kept, KeptRequest, Played, PlayedBatch, PlayedEvent, PlayRequest
-from tieout.servicekit import Refused, Service, Unprocessable, ask, batch_flow
+from tieout.devstack.patience import ask
+from tieout.servicekit import Refused, Service, Unprocessable, batch_flow
 
 DURABLE = "inventory-reserve-stock"
 BOOKED, THERE = Played("booked"), Played("already_there")

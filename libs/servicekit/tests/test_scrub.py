@@ -2,6 +2,7 @@
 
 import asyncio
 
+from tieout.devstack.patience import PATIENCE_SECONDS
 from tieout.servicekit.findings import Findings
 from tieout.servicekit.scrub import Scrub
 
@@ -16,7 +17,7 @@ async def test_the_scrub_looks_once_after_a_hand_edit_and_then_rests(database, o
         while await scrub.look() != expected:  # noqa: ASYNC110 - a database tells no event.
             await asyncio.sleep(0.05)
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         await until("whole")
         async with database.read() as connection:  # Postgres reports what a session did up to ten seconds later.
             await connection.execute("SELECT pg_stat_force_next_flush()")

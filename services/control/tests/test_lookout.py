@@ -83,7 +83,7 @@ async def test_what_it_saw_is_told_as_metrics_and_its_age_grows_when_nobody_look
 
 
 async def test_the_next_look_comes_when_a_flow_will_have_stood_long_enough_and_no_later(trio: Any) -> None:
-    colleagues = Colleagues(lambda: trio.control.nats, 2.0)
+    colleagues = trio.colleagues()
     look = Lookout(colleagues, Watch(colleagues, 0), 2.5, 6.0)
     await look.look(trio.control.database)
     (flow,) = (one for one in look._flows if one.durable == DURABLE)

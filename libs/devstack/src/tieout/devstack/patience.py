@@ -44,6 +44,6 @@ async def until(
     return answer
 
 
-async def ask(connection: Client, subject: str, request: Any, kind: type[Answered]) -> Answered:
+async def ask(connection: Client, subject: str, request: Any, kind: type[Answered], *, actor: str = "") -> Answered:
     """servicekit.ask with our patience: its own limit is that of a service in a hurry."""
-    return await servicekit.ask(connection, subject, request, kind, timeout=PATIENCE_SECONDS)
+    return await servicekit.ask(connection, subject, request, kind, timeout=PATIENCE_SECONDS, actor=actor)

@@ -11,6 +11,7 @@ import pwd
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from tieout.devstack import processes
 from tieout.devstack.processes import ServerFailed
 
 SUPERUSER = "postgres"
+START_SECONDS_MAX = 60.0
 
 # Durable, and tuned for a small machine: 2 cores that Postgres shares with everything else.
 SETTINGS: Mapping[str, str] = {
@@ -75,7 +77,9 @@ class Postgres:
         if not (self.folder / "PG_VERSION").exists():
             self._initialise()
         self._clear_left_over()
-        for attempt in range(5):
+        deadline = time.monotonic() + START_SECONDS_MAX
+        attempt = 0
+        while True:
             self.port = port or processes.free_port()
             options = [f"-c{name}={value}" for name, value in self._settings.items()]
             command: list[str | Path] = [
@@ -87,10 +91,14 @@ class Postgres:
             ]
             process = self._start(command)
             try:
-                processes.wait_until(self._ready, process, log=self.log, name="Postgres", seconds=60)
+                processes.wait_until(self._ready, process, log=self.log, name="Postgres", seconds=START_SECONDS_MAX)
             except ServerFailed as failure:
-                # Another process took the port, or the last server's children still hold the shared memory.
-                if port == 0 and attempt < 4 and ("in use" in str(failure)):
+                told = str(failure)
+                if "shared memory" in told and "in use" in told and time.monotonic() < deadline:
+                    time.sleep(0.1)  # A killed server's children end by themselves, on a busy machine after seconds.
+                    continue
+                attempt += 1
+                if port == 0 and attempt < 5 and "in use" in told:  # Another process took the port.
                     continue
                 raise
             self.process = process

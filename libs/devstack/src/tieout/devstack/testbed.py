@@ -11,15 +11,20 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import nats.aio.client
 import nats.errors
 import nats.js.errors
 from msgspec import Struct
+from nats.aio.msg import Msg
+from nats.js import JetStreamContext
 from nats.js.api import StreamConfig
+from nats.js.manager import JetStreamManager
 from tieout.devstack import databases, permissions, processes
 from tieout.devstack import nats as broker
+from tieout.devstack.patience import PATIENCE_SECONDS
 from tieout.devstack.postgres import UNSAFE_BUT_FAST, Postgres
 from tieout.devstack.secrets import Secrets
 from tieout.servicekit.packs import unpacked
@@ -28,6 +33,26 @@ from tieout.servicekit.streams import own_stream
 SITE = "store-1"
 _PREFIX = "tieout-test-"
 _OWNER = "owner"  # Pid and start time of the test process.
+
+
+class PatientClient(nats.aio.client.Client):
+    """Waits for an answer as long as a slow machine may need, unless told otherwise; nats-py gives up in 0.5 to 5 s."""
+
+    def jetstream(self, **options: Any) -> JetStreamContext:
+        return super().jetstream(**{"timeout": PATIENCE_SECONDS, **options})
+
+    def jsm(self, **options: Any) -> JetStreamManager:
+        return super().jsm(**{"timeout": PATIENCE_SECONDS, **options})
+
+    async def request(
+        self,
+        subject: str,
+        payload: bytes = b"",
+        timeout: float = PATIENCE_SECONDS,
+        old_style: bool = False,
+        headers: dict[str, Any] | None = None,
+    ) -> Msg:
+        return await super().request(subject, payload, timeout, old_style, headers)
 
 
 class ServiceDatabase(Struct, frozen=True):
@@ -100,11 +125,12 @@ class Testbed:
     async def drop_database(self, database: ServiceDatabase) -> None:
         await self._superuser(f"DROP DATABASE IF EXISTS {database.name} WITH (FORCE)")
 
-    async def connect(self, user: str = permissions.OPERATOR) -> nats.aio.client.Client:
+    async def connect(self, user: str = permissions.OPERATOR) -> PatientClient:
         """A client of the hub: as the operator, who may do everything, or as a service with its own permissions."""
-        client = nats.aio.client.Client()
+        client = PatientClient()
         await client.connect(
             self.hub.url,
+            connect_timeout=int(PATIENCE_SECONDS),
             user=user,
             password=self.secrets.of(f"nats_{user}"),
             inbox_prefix=permissions.inbox_of(user).encode(),

@@ -21,6 +21,7 @@ log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 2.0
 LEASE_SECONDS = float(ACK_WAIT_SECONDS)  # So long a killed process' messages wait for another one, parked or not.
+HOLD_SECONDS = LEASE_SECONDS / 3  # What is still in hand is claimed anew so often.
 
 
 async def trail(chain: str, database: Database) -> list[TrailEntry]:
@@ -84,7 +85,7 @@ class Waker:
         """Keep what is in hand from other processes, for as long as it takes."""
         durables, events = [row["durable"] for row in rows], [row["event_id"] for row in rows]
         while True:
-            await asyncio.sleep(LEASE_SECONDS / 3)
+            await asyncio.sleep(HOLD_SECONDS)
             with contextlib.suppress(Exception):  # The database is away; whoever runs a message twice books it once.
                 async with self._database.quick() as connection:
                     await connection.execute(statements.hold, LEASE_SECONDS, durables, events)
