@@ -173,7 +173,7 @@ async def trading(furnished: Path, **options: Any) -> AsyncIterator[Trade]:
         shutil.rmtree(parent, ignore_errors=True)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def trade(furnished: Path) -> AsyncIterator[Trade]:
     async with trading(furnished) as trade:
         yield trade
