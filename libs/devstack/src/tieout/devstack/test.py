@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, words: list[str]) -> int:
     del arguments
     root = _root()
+    # A shell that starts us in the background has us ignore interrupts, which all our children would do, too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     cores = os.cpu_count() or 1
     workers = min(cores + cores // 2, 8)  # A test waits for its servers a third of its time; another works meanwhile.
     chosen = any(word == "-n" or word.startswith(("-n", "--numprocesses")) for word in words)
