@@ -171,3 +171,26 @@ def test_a_package_declares_what_it_imports(package: str) -> None:
             if top in {"opentelemetry", "google"}:  # Namespaces that many distributions share.
                 continue
             assert origins & declared_by(package), f"{path.relative_to(ROOT)} imports {name}: declare {origins}"
+
+
+def test_no_test_asserts_how_long_something_took() -> None:
+    """A busy machine takes four times as long, and nothing is wrong. A figure is a command's (`bench`); a test waits for
+    a state (tieout.devstack.patience) or counts (tieout.devstack.plans). "At least so long" may be asserted.
+    """
+    timed = []
+    tests = [path for where in ("tests", "libs/*/tests", "services/*/tests") for path in ROOT.glob(f"{where}/**/*.py")]
+    for path in sorted(tests):
+        for node in ast.walk(ast.parse(path.read_text(), str(path))):
+            if isinstance(node, ast.Assert) and isinstance(node.test, ast.Compare):
+                sides = [node.test.left, *node.test.comparators]
+                for smaller, operator in zip(sides, node.test.ops, strict=False):
+                    if isinstance(operator, (ast.Lt, ast.LtE)) and _is_elapsed(smaller):
+                        timed.append(f"{path.relative_to(ROOT)}:{node.lineno}")
+    assert timed == []
+
+
+def _is_elapsed(side: ast.expr) -> bool:
+    """monotonic() - began, or the like."""
+    if not isinstance(side, ast.BinOp) or not isinstance(side.op, ast.Sub) or not isinstance(side.left, ast.Call):
+        return False
+    return ast.unparse(side.left.func).rpartition(".")[2] in {"time", "monotonic", "perf_counter"}

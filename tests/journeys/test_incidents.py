@@ -3,7 +3,6 @@
 One order in five is sampled here, so each incident is found for those that are and for those that are not.
 """
 
-import asyncio
 import re
 import time
 from collections.abc import AsyncIterator, Callable
@@ -15,6 +14,7 @@ import asyncpg
 import msgspec
 import pytest_asyncio
 from tieout.contracts.event import order_id
+from tieout.devstack import patience
 from tieout.devstack.collector import Receiver
 from tieout.devstack.satellites import Till
 from tieout.devstack.trading_day import canonical, shopify
@@ -60,13 +60,13 @@ async def owner_of(trade: Any, service: str) -> "asyncpg.Connection[asyncpg.Reco
     return await asyncpg.connect(where.owner_dsn, password=Path(where.owner_password_file).read_text().strip())
 
 
-async def until(question: Callable[[], Any], seconds: float = 60) -> Any:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if found := question():
-            return found
-        await asyncio.sleep(0.1)
-    raise AssertionError("it did not happen in time")
+async def until(question: Callable[[], Any]) -> Any:
+    """What the receiver has heard, once it says so."""
+
+    async def asked() -> Any:
+        return question()
+
+    return await patience.until(asked)
 
 
 def below(trade: Any, span: SimpleNamespace) -> list[SimpleNamespace]:

@@ -3,9 +3,7 @@
 A real OTLP receiver, and a whole stack that reports to it.
 """
 
-import asyncio
 import re
-import time
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from functools import cache
@@ -23,6 +21,7 @@ from opentelemetry.semconv._incubating.attributes import messaging_attributes as
 from tieout.contracts.event import Envelope, order_id
 from tieout.contracts.order import OrderLine, SubmitOrder
 from tieout.contracts.streams import CORE_SERVICES
+from tieout.devstack import patience
 from tieout.devstack.collector import Receiver
 from tieout.devstack.trading_day import shopify
 from tieout.devstack.trading_day.catalogue import EU, WEB, Article
@@ -51,12 +50,13 @@ async def traced(trade_apart: Callable[..., Any], receiver: Receiver) -> AsyncIt
         yield trade
 
 
-async def until(question: Callable[[], Any], seconds: float = 60) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := question()):
-        assert time.monotonic() < deadline, "it did not happen in time"
-        await asyncio.sleep(0.05)
-    return found
+async def until(question: Callable[[], Any]) -> Any:
+    """What the receiver has heard, once it says so."""
+
+    async def asked() -> Any:
+        return question()
+
+    return await patience.until(asked)
 
 
 async def sold(trade: Any, *articles: Article) -> Any:

@@ -3,28 +3,23 @@
 import asyncio
 import secrets
 import signal
-import time
 
 import asyncpg
 import msgspec
 import nats.errors
 import pytest
 from tieout.contracts.operation import Health
-from tieout.devstack import databases
+from tieout.devstack import databases, patience
 from tieout.devstack.suite import Stack
 
 SERVICE = "order"
 
 
-PATIENCE_SECONDS = 60.0
 RELOADED = "Reloaded server configuration"
 
 
 async def until(question, wanted):
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while (answer := await question()) != wanted:
-        assert time.monotonic() < deadline, f"{answer}, and not {wanted}"
-        await asyncio.sleep(0.1)
+    await patience.until(question, lambda answer: answer == wanted)
 
 
 async def answers(stack: Stack) -> int:

@@ -18,7 +18,7 @@ import pytest
 from nats.js.api import ExternalStream, StreamConfig, StreamSource, SubjectTransform
 from tieout.devstack import databases, endpoints, hints, permissions, up
 from tieout.devstack.failures import CommandFailed
-from tieout.devstack.patience import PATIENCE_SECONDS
+from tieout.devstack.patience import PATIENCE_SECONDS, until
 from tieout.devstack.postgres import UNSAFE_BUT_FAST, Postgres
 from tieout.devstack.processes import ServerFailed
 from tieout.devstack.secrets import Secrets
@@ -206,13 +206,6 @@ INTAKE = {
         )
     ],
 }
-
-
-async def until(condition):
-    end = time.monotonic() + PATIENCE_SECONDS
-    while not await condition():
-        assert time.monotonic() < end, "it did not happen in time"
-        await asyncio.sleep(0.02)
 
 
 def linked(stack):

@@ -3,9 +3,7 @@
 The kit is tested as a service uses it; the toy's flow is defined here or in the test.
 """
 
-import asyncio
 import itertools
-import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, date, datetime
@@ -22,7 +20,7 @@ from nats.js.errors import NotFoundError
 from tieout.contracts.event import Envelope
 from tieout.contracts.inventory import OrderRefused, RefusedLine
 from tieout.contracts.order import OrderPlaced, PlacedLine
-from tieout.devstack.patience import PATIENCE_SECONDS
+from tieout.devstack.patience import until
 from tieout.devstack.testbed import ServiceDatabase
 from tieout.servicekit import BatchFlow, Database, Received, Service, Settings, batch_flow, migrate, sql
 from tieout.servicekit.packs import unpacked
@@ -195,18 +193,6 @@ async def play(operator: Client) -> Play:
             await operator.jetstream().publish("order.placed.v1", body)
 
     return publish
-
-
-async def until(condition: Callable[[], Awaitable[Any]], seconds: float = PATIENCE_SECONDS) -> Any:
-    """Poll a real server until it says so."""
-    end = time.monotonic() + seconds
-    while True:
-        found = await condition()
-        if found:
-            return found
-        if time.monotonic() > end:
-            raise AssertionError("it did not happen in time")
-        await asyncio.sleep(0.01)
 
 
 async def told(operator: Client) -> list[str]:

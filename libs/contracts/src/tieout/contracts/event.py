@@ -56,7 +56,8 @@ class Envelope(Struct, frozen=True, omit_defaults=True, kw_only=True):
 class Notice(Struct, frozen=True, omit_defaults=True):
     """One line per outbox batch for those who follow everything (control): who, what, when, without the data.
 
-    The arrays have one element per event of the batch, in the order of their positions.
+    The arrays have one element per event of the batch, in the order of their positions. `heard`: by flow of the service,
+    the sequence of its stream up to which this process had committed: the order of what changed it without a word.
     """
 
     time: str
@@ -67,6 +68,7 @@ class Notice(Struct, frozen=True, omit_defaults=True):
     order_nos: tuple[str, ...]
     companies: tuple[str, ...]
     causes: tuple[str, ...]
+    heard: dict[str, int] = {}
 
 
 NAMESPACE = UUID("6f1d3c62-5b1e-5f57-9d0c-7c0a6d1e0001")

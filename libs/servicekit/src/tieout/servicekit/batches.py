@@ -239,6 +239,8 @@ class FlowSubscriber(BatchPullStreamSubscriber):
 
     async def _confirm(self, part: Batch) -> None:
         """Committed: acknowledge, count, measure."""
+        heard, last = self.database.outbox.heard, max(received.stream_sequence for received in part.received)
+        heard[self.flow.durable] = max(heard.get(self.flow.durable, 0), last)
         await self._acknowledge(one.arrival for one in part.received)
         number = len(part.received)
         self.outcomes.note(worked=number)

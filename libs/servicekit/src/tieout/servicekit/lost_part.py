@@ -1,6 +1,8 @@
 """What the streams still hold of the time that a restored database has forgotten: our own announcements, with their
 positions, and the events that led to them. Read only; recovery.py does something with it."""
 
+import bisect
+import itertools
 from collections.abc import AsyncIterator, Iterable, Mapping
 from datetime import datetime
 from typing import Any
@@ -63,6 +65,7 @@ class Group(Struct):
 
     time: str
     rows: list[Row]
+    heard: dict[str, int]  # Of its notices.
 
     @property
     def causes(self) -> set[str]:
@@ -79,6 +82,32 @@ class LostPart(Struct):
     top_position: int
     created: datetime | None
     gone: int = 0  # Announced as their notice says, but the stream does not hold them any more.
+    known_heard: dict[str, int] = {}  # By flow: the sequence up to which what we still know says that it was handled.
+
+
+class Places:
+    """Before which group an event had its effect that changed us without a word: none of ours names it as its cause."""
+
+    def __init__(self, lost: LostPart) -> None:
+        self._known = lost.known_heard
+        self._times = list(itertools.accumulate((group.time for group in lost.groups), max))
+        durables = set().union(*(group.heard for group in lost.groups))
+        self._heard = {
+            durable: list(itertools.accumulate((group.heard.get(durable, 0) for group in lost.groups), max))
+            for durable in durables
+        }
+
+    def place(self, durable: str, sequence: int, time: str) -> int:
+        """Number of the first group whose notice knows of it; one more than the last: after all of them.
+
+        Its own time is that of its source, which a busy machine may be seconds behind: that counts only where no notice
+        tells of its flow, as those of older versions do not.
+        """
+        if sequence <= self._known.get(durable, 0):
+            return 0
+        if durable in self._heard:
+            return bisect.bisect_left(self._heard[durable], sequence)
+        return bisect.bisect_left(self._times, time)
 
 
 async def read_lost(js: JetStreamContext, service: str, known: set[int], floor: int, letters: set[str]) -> LostPart:
@@ -88,6 +117,7 @@ async def read_lost(js: JetStreamContext, service: str, known: set[int], floor: 
     events: dict[int, Announced] = {}
     notices: list[tuple[Message, Notice]] = []
     known_causes: set[str] = set()
+    known_heard: dict[str, int] = {}
     top = 0
     async for message in read_stream(js, stream):
         if message.subject == notice_subject(service):
@@ -98,6 +128,7 @@ async def read_lost(js: JetStreamContext, service: str, known: set[int], floor: 
             top = max(top, *notice.positions)
             if all(position <= floor or position in known for position in notice.positions):
                 known_causes.update(notice.causes)
+                _raise(known_heard, notice.heard)
             else:
                 notices.append((message, notice))
             continue
@@ -129,7 +160,7 @@ async def read_lost(js: JetStreamContext, service: str, known: set[int], floor: 
         if message.subject.startswith(f"dead.{service}.") and letter_id(message.body) not in letters
     ]
     by_id = {event.id: event for group in groups for row in group.rows for event in row.events}
-    return LostPart(groups, by_id, known_causes, lost, top, created, gone)
+    return LostPart(groups, by_id, known_causes, lost, top, created, gone, known_heard)
 
 
 def _groups(notices: Iterable[tuple[Message, Notice]], events: Mapping[int, Announced]) -> tuple[list[Group], int]:
@@ -150,9 +181,15 @@ def _groups(notices: Iterable[tuple[Message, Notice]], events: Mapping[int, Anno
         row = Row(notice.time, found, message)
         if groups and groups[-1].time == notice.time:
             groups[-1].rows.append(row)
+            _raise(groups[-1].heard, notice.heard)
         else:
-            groups.append(Group(notice.time, [row]))
+            groups.append(Group(notice.time, [row], dict(notice.heard)))
     return groups, gone
+
+
+def _raise(heard: dict[str, int], further: Mapping[str, int]) -> None:
+    for durable, sequence in further.items():
+        heard[durable] = max(heard.get(durable, 0), sequence)
 
 
 class _Letter(Struct):

@@ -58,6 +58,7 @@ class Outbox:
         self.stream = stream_of(service)
         self.room = asyncio.Semaphore(ROOM)
         self.open = asyncio.Event()  # Set by the audit: until then nothing new is published.
+        self.heard: dict[str, int] = {}  # By flow: the sequence up to which this process has committed.
         self.published = 0
         self.failed = 0
         self.created: datetime | None = None
@@ -98,6 +99,7 @@ class Outbox:
                 order_nos,
                 companies,
                 causes,
+                self.heard,
             )
             subject = notice_subject(self.service)
             ids: list[Any] = [event[1] for event in events]

@@ -34,6 +34,7 @@ from tieout.servicekit.lost_part import (
     Group,
     LostPart,
     Message,
+    Places,
     Row,
     delivered,
     letter_id,
@@ -67,6 +68,7 @@ class _Input(Struct):
     received: Received[Any]
     flow: BatchFlow
     time: str
+    place: int = 0  # Before which group it is played.
 
 
 class _Scribe:
@@ -198,13 +200,13 @@ class Recoverer:
             await restore_letters(connection, self.lost.letters)
         by_id, loose = await self._read_inputs()
         groups = self.lost.groups
-        waiting = collections.deque(sorted(loose, key=lambda one: one.time))
+        waiting = collections.deque(sorted(loose, key=lambda one: (one.place, one.time)))
         for number, group in enumerate(groups):
-            await self._play_loose(waiting, until=group.time)
+            await self._play_loose(waiting, before=number)
             mine = [by_id.pop(cause) for cause in sorted(group.causes) if cause in by_id]
             await self._play_group(group, mine)
             progress(number + 1, len(groups))
-        await self._play_loose(waiting, until="")
+        await self._play_loose(waiting, before=len(groups))
         async with self._pool.acquire() as connection, connection.transaction():
             for row in itertools.chain.from_iterable(group.rows for group in groups):
                 await restore_row(connection, self.service, row, self.lost.created)
@@ -230,6 +232,7 @@ class Recoverer:
         causes = set().union(*(group.causes for group in self.lost.groups))
         first = min((group.time for group in self.lost.groups), default="~")  # None is lost: all came before it.
         by_id: dict[str, _Input] = {}
+        places = Places(self.lost)
         loose: list[_Input] = []
         early: list[_Input] = []
         for stream in sorted({flow.hears.stream for flow in self._flows.values()}):
@@ -248,16 +251,18 @@ class Recoverer:
                     identity = one.received.business_id
                     if identity in causes:
                         by_id.setdefault(identity, one)
-                    elif identity in self.lost.known_causes or message.sequence > given[flow.durable]:
                         continue
-                    elif one.time < first:
+                    if identity in self.lost.known_causes or message.sequence > given[flow.durable]:
+                        continue
+                    one.place = places.place(flow.durable, message.sequence, one.time)
+                    if one.place == 0 and one.time < first:
                         early.append(one)
                         if len(early) >= flow.size:
-                            await self._play_loose(collections.deque(early), until="")
+                            await self._play_loose(collections.deque(early), before=0)
                             early.clear()
                     else:
                         loose.append(one)
-        await self._play_loose(collections.deque(early), until="")
+        await self._play_loose(collections.deque(early), before=0)
         for row in await self._pool.fetch(statements.parked):
             flow = self._flows.get(row["durable"])
             if flow is not None and row["event_id"] in causes and row["event_id"] not in by_id:
@@ -286,15 +291,15 @@ class Recoverer:
                 found.append(_Input(received, flow, received.envelope.time))
         return found
 
-    async def _play_loose(self, waiting: "collections.deque[_Input]", *, until: str) -> None:
-        """In the order of their time, as long as they came before `until`; "" for all."""
-        while waiting and (not until or waiting[0].time <= until):
+    async def _play_loose(self, waiting: "collections.deque[_Input]", *, before: int) -> None:
+        """In their order, as long as they had their effect before the group of this number."""
+        while waiting and waiting[0].place <= before:
             part = [waiting.popleft()]
             while (
                 waiting
                 and len(part) < part[0].flow.size
                 and waiting[0].flow is part[0].flow
-                and (not until or waiting[0].time <= until)
+                and waiting[0].place <= before
             ):
                 part.append(waiting.popleft())
             await self._play(part, ())
