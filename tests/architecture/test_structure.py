@@ -174,7 +174,7 @@ def test_a_package_declares_what_it_imports(package: str) -> None:
 
 
 def test_no_test_asserts_how_long_something_took() -> None:
-    """A busy machine takes four times as long, and nothing is wrong. A figure is a command's (`bench`); a test waits for
+    """A busy machine takes four times as long, and nothing is wrong. Figures are told by `bench`; a test waits for
     a state (tieout.devstack.patience) or counts (tieout.devstack.plans). "At least so long" may be asserted.
     """
     timed = []
