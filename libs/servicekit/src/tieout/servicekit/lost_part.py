@@ -97,6 +97,10 @@ class Places:
             for durable in durables
         }
 
+    def first_heard(self, durable: str, sequence: int) -> int:
+        """The same of an event that did lead to something. Where it waited for it, another notice knew of it before."""
+        return self.place(durable, sequence, "~") if durable in self._heard else len(self._times)
+
     def place(self, durable: str, sequence: int, time: str) -> int:
         """Number of the first group whose notice knows of it; one more than the last: after all of them.
 

@@ -19,6 +19,7 @@ import asyncpg
 import msgspec
 import structlog
 from msgspec import Struct
+from msgspec.structs import replace
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 from tieout.contracts.event import Envelope
@@ -69,6 +70,7 @@ class _Input(Struct):
     flow: BatchFlow
     time: str
     place: int = 0  # Before which group it is played.
+    early: bool = False  # It led to something later: here it only waits for it, as it did before, or does nothing.
 
 
 class _Scribe:
@@ -229,7 +231,9 @@ class Recoverer:
 
         What came before everything forgotten is run at once: nearly always it is there already, and nothing happens.
         """
-        causes = set().union(*(group.causes for group in self.lost.groups))
+        groups = self.lost.groups
+        effect = {cause: n for n, group in reversed([*enumerate(groups)]) for cause in group.causes}  # Its first group.
+        causes = effect.keys()
         first = min((group.time for group in self.lost.groups), default="~")  # None is lost: all came before it.
         by_id: dict[str, _Input] = {}
         places = Places(self.lost)
@@ -251,6 +255,8 @@ class Recoverer:
                     identity = one.received.business_id
                     if identity in causes:
                         by_id.setdefault(identity, one)
+                        if (place := places.first_heard(flow.durable, message.sequence)) <= effect[identity]:
+                            loose.append(replace(one, place=place, early=True))
                         continue
                     if identity in self.lost.known_causes or message.sequence > given[flow.durable]:
                         continue
@@ -298,6 +304,7 @@ class Recoverer:
             while (
                 waiting
                 and len(part) < part[0].flow.size
+                and not (part[0].early or waiting[0].early)
                 and waiting[0].flow is part[0].flow
                 and waiting[0].place <= before
             ):
@@ -356,6 +363,8 @@ class Recoverer:
         try:
             await flow.function(received, database)
         except Rehearsed:
+            if part[0].early:
+                return  # Rolled back: its time has not come.
             database = self._database.witnessed(flow.durable, ids, scribe, rehearsal=False)
             await flow.function(received, database)
         await database.take_rest()
