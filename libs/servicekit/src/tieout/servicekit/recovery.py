@@ -76,8 +76,9 @@ class _Input(Struct):
 class _Scribe:
     """Looks on one transaction: gives it positions, compares what it announces, fills the outbox."""
 
-    def __init__(self, work: "Recoverer", rows: Sequence[Row]) -> None:
+    def __init__(self, work: "Recoverer", rows: Sequence[Row], *, early: bool = False) -> None:
         self._work = work
+        self._early = early
         self._rows = rows
         self._drawn: list[int] = []
         self._learnt: dict[int, str] | None = None  # By a position of the rehearsal: the id announced under it.
@@ -106,7 +107,10 @@ class _Scribe:
         return [self._wanted.popleft() for _ in range(count)]
 
     async def look(self, tx: Transaction) -> None:
-        if self._drawn and self._learnt is None:
+        if self._early:
+            if tx.announced:
+                raise Rehearsed  # Its time has not come.
+        elif self._drawn and self._learnt is None:
             self._learnt = {position: identity for position, identity, _, _ in tx.announced}
             self._wanted.extend(map(self._position_of, self._drawn))
             raise Rehearsed
@@ -255,7 +259,8 @@ class Recoverer:
                     identity = one.received.business_id
                     if identity in causes:
                         by_id.setdefault(identity, one)
-                        if (place := places.first_heard(flow.durable, message.sequence)) <= effect[identity]:
+                        place = places.first_heard(flow.durable, message.sequence)
+                        if place <= effect[identity] and not self.rebuilds:
                             loose.append(replace(one, place=place, early=True))
                         continue
                     if identity in self.lost.known_causes or message.sequence > given[flow.durable]:
@@ -358,13 +363,13 @@ class Recoverer:
         received = [one.received for one in part]
         ids = [one.business_id for one in received]
         flow = part[0].flow
-        scribe = _Scribe(self, rows)
+        scribe = _Scribe(self, rows, early=part[0].early)
         database = self._database.witnessed(flow.durable, ids, scribe, rehearsal=False)
         try:
             await flow.function(received, database)
         except Rehearsed:
             if part[0].early:
-                return  # Rolled back: its time has not come.
+                return
             database = self._database.witnessed(flow.durable, ids, scribe, rehearsal=False)
             await flow.function(received, database)
         await database.take_rest()
