@@ -52,6 +52,15 @@ async def until(
         raise AssertionError(f"never came, within {seconds:g} s; {last}") from None
 
 
+async def until_seen(see: Callable[[], Found], *, seconds: float = PATIENCE_SECONDS) -> Found:
+    """The same where looking takes no time: what a receiver in this process has heard, a file that is there."""
+
+    async def look() -> Found:
+        return see()
+
+    return await until(look, seconds=seconds)
+
+
 async def ask(connection: Client, subject: str, request: Any, kind: type[Answered], *, actor: str = "") -> Answered:
     """servicekit.ask with our patience: its own limit is that of a service in a hurry."""
     return await servicekit.ask(connection, subject, request, kind, timeout=PATIENCE_SECONDS, actor=actor)
