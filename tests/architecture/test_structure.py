@@ -174,8 +174,8 @@ def test_a_package_declares_what_it_imports(package: str) -> None:
 
 
 def test_no_test_asserts_how_long_something_took() -> None:
-    """A busy machine takes four times as long, and nothing is wrong. Figures are told by `bench`; a test waits for
-    a state (tieout.devstack.patience) or counts (tieout.devstack.plans). "At least so long" may be asserted.
+    """A busy machine takes four times as long, and nothing is wrong. A figure is a command's (`bench`); a test waits
+    for a state (tieout.devstack.patience) or counts (tieout.devstack.plans). "At least so long" may be asserted.
     """
     timed = []
     tests = [path for where in ("tests", "libs/*/tests", "services/*/tests") for path in ROOT.glob(f"{where}/**/*.py")]

@@ -3,14 +3,12 @@
 Only what cannot be had here is rewritten: addresses, the volume, certificates. A rewrite that finds nothing fails.
 """
 
-import asyncio
 import json
 import os
 import re
 import signal
-import time
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ from nats.aio.client import Client
 from nats.js import JetStreamContext
 from tieout.devstack import permissions, processes
 from tieout.devstack.nats import _binary
+from tieout.devstack.patience import until_seen
 from tieout.devstack.processes import ServerFailed
 
 RENDERED = Path(__file__).parent / "upstream"
@@ -87,7 +86,7 @@ class LocalNats:
 
     async def wait_for_leaf_nodes(self, count: int = 1) -> None:
         try:
-            await until(lambda: self.leaf_nodes() >= count)
+            await until_seen(lambda: self.leaf_nodes() >= count)
         except AssertionError:
             raise AssertionError(f"{self.leaf_nodes()} leaf nodes at {self.name}\n{self.log}") from None
 
@@ -118,14 +117,6 @@ class LocalNats:
         )
 
 
-async def until(true: Callable[[], bool], seconds: float = 60) -> None:
-    """Waits for what must happen."""
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, f"it did not happen within {seconds:g} s"
-        await asyncio.sleep(0.05)
-
-
 def rendered(name: str) -> str:
     """nats.conf of an environment, as the remote chart renders it from our values (upstream/derive.py)."""
     return (RENDERED / f"{name}.conf").read_text()
@@ -151,4 +142,4 @@ async def api(js: JetStreamContext, call: str, content: object = None) -> dict[s
     return answer
 
 
-__all__ = ["LocalNats", "ServerFailed", "api", "digest_of", "rendered", "until"]
+__all__ = ["LocalNats", "ServerFailed", "api", "digest_of", "rendered"]

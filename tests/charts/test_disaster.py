@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import time
 
 import nats.js.errors
 import pytest
@@ -12,6 +11,7 @@ from platform_chart import render as platform
 from test_nats_configs import passwords_of
 from tieout.contracts.streams import CORE_SERVICES, DEAD_STREAM
 from tieout.devstack.kubernetes_secrets import for_the_hub
+from tieout.devstack.patience import until
 from tieout.devstack.secrets import Secrets
 from tieout.servicekit.streams import ensure_stream, own_stream
 
@@ -61,12 +61,10 @@ async def apply_streams(server):
 async def messages_of(server, stream, at_least):
     client = await server.connect("operator", server.words["operator"])
     try:
-        deadline = time.monotonic() + 60
-        while True:
-            state = (await client.jetstream(timeout=60).stream_info(stream)).state
-            if state.messages >= at_least or time.monotonic() > deadline:
-                return state.messages
-            await asyncio.sleep(0.05)
+        info = await until(
+            lambda: client.jetstream(timeout=60).stream_info(stream), lambda found: found.state.messages >= at_least
+        )
+        return info.state.messages
     finally:
         await client.close()
 

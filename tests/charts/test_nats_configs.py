@@ -3,18 +3,18 @@
 import asyncio
 import json
 import re
-import time
 
 import nats
 import nats.errors
 import nats.js.errors
 import pytest
-from local_nats import LocalNats, digest_of, rendered, until
+from local_nats import LocalNats, digest_of, rendered
 from platform_chart import config_map
 from platform_chart import render as platform
 from tieout.contracts.streams import CORE_SERVICES
 from tieout.devstack import nats_auth, permissions
 from tieout.devstack.kubernetes_secrets import for_the_hub
+from tieout.devstack.patience import until, until_seen
 from tieout.devstack.secrets import Secrets
 from tools import CHARTS
 from upstream import derive
@@ -112,7 +112,7 @@ async def test_no_service_can_say_what_another_one_says(hub):
         await client.publish(subject, b"{}")
         await client.flush()
     await operator.flush()
-    await until(lambda: len(heard) >= 2)
+    await until_seen(lambda: len(heard) >= 2)
     await asyncio.sleep(0.05)  # Would there be more, the broker has sent it by now.
     assert heard == ["order.placed.v1", "finance.settled.v1"]
     for client in (operator, order, finance):
@@ -136,8 +136,8 @@ async def test_a_new_site_is_let_in_by_a_reload_while_the_others_stay_connected(
         hub.write("nats-users/store-2.conf", files["store-2.conf"])
         hub.write("nats-accounts/accounts.conf", more)
         hub.reload()
-        await until(lambda: "Reloaded server configuration" in hub.log)
-        await until(hub.healthy)
+        await until_seen(lambda: "Reloaded server configuration" in hub.log)
+        await until_seen(hub.healthy)
         await stays.flush(timeout=60)
         assert stays.stats["reconnects"] == 0
         await stays.close()
@@ -152,7 +152,7 @@ async def test_three_servers_go_on_when_one_is_killed(tmp_path):
         hub.configure(rendered("production"), routes=ports)
         hub.start()
     try:
-        await until(lambda: all(hub.healthy("?js-server-only=true") for hub in hubs))
+        await until_seen(lambda: all(hub.healthy("?js-server-only=true") for hub in hubs))
         order = await hubs[0].connect("order", hubs[0].words["order"])
         js = order.jetstream(timeout=5)
         await _until_added(js, name="ORDER", subjects=["order.placed.v1"], num_replicas=3, storage="file")
@@ -172,25 +172,13 @@ async def test_three_servers_go_on_when_one_is_killed(tmp_path):
 
 async def _until_added(js, **config):
     """The cluster elects its leader in the first second or two."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        try:
-            await js.add_stream(**config)
-        except (nats.errors.Error, nats.js.errors.Error):
-            await asyncio.sleep(0.25)
-        else:
-            return
-    pytest.fail("no stream could be made")
+    await until(lambda: js.add_stream(**config), passing=(nats.errors.Error, nats.js.errors.Error))
 
 
 async def _publish(js, body):
     """As the outbox does, again until it is acknowledged; by its id none is kept twice."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:  # Where no leader is elected yet, the refusal comes at once.
-        try:
-            await js.publish("order.placed.v1", body, timeout=1, headers={"Nats-Msg-Id": body.decode()})
-        except (nats.errors.Error, nats.js.errors.Error):
-            await asyncio.sleep(0.1)
-        else:
-            return
-    pytest.fail("no acknowledgement within a minute")
+
+    async def publish():
+        return await js.publish("order.placed.v1", body, timeout=1, headers={"Nats-Msg-Id": body.decode()})
+
+    await until(publish, passing=(nats.errors.Error, nats.js.errors.Error))  # Until a leader is elected.

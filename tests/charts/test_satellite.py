@@ -3,17 +3,17 @@
 import asyncio
 import json
 import subprocess
-import time
 
 import nats.errors
 import nats.js.errors
 import pytest
-from local_nats import LocalNats, api, until
+from local_nats import LocalNats, api
 from platform_chart import config_map
 from policies import check
 from test_nats_configs import a_hub
 from tieout.devstack import permissions
 from tieout.devstack.kubernetes_secrets import for_a_site
+from tieout.devstack.patience import until, until_seen
 from tieout.devstack.secrets import Secrets
 from tools import OPERATORS, containers, of_kind, refused, render, the, validate
 
@@ -180,7 +180,7 @@ async def test_a_site_with_a_wrong_password_sells_on_and_is_not_let_in(tmp_path)
         await api(operator.jetstream(), "STREAM.CREATE.SAT", site.stream)
         till = await site.connect("till", site.words["till"])
         await till.jetstream().publish("sale.order", b"1")
-        await until(lambda: "authentication error" in hub.log)
+        await until_seen(lambda: "authentication error" in hub.log)
         await till.close()
         await operator.close()
     finally:
@@ -196,12 +196,10 @@ async def test_a_password_that_would_need_escaping_is_refused_by_its_name(tmp_pa
 
 
 async def _arrived(js, at_least):
-    deadline = time.monotonic() + 60
-    while True:
-        count = (await js.stream_info("INTAKE_STORE_1")).state.messages
-        if count >= at_least or time.monotonic() > deadline:
-            return count
-        await asyncio.sleep(0.05)
+    async def count():
+        return (await js.stream_info("INTAKE_STORE_1")).state.messages
+
+    return await until(count, lambda found: found >= at_least)
 
 
 async def _refused(question):

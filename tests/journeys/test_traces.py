@@ -21,8 +21,8 @@ from opentelemetry.semconv._incubating.attributes import messaging_attributes as
 from tieout.contracts.event import Envelope, order_id
 from tieout.contracts.order import OrderLine, SubmitOrder
 from tieout.contracts.streams import CORE_SERVICES
-from tieout.devstack import patience
 from tieout.devstack.collector import Receiver
+from tieout.devstack.patience import until_seen
 from tieout.devstack.trading_day import shopify
 from tieout.devstack.trading_day.catalogue import EU, WEB, Article
 from tieout.servicekit.packs import unpacked
@@ -50,15 +50,6 @@ async def traced(trade_apart: Callable[..., Any], receiver: Receiver) -> AsyncIt
         yield trade
 
 
-async def until(question: Callable[[], Any]) -> Any:
-    """What the receiver has heard, once it says so."""
-
-    async def asked() -> Any:
-        return question()
-
-    return await patience.until(asked)
-
-
 async def sold(trade: Any, *articles: Article) -> Any:
     """An order that has become a voucher; answers its chain."""
     sale = trade.sale(*articles)
@@ -70,7 +61,7 @@ async def sold(trade: Any, *articles: Article) -> Any:
 async def test_one_order_is_one_trace_from_intake_to_voucher(traced: Any, receiver: Receiver) -> None:
     sale, chain = await sold(traced)
     assert (await traced.journey(sale)).trace_id == chain.hex
-    await until(lambda: _settled(receiver, chain))
+    await until_seen(lambda: _settled(receiver, chain))
     spans = receiver.of(chain)
     assert {span.service for span in spans} == {"gateway", "order", "inventory", "finance"}
 
@@ -107,7 +98,7 @@ async def test_one_order_is_one_trace_from_intake_to_voucher(traced: Any, receiv
 
 async def test_spans_and_batches_speak_the_published_words_for_messaging(traced: Any, receiver: Receiver) -> None:
     _, chain = await sold(traced)
-    await until(lambda: _settled(receiver, chain))
+    await until_seen(lambda: _settled(receiver, chain))
     spans = [span for span in receiver.of(chain) if span.name.startswith("process ")]
     batches = {span.id: span for span in receiver.spans if published.MESSAGING_BATCH_MESSAGE_COUNT in span.told}
     assert spans
@@ -120,7 +111,7 @@ async def test_spans_and_batches_speak_the_published_words_for_messaging(traced:
         assert told[published.MESSAGING_MESSAGE_CONVERSATION_ID] == str(chain)
         assert told[published.MESSAGING_MESSAGE_ID]
         ((_, batch_id),) = span.links
-        batch = await until(lambda batch_id=batch_id: batches.get(batch_id) or _find(receiver, batch_id))
+        batch = await until_seen(lambda batch_id=batch_id: batches.get(batch_id) or _find(receiver, batch_id))
         assert batch.name == f"process {told[published.MESSAGING_CONSUMER_GROUP_NAME]}"
         assert batch.told[published.MESSAGING_CONSUMER_GROUP_NAME] == told[published.MESSAGING_CONSUMER_GROUP_NAME]
         assert batch.told[published.MESSAGING_BATCH_MESSAGE_COUNT] >= 1
@@ -138,7 +129,7 @@ async def test_every_tag_is_one_of_opentelemetrys_published_words_or_told_in_our
     refused["line_items"][0]["sku"] = "NO-SUCH-ARTICLE"
     await traced.shop(CREATED, refused)
     await traced.shop(CREATED, b"{", genuine=False)
-    await until(lambda: _settled(receiver, chain) and receiver.find("gateway", error=True))
+    await until_seen(lambda: _settled(receiver, chain) and receiver.find("gateway", error=True))
     page = (Path(__file__).parents[2] / "docs" / "tracing.md").read_text()
     own = set(re.findall(r"`((?:[a-z]\w*)(?:\.[a-z_]\w*)*)`", page))
     for span in list(receiver.spans):
@@ -150,13 +141,13 @@ async def test_every_tag_is_one_of_opentelemetrys_published_words_or_told_in_our
 
 async def test_requests_are_spans_with_their_route_and_answer(traced: Any, receiver: Receiver) -> None:
     assert (await traced.shop(CREATED, shopify.order(traced.sale()), genuine=False)).status == 401
-    (span,) = await until(lambda: receiver.find("gateway", tags={"http.response.status_code": 401})[-1:])
+    (span,) = await until_seen(lambda: receiver.find("gateway", tags={"http.response.status_code": 401})[-1:])
     assert span.name == "POST /v1/intake/{satellite}/{channel}"
     assert span.told["url.path"] == f"/v1/intake/{WEB}/shopify-orders"
     assert (span.told["http.request.method"], span.told["http.route"]) == tuple(span.name.split(" "))
     sale, _ = await sold(traced)
     await traced.journey(sale)
-    (asked,) = await until(lambda: receiver.find("gateway", "GET /v1/journeys/{order_no}")[-1:])
+    (asked,) = await until_seen(lambda: receiver.find("gateway", "GET /v1/journeys/{order_no}")[-1:])
     assert (asked.told["http.response.status_code"], asked.kind) == (200, SERVER)
 
 
@@ -175,14 +166,14 @@ async def test_what_goes_along_with_events_is_small(traced: Any, receiver: Recei
 async def test_metrics_tell_of_lag_batches_latency_and_outbox(traced: Any, receiver: Receiver) -> None:
     await sold(traced)
     flow = ("tieout-finance", "finance-bill-shipments")
-    await until(lambda: receiver.metric("tieout.flow.messages").get(flow, 0) >= 1)
-    await until(lambda: receiver.metric("tieout.flow.lag").get(flow) == 0)
-    await until(lambda: receiver.metric("tieout.flow.batch_size").get(flow, 0) >= 1)
-    await until(lambda: receiver.metric("tieout.step.latency.p99").get(flow, 0) > 0)
+    await until_seen(lambda: receiver.metric("tieout.flow.messages").get(flow, 0) >= 1)
+    await until_seen(lambda: receiver.metric("tieout.flow.lag").get(flow) == 0)
+    await until_seen(lambda: receiver.metric("tieout.flow.batch_size").get(flow, 0) >= 1)
+    await until_seen(lambda: receiver.metric("tieout.step.latency.p99").get(flow, 0) > 0)
     mapped = ("tieout-gateway", "gateway-map-documents")
-    await until(lambda: receiver.metric("tieout.flow.messages").get(mapped, 0) >= 1)
+    await until_seen(lambda: receiver.metric("tieout.flow.messages").get(mapped, 0) >= 1)
     everybody = {f"tieout-{name}" for name in CORE_SERVICES}
-    await until(lambda: {service for service, _ in receiver.metric("tieout.outbox.age")} == everybody)
+    await until_seen(lambda: {service for service, _ in receiver.metric("tieout.outbox.age")} == everybody)
 
 
 async def test_a_message_that_is_given_up_is_found_by_its_order_in_trace_metrics_and_log(
@@ -191,8 +182,8 @@ async def test_a_message_that_is_given_up_is_found_by_its_order_in_trace_metrics
     chain = order_id(EU.code, WEB, "too-much")
     await _publish(traced, _too_much("too-much"), str(chain))
     flow = ("tieout-order", "order-place-orders")
-    await until(lambda: receiver.metric("tieout.flow.dead_letters").get(flow) == 1)
-    (span,) = await until(lambda: [span for span in receiver.of(chain) if span.failed and span.service == "order"])
+    await until_seen(lambda: receiver.metric("tieout.flow.dead_letters").get(flow) == 1)
+    (span,) = await until_seen(lambda: [span for span in receiver.of(chain) if span.failed and span.service == "order"])
     assert span.name == "give up order.submit.v1"
     assert span.told["error.type"] == "above_range"
     assert span.told["order.no"] == "too-much"
@@ -201,7 +192,7 @@ async def test_a_message_that_is_given_up_is_found_by_its_order_in_trace_metrics
     assert entry["trace_id"] == chain.hex
     assert (entry["level"], entry["service"], entry["flow"]) == ("warning", "order", flow[1])
     assert (entry["reason"], entry["field"]) == ("above_range", "lines")
-    (ticket,) = await until(lambda: receiver.find("control", tags={"order.no": "too-much"}, error=True))
+    (ticket,) = await until_seen(lambda: receiver.find("control", tags={"order.no": "too-much"}, error=True))
     assert ticket.name == "open ticket of order-place-orders"
     assert (ticket.trace, ticket.told["error.type"]) == (chain.hex, "above_range")
     assert ticket.told["ticket"] >= 1
@@ -215,7 +206,7 @@ async def test_a_refused_document_is_found_under_the_order_that_it_would_have_be
     body["line_items"][0]["sku"] = "NO-SUCH-ARTICLE"
     await traced.shop(CREATED, body)
     chain = order_id(EU.code, WEB, sale.number)
-    (span,) = await until(lambda: receiver.of(chain))
+    (span,) = await until_seen(lambda: receiver.of(chain))
     assert (span.service, span.failed, span.told["error.type"]) == ("gateway", True, "unknown_sku")
     assert span.told["tieout.intake_id"]
 
@@ -224,7 +215,7 @@ async def test_a_collector_that_falls_silent_costs_no_order_and_no_time(traced: 
     await sold(traced)
     receiver.silent.set()
     try:
-        await until(receiver.heard.is_set)  # Somebody waits for its answer by now: not the orders.
+        await until_seen(receiver.heard.is_set)  # Somebody waits for its answer by now: not the orders.
         sales = [traced.sale() for _ in range(30)]
         for sale in sales:
             assert (await traced.shop(CREATED, shopify.order(sale))).status == 202
@@ -236,7 +227,7 @@ async def test_a_collector_that_falls_silent_costs_no_order_and_no_time(traced: 
     finally:
         receiver.silent.clear()
     _, chain = await sold(traced)
-    await until(lambda: _settled(receiver, chain))
+    await until_seen(lambda: _settled(receiver, chain))
     assert (await traced.agreement()).verdict == "agree"
 
 

@@ -1,7 +1,9 @@
+import http.server
 import importlib
 import re
 import shlex
 import socket
+import threading
 from pathlib import Path
 
 import httpx
@@ -18,6 +20,32 @@ def test_help_lists_every_command(capsys):
     assert ended.value.code == 0
     shown = capsys.readouterr().out
     assert all(f"  {command.name} " in shown for command in COMMANDS)
+
+
+def test_a_companys_name_is_one_part_of_the_path_whatever_is_in_it(tmp_path, capsys):
+    asked = []
+
+    class Gateway(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            asked.append(self.path)
+            self.send_error(404)
+
+        def log_message(self, *_):
+            """The test's own output stays readable."""
+
+    (tmp_path / "token").write_text("t")
+    (tmp_path / "token").chmod(0o600)
+    with http.server.HTTPServer(("127.0.0.1", 0), Gateway) as gateway:
+        answering = threading.Thread(target=gateway.serve_forever)
+        answering.start()
+        there = ["--url", f"http://127.0.0.1:{gateway.server_port}", "--token-file", str(tmp_path / "token")]
+        words = ["--company", "C 1/?x", "--number", "7", "--cause", "person", "--reason", "lost"]
+        try:
+            assert main(["approvals", "ask", *words, *there]) == 1
+        finally:
+            gateway.shutdown()
+            answering.join()
+    assert asked == ["/v1/companies/C%201%2F%3Fx/count-approvals"]
 
 
 def wrong_usage(words, capsys):

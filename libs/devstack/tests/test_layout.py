@@ -9,7 +9,7 @@ import pytest
 from rich.text import Text
 from tieout.contracts.agreement import CurrencySum, SettingsChange
 from tieout.contracts.control import Agreement, BookSide, MeasureResult, ServiceStatus, Settings, Status, StepLatency
-from tieout.contracts.finance import RequestView, StandingCount, StandingCounts, StandingSum
+from tieout.contracts.finance import Requests, RequestView, StandingCount, StandingCounts, StandingSum
 from tieout.contracts.operation import Health
 from tieout.contracts.period import PeriodAgreement, PeriodDifference, PeriodFigure
 from tieout.contracts.watch import Check
@@ -160,7 +160,9 @@ def test_what_waits_for_an_approval_is_listed_with_the_next_steps(width):
         (StandingSum("CNY", 2, 123_450, 3000),),
     )
     asked = RequestView(REQUEST, "count", "C1", "CNT-8 of wms", "CNY", -3000, "recounted", "Li", NOW, 1, (), "waiting")
-    lines = seen(width, lambda console: approvals.render(counts, (asked,), console, NOW, "http://127.0.0.1:1"))
+    lines = seen(
+        width, lambda console: approvals.render(counts, Requests((asked,), 203), console, NOW, "http://127.0.0.1:1")
+    )
     whole = " ".join(" ".join(lines).split())
     for told in (
         "1,234.50 CNY missing",
@@ -169,12 +171,14 @@ def test_what_waits_for_an_approval_is_listed_with_the_next_steps(width):
         "approvals ask --company C1 --source wms --number 'CNT 7' --cause management",
         str(REQUEST),
         "Li asked 0 ms ago",
+        "203 requests wait for a verdict",
+        "… and 202 more requests, asked for earlier",
         "approvals approve REQUEST_ID",
         "approvals approve REQUEST_ID --url http://127.0.0.1:1 --token-file FILE",
     ):
         assert told in whole
     assert whole.count("nobody has asked") == 1
-    nothing = seen(width, lambda console: approvals.render(StandingCounts(()), (), console, NOW))
+    nothing = seen(width, lambda console: approvals.render(StandingCounts(()), Requests(()), console, NOW))
     assert nothing == ["Nothing waits for an approval."]
 
 

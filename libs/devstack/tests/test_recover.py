@@ -4,11 +4,10 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 from tieout.devstack import processes
-from tieout.devstack.patience import PATIENCE_SECONDS
+from tieout.devstack.patience import PATIENCE_SECONDS, until_seen
 
 # As `tieout recover` does it; the service's own part is a program that would run for ten minutes.
 RECOVERING = """
@@ -27,30 +26,25 @@ asyncio.run(recover.bring_forward(Where(), folder, "inventory"))
 """
 
 
-def until(what):
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not (found := what()):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    return found
+def recovering(folder):
+    command = [sys.executable, "-c", RECOVERING, str(folder)]
+    return subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no kernel ends the child of who was killed")
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-def test_whoever_is_interrupted_or_killed_takes_the_recovery_with_it(how, tmp_path):
+async def test_whoever_is_interrupted_or_killed_takes_the_recovery_with_it(how, tmp_path):
     pid = tmp_path / "pid"
     service = tmp_path / "service"
     service.write_text(f"#!/bin/sh\necho $$ > {pid}.new\nmv {pid}.new {pid}\nexec sleep 600\n")
     service.chmod(0o755)
-    parent = subprocess.Popen(
-        [sys.executable, "-c", RECOVERING, str(tmp_path)], stderr=subprocess.DEVNULL, start_new_session=True
-    )
+    parent = recovering(tmp_path)
     try:
-        until(pid.exists)
+        await until_seen(pid.exists)
         child = processes.identity(int(pid.read_text()))
         assert child
         parent.send_signal(how)
-        until(lambda: processes.identity(int(pid.read_text())) != child)
+        await until_seen(lambda: processes.identity(int(pid.read_text())) != child)
     finally:
         parent.kill()
         parent.wait(PATIENCE_SECONDS)

@@ -5,9 +5,11 @@ import os
 import signal
 import sys
 
+import asyncpg
 import pytest
 from tieout.contracts.watch import Vitals, VitalsRequest
 from tieout.devstack.patience import PATIENCE_SECONDS, ask
+from tieout.servicekit import Database
 from tieout.servicekit import vitals as vitals_
 from tieout.servicekit.vitals import _how
 
@@ -139,3 +141,18 @@ async def test_a_process_notes_that_it_is_ready_at_once_for_those_who_answer_for
             if await owner.fetchval("SELECT ready FROM process_run WHERE pid = $1", os.getpid()):
                 return
             await asyncio.sleep(0.05)
+
+
+async def test_what_could_not_be_noted_is_noted_at_the_next_look(toy_database) -> None:
+    """Else an idle process would tell for half a minute what is true no more."""
+    gone = await asyncpg.create_pool(toy_database.app_url, min_size=0, max_size=1)
+    there = await asyncpg.create_pool(toy_database.app_url, min_size=0, max_size=1)
+    await gone.close()
+    runs = vitals_.RunLog(Database(gone, service="inventory"), "1")
+    with pytest.raises(asyncpg.InterfaceError):
+        await runs.note()
+    assert runs._noted is None
+    runs._database = Database(there, service="inventory")
+    await runs.note()
+    assert runs._noted is not None
+    await there.close()

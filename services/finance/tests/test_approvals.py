@@ -63,6 +63,8 @@ async def test_a_rejected_request_stays_on_record_and_may_be_asked_again(desk):
     listed = await desk.ask(finance.REQUESTS, company="C1", state="rejected")
     assert [one.request_id for one in listed.requests] == [asked.request_id]
     assert [one.state for one in (await desk.ask(finance.REQUESTS)).requests] == ["waiting", "rejected"]
+    shown = await desk.ask(finance.REQUESTS, limit=1)
+    assert ([one.state for one in shown.requests], shown.found) == (["waiting"], 2)
     with pytest.raises(Refused, match="is open"):
         await reopening(desk, period="2026-12")
     with pytest.raises(Refused, match="Nobody knows who asks"):

@@ -2,11 +2,16 @@
 
 import asyncio
 import gzip
+import logging
 import socket
 import time
 
+import httpx
 import pytest
-from tieout.devstack.patience import PATIENCE_SECONDS
+from tieout.devstack.patience import PATIENCE_SECONDS, until
+from tieout.devstack.processes import free_port
+from tieout.gateway.http.server import front, serve
+from tieout.gateway.settings import Settings
 
 MEGABYTE = 1 << 20
 
@@ -123,3 +128,33 @@ async def test_a_client_that_stops_in_the_middle_is_let_go_and_nothing_is_kept(s
     for said in (head + body[:5], head[:40], b""):
         assert b" 202 " not in await asyncio.to_thread(exchange, port, said, b"", half_close=True)
     assert await house.pool.fetchval("SELECT count(*) FROM raw_document") == 0
+
+
+async def test_an_answer_that_breaks_off_in_the_middle_is_cut_off_and_logged_once_with_its_path(caplog, capsys):
+    async def breaks(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"9")]})
+        await send({"type": "http.response.body", "body": b"some", "more_body": True})
+        raise LookupError("the rest")
+
+    port = free_port()
+    limits = Settings(database_url="", nats_url="", http_port=port)
+    serving = asyncio.create_task(serve(front(breaks, breaks), limits))
+
+    async def answered() -> bool:
+        try:
+            await client.get("/v1/orders")
+        except httpx.ConnectError:
+            return False
+        except httpx.RemoteProtocolError:  # Fewer bytes than were promised.
+            return True
+        raise AssertionError("the answer is whole")
+
+    try:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE_SECONDS) as client:
+            await until(answered)
+        (told,) = [one for one in caplog.records if one.levelno >= logging.ERROR]
+        assert "path=/v1/orders" in "".join(told.exc_info[1].__notes__)
+        assert "a request failed" not in capsys.readouterr().out  # The second time.
+    finally:
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)

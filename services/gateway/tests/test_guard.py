@@ -1,6 +1,7 @@
 """What is no HTTP is answered as RFC 9457 has it, says what was wrong, and takes no answer's place."""
 
 import asyncio
+import logging
 import socket
 
 import httptools
@@ -13,6 +14,7 @@ CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
 BROKEN = {
     "no HTTP at all": (b"hello\r\n\r\n", "request_line", ""),
     "TLS": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\0" * 64, "request_line", ""),
+    "TLS, more of it in one piece than a head may have": (b"\x16\x03\x01" + b"x" * 100_000, "request_line", ""),
     "HTTP/2": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "request_line", ""),
     "a method that is none": (b"FETCH / HTTP/1.1\r\nHost: x\r\n\r\n", "request_line", ""),
     "another protocol": (b"GET / GOPHER/1.1\r\nHost: x\r\n\r\n", "request_line", ""),
@@ -91,12 +93,13 @@ def speak(house):
     return speak
 
 
-async def test_what_is_no_http_is_told_what_was_wrong_with_it(speak, house):
+async def test_what_is_no_http_is_told_what_was_wrong_with_it(speak, house, caplog):
     for name, (said, code, field) in BROKEN.items():
         (answer,) = await speak(said)
         problem = problem_of(answer, 400, code)
         assert problem.get("field", "") == field, (name, problem)
         assert answer[1]["connection"] == "close", name
+    assert [one.getMessage() for one in caplog.records if one.levelno >= logging.ERROR] == []
     assert await house.pool.fetchval("SELECT count(*) FROM raw_document") == 0
     assert (await house.send(house.order())).status_code == 202
 
@@ -116,12 +119,13 @@ async def test_what_was_asked_completely_is_answered_before_what_cannot_be_read(
     kind = f"X-Api-Key: {house.keys['till']}\r\nContent-Type: application/json\r\n"
     whole = POST + f"{kind}Content-Length: {len(body)}\r\n\r\n".encode() + body
     broken = POST + f"{kind}Transfer-Encoding: chunked\r\n\r\nzz\r\n".encode()
+    said = ((b"hello\r\n\r\n", "request_line"), (b"hello\r\n" + b"x" * 100_000, "request_line"), (broken, "chunks"))
     for half_close in (False, True):
-        for said, code in ((b"hello\r\n\r\n", "request_line"), (broken, "chunks")):
-            *taken, refused = await speak(whole + whole + said, half_close=half_close)
+        for last, code in said:
+            *taken, refused = await speak(whole + whole + last, half_close=half_close)
             assert [status for status, _, _ in taken] == [202, 202]
             problem_of(refused, 400, code)
-    assert await house.pool.fetchval("SELECT count(*) FROM raw_document") == 8
+    assert await house.pool.fetchval("SELECT count(*) FROM raw_document") == 12
 
 
 async def test_a_head_without_end_is_told_how_long_it_may_be(speak):

@@ -56,8 +56,9 @@ class Envelope(Struct, frozen=True, omit_defaults=True, kw_only=True):
 class Notice(Struct, frozen=True, omit_defaults=True):
     """One line per outbox batch for those who follow everything (control): who, what, when, without the data.
 
-    The arrays have one element per event of the batch, in the order of their positions. `heard`: by its flow,
-    the sequence of its stream up to which this process had committed: the order of what changed it without a word.
+    The arrays have one element per event of the batch, in the order of their positions. `heard`: by flow of the
+    service, the sequence of its stream up to which this process had committed, the batch of this transaction included:
+    the order of what changed it without a word.
     """
 
     time: str

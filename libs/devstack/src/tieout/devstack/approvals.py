@@ -16,6 +16,7 @@ import shlex
 import sys
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 from uuid import UUID
 
 import msgspec
@@ -47,6 +48,7 @@ class Waiting(msgspec.Struct, frozen=True):
 
     counts: StandingCounts
     requests: tuple[RequestView, ...]
+    requests_found: int
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -94,9 +96,9 @@ def run(arguments: argparse.Namespace) -> int:
 def _list(arguments: argparse.Namespace) -> int:
     chosen = {"company": arguments.company, "limit": LISTED_MAX}
     counts = questions.get(arguments.dir, STANDING_COUNTS.path, StandingCounts, chosen)
-    requests = questions.get(arguments.dir, REQUESTS.path, Requests, {**chosen, "state": "waiting"}).requests
+    requests = questions.get(arguments.dir, REQUESTS.path, Requests, {**chosen, "state": "waiting"})
     if arguments.json:
-        _print_json(Waiting(counts, requests))
+        _print_json(Waiting(counts, requests.requests, requests.found))
     else:
         render(counts, requests, Screen(), datetime.now(UTC), endpoints.of_stack(arguments.dir).gateway)
     return 0
@@ -111,7 +113,7 @@ def _ask(arguments: argparse.Namespace) -> RequestView:
         "abnormal": bool(arguments.input_tax),
         "input_tax_minor": arguments.input_tax,
     }
-    path = REQUEST_COUNT_APPROVAL.path.replace("{company}", arguments.company)
+    path = REQUEST_COUNT_APPROVAL.path.replace("{company}", quote(arguments.company, safe=""))
     return questions.post(arguments.dir, path, RequestView, body)
 
 
@@ -151,13 +153,11 @@ def _by_another(request: str, gateway: str) -> str:
     return f"{hints.program()} approvals approve {request} --url {gateway} --token-file FILE"
 
 
-def render(
-    counts: StandingCounts, requests: tuple[RequestView, ...], console: Console, now: datetime, gateway: str = ""
-) -> None:
+def render(counts: StandingCounts, requests: Requests, console: Console, now: datetime, gateway: str = "") -> None:
     """Counts without a request first: somebody has to ask. `gateway`: where another person sends his verdict."""
     unasked = [count for count in counts.counts if count.request_id is None]
     found = sum(one.counts for one in counts.sums)
-    if not found and not requests:
+    if not found and not requests.requests:
         console.print("Nothing waits for an approval.", style="green")
         return
     if found:
@@ -172,17 +172,21 @@ def render(
         console.print(f"Ask for one: {_asking(unasked[0])}", style="dim", highlight=False)
     if found > len(counts.counts):
         console.print(f"… and {counted(found - len(counts.counts), 'more count')}; choose with --company.", style="dim")
-    if requests:
-        told = counted(len(requests), "request waits", "requests wait")
+    asked = max(requests.found, len(requests.requests))  # A service of before does not tell how many there are.
+    if asked:
+        told = counted(asked, "request waits", "requests wait")
         console.print(Text(f"{told} for a verdict", style="bold"))
-    for view in requests:
+    for view in requests.requests:
         tell(console, Text(f"{view.request_id}  {_kind(view)} {view.subject}{_amount(view)}"))
         given = sum(verdict.approved for verdict in view.verdicts)
         age = duration((now - view.requested_at).total_seconds() * 1000)
-        asked = f"{view.company}, {view.requested_by} asked {age} ago: {view.reason}"
+        request = f"{view.company}, {view.requested_by} asked {age} ago: {view.reason}"
         needed = f" ({given} of {counted(view.approvals_needed, 'approval')})"
-        tell(console, Text(asked + needed, style="dim"), first=4)
-    if requests:
+        tell(console, Text(request + needed, style="dim"), first=4)
+    if more := asked - len(requests.requests):
+        told = f"… and {counted(more, 'more request')}, asked for earlier; choose with --company."
+        console.print(told, style="dim", highlight=False)
+    if asked:
         console.print(f"Decide one: {hints.command('approvals approve REQUEST_ID')}", style="dim", highlight=False)
         if remote.chosen() is None and gateway:
             words = _by_another("REQUEST_ID", gateway)

@@ -26,22 +26,39 @@ async def until(
     satisfied: Callable[[Found], object] = bool,
     *,
     seconds: float = PATIENCE_SECONDS,
+    passing: tuple[type[Exception], ...] = (),
 ) -> Found:
-    """What `look` found once that satisfies. Raises AssertionError with what it found last."""
-    nothing = object()
-    found: Any = nothing
+    """What `look` found once that satisfies. Raises AssertionError with what it found last.
+
+    What `look` raises is raised, but for `passing`: the answer of what is not there yet.
+    """
+    last = "no look came to an end"
     try:
-        async with asyncio.timeout(seconds):
-            while found is nothing or not satisfied(found):
-                if found is not nothing:
-                    await asyncio.sleep(POLL_SECONDS)
-                found = await look()
+        async with asyncio.timeout(seconds) as limit:
+            while True:
+                try:
+                    found = await look()
+                    if satisfied(found):
+                        return found
+                    last = f"found last: {found!r}"
+                except passing as failure:
+                    if limit.expired():
+                        raise
+                    last = f"found last: {failure!r}"
+                await asyncio.sleep(POLL_SECONDS)
     except TimeoutError:
-        raise AssertionError(
-            f"never came, within {seconds:g} s: {'no answer' if found is nothing else found}"
-        ) from None
-    answer: Found = found
-    return answer
+        if not limit.expired():
+            raise  # The look's own.
+        raise AssertionError(f"never came, within {seconds:g} s; {last}") from None
+
+
+async def until_seen(see: Callable[[], Found], *, seconds: float = PATIENCE_SECONDS) -> Found:
+    """The same where looking takes no time: what a receiver in this process has heard, a file that is there."""
+
+    async def look() -> Found:
+        return see()
+
+    return await until(look, seconds=seconds)
 
 
 async def ask(connection: Client, subject: str, request: Any, kind: type[Answered], *, actor: str = "") -> Answered:

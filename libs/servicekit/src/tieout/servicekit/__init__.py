@@ -1,7 +1,10 @@
 """What must be identical in every service for safety: transactions with announcements, batch flows, the outbox and its
 audit, dead letters, parked messages, operations, migrations, the evidence for the agreement, logs and traces."""
 
-from tieout.servicekit import libraries, sql  # Libraries first: all others import them.
+from tieout.servicekit import (
+    libraries,  # noqa: F401  # First: all others import them.
+    sql,
+)
 from tieout.servicekit.app import Service
 from tieout.servicekit.database import ACTOR, Connection, Database, Transaction
 from tieout.servicekit.errors import Misconfigured, Refused, TieoutError, Unprocessable
@@ -32,7 +35,6 @@ __all__ = [
     "ask",
     "batch_flow",
     "fresh_secret",
-    "libraries",
     "main",
     "migrate",
     "migrate_service",

@@ -37,6 +37,7 @@ from tieout.servicekit.errors import UNREADABLE, Cause, cause_of
 from tieout.servicekit.flow import BatchFlow
 from tieout.servicekit.giving_up import Outcomes, Unreadable, about, bury_unreadable, give_up, place_of
 from tieout.servicekit.intake import Intake
+from tieout.servicekit.outbox import IN_HAND
 from tieout.servicekit.packs import Arrival, unpacked
 from tieout.servicekit.received import Reader, Received
 from tieout.servicekit.wire import acknowledge, delivery
@@ -69,6 +70,10 @@ class Batch(list[Message]):
         batch = cls(messages)
         batch.received = received
         return batch
+
+
+def _last_of(batch: Batch) -> int:
+    return max(received.stream_sequence for received in batch.received)
 
 
 async def _decoded(message: Any) -> list[Received[Any]]:
@@ -226,10 +231,14 @@ class FlowSubscriber(BatchPullStreamSubscriber):
 
     async def _run(self, part: Batch) -> None:
         started = time.monotonic()
-        with self._told_apart(part.received), self.database.tracing.batch(self.flow.durable, part.received):
-            await self.process_message(cast("Any", part))
-            if failpoints.ARMED is not None:
-                await failpoints.ARMED.reach("handled", self.flow.durable)
+        in_hand = IN_HAND.set((self.flow.durable, _last_of(part)))
+        try:
+            with self._told_apart(part.received), self.database.tracing.batch(self.flow.durable, part.received):
+                await self.process_message(cast("Any", part))
+                if failpoints.ARMED is not None:
+                    await failpoints.ARMED.reach("handled", self.flow.durable)
+        finally:
+            IN_HAND.reset(in_hand)
         self.counts["batch_seconds"] = time.monotonic() - started
 
     def _told_apart(self, received: Sequence[Received[Any]]) -> contextlib.AbstractContextManager[Any]:
@@ -239,8 +248,7 @@ class FlowSubscriber(BatchPullStreamSubscriber):
 
     async def _confirm(self, part: Batch) -> None:
         """Committed: acknowledge, count, measure."""
-        heard, last = self.database.outbox.heard, max(received.stream_sequence for received in part.received)
-        heard[self.flow.durable] = max(heard.get(self.flow.durable, 0), last)
+        self.database.outbox.heard[self.flow.durable] = _last_of(part)
         await self._acknowledge(one.arrival for one in part.received)
         number = len(part.received)
         self.outcomes.note(worked=number)

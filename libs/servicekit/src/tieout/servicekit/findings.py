@@ -25,7 +25,7 @@ statements = sql.load(__file__)
 SCRUB_LEAVES = 1_000  # At a time; also the slice of the background scrub.
 LEAF_MIN, LEAF_MAX = -(1 << 63) + 1, (1 << 63) - 1  # All that a digest can name.
 LONG_SECONDS = 5.0  # A look that took longer rests as long as it took.
-RULE_MEMORY = "32MB"  # Of Postgres for each sort or hash of a rule; one rule of a service runs at a time.
+RULE_MEMORY = "32MB"  # Of Postgres for each sort of a rule, twice that for a hash; one rule of a service at a time.
 TOLD_MAX = 10  # Findings that are logged one by one.
 HAND_RULES = (
     "touched_by_hand",

@@ -90,6 +90,9 @@ class Places:
 
     def __init__(self, lost: LostPart) -> None:
         self._known = lost.known_heard
+        self._silent = 0  # So many notices, the first ones, tell nothing at all: of older versions.
+        if not self._known:
+            self._silent = next((number for number, group in enumerate(lost.groups) if group.heard), len(lost.groups))
         self._times = list(itertools.accumulate((group.time for group in lost.groups), max))
         durables = set().union(*(group.heard for group in lost.groups))
         self._heard = {
@@ -105,18 +108,28 @@ class Places:
         """Number of the first group whose notice knows of it; one more than the last: after all of them.
 
         Its own time is that of its source, which a busy machine may be seconds behind: that counts only where no notice
-        tells of its flow, as those of older versions do not.
+        tells of its flow, and before the first one that tells of any, as those of older versions do not.
         """
         if sequence <= self._known.get(durable, 0):
             return 0
-        if durable in self._heard:
-            return bisect.bisect_left(self._heard[durable], sequence)
-        return bisect.bisect_left(self._times, time)
+        if durable not in self._heard:
+            return bisect.bisect_left(self._times, time)
+        known = bisect.bisect_left(self._heard[durable], sequence)
+        return known if known > self._silent else min(known, bisect.bisect_left(self._times, time))
 
 
-async def read_lost(js: JetStreamContext, service: str, known: set[int], floor: int, letters: set[str]) -> LostPart:
+async def read_lost(
+    js: JetStreamContext,
+    service: str,
+    known: set[int],
+    floor: int,
+    letters: set[str],
+    made: Mapping[str, str] | None = None,
+) -> LostPart:
     """`known`: positions in the outbox; below `floor` all are known, as it was pruned up to there.
-    `letters`: ids of the dead letters in the outbox."""
+    `letters`: ids of the dead letters in the outbox. `made`: by flow, when its stream was made; sequences of before are
+    those of another one."""
+    made = made or {}
     stream = stream_of(service)
     events: dict[int, Announced] = {}
     notices: list[tuple[Message, Notice]] = []
@@ -129,6 +142,8 @@ async def read_lost(js: JetStreamContext, service: str, known: set[int], floor: 
                 notice = _read_notice(message.body)
             except UNREADABLE:
                 continue  # Not ours: somebody published it by hand.
+            for durable in [one for one in notice.heard if notice.time < made.get(one, "")]:
+                del notice.heard[durable]
             top = max(top, *notice.positions)
             if all(position <= floor or position in known for position in notice.positions):
                 known_causes.update(notice.causes)

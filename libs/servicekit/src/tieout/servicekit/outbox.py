@@ -9,6 +9,7 @@ import contextlib
 import itertools
 import time
 from collections.abc import Sequence
+from contextvars import ContextVar
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -38,6 +39,7 @@ BATCH_BYTES_MAX = 4 << 20
 ROOM = 8  # Transactions that may be under way or committed but unpublished, in one process.
 RELAY_SECONDS = 1.0
 SWEEP_ROWS = 20  # As in the statement.
+IN_HAND: ContextVar[tuple[str, int] | None] = ContextVar("in_hand", default=None)  # A flow, its batch's last sequence.
 OVERDUE_SECONDS = 5.0  # Older rows were left behind by a process that died.
 
 
@@ -58,7 +60,7 @@ class Outbox:
         self.stream = stream_of(service)
         self.room = asyncio.Semaphore(ROOM)
         self.open = asyncio.Event()  # Set by the audit: until then nothing new is published.
-        self.heard: dict[str, int] = {}  # By flow: the sequence up to which this process has committed.
+        self.heard: dict[str, int] = {}  # By flow: the sequence of the last batch that this process has committed.
         self.published = 0
         self.failed = 0
         self.created: datetime | None = None
@@ -85,6 +87,8 @@ class Outbox:
         """The rows of a transaction, inside it."""
         parts = []
         order = _in_order(tx.announced)
+        in_hand = IN_HAND.get()
+        heard = self.heard if in_hand is None else {**self.heard, in_hand[0]: in_hand[1]}
         for chunk in _chunks(tx.announced, order):
             events = [tx.announced[index] for index in chunk]
             told = [tx.told[index] for index in chunk]
@@ -99,7 +103,7 @@ class Outbox:
                 order_nos,
                 companies,
                 causes,
-                self.heard,
+                heard,
             )
             subject = notice_subject(self.service)
             ids: list[Any] = [event[1] for event in events]
@@ -254,6 +258,7 @@ class Outbox:
     def disconnected(self) -> None:
         """Nobody will answer what is under way; the relay publishes it after the audit that follows the reconnect."""
         self.open.clear()
+        self.heard.clear()  # The streams may come back empty, and count from one again.
         for task in self._tasks:
             task.cancel()
 

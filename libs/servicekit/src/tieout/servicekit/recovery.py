@@ -10,6 +10,7 @@ See docs/decisions/0011-a-restored-database-is-brought-forward.md.
 """
 
 import collections
+import contextlib
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
@@ -22,6 +23,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from nats.aio.client import Client
 from nats.js import JetStreamContext
+from nats.js.errors import NotFoundError
 from tieout.contracts.event import Envelope
 from tieout.contracts.streams import DEAD_SUBJECT, stream_of
 from tieout.servicekit import failpoints, sql
@@ -48,6 +50,7 @@ from tieout.servicekit.received import Reader, Received
 from tieout.servicekit.restored_outbox import restore_letters, restore_row
 from tieout.servicekit.settings import Settings, secret
 from tieout.servicekit.whereabouts import begin_recovery, settle
+from tieout.servicekit.wire import when
 
 statements = sql.load(__file__)
 log = structlog.get_logger(__name__)
@@ -173,7 +176,8 @@ class Recoverer:
             found.backup_at = await connection.fetchval(statements.newest)
             found.known_position = max(known, default=floor)
             highest = await connection.fetchval(statements.highest)
-        self.lost = lost = await read_lost_part(self._js, self.service, known, floor, letters)
+        made = await self._made()
+        self.lost = lost = await read_lost_part(self._js, self.service, known, floor, letters, made)
         self.letter_ids = {letter_id(message.body) for message in lost.letters}
         self.next_position = max(lost.top_position, highest) + HEADROOM
         found.announced_position = lost.top_position
@@ -193,6 +197,16 @@ class Recoverer:
                 )
         return found
 
+    async def _made(self) -> dict[str, str]:
+        """By flow: when the stream that it hears was made."""
+        found = {}
+        for flow in self._flows.values():
+            with contextlib.suppress(NotFoundError):
+                created = when((await self._js.stream_info(flow.hears.stream)).created)
+                if created is not None:
+                    found[flow.durable] = created.isoformat().replace("+00:00", "Z")
+        return found
+
     # ------------------------------------------------------------------ the run
 
     async def run(self, progress: Callable[[int, int], None] = lambda done, all_: None) -> Recovery:
@@ -208,11 +222,12 @@ class Recoverer:
         groups = self.lost.groups
         waiting = collections.deque(sorted(loose, key=lambda one: (one.place, one.time)))
         for number, group in enumerate(groups):
-            await self._play_loose(waiting, before=number)
             mine = [by_id.pop(cause) for cause in sorted(group.causes) if cause in by_id]
-            await self._play_group(group, mine)
+            before, among = _due(waiting, number, mine)
+            await self._play_loose(before)
+            await self._play_group(group, [*mine, *among])
             progress(number + 1, len(groups))
-        await self._play_loose(waiting, before=len(groups))
+        await self._play_loose(waiting)
         async with self._pool.acquire() as connection, connection.transaction():
             for row in itertools.chain.from_iterable(group.rows for group in groups):
                 await restore_row(connection, self.service, row, self.lost.created)
@@ -242,6 +257,7 @@ class Recoverer:
         by_id: dict[str, _Input] = {}
         places = Places(self.lost)
         loose: list[_Input] = []
+        begun: set[str] = set()  # Flows of which a cause of the first group was met: what follows stood in its batch.
         early: list[_Input] = []
         for stream in sorted({flow.hears.stream for flow in self._flows.values()}):
             hearing = {
@@ -250,6 +266,7 @@ class Recoverer:
                 if flow.hears.stream == stream
                 for subject in flow.hears.subjects
             }
+            latest = ""
             given = {flow.durable: await delivered(self._js, stream, flow.durable) for flow in hearing.values()}
             async for message in read_stream(self._js, stream, self._heard_until.get(stream)):
                 flow = hearing.get(message.subject) or hearing.get(DEAD_SUBJECT)
@@ -257,23 +274,26 @@ class Recoverer:
                     continue
                 for one in self._read(flow, message):
                     identity = one.received.business_id
+                    one.place = places.place(flow.durable, message.sequence, one.time)
+                    one.time = latest = max(latest, one.time)  # Among those of one stream its order counts.
                     if identity in causes:
                         by_id.setdefault(identity, one)
+                        if one.place == 0:
+                            begun.add(flow.durable)
                         place = places.first_heard(flow.durable, message.sequence)
-                        if place <= effect[identity] and not self.rebuilds:
+                        if place < effect[identity] and not self.rebuilds:
                             loose.append(replace(one, place=place, early=True))
                         continue
                     if identity in self.lost.known_causes or message.sequence > given[flow.durable]:
                         continue
-                    one.place = places.place(flow.durable, message.sequence, one.time)
-                    if one.place == 0 and one.time < first:
+                    if one.place == 0 and one.time < first and flow.durable not in begun:
                         early.append(one)
                         if len(early) >= flow.size:
-                            await self._play_loose(collections.deque(early), before=0)
+                            await self._play_loose(early)
                             early.clear()
                     else:
                         loose.append(one)
-        await self._play_loose(collections.deque(early), before=0)
+        await self._play_loose(early)
         for row in await self._pool.fetch(statements.parked):
             flow = self._flows.get(row["durable"])
             if flow is not None and row["event_id"] in causes and row["event_id"] not in by_id:
@@ -302,19 +322,12 @@ class Recoverer:
                 found.append(_Input(received, flow, received.envelope.time))
         return found
 
-    async def _play_loose(self, waiting: "collections.deque[_Input]", *, before: int) -> None:
-        """In their order, as long as they had their effect before the group of this number."""
-        while waiting and waiting[0].place <= before:
-            part = [waiting.popleft()]
-            while (
-                waiting
-                and len(part) < part[0].flow.size
-                and not (part[0].early or waiting[0].early)
-                and waiting[0].flow is part[0].flow
-                and waiting[0].place <= before
-            ):
-                part.append(waiting.popleft())
-            await self._play(part, ())
+    async def _play_loose(self, inputs: Iterable[_Input]) -> None:
+        """In their order; each early one alone, as it may be rolled back."""
+        for (flow, early), some in itertools.groupby(inputs, key=lambda one: (one.flow, one.early)):
+            parts, size = list(some), 1 if early else flow.size
+            for first in range(0, len(parts), size):
+                await self._play(parts[first : first + size], ())
 
     async def _play_group(self, group: Group, inputs: list[_Input]) -> None:
         """In the order in which the broker gave them, as the first time; the last part restores the rows."""
@@ -397,6 +410,28 @@ class Recoverer:
     def _note(self, difference: Difference) -> None:
         if len(self.found.differences) < SHOWN:
             self.found.differences.append(difference)
+
+
+def _due(
+    waiting: "collections.deque[_Input]", number: int, causes: Iterable[_Input]
+) -> tuple[list[_Input], list[_Input]]:
+    """What had its effect before the group of this number, and what stood among its causes, in the same batch.
+
+    A cause that an earlier group has heard of was parked then: its place among the others says nothing.
+    """
+    firsts: dict[str, int] = {}
+    for one in causes:
+        if one.place == number:
+            durable, sequence = one.flow.durable, one.received.stream_sequence
+            firsts[durable] = min(firsts.get(durable, sequence), sequence)
+    before: list[_Input] = []
+    among: list[_Input] = []
+    while waiting and waiting[0].place <= number:
+        one = waiting.popleft()
+        first = firsts.get(one.flow.durable)
+        late = not one.early and one.place == number and first is not None and one.received.stream_sequence >= first
+        (among if late else before).append(one)
+    return before, among
 
 
 def _differing(before: Announced, body: bytes) -> tuple[str, ...]:

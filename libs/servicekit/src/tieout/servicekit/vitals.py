@@ -95,6 +95,7 @@ class RunLog:
                 if cause_of(error) is Cause.CODE:
                     raise
                 log.warning("noting the memory waits", error=repr(error)[:300])
+                await asyncio.sleep(STARTING_SECONDS)
 
     async def _pause(self) -> None:
         """Who is not ready looks often whether it is: until it has noted so, others tell that it is not."""
@@ -108,12 +109,12 @@ class RunLog:
                 return
 
     async def note(self) -> None:
-        self._noted = (self._database.transactions, *self._state())
-        self._noted_at = time.monotonic()
-        ready, stopped = self._state()
+        transactions, (ready, stopped) = self._database.transactions, self._state()
         told = msgspec.json.encode(stopped).decode()
         async with self._database.pool.acquire() as connection:
             await connection.execute(statements.note_run, self._run, memory_bytes(), oom_kills(), ready, told)
+            self._noted = (transactions, ready, stopped)  # Not before: what could not be written is tried again.
+            self._noted_at = time.monotonic()
             await connection.execute(statements.give_up_lost, self._host, LOST_SECONDS)
 
     async def replicas(self) -> tuple[Replica, ...]:

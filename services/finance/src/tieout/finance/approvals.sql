@@ -22,7 +22,7 @@ SELECT request_id, given_by, given_at, approved, note FROM verdict WHERE request
 INSERT INTO verdict (request_id, given_by, requested_by, approved, note) VALUES ($1, $2, $3, $4, $5);
 
 -- name: requests
-SELECT r.* FROM approval_request r CROSS JOIN LATERAL (
+SELECT r.*, count(*) OVER () AS found FROM approval_request r CROSS JOIN LATERAL (
     SELECT CASE WHEN bool_or(NOT v.approved) THEN 'rejected' WHEN count(*) FILTER (WHERE v.approved) >= r.approvals_needed THEN 'done' ELSE 'waiting' END AS state
     FROM verdict v WHERE v.request_id = r.request_id) s
 WHERE $1 IN ('', r.company) AND $2 IN ('', s.state) ORDER BY r.requested_at DESC, r.request_id LIMIT $3;

@@ -221,7 +221,7 @@ async def list_receivables(request: ListReceivables, database: Database) -> Rece
 async def list_requests(request: ListRequests, database: Database) -> Requests:
     async with database.read() as c:
         rows = await c.fetch(approvals.statements.requests, request.company, request.state, request.limit)
-        return Requests(tuple(await approvals.views(c, rows)))
+        return Requests(tuple(await approvals.views(c, rows)), rows[0]["found"] if rows else 0)
 
 
 @operation(STANDING_COUNTS)

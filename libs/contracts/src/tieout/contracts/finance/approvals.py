@@ -101,9 +101,10 @@ class ListRequests(Struct, frozen=True):
 
 
 class Requests(Struct, frozen=True):
-    """Newest first."""
+    """Newest first. `found`: how many there are, also those that the limit left out."""
 
     requests: tuple[RequestView, ...]
+    found: int = 0
 
 
 class ListStandingCounts(Struct, frozen=True):

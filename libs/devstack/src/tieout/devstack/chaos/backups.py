@@ -14,7 +14,7 @@ from tieout.devstack.failures import CommandFailed
 from tieout.devstack.postgres import binaries
 from tieout.devstack.suite import Stack
 
-PATIENCE_SECONDS = 90.0  # On a machine that is busy.
+WORKS_SECONDS_MAX = 90.0  # On a machine that is busy.
 RECOVERY_SECONDS = 120.0  # Each attempt of one that is killed again and again is a process of its own.
 PAUSE_SECONDS = 0.5
 _FAILS = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, subprocess.CalledProcessError, CommandFailed)
@@ -71,7 +71,7 @@ async def _program(name: str, *arguments: str) -> None:
         raise CommandFailed(f"{name} ended with code {process.returncode}: {told.decode(errors='replace')[-500:]}")
 
 
-async def _until_it_works(attempt: Any, seconds: float = PATIENCE_SECONDS) -> Any:
+async def _until_it_works(attempt: Any, seconds: float = WORKS_SECONDS_MAX) -> Any:
     """Other faults may strike at the same time, and a restore that is not finished is worse than none."""
     deadline = time.monotonic() + seconds
     while True:

@@ -36,7 +36,8 @@ CREATE FUNCTION row_hash(place bigint, line bigint, a bigint, b bigint) RETURNS 
 RETURN hashint8extended(b, hashint8extended(a, CASE WHEN place >> 46 = 0 AND line BETWEEN 0 AND 100002 THEN hashint8extended(place * 100003 + line, 1)
     ELSE hashint8extended(line, hashint8extended(place, 2)) END));
 
--- One SELECT over `source` (a transition table or the table itself) for one book.
+-- One SELECT over the table itself for one book: what the scrub (kit/0006) compares with what digest_of_changes has kept. Two ways to the
+-- same sums on purpose: a mistake in one of them is found by the other.
 CREATE FUNCTION digest_select(book digest_book, source text, sign text, extra text DEFAULT 'true') RETURNS text LANGUAGE sql STABLE AS $$
     SELECT format(
         'SELECT %L::text, (%s) >> 8, %scount(*), %scoalesce(sum(%s), 0)::numeric, %s, %ssum(row_hash((%s)::bigint, (%s)::bigint, (%s)::bigint, (%s)::bigint))
@@ -46,12 +47,13 @@ CREATE FUNCTION digest_select(book digest_book, source text, sign text, extra te
         sign, book.position, book.line, book.a, book.b, source, book.condition, extra, book.position);
 $$;
 
--- All books of a table over a transition table: rows of one position are read once, whatever number of books counts them.
-CREATE FUNCTION digest_selects(tab text, source text, sign text) RETURNS text LANGUAGE sql STABLE AS $$
+-- All books of a table over a transition table: rows of one position are read once, whatever number of books counts them. The scrub
+-- compares what it keeps with digest_select.
+CREATE FUNCTION digest_of_changes(tab text, source text, sign text) RETURNS text LANGUAGE sql STABLE AS $$
     WITH book AS (
         SELECT d.*, row_number() OVER (PARTITION BY d.position ORDER BY d.book) AS i,
                CASE d.condition WHEN 'true' THEN '' ELSE format(' FILTER (WHERE %s)', d.condition) END AS only
-        FROM digest_book d WHERE d.tab = digest_selects.tab
+        FROM digest_book d WHERE d.tab = digest_of_changes.tab
     ), counted AS (
         SELECT b.position,
                string_agg(format('count(*)%2$s AS n%1$s, coalesce(sum(%3$s)%2$s, 0)::numeric AS a%1$s, %4$s AS b%1$s,
@@ -88,8 +90,8 @@ BEGIN
         EXECUTE format('SELECT (%s)::bigint, (%s)::bigint, (%s)::text, (%s)::text, (%s)::bigint, (%s)::bigint, (%s)::text FROM %I WHERE %s LIMIT 0',
             book.position, book.line, book.chain, book.order_no, book.a, book.b, coalesce(nullif(book.currency, ''), quote_literal('')), tab, book.condition);
     END LOOP;
-    plus := digest_selects(tab, 'new_rows', '');
-    minus := digest_selects(tab, 'old_rows', '-');
+    plus := digest_of_changes(tab, 'new_rows', '');
+    minus := digest_of_changes(tab, 'old_rows', '-');
     EXECUTE format('CREATE FUNCTION %I() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS %L', 'digest_insert_' || tab,
         'BEGIN INSERT INTO digest_delta (book, leaf, n, a, b, h) ' || plus || '; RETURN NULL; END');
     EXECUTE format('CREATE FUNCTION %I() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS %L', 'digest_delete_' || tab,

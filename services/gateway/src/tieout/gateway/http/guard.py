@@ -65,7 +65,8 @@ def guarded(settings: Settings) -> type[HttpToolsProtocol]:
                     self._await_head()
                 self._head_bytes += len(data)
             super().data_received(data)
-            if self._in_head and self._head_bytes > HEAD_BYTES_MAX and not self.transport.is_closing():
+            too_large = self._in_head and self._head_bytes > HEAD_BYTES_MAX
+            if too_large and self._refusal is None and not self.transport.is_closing():
                 told = (
                     f"The first line and the headers have more than {HEAD_BYTES_MAX} bytes together, which is the most."
                 )

@@ -38,13 +38,14 @@ def front(intake: Any, operations: Any) -> Any:
                 asked = {**scope, "path": scope["raw_path"].decode("latin-1")}
                 await operations(asked, receive, send)
                 scope["path_template"] = asked.get("path_template", "/")
-        except Exception:
-            log.exception("a request failed", path=scope["path"][:100])
+        except Exception as error:
             told = "Whether it was done is not known: ask before you send it again. The gateway's log has the cause."
-            with contextlib.suppress(RuntimeError):  # The answer had begun: it is cut off.
+            try:
                 await refuse(send, Problem("internal", told, "", 500), scope["path"])
-                return
-            raise
+            except RuntimeError:  # The answer had begun: uvicorn cuts it off, and logs why.
+                error.add_note(f"a request failed in the middle of its answer, path={scope['path'][:100]}")
+                raise error from None
+            log.exception("a request failed", path=scope["path"][:100], exc_info=error)
 
     return application
 

@@ -1,0 +1,177 @@
+"""A restored database is brought forward in the order of then: also what changed it without a word has its place."""
+
+import itertools
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from tieout.contracts.event import Notice
+from tieout.contracts.inventory import OrderRefused, RefusedLine
+from tieout.contracts.order import OrderPlaced
+from tieout.contracts.streams import notice_subject
+from tieout.devstack.patience import until
+from tieout.devstack.testbed import stream_config
+from tieout.servicekit import batch_flow
+from tieout.servicekit.database import open_pool
+from tieout.servicekit.lost_part import Group, LostPart, Places, read_lost
+from tieout.servicekit.received import Outgoing, encode
+from tieout.servicekit.recovery import Recoverer
+
+DURABLE = "inventory-reserve-stock"
+COLUMNS = ("position", "line_no", "order_id", "order_no", "quantity", "amount")
+FORGET = (
+    "DELETE FROM demand; DELETE FROM order_anchor; DELETE FROM outbox WHERE stream = 'INVENTORY'; UPDATE mark SET m = 0"
+)
+BOOK = "SELECT position, order_no, quantity FROM demand ORDER BY position"
+
+
+def places(*heard, known=None):
+    groups = [Group(f"2026-11-23T08:00:{number:02}Z", [], dict(one)) for number, one in enumerate(heard)]
+    return Places(LostPart(groups, {}, set(), [], 0, None, known_heard=known or {}))
+
+
+def at(second):
+    return f"2026-11-23T08:00:{second:02}Z"
+
+
+def test_an_event_has_its_place_before_the_first_notice_that_knows_of_it_whatever_its_time():
+    found = places({"f": 3}, {"f": 3, "g": 9}, {"f": 7})
+    assert [found.place("f", sequence, at(0)) for sequence in (3, 4, 7, 8)] == [0, 2, 2, 3]
+    assert found.place("f", 4, at(59)) == 2
+
+
+def test_what_the_backup_knows_came_before_everything_that_was_lost():
+    found = places({"f": 12}, known={"f": 10})
+    assert [found.place("f", sequence, at(59)) for sequence in (10, 11, 12, 13)] == [0, 0, 0, 1]
+    assert places({}, {"f": 12}, known={"f": 10}).place("f", 11, at(0)) == 1
+
+
+def test_where_nothing_was_lost_every_event_has_the_same_place():
+    assert places().place("f", 1, at(0)) == 0
+    assert places(known={"f": 3}).place("f", 5, at(0)) == 0
+
+
+def test_notices_of_older_versions_leave_it_to_the_time():
+    found = places({}, {}, {})
+    assert [found.place("f", 4, at(second)) for second in (0, 1, 3)] == [0, 1, 3]
+    mixed = places({}, {}, {"f": 7}, {"f": 9})
+    assert [mixed.place("f", 7, at(second)) for second in (0, 1, 59)] == [0, 1, 2]
+    assert mixed.place("f", 8, at(0)) == 3
+    assert places({"g": 1}, {"g": 2}).place("f", 4, at(1)) == 1  # Of this flow none tells.
+
+
+def test_a_process_that_has_just_started_takes_nothing_back_of_what_the_one_before_had_heard():
+    found = places({"f": 100}, {}, {"f": 40}, {"f": 101})
+    assert [found.place("f", sequence, at(0)) for sequence in (40, 100, 101, 102)] == [0, 0, 3, 4]
+
+
+async def note_in_turn(batch, database):
+    """Who has a quiet number is only counted; each other one announces how many were."""
+    async with database.transaction() as tx:
+        known = {row[0] for row in await tx.fetch("SELECT order_no FROM demand")}
+        fresh = list({one.data.order_no: one for one in batch if one.data.order_no not in known}.values())
+        quiet = sum(number.startswith("quiet") for number in known)
+        loud = [one for one in fresh if not one.data.order_no.startswith("quiet")]
+        positions = iter(await tx.positions(len(loud)))
+        records = []
+        for one in fresh:
+            if one.data.order_no.startswith("quiet"):
+                quiet += 1
+            else:
+                event = refused_of(one.data, quiet)
+                tx.announce(
+                    event, position=next(positions), key=(event.order_id,), chain=event.order_id, cause=one,
+                    order_no=event.order_no, company="C1",
+                )  # fmt: skip
+            records.append((one.position, 1, one.data.order_id, one.data.order_no, quiet, 1))
+        await tx.copy("demand", columns=COLUMNS, records=records)
+
+
+def refused_of(order, quiet):
+    return OrderRefused(order.order_id, order.company, order.order_no, (RefusedLine(1, quiet, True),))
+
+
+@pytest.fixture
+def in_turn():
+    return batch_flow(DURABLE, OrderPlaced, size=100)(note_in_turn)
+
+
+@pytest.fixture
+def spoken(toy):
+    """An event of the order service, with its position; `late`: its clock was so many seconds behind."""
+    positions = itertools.count(1)
+
+    def spoken(number, late=0.0):
+        order, position = toy.placed(number), next(positions)
+        when = (datetime.now(UTC) - timedelta(seconds=late)).isoformat().replace("+00:00", "Z")
+        identity, chain = f"00000000-0000-0000-0000-{position:012}", str(order.order_id)
+        kind, form = order.SUBJECT, "application/json"
+        return encode(
+            Outgoing("1.0", identity, "/order", kind, when, str(position), chain, form, order, number, order.company)
+        )
+
+    return spoken
+
+
+async def brought_forward(toy_database, flow, operator, owner):
+    """Everything is forgotten, and comes back."""
+    await owner.execute(FORGET)
+    pool = await open_pool(toy_database.app_url, None, "inventory-recovery")
+    work = Recoverer("inventory", [flow], pool, operator.jetstream())
+    await work.examine()
+    found = await work.run()
+    await pool.close()
+    return found
+
+
+async def test_what_a_slow_machine_heard_late_is_played_where_it_was_heard(
+    toy_database, start_service, in_turn, play, spoken, operator, owner, toy
+):
+    service = await start_service(flows=[in_turn])
+    for number, late in (("1", 0), ("quiet", 3600), ("2", 0)):
+        await play(spoken(number, late))
+        await until(lambda number=number: owner.fetchval("SELECT count(*) FROM demand WHERE order_no = $1", number))
+    await until(lambda: toy.told(operator), lambda told: told == ["1", "2"])
+    await service.stop()
+    before = await owner.fetch(BOOK)
+    assert [row["quantity"] for row in before] == [0, 1, 1]
+
+    found = await brought_forward(toy_database, in_turn, operator, owner)
+    assert (found.again, found.differing, found.missing, found.exact) == (2, 0, 0, True)
+    assert await owner.fetch(BOOK) == before
+
+
+@pytest.mark.parametrize("numbers", [("quiet1", "1", "quiet2", "2", "quiet3"), ("1", "quiet1", "2"), ("quiet1", "1")])
+async def test_what_stood_in_one_batch_with_others_has_its_place_among_them(
+    numbers, toy_database, start_service, in_turn, play, spoken, operator, owner, toy
+):
+    """Its own transaction had not been confirmed when its notice was written."""
+    for number in numbers:
+        await play(spoken(number))
+    service = await start_service(flows=[in_turn])
+    await until(lambda: owner.fetchval("SELECT count(*) FROM demand"), lambda count: count == len(numbers))
+    loud = [number for number in numbers if not number.startswith("quiet")]
+    await until(lambda: toy.told(operator), lambda told: told == loud)
+    await service.stop()
+    before = await owner.fetch(BOOK)
+
+    found = await brought_forward(toy_database, in_turn, operator, owner)
+    assert (found.again, found.differing, found.missing, found.exact) == (len(loud), 0, 0, True)
+    assert await owner.fetch(BOOK) == before
+
+
+async def test_sequences_of_a_stream_that_was_lost_say_nothing_of_the_one_that_stands_there_now(
+    toy_database, in_turn, play, spoken, operator
+):
+    """Else all that came since would seem to have been heard before."""
+    await play(spoken("1"))
+    jetstream = operator.jetstream()
+    await jetstream.add_stream(stream_config("inventory"))
+    for time, position in (("2020-01-01T00:00:00Z", 1), ("2999-01-01T00:00:00Z", 2)):
+        notice = Notice(time, ("x",), ("i",), (position,), ("c",), ("1",), ("C1",), ("",), {DURABLE: 7000 + position})
+        await jetstream.publish(notice_subject("inventory"), encode(notice))
+    made = str((await jetstream.stream_info("ORDER")).created)
+    assert "2020" < made < "2999"
+    lost = await read_lost(jetstream, "inventory", {1, 2}, 0, set(), {DURABLE: made})
+    assert lost.known_heard == {DURABLE: 7002}
+    lost = await read_lost(jetstream, "inventory", {1}, 0, set(), {DURABLE: made})
+    assert lost.known_heard == {}
