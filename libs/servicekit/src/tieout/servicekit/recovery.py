@@ -360,7 +360,8 @@ class Recoverer:
             except Exception as error:
                 cause = cause_of(error)
                 unique = isinstance(error, asyncpg.UniqueViolationError)
-                if cause is Cause.AGAIN and not unique and races < RACES_MAX:
+                again = isinstance(error, NotRepeatable)  # Rows may come in another order; in that one they come again.
+                if (again or (cause is Cause.AGAIN and not unique)) and races < RACES_MAX:
                     races += 1
                     parts.appendleft(part)
                 elif cause is not Cause.DATA:

@@ -169,15 +169,15 @@ class Causes:
             return {}
         alone = [position for position in positions[:COPIES_MAX] if not source.rows.get(position)]
         chains = {
-            (book.book.name, position): next(iter(rows.values())).chain_id
-            for book in books
+            (number, position): next(iter(rows.values())).chain_id
+            for number, book in enumerate(books)  # Two services may call a book of theirs the same.
             for position in alone
             if (rows := book.rows.get(position))
         }
         known = await self._of_chains(measure, {*chains.values()}, database)
         found: dict[int, tuple[str, int]] = {}
-        for book in books:
-            doubtful = {p: known.get(chain, set()) for (name, p), chain in chains.items() if name == book.book.name}
+        for number, book in enumerate(books):
+            doubtful = {p: known.get(chain, set()) for (mine, p), chain in chains.items() if mine == number}
             others = sorted(set().union(*doubtful.values()))
             held = rules.by_position(await self._held(measure, book, others))
             for position, elsewhere in doubtful.items():

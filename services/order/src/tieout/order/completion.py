@@ -21,7 +21,8 @@ async def touched_by_money(tx: Transaction, positions: Collection[int]) -> set[i
 async def complete(tx: Transaction, positions: Collection[int]) -> None:
     """`positions`: of the orders to look at."""
     orders = [order for order in (await balances.load(tx, positions)).values() if not order.completed]
-    done = [order for order in orders if is_complete(order)]
+    # Sorted: a recovery runs this twice, and must announce the same in the same order.
+    done = sorted((order for order in orders if is_complete(order)), key=lambda order: order.position)
     if not done:
         return
     announced = await tx.positions(len(done))
