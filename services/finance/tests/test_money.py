@@ -9,6 +9,7 @@ from tieout.contracts import finance
 from tieout.contracts.operation import TrailRequest
 from tieout.finance.reads import trail
 from tieout.servicekit import Refused
+from tieout.servicekit.rehearsal import announced
 
 BILLED = {"6001.01": -300, "2221.01.01": -39, "6401": 300, "1405": -300}
 
@@ -523,6 +524,19 @@ async def test_a_payment_that_goes_on_to_a_later_order_ends_the_claim_of_it(desk
     await desk.give(desk.placed("1002"))
     await desk.give(desk.placed("1001"))
     assert await above_and_ended(desk) == (set(), [("P1", "1002")])
+    assert await desk.violations() == []
+
+
+async def test_a_payment_that_ends_two_claims_of_one_order_tells_each(desk):
+    """The first when it came, the second when it was spread again: two ends, of different refunds, under two ids."""
+    await desk.give(desk.placed("1002"), desk.refund(100, "1002"), desk.pay(1000, "1002", "1001"))
+    assert await above_and_ended(desk) == (set(), [("P1", "1002")])
+    await desk.give(desk.refund(500, "1002", number="F2"))
+    assert len((await above_and_ended(desk))[0]) == 1
+    await desk.give(desk.placed("1001"))
+    assert await above_and_ended(desk) == (set(), [("P1", "1002")] * 2)
+    told = await announced(desk.database, finance.ClaimSettled)
+    assert len({one.envelope.id for one in told}) == len(told) == 2
     assert await desk.violations() == []
 
 

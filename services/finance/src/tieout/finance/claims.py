@@ -20,7 +20,7 @@ class Ended(Struct):
     """An item without a claim after a document that found one."""
 
     item: OpenItem
-    document_id: UUID
+    document_id: UUID  # Touches the item once only: the end's identity.
     document_no: str
     cause: Received[Any] | None
 

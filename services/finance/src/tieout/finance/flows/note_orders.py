@@ -162,8 +162,8 @@ async def complete(tx: Transaction, placed: dict[open_items.Key, Received[OrderH
     ledger.announce_vouchers(tx, transfers)
     await money.write_settlements(tx, settlements)
     if claimed:
-        went_on = [
-            claims.Ended(item, one.waiting.document_id, one.waiting.number, one.settlement.received)
+        went_on = [  # Not by the payment, which may have ended an earlier claim of the same item when it came.
+            claims.Ended(item, one.settlement.document_id, one.waiting.number, one.settlement.received)
             for item in claimed
             for one in moved
             if item.item_id in one.changes
