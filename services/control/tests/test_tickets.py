@@ -32,6 +32,7 @@ from tieout.control.rebuilding import Rebuilding
 from tieout.control.tickets import Affected, Opening
 from tieout.servicekit import ACTOR, Database, Letter, Received, Refused
 from tieout.servicekit.letters import write_letter
+from tieout.servicekit.lost_part import Announced
 from tieout.servicekit.rebuilding import Recovery
 from tieout.servicekit.received import Reader
 from tieout.servicekit.rehearsal import announced, received
@@ -413,6 +414,91 @@ async def test_a_refund_that_is_settled_before_its_ticket_hears_of_it_asks_nobod
     await report([received(other, position=5)], database)
     await report([received(ended(refund, other), position=10)], database)
     assert await rows(database, "SELECT state FROM ticket") == [("resolved",)]
+
+
+async def test_a_claim_whose_ticket_somebody_resolved_does_not_hold_up_its_next_opening(database: Database) -> None:
+    (report,) = [flow for flow in report_facts.flows() if flow.durable == "control-report-finance"]
+    first, second = above("F-1"), above("F-2", "1002")
+    await report([received(first, position=1)], database)
+    await change(database, "resolve", reason="the customer keeps it")
+    await report([received(second, position=2)], database)
+    await report([received(ended(second, by="P-2"), position=3)], database)
+    assert await rows(database, "SELECT state, times FROM ticket") == [("resolved", 2)]
+
+
+async def test_a_ticket_that_somebody_opens_again_waits_for_all_that_it_counted(database: Database) -> None:
+    (report,) = [flow for flow in report_facts.flows() if flow.durable == "control-report-finance"]
+    first, second = above("F-1"), above("F-2", "1002")
+    await report([received(first, position=1), received(second, position=2)], database)
+    await change(database, "resolve", reason="the customer keeps it")
+    await change(database, "reopen", reason="he does not")
+    await report([received(ended(first), position=3)], database)
+    assert await rows(database, "SELECT state FROM ticket") == [("open",)]
+    await report([received(ended(second), position=4)], database)
+    assert await rows(database, "SELECT state FROM ticket") == [("resolved",)]
+
+
+async def test_tickets_that_are_opened_and_ended_together_are_locked_in_one_order(database: Database) -> None:
+    """Else two replicas, of which one opens what the other ends, wait for each other."""
+    (report,) = [flow for flow in report_facts.flows() if flow.durable == "control-report-finance"]
+    ends, opens = above("F-1"), replace(above("F-2"), source="shop")
+    await report([received(ends, position=1), received(opens, position=2)], database)
+    again = replace(above("F-3"), source="shop")
+    locked = "SELECT FROM ticket WHERE fingerprint LIKE $1 FOR UPDATE SKIP LOCKED"
+    async with database.transaction() as tx:
+        assert await tx.fetch(locked, "%:psp:%")
+        both = asyncio.create_task(report([received(again, position=3), received(ended(ends), position=4)], database))
+        waits = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        while not await rows(database, waits):
+            assert not both.done()
+            await asyncio.sleep(0.01)
+        assert await tx.fetch(locked, "%:shop:%")  # Nobody holds the later one and waits for the earlier one.
+    await both
+    assert await rows(database, "SELECT state, count FROM ticket ORDER BY fingerprint") == [
+        ("resolved", 1),
+        ("open", 2),
+    ]
+
+
+@pytest.mark.parametrize("backup", ["before all", "after the first refund"])
+async def test_a_ticket_that_a_recovery_brought_back_is_not_ended_by_the_claims_of_an_earlier_opening(
+    database: Database, backup: str
+) -> None:
+    (report,) = [flow for flow in report_facts.flows() if flow.durable == "control-report-finance"]
+    first, second = above("F-1"), above("F-2", "1002")
+    told = [received(first, position=1), received(ended(first), position=2), received(second, position=3)]
+    for one in told:
+        await report([one], database)
+    assert await rows(database, "SELECT state, times FROM ticket") == [("open", 2)]
+    lost = [
+        Announced(str(position), position, TicketOpened.SUBJECT, "", "", "", position, body)
+        for position, (body,) in enumerate(
+            await rows(
+                database,
+                "SELECT body FROM outbox, unnest(subjects, bodies) AS e (subject, body)"
+                f" WHERE subject = '{TicketOpened.SUBJECT}' ORDER BY batch",
+            ),
+            1,
+        )
+    ]
+    async with database.transaction() as tx:
+        await tx.execute("DELETE FROM refund_claim")
+        await tx.execute("DELETE FROM ticketed")
+        await tx.execute("DELETE FROM ticket")
+    if backup == "after the first refund":
+        await report(told[:1], database)
+        told, lost = told[1:], lost[1:]
+
+    work = Rebuilding(database, None)
+    async with database.pool.acquire() as connection, connection.transaction():
+        await work.rebuild(connection, lost)
+    for one in told:
+        await report([one], database)
+    assert await rows(database, "SELECT state, times FROM ticket") == [("open", 2)]
+    await work.finish(Recovery("control"))
+    assert await rows(database, "SELECT state, times FROM ticket") == [("open", 2)]
+    await report([received(ended(second, by="P-2"), position=4)], database)
+    assert await rows(database, "SELECT state, times FROM ticket") == [("resolved", 2)]
 
 
 async def test_a_recovery_that_was_interrupted_still_resolves_what_an_earlier_attempt_brought_back(

@@ -110,5 +110,6 @@ class Rebuilding:
                 numbers, times = map(list, zip(*resolved, strict=True))
                 await tx.execute(statements.resolve_again, numbers, times, list(resolved.values()))
             await tx.execute(statements.count_once)
+            await tx.execute(statements.rebuilt)
             found.heard_anew = await tx.fetchval(statements.heard_since, self._began)
         found.not_back = list(NOT_BACK)

@@ -7,19 +7,25 @@ SELECT greatest((SELECT max(heard_at) FROM notice), (SELECT max(written_at) FROM
 
 -- name: rebuild_tickets
 -- As they were announced, the last opening of each. Those that letters and facts open are counted when these are played.
+-- Claims that are known belong to an earlier opening, which ended.
+WITH again AS (
 INSERT INTO ticket AS t (number, fingerprint, kind, service, flow, reason, field, title_en, title_zh, detail, runbook, priority, owner,
-                         count, first_at, last_at, opened_at, due_at, times)
+                         count, first_at, last_at, opened_at, due_at, times, rebuilding)
 OVERRIDING SYSTEM VALUE
 SELECT DISTINCT ON (fingerprint) number, fingerprint, kind, service, flow, '', '', title_en, title_zh,
        'Rebuilt from its announcement after the database was restored; its history is lost.', runbook, priority, owner,
-       CASE WHEN kind IN ('dead_letter', 'conflict', 'cancelled_but_shipped') THEN 0 ELSE 1 END, at, at, at, due_at, times
+       CASE WHEN kind IN ('dead_letter', 'conflict', 'cancelled_but_shipped') THEN 0 ELSE 1 END, at, at, at, due_at, times, true
 FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::smallint[],
             $10::text[], $11::timestamptz[], $12::timestamptz[], $13::integer[])
      AS o (number, fingerprint, kind, service, flow, title_en, title_zh, runbook, priority, owner, at, due_at, times)
 ORDER BY fingerprint, times DESC
 ON CONFLICT (fingerprint) DO UPDATE SET state = 'open', resolved_at = NULL, acknowledged_at = NULL, opened_at = excluded.opened_at,
-    due_at = excluded.due_at, last_at = greatest(t.last_at, excluded.last_at), times = excluded.times, paused_seconds = 0, overdue_told = false
-WHERE t.times < excluded.times;
+    due_at = excluded.due_at, last_at = greatest(t.last_at, excluded.last_at), times = excluded.times, paused_seconds = 0, overdue_told = false,
+    rebuilding = true
+WHERE t.times < excluded.times
+RETURNING fingerprint
+)
+UPDATE refund_claim c SET settled = true FROM again WHERE c.fingerprint = again.fingerprint AND NOT c.settled;
 
 -- name: note_rebuilt
 INSERT INTO ticket_history (ticket, what, actor, note)
@@ -55,6 +61,10 @@ WHERE t.number = r.number AND t.times = r.times AND t.state <> 'resolved';
 -- name: count_once
 -- Its letters are in no stream any more; it struck at least once.
 UPDATE ticket SET count = 1 WHERE count = 0;
+
+-- name: rebuilt
+-- What ends from now on ends them.
+UPDATE ticket SET rebuilding = false WHERE rebuilding;
 
 -- name: heard_since
 SELECT count(*) FROM notice WHERE heard_at >= $1;

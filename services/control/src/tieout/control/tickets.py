@@ -53,13 +53,17 @@ async def open_ticket(tx: Transaction, kind: Kind, fingerprint: str, title_en: s
     return (await open_tickets(tx, [opening]))[fingerprint]
 
 
+async def lock(tx: Transaction, fingerprints: set[str]) -> dict[str, str]:
+    """fingerprint -> state, of those that are known. Whoever opens some and settles others locks all of them first."""
+    rows = await tx.fetch(statements.lock, sorted(fingerprints)) if fingerprints else ()
+    return {row["fingerprint"]: row["state"] for row in rows}
+
+
 async def open_tickets(tx: Transaction, openings: Sequence[Opening]) -> dict[str, int]:
     """The same for many causes at once: fingerprint -> number. Each fingerprint once."""
     if not openings:
         return {}
-    before = {
-        row["fingerprint"]: row["state"] for row in await tx.fetch(statements.lock, [o.fingerprint for o in openings])
-    }
+    before = await lock(tx, {opening.fingerprint for opening in openings})
     now = datetime.now(UTC)
     clocks = await office.clocks(tx)
     columns = zip(*(_columns(opening, now, clocks) for opening in openings), strict=True)

@@ -25,8 +25,8 @@ KINDS = {
 }
 
 
-def needs_somebody(fact: Fact | ClaimSettled) -> bool:
-    """Or ends that need."""
+def noteworthy(fact: Fact | ClaimSettled) -> bool:
+    """Whether somebody needs to look at it, or need not any more."""
     if isinstance(fact, ClaimSettled):
         return True
     if isinstance(fact, CancelDecided):

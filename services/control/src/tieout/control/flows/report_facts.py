@@ -5,7 +5,7 @@ goods that had left when their order was cancelled. A refund of more than came i
 finance tells that nothing is left of any that its ticket has counted, nobody needs to look any more.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from tieout.contracts.finance import ClaimSettled
@@ -33,7 +33,7 @@ def flows() -> list[BatchFlow]:
 def _flow(durable: str, types: tuple[type[Any], ...]) -> BatchFlow:
     @batch_flow(durable, *types, size=200, linger_seconds=0.1)
     async def report_facts(batch: list[Received[Any]], database: Database) -> None:
-        noteworthy = {received.envelope.id: received for received in batch if facts.needs_somebody(received.data)}
+        noteworthy = {received.envelope.id: received for received in batch if facts.noteworthy(received.data)}
         if not noteworthy:
             return  # Nearly always: most cancellations come in time.
         async with database.transaction() as tx:
@@ -41,17 +41,35 @@ def _flow(durable: str, types: tuple[type[Any], ...]) -> BatchFlow:
             fresh = [noteworthy[row["event_id"]] for row in rows]
             claims = [received.data for received in fresh if isinstance(received.data, ClaimSettled)]
             told = [received for received in fresh if not isinstance(received.data, ClaimSettled)]
+            openings = _together(told, durable)
+            states = await _lock_tickets(tx, {one.fingerprint for one in openings}, claims)
             above = [received for received in told if facts.is_claim(received.data)]
-            over = await _note_claims(tx, above, claims) if above or claims else set()
-            await tickets.open_tickets(tx, _together([one for one in told if one.envelope.id not in over], durable))
+            if above or claims:
+                over = await _note_claims(tx, above, claims, states)
+                openings = (
+                    _together([one for one in told if one.envelope.id not in over], durable) if over else openings
+                )
+            await tickets.open_tickets(tx, openings)
             if claims:
                 await _end_claims(tx, claims)
 
     return report_facts
 
 
+async def _lock_tickets(tx: Transaction, openings: set[str], claims: Sequence[ClaimSettled]) -> Mapping[str, str]:
+    """Those that are opened, counted or ended, in one sorted round and before their claims: fingerprint -> state."""
+    ended = set()
+    if claims:
+        refunds = sorted({document for claim in claims for document in claim.refunds})
+        ended = {row["fingerprint"] for row in await tx.fetch(statements.counted_by, refunds)}
+    return await tickets.lock(tx, openings | ended)
+
+
 async def _note_claims(
-    tx: Transaction, above: Sequence[Received[FinanceSettled]], claims: Sequence[ClaimSettled]
+    tx: Transaction,
+    above: Sequence[Received[FinanceSettled]],
+    claims: Sequence[ClaimSettled],
+    states: Mapping[str, str],
 ) -> set[str]:
     """Events of refunds that are settled before their ticket heard of them: nobody needs to look."""
     counted = {one.data.document_id: facts.fingerprint("finance", one.data) for one in above}
@@ -64,6 +82,9 @@ async def _note_claims(
         [one in settled for one in documents],
     )
     over = {row["document_id"] for row in rows if row["settled"]}
+    again = {counted[one] for one in counted.keys() - over if states.get(counted[one]) == "resolved"}
+    if again:
+        await tx.execute(statements.set_aside, sorted(again), documents)
     return {one.envelope.id for one in above if one.data.document_id in over}
 
 

@@ -62,7 +62,8 @@ CREATE TABLE ticket (
     acknowledged_at timestamptz,
     resolved_at     timestamptz,
     overdue_told    boolean     NOT NULL DEFAULT false,
-    times           integer     NOT NULL DEFAULT 1   -- Opened and opened again.
+    times           integer     NOT NULL DEFAULT 1,  -- Opened and opened again.
+    rebuilding      boolean     NOT NULL DEFAULT false  -- By a recovery that is under way: nothing that it plays ends it.
 );
 CREATE INDEX ticket_standing ON ticket (priority, number) WHERE state <> 'resolved';
 CREATE INDEX ticket_of_flow ON ticket (kind, flow);
@@ -138,7 +139,7 @@ CALL state_table('ticketed');
 CREATE TABLE refund_claim (
     document_id uuid        PRIMARY KEY,
     fingerprint text        NOT NULL DEFAULT '',     -- Of its ticket; '': not heard of yet.
-    settled     boolean     NOT NULL DEFAULT false,
+    settled     boolean     NOT NULL DEFAULT false,  -- Or set aside: somebody resolved its ticket without it.
     noted_at    timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX refund_claim_open ON refund_claim (fingerprint) WHERE NOT settled;
