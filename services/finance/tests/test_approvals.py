@@ -6,6 +6,7 @@ import asyncpg
 import pytest
 from tieout.contracts import finance
 from tieout.contracts.period import PERIOD_POSTINGS
+from tieout.devstack.plans import rows_touched
 from tieout.servicekit import Refused
 
 NOVEMBER = date(2026, 11, 30)
@@ -205,6 +206,28 @@ async def test_counts_that_stand_on_1901_are_listed_until_somebody_approves_them
     assert (count.request_id, count.rejected) == (None, True)
     await decide(desk, "Wang", await desk.ask_as("Li", finance.REQUEST_COUNT_APPROVAL, **request))
     assert (await standing()).counts == ()
+
+
+async def test_what_stands_on_1901_is_found_without_reading_what_was_closed(desk, owner, testbed):
+    counts = 500
+    evened = [desk.moved("adjusted", (-1, -100), (1, 100)) for _ in range(counts)]
+    await desk.give(*evened)
+    await close(desk)
+    december = {"business_date": date(2026, 12, 10), "period": "2026-12"}
+    await desk.give(desk.moved("adjusted", (-1, -70), **december), desk.moved("adjusted", (1, 30), **december))
+    await owner.execute("ANALYZE")  # As autovacuum does within a minute: without it a plan is luck.
+    async with rows_touched(testbed.postgres, desk.database) as touched:
+        told = await desk.ask(finance.STANDING_COUNTS, limit=1)
+    assert touched.above(counts) == {}
+    assert [one.left_minor for one in told.counts] == [70]
+    assert told.sums == (finance.StandingSum("CNY", 2, 70, 30),)
+
+
+async def test_a_period_that_was_opened_again_shows_what_was_counted_in_it(desk):
+    await close(desk)
+    await decide(desk, "Wang", await reopening(desk))
+    await desk.give(desk.moved("adjusted", (-1, -70)))
+    assert [one.left_minor for one in (await desk.ask(finance.STANDING_COUNTS)).counts] == [70]
 
 
 async def test_what_bad_management_lost_takes_its_input_tax_along(desk):

@@ -28,20 +28,19 @@ SELECT r.*, count(*) OVER () AS found FROM approval_request r CROSS JOIN LATERAL
 WHERE $1 IN ('', r.company) AND $2 IN ('', s.state) ORDER BY r.requested_at DESC, r.request_id LIMIT $3;
 
 -- name: standing_counts
--- What counts have left on 1901, the oldest first, with the last request for each. Found through the
--- documents: of voucher lines, those of counts are few.
-SELECT c.company, c.source, c.document_no, c.business_date, c.posted_at, m.currency, c.left, r.request_id, r.requested_by, r.requested_at,
+-- The oldest first, with the last request for each.
+SELECT c.*, r.request_id, r.requested_by, r.requested_at,
        coalesce(r.given, 0) AS given, coalesce(r.approvals_needed, 0) AS needed, coalesce(r.rejected, false) AS rejected
-FROM (SELECT d.*, (SELECT coalesce(sum(CASE l.side WHEN 'D' THEN l.functional_minor ELSE -l.functional_minor END), 0)::bigint
-                   FROM voucher v JOIN voucher_line l ON l.position = v.position AND l.role = 'count_difference'
-                   WHERE v.document_id = d.document_id
-                       AND v.chain_id = (SELECT o.chain_id FROM voucher o WHERE o.cause_position = d.position AND o.cause = 'inventory' LIMIT 1)) AS left
-      FROM stock_document d WHERE d.kind IN ('adjusted', 'revalued') AND $1 IN ('', d.company)) c
-JOIN company m USING (company)
+FROM (SELECT * FROM standing_count WHERE $1 IN ('', company) ORDER BY posted_at, document_id LIMIT $2) c
 LEFT JOIN LATERAL (
     SELECT a.request_id, a.requested_by, a.requested_at, a.approvals_needed,
            (SELECT count(*) FROM verdict g WHERE g.request_id = a.request_id AND g.approved)::integer AS given,
            EXISTS (SELECT FROM verdict g WHERE g.request_id = a.request_id AND NOT g.approved) AS rejected
     FROM approval_request a WHERE a.kind = 'count' AND a.document_id = c.document_id ORDER BY a.requested_at DESC LIMIT 1) r ON true
-WHERE c.left <> 0
 ORDER BY c.posted_at, c.document_id;
+
+-- name: standing_sums
+-- Of all of them.
+SELECT currency, count(*) AS counts, coalesce(sum(left_minor) FILTER (WHERE left_minor > 0), 0)::bigint AS missing,
+       coalesce(-sum(left_minor) FILTER (WHERE left_minor < 0), 0)::bigint AS found
+FROM standing_count WHERE $1 IN ('', company) GROUP BY currency ORDER BY currency;

@@ -227,10 +227,8 @@ async def list_requests(request: ListRequests, database: Database) -> Requests:
 @operation(STANDING_COUNTS)
 async def list_standing_counts(request: ListStandingCounts, database: Database) -> StandingCounts:
     async with database.read() as c:
-        rows = await c.fetch(approvals.statements.standing_counts, request.company)
-    left: dict[str, list[int]] = {}
-    for row in rows:
-        left.setdefault(row["currency"], []).append(row["left"])
+        rows = await c.fetch(approvals.statements.standing_counts, request.company, request.limit)
+        sums = await c.fetch(approvals.statements.standing_sums, request.company)
     return StandingCounts(
         tuple(
             StandingCount(
@@ -240,7 +238,7 @@ async def list_standing_counts(request: ListStandingCounts, database: Database) 
                 business_date=row["business_date"],
                 posted_at=row["posted_at"],
                 currency=row["currency"],
-                left_minor=row["left"],
+                left_minor=row["left_minor"],
                 request_id=None if row["rejected"] else row["request_id"],
                 asked_by=row["requested_by"] or "",
                 asked_at=row["requested_at"],
@@ -248,12 +246,9 @@ async def list_standing_counts(request: ListStandingCounts, database: Database) 
                 approvals_needed=row["needed"],
                 rejected=row["rejected"],
             )
-            for row in rows[: request.limit]
+            for row in rows
         ),
-        tuple(
-            StandingSum(currency, len(of), sum(one for one in of if one > 0), -sum(one for one in of if one < 0))
-            for currency, of in sorted(left.items())
-        ),
+        tuple(StandingSum(*row) for row in sums),
     )
 
 
