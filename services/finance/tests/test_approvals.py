@@ -4,7 +4,7 @@ from datetime import date
 
 import asyncpg
 import pytest
-from tieout.contracts import finance
+from tieout.contracts import finance, inventory
 from tieout.contracts.period import PERIOD_POSTINGS
 from tieout.devstack.plans import rows_touched
 from tieout.servicekit import Refused
@@ -228,6 +228,20 @@ async def test_a_period_that_was_opened_again_shows_what_was_counted_in_it(desk)
     await decide(desk, "Wang", await reopening(desk))
     await desk.give(desk.moved("adjusted", (-1, -70)))
     assert [one.left_minor for one in (await desk.ask(finance.STANDING_COUNTS)).counts] == [70]
+
+
+async def test_a_revaluation_of_counted_goods_has_no_source_and_keeps_its_number_whatever_it_reads(desk):
+    line = inventory.MovedLine(1, "A", 0, -40, "count_difference")
+    await desk.give(desk.moved("revalued", cause_no="2 of 3", lines=(line,)))
+    (count,) = (await desk.ask(finance.STANDING_COUNTS)).counts
+    request = {"company": "C1", "source": "", "number": count.number, "cause": "management", "reason": "checked"}
+    asked = await desk.ask_as("Li", finance.REQUEST_COUNT_APPROVAL, **request)
+    assert asked.subject == "2 of 3"
+    done = await decide(desk, "Wang", asked)
+    voucher = await desk.ask(finance.VOUCHER, company="C1", voucher_no=done.voucher_no)
+    assert (voucher.template, voucher.document_no) == ("T19b", "2 of 3")
+    assert (await desk.ask(finance.STANDING_COUNTS)).counts == ()
+    assert await desk.violations() == []
 
 
 async def test_what_bad_management_lost_takes_its_input_tax_along(desk):

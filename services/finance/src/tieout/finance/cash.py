@@ -40,10 +40,8 @@ class Booked(Struct):
     shares: dict[UUID, int]
     taxed: Draft | None  # Tax that reached its tax point by it: a voucher of its own, for a receipt holds only money.
     discounts: list[tuple[Draft, OpenItem, int]]  # T14b, each a voucher of its own for the same reason.
-    taken: dict[UUID, int]  # What orders named without an amount took, where one is unknown: it is not final.
-    without: list[
-        UUID
-    ]  # Orders that it names and that take nothing of it; its chain tells the one order of a document.
+    spread: dict[UUID, int]  # What orders named without an amount took, where one is unknown: it is not final.
+    without: list[UUID]  # Orders it names that take nothing of it; its chain tells the one order of a document.
     unclaimed: list[OpenItem]  # Items of which it ended the claim that a refund had left.
 
     @property
@@ -148,7 +146,7 @@ async def _book(tx: Transaction, fresh: list[Submitted], told: list[Told], compa
             for item_id, amount in one.shares.items()
         ]
         await tx.copy("money_part", columns=PART_COLUMNS, records=parts)
-        await prepayments.note(tx, [(one.document_id, one.received.data, one.taken) for one in booked if one.taken])
+        await prepayments.note(tx, [(one.document_id, one.received.data, one.spread) for one in booked if one.spread])
     noted = {one.document_id: one for one in above}
     submissions = [
         submission_row(noted.get(one.document_id) or Told(one.received, one.document_id, "accepted"), one.without)
@@ -194,13 +192,13 @@ def decide(received: Submitted, mine: dict[UUID, OpenItem], company: Company, ca
     identity = id_of(event)
     unlinked = customer_item(event.company, event.customer)
     refund = isinstance(event, SubmitRefund)
-    claims_of: dict[UUID, int] = {}
+    not_final: dict[UUID, int] = {}
     if isinstance(event, SubmitRefund):
         shares = {next(iter(mine)): event.paid_minor}
     else:
         shares, spread = payment.allocate(event, mine, unlinked)
         if any(mine[item_id].order_net is None for item_id in spread):
-            claims_of = spread
+            not_final = spread
     orders = [mine[item_id] for item_id in shares if mine[item_id].of_order]
     if not orders:  # Nothing was open of what it names, so it stands with the customer; its journey is that order's.
         orders = [item for item in mine.values() if item.of_order]
@@ -243,12 +241,12 @@ def decide(received: Submitted, mine: dict[UUID, OpenItem], company: Company, ca
         item = mine[item_id]
         discount = _discount_of(draft, item)
         taxed = taxed or structs.replace(draft, template=money.TAX_POINT, kind="transfer", lines=[])
-        taken = structs.replace(settlement, document_id=discount.document_id, cause="write_off", items=[])
+        closing = structs.replace(settlement, document_id=discount.document_id, cause="write_off", items=[])
         told = item.told
         forgiving.close(discount, taxed, item, "discount", amount)
-        taken.add(item, told)
+        closing.add(item, told)
         discounts.append((discount, item, amount))
-        settlements.append(taken)
+        settlements.append(closing)
     for item_id, amount in shares.items():
         item = mine[item_id]
         if item.rate_micro is None:
@@ -274,7 +272,7 @@ def decide(received: Submitted, mine: dict[UUID, OpenItem], company: Company, ca
     without = [one.item_id for one in mine.values() if one.of_order and one.item_id not in shares]
     if without == [chain]:
         without = []
-    return Booked(received, identity, when, draft, settlements, shares, taxed, discounts, claims_of, without, unclaimed)
+    return Booked(received, identity, when, draft, settlements, shares, taxed, discounts, not_final, without, unclaimed)
 
 
 def _discount_of(paid: Draft, item: OpenItem) -> Draft:

@@ -107,12 +107,11 @@ async def clear_count(tx: Transaction, row: Any, reviewers: str) -> str:
     """T19b: 1901 becomes zero for this count. What bad management lost takes its input tax along (T19t)."""
     company = await ledger.company(tx, row["company"])
     identity: UUID = row["document_id"]
-    chain, missing, found = await tx.fetchrow(statements.count, identity)  # type: ignore[misc]
+    chain, number, missing, found = await tx.fetchrow(statements.count, identity)  # type: ignore[misc]
     if missing - found != row["amount_minor"]:
         detail = f"1901 has {missing - found} of this count now, not {row['amount_minor']}. Reject this and ask again."
         raise Refused("changed", detail, field="request_id", status=409)
     when = posting(row["business_date"], company.closed_through)
-    number, _, _ = row["subject"].partition(" of ")
     draft = Draft(
         company,
         "T19b",

@@ -10,12 +10,12 @@ UPDATE company SET closed_through = $2, calendar = calendar + 1 WHERE company = 
 
 -- name: count
 -- Missing and found of one count apart: debits and credits of 1901.
-SELECT c.chain_id, coalesce(sum(l.functional_minor) FILTER (WHERE l.side = 'D'), 0)::bigint AS missing,
+SELECT c.chain_id, c.document_no, coalesce(sum(l.functional_minor) FILTER (WHERE l.side = 'D'), 0)::bigint AS missing,
     coalesce(sum(l.functional_minor) FILTER (WHERE l.side = 'C'), 0)::bigint AS found
-FROM (SELECT v.chain_id FROM stock_document d JOIN voucher v ON v.cause_position = d.position AND v.cause = 'inventory'
+FROM (SELECT v.chain_id, d.document_no FROM stock_document d JOIN voucher v ON v.cause_position = d.position AND v.cause = 'inventory'
       WHERE d.kind IN ('adjusted', 'revalued') AND d.document_id = $1) c
 JOIN voucher v ON v.chain_id = c.chain_id AND v.document_id = $1
-JOIN voucher_line l ON l.position = v.position AND l.role = 'count_difference' GROUP BY 1;
+JOIN voucher_line l ON l.position = v.position AND l.role = 'count_difference' GROUP BY 1, 2;
 
 -- name: hold_allowance
 -- Two releases at once would both find the same balance.

@@ -84,7 +84,7 @@ async def request_count_approval(request: RequestCountApproval, database: Databa
             detail = f"Count {request.number} {source} has left nothing on 1901 of {request.company}."
             raise Refused("not_found", detail, field="number", status=404)
         check_tax(request, count["left"])
-        subject = f"{request.number} of {request.source}"
+        subject = f"{request.number} of {request.source}" if request.source else request.number
         rejected = await tx.fetchval(approvals.statements.rejected_before, request.company, "count", subject)
         identity: UUID = count["document_id"]
         wish = Wish(

@@ -471,7 +471,7 @@ CREATE TABLE money_submission (
     amount_minor bigint NOT NULL,
     currency     text NOT NULL,
     business_date date NOT NULL,
-    orders       uuid[] NOT NULL,                  -- That it names; of one that is booked, those that take nothing of it.
+    orders       uuid[] NOT NULL,                  -- Of one that is not booked: all that it names. Of a booked one: those that take nothing of it.
     submitted_at timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX money_submission_document ON money_submission (document_id) WHERE outcome <> 'accepted' OR reason <> '';
