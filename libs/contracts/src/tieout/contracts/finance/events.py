@@ -155,7 +155,7 @@ class ClaimSettled(Event, frozen=True):
     SUBJECT: ClassVar = "finance.claim_settled.v1"
     PRODUCER: ClassVar = "finance"
 
-    document_id: UUID  # What ended it: a payment, an application, a credit note, a write-off, or the order itself.
+    document_id: UUID  # What ended it: a payment, an application of one, a credit note, a discount, or a write-off.
     document_no: Number
     company: Company
     currency: Currency
