@@ -57,7 +57,7 @@ class RepairPreview(Struct, frozen=True, omit_defaults=True):
     steps: tuple[RepairStep, ...]
     sentence: str
     token: str = ""  # Of exactly these steps; `repair run` wants it, so that nothing is done that was not shown.
-    verdict: Verdict = "agree"  # Of what was asked for; "open" while somebody does not answer, whatever that one may hide.
+    verdict: Verdict = "agree"  # Of what was asked for; "open" while somebody does not answer.
     unanswered: tuple[str, ...] = ()
 
 

@@ -6,8 +6,8 @@
 
 No repair edits a fact. What Tieout cannot do itself (a document that must come from its source) is told as words.
 
-Exit code 0 only if every step is proved, or there is nothing to mend; 2 while nobody knows, as for `agreement`: a service
-does not answer, or events are on their way.
+Exit code 0 only if every step is proved, or there is nothing to mend; 2 while nobody knows, as for `agreement`: a
+service does not answer, or events are on their way.
 """
 
 import argparse

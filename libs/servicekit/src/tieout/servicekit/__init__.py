@@ -6,6 +6,7 @@ from tieout.servicekit.app import Service
 from tieout.servicekit.database import ACTOR, Connection, Database, Transaction
 from tieout.servicekit.errors import Misconfigured, Refused, TieoutError, Unprocessable
 from tieout.servicekit.flow import BatchFlow, batch_flow
+from tieout.servicekit.instants import instant
 from tieout.servicekit.letters import Letter
 from tieout.servicekit.migrate import migrate
 from tieout.servicekit.process import main, migrate_service
@@ -32,6 +33,7 @@ __all__ = [
     "ask",
     "batch_flow",
     "fresh_secret",
+    "instant",
     "libraries",
     "main",
     "migrate",
