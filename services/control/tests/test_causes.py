@@ -325,3 +325,32 @@ async def ticket(trio: Any) -> tuple[str, int]:
             "SELECT state, count FROM ticket WHERE fingerprint = 'disagreement:shipped:edited_by_hand'"
         )
     return (row["state"], row["count"]) if row else ("", 0)
+
+
+@pytest.mark.parametrize("asked", [{}, {"order_no": "2991"}, {"measure": "shipped"}])
+async def test_a_preview_says_who_is_silent_and_never_that_nothing_differs_meanwhile(
+    trio: Any, asked: dict[str, str]
+) -> None:
+    await trio.ship("2991")
+    await trio.settled()
+    with_order = MEASURES[3]  # Nobody plays the order service.
+    colleagues = trio.colleagues()
+    prover = Prover(colleagues, measures=(with_order,))
+    repairs = Repairs(colleagues, prover, Mending(colleagues, replays(trio)), (with_order,))
+    told = await repairs.preview(RepairPreviewRequest(**asked), trio.control.database)
+    assert (told.steps, told.verdict, told.unanswered) == ((), "open", ("order",))
+    assert "no answer from order" in told.sentence
+
+
+async def test_a_preview_of_books_that_agree_says_so_and_one_of_another_order_that_it_does_not_differ(
+    trio: Any,
+) -> None:
+    (position,) = await trio.ship("2992")
+    await trio.settled()
+    agreed = await repairs_of(trio).preview(RepairPreviewRequest(), trio.control.database)
+    assert (agreed.steps, agreed.verdict) == ((), "agree")
+    await trio.by_hand("finance", "UPDATE billed_line SET quantity_micro = 7 WHERE position = $1", position)
+    other = await repairs_of(trio).preview(RepairPreviewRequest(order_no="other"), trio.control.database)
+    assert (other.verdict, other.sentence) == ("agree", "Nothing of what was asked for differs.")
+    whole = await repairs_of(trio).preview(RepairPreviewRequest(), trio.control.database)
+    assert (len(whole.steps), whole.verdict) == (1, "differ")

@@ -21,6 +21,7 @@ from tieout.servicekit.scrub import Scrub
 
 SHIPPED = replace(MEASURES[3], books=tuple(book for book in MEASURES[3].books if book.service != "order"))
 PATIENT = AgreementRequest(wait_seconds=PATIENCE_SECONDS, violations=False)
+NO_UTC = "0001-01-01T00:00:00+14:00"  # The year 0 there.
 HASTY = AgreementRequest(wait_seconds=0.2, violations=False)
 
 
@@ -271,6 +272,8 @@ async def test_changes_of_settings_are_told_of_all_services_and_of_one(trio: Any
     assert set(told.unanswered) == {*CORE_SERVICES} - {"inventory", "finance", "control"}  # Only these were played.
     with pytest.raises(Refused, match="'yesterday' is no time"):
         await ask(trio.control.nats, "rpc.control.settings", SettingsRequest(before="yesterday"), Settings)
+    with pytest.raises(Refused, match="too long ago or in the future"):
+        await ask(trio.control.nats, "rpc.control.settings", SettingsRequest(before=NO_UTC), Settings)
     asked = SettingsRequest(service="finance", table="nosuch")
     with pytest.raises(Refused, match="no table 'nosuch' of settings; there are: none"):
         await ask(trio.control.nats, "rpc.control.settings", asked, Settings)

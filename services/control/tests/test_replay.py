@@ -238,6 +238,9 @@ async def test_what_fails_again_leaves_the_replay_unproved_with_a_ticket(trio: A
 
 WRONG = [
     (Selection(), "selection"),
+    (Selection(since="0001-01-01T00:00:00+14:00"), "since"),
+    (Selection(since="0001-01-01T00:00:00+14:00", step="intake"), "since"),
+    (Selection(since="2026-11-01T00:00:00Z", until="9999-12-31T23:59:59-12:00"), "until"),
     (Selection(step="finance-nothing"), "step"),
     (Selection(stream="DEAD", first_sequence=1, last_sequence=2), "stream"),
     (Selection(stream="ORDER", first_sequence=3, last_sequence=2), "first_sequence"),

@@ -229,6 +229,8 @@ async def test_a_resolved_ticket_is_not_listed_among_those_that_stand(database: 
     [
         ("mute", {"until": "tomorrow"}, "until"),
         ("mute", {"until": "2026-11-30T08:00:00"}, "until"),
+        ("mute", {"until": "0001-01-01T00:00:00+14:00"}, "until"),
+        ("mute", {"until": "9999-12-31T23:59:59-12:00"}, "until"),
         ("resolve", {"reason": ""}, "reason"),
         ("assign", {}, "to"),
         ("acknowledge", {"number": 99}, "number"),

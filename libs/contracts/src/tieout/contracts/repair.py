@@ -15,7 +15,7 @@ No repair edits a fact. What each kind does:
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
-from tieout.contracts.control import Cause, Difference, RepairKind
+from tieout.contracts.control import Cause, Difference, RepairKind, Verdict
 from tieout.contracts.operation import Operation
 from tieout.contracts.replay import Effect, OutcomeCount
 
@@ -57,6 +57,8 @@ class RepairPreview(Struct, frozen=True, omit_defaults=True):
     steps: tuple[RepairStep, ...]
     sentence: str
     token: str = ""  # Of exactly these steps; `repair run` wants it, so that nothing is done that was not shown.
+    verdict: Verdict = "agree"  # Of what was asked for; "open" while somebody does not answer.
+    unanswered: tuple[str, ...] = ()
 
 
 class RepairRequest(Struct, frozen=True):

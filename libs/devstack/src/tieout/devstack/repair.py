@@ -6,7 +6,8 @@
 
 No repair edits a fact. What Tieout cannot do itself (a document that must come from its source) is told as words.
 
-Exit code 0 only if every step is proved, or there is nothing to mend.
+Exit code 0 only if every step is proved, or there is nothing to mend; 2 while nobody knows, as for `agreement`: a
+service does not answer, or events are on their way.
 """
 
 import argparse
@@ -55,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
             _write(preview)
         else:
             _tell_preview(preview, Screen())
-        return 1 if preview.steps else 0
+        return {"agree": 0, "open": 2, "differ": 1}[preview.verdict]
     if not arguments.json:
         _tell_preview(preview, Screen())
     if not arguments.yes and not _sure():

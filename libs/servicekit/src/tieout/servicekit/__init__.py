@@ -9,6 +9,7 @@ from tieout.servicekit.app import Service
 from tieout.servicekit.database import ACTOR, Connection, Database, Transaction
 from tieout.servicekit.errors import Misconfigured, Refused, TieoutError, Unprocessable
 from tieout.servicekit.flow import BatchFlow, batch_flow
+from tieout.servicekit.instants import instant
 from tieout.servicekit.letters import Letter
 from tieout.servicekit.migrate import migrate
 from tieout.servicekit.process import main, migrate_service
@@ -35,6 +36,7 @@ __all__ = [
     "ask",
     "batch_flow",
     "fresh_secret",
+    "instant",
     "main",
     "migrate",
     "migrate_service",

@@ -1,11 +1,11 @@
 """What was ever changed in tables of settings, and by whom. The log and triggers are in kit/0004_pre_settings.sql."""
 
-from datetime import UTC, datetime
+from datetime import UTC
 
 from tieout.contracts.agreement import SettingsChange, SettingsChanges, SettingsChangesRequest
 from tieout.servicekit import sql
 from tieout.servicekit.database import Database
-from tieout.servicekit.errors import Refused
+from tieout.servicekit.instants import instant
 
 statements = sql.load(__file__)
 
@@ -17,7 +17,11 @@ async def settings_changes(request: SettingsChangesRequest, database: Database) 
     limit = max(1, min(request.limit, CHANGES_MAX))
     async with database.read() as connection:
         rows = await connection.fetch(
-            statements.settings_changes, _moment(request.before), request.table, request.by_hand, limit
+            statements.settings_changes,
+            instant(request.before, "before") if request.before else None,
+            request.table,
+            request.by_hand,
+            limit,
         )
         tables = await connection.fetch(statements.settings_tables)
     return SettingsChanges(
@@ -39,10 +43,3 @@ async def settings_changes(request: SettingsChangesRequest, database: Database) 
         ),
         tuple(row["tab"] for row in tables),
     )
-
-
-def _moment(text: str) -> datetime | None:
-    try:
-        return datetime.fromisoformat(text) if text else None
-    except ValueError:
-        raise Refused("invalid", f"{text!r} is no time. Write 2026-11-23T08:00:00Z.", field="before") from None

@@ -32,7 +32,7 @@ from tieout.control.colleagues import Colleagues, Unanswered
 from tieout.control.domain import journey as journeys
 from tieout.control.domain.journey import HeardStep
 from tieout.control.domain.latency import JOURNEY, percentile_ms
-from tieout.servicekit import Database, Refused, sql
+from tieout.servicekit import Database, Refused, instant, sql
 
 statements = sql.load(__file__)
 read_notice = msgspec.json.Decoder(Notice).decode
@@ -216,7 +216,8 @@ async def list_settings(request: SettingsRequest, colleagues: Colleagues) -> Set
             field="service",
             status=422,
         )
-    _refuse_no_time(request.before)
+    if request.before:  # Here, because a service's refusal would look like one that is away.
+        instant(request.before, "before")
     asked = SettingsChangesRequest(request.before, request.table, request.by_hand, request.limit)
     silent: list[str] = []
     tables: set[str] = set()
@@ -238,16 +239,6 @@ async def list_settings(request: SettingsRequest, colleagues: Colleagues) -> Set
         raise Refused("invalid", detail, field="table", status=422)
     found.sort(key=lambda change: (change.at, change.number), reverse=True)
     return Settings(tuple(found[: request.limit]), unanswered=tuple(sorted(silent)))
-
-
-def _refuse_no_time(text: str) -> None:
-    """Here, because a service's refusal would look like one that is away."""
-    try:
-        if text:
-            datetime.fromisoformat(text)
-    except ValueError:
-        detail = f"{text!r} is no time. Write it like 2026-11-23T08:00:00Z."
-        raise Refused("invalid", detail, field="before", status=422) from None
 
 
 def _steps(row: Any, wanted: Set[str]) -> Iterator[HeardStep]:

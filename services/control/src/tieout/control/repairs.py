@@ -26,7 +26,7 @@ from tieout.contracts.agreement import (
     Violations,
     ViolationsRequest,
 )
-from tieout.contracts.control import Agreement, AgreementRequest, Difference
+from tieout.contracts.control import Agreement, AgreementRequest, Difference, Verdict
 from tieout.contracts.repair import (
     RepairPreview,
     RepairPreviewRequest,
@@ -67,7 +67,9 @@ class Repairs:
         answer = await self._prover.prove(LOOKED_AT, database)
         chosen = [difference for difference in answer.differences if _wanted(difference, request)]
         steps = tuple([await self._rehearsed(s, database) for s in plan(chosen, self._measures, request.limit)])
-        return RepairPreview(steps, _sentence(answer, steps), _token(steps) if steps else "")
+        verdict = _verdict(answer, request, steps)
+        told = _sentence(answer, steps, verdict)
+        return RepairPreview(steps, told, _token(steps) if steps else "", verdict, answer.unanswered)
 
     async def _rehearsed(self, step: RepairStep, database: Database) -> RepairStep:
         """A step that runs events again says what would come of it; one that would mend nothing is not run."""
@@ -245,13 +247,25 @@ def _token(steps: Sequence[RepairStep]) -> str:
     return hashlib.sha256(msgspec.json.encode(content)).hexdigest()[:32]
 
 
-def _sentence(answer: Agreement, steps: Sequence[RepairStep]) -> str:
+def _verdict(answer: Agreement, request: RepairPreviewRequest, steps: Sequence[RepairStep]) -> Verdict:
+    """Who asked for a part is told of that part, but nobody knows of any while a service is silent."""
+    if steps:
+        return "differ"
+    if request.order_no or request.cause or request.measure:
+        return "open" if answer.unanswered else "agree"
+    return answer.verdict
+
+
+def _sentence(answer: Agreement, steps: Sequence[RepairStep], verdict: Verdict) -> str:
+    silent = f" No answer from {', '.join(answer.unanswered)}: there may be more." if answer.unanswered else ""
     if not steps:
-        return answer.sentence if answer.verdict == "agree" else "Nothing of what was asked for differs."
+        # Whatever is not of one event has no step; what it is, the agreement says.
+        whole = verdict != "agree" or answer.verdict == "agree"
+        return answer.sentence if whole else "Nothing of what was asked for differs."
     events = sum(step.events for step in steps)
     by_hand = sum(not step.runs for step in steps)
     rest = f", {by_hand} of them by a person" if by_hand else ""
-    return f"{events} events to mend in {len(steps)} steps{rest}."
+    return f"{events} events to mend in {len(steps)} steps{rest}.{silent}"
 
 
 def _text(at: datetime) -> str:

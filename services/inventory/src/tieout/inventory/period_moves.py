@@ -10,8 +10,12 @@ statements = sql.load(__file__)
 
 @operation(PERIOD_MOVES)
 async def period_moves(request: PeriodRequest, database: Database) -> PeriodMoves:
-    first = date.fromisoformat(f"{request.period}-01")
-    after = date(first.year + first.month // 12, first.month % 12 + 1, 1)
+    try:
+        first = date.fromisoformat(f"{request.period}-01")
+        after = date(first.year + first.month // 12, first.month % 12 + 1, 1)
+    except ValueError:  # 0000-01, and 9999-12, after which there is no day.
+        detail = f"{request.period!r} is no period. Write it like 2026-11."
+        raise Refused("invalid", detail, field="period", status=422) from None
     async with database.read() as connection:
         currency = await connection.fetchval(statements.currency, request.company)
         if currency is None:

@@ -131,6 +131,46 @@ BEGIN
     END LOOP;
 END $$;
 
+-- State of which far more is written than of all other: what was heard of each event. The service's own inserts pay for nothing, neither
+-- a copy of their rows nor a look at each of them: triggers of rows for what is edited and deleted, and for inserts one of the
+-- statement, which finds the rows by the transaction that wrote them, when it was a hand's, and passes over what an earlier statement of
+-- it has noted. (Nothing is found in a savepoint, so what is put back there stays a finding until CALL trust_touched.) `names`: what a row is called by, where it has no key.
+CREATE FUNCTION note_memory() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+    names text[] := (SELECT key_columns FROM state_tables WHERE tab = TG_ARGV[0]);
+BEGIN
+    IF migrating() THEN
+        RETURN NULL;
+    END IF;
+    IF TG_OP = 'INSERT' THEN
+        EXECUTE format('INSERT INTO tamper (tab, op, key, before, after, who, app, addr)
+            SELECT $1, $2, w.key, NULL, w.content, session_user, current_setting(''application_name''), inet_client_addr()
+            FROM (SELECT row_key($3, to_jsonb(r)) AS key, to_jsonb(r) AS content FROM %1$I.%2$I r WHERE r.xmin = pg_current_xact_id()::xid) w
+            WHERE w.content IS DISTINCT FROM (SELECT t.after FROM tamper t WHERE t.tab = $1 AND t.key = w.key ORDER BY t.id DESC LIMIT 1)', TG_TABLE_SCHEMA, TG_TABLE_NAME) USING TG_ARGV[0], TG_OP, names;
+    ELSE
+        INSERT INTO tamper (tab, op, key, before, after, who, app, addr)
+        SELECT TG_ARGV[0], TG_OP, coalesce(row_key(names, o.content), row_key(names, n.content)), o.content, n.content,
+               session_user, current_setting('application_name'), inet_client_addr()
+        FROM (SELECT row_key(names, to_jsonb(OLD)) AS key, to_jsonb(OLD) AS content) o
+        FULL JOIN (SELECT row_key(names, to_jsonb(NEW)) AS key, to_jsonb(NEW) AS content WHERE TG_OP = 'UPDATE') n ON o.key = n.key;
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE PROCEDURE memory_table(tab text, names text[]) LANGUAGE plpgsql AS $$
+DECLARE
+    app_role text := (SELECT app FROM kit_role);
+    event text;
+BEGIN
+    INSERT INTO state_tables (tab, key_columns) VALUES (tab, names);
+    CALL kit_grant('SELECT, INSERT, UPDATE, DELETE', tab);
+    FOREACH event IN ARRAY ARRAY['insert', 'delete', 'update'] LOOP
+        EXECUTE format('CREATE TRIGGER state_%1$s AFTER %1$s ON %2$I FOR EACH %3$s WHEN (session_user <> %4$L) EXECUTE FUNCTION note_memory(%2$L);
+            ALTER TABLE %2$I ENABLE ALWAYS TRIGGER state_%1$s', event, tab, CASE event WHEN 'insert' THEN 'STATEMENT' ELSE 'ROW' END, app_role);
+    END LOOP;
+    EXECUTE format('CREATE TRIGGER state_truncate BEFORE TRUNCATE ON %1$I FOR EACH STATEMENT EXECUTE FUNCTION refuse_truncate();
+        ALTER TABLE %1$I ENABLE ALWAYS TRIGGER state_truncate', tab);
+END $$;
+
 -- What waits is state as well: whoever takes a row away takes a document away.
 CALL state_table('parked');
 

@@ -7,7 +7,7 @@ from tieout.contracts.ticket import ChangeTicket, TicketChanged
 from tieout.control import office, ticket_reads, tickets
 from tieout.control.domain.letters import clean
 from tieout.control.domain.tickets import Refusal, Standing, Wish, change
-from tieout.servicekit import ACTOR, Database, Refused, Transaction, sql
+from tieout.servicekit import ACTOR, Database, Refused, Transaction, instant, sql
 
 statements = sql.load(__file__)
 
@@ -26,7 +26,7 @@ DONE = {
 async def change_ticket(request: ChangeTicket, database: Database) -> TicketChanged:
     """Raises Refused(not_found | invalid | conflict)."""
     actor = ACTOR.get() or "staff"
-    until = _instant(request.until)
+    until = instant(request.until, "until") if request.until else None
     async with database.transaction() as tx:
         row = await tx.fetchrow(statements.lock, request.number)
         if row is None:
@@ -63,15 +63,3 @@ async def _note(
     await tx.execute(tickets.statements.note_history, [request.number], [DONE[request.action]], [actor], [clean(note)])
     if opened:
         await tx.execute(tickets.statements.tell, [request.number], ["reopened"], [clean(note)])
-
-
-def _instant(text: str) -> datetime | None:
-    if not text:
-        return None
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        raise Refused("invalid", f"{text[:40]!r} is no instant.", field="until", status=422) from None
-    if at.tzinfo is None:
-        raise Refused("invalid", "Say in which zone, as 2026-11-30T08:00:00Z.", field="until", status=422)
-    return at.astimezone(UTC)

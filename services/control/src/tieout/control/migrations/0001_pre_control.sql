@@ -10,7 +10,8 @@ CREATE TABLE notice (
     PRIMARY KEY (producer, first_position)
 );
 ALTER TABLE notice ALTER body SET STORAGE EXTERNAL;  -- Mostly random ids: not worth a compressor's time.
-CALL state_table('notice', watched => false);
+-- Who takes it away by hand takes orders out of the journey and out of what is chosen for a replay: both would say so as if nothing was.
+CALL memory_table('notice', '{producer, first_position}');
 
 -- In which notices a chain was heard. Filled in the transaction that inserts the notice, so it needs no key.
 CREATE TABLE heard (
@@ -19,7 +20,7 @@ CREATE TABLE heard (
     first_position bigint NOT NULL
 );
 CREATE INDEX heard_of_chain ON heard (chain_id);
-CALL state_table('heard', watched => false);
+CALL memory_table('heard', '{chain_id, producer, first_position}');
 
 -- Which chains belong to which order number: a payment for two orders belongs to two, an order has several. May hold a
 -- pair more than once (each process notes it once).
@@ -29,7 +30,7 @@ CREATE TABLE membership (
     chain_id uuid NOT NULL
 );
 CREATE INDEX membership_of_order ON membership (order_no);
-CALL state_table('membership', watched => false);
+CALL memory_table('membership', '{order_no, company, chain_id}');
 
 -- Counts per ten seconds, so that percentiles and rates of any span are sums; kept for a day.
 CREATE TABLE latency (

@@ -15,7 +15,7 @@ from tieout.contracts.replay import INTAKE, ChooseDocuments, ChosenDocuments, Ke
 from tieout.contracts.streams import EVENTS, FLOWS, FOLLOWED, stream_of
 from tieout.control.colleagues import Colleagues
 from tieout.control.domain.history import Happened
-from tieout.servicekit import Connection, Database, Refused, sql
+from tieout.servicekit import Connection, Database, Refused, instant, sql
 
 statements = sql.load(__file__)
 
@@ -199,15 +199,7 @@ def _flows(step: str) -> frozenset[str]:
 
 
 def _moment(text: str, field: str, missing: datetime) -> datetime:
-    if not text:
-        return missing
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        raise Refused("invalid", f"{text!r} is no RFC 3339 time.", field=field, status=422) from None
-    if found.tzinfo is None:
-        raise Refused("invalid", f"{text!r} says no zone: add Z or +08:00.", field=field, status=422)
-    return found
+    return instant(text, field) if text else missing
 
 
 def _events(
