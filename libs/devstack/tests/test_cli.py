@@ -1,3 +1,4 @@
+import asyncio
 import http.server
 import importlib
 import re
@@ -8,8 +9,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tieout.devstack import demo, hints, jaeger, status, up
+from tieout.devstack import demo, hints, jaeger, silent, status, up
 from tieout.devstack.cli import COMMANDS, main
+from tieout.devstack.endpoints import DatabaseEndpoint, Endpoints, NatsEndpoint
 from tieout.devstack.failures import CommandFailed
 from tieout.devstack.usage import EXAMPLES, Parser
 
@@ -372,3 +374,21 @@ def test_a_command_that_needs_the_stack_itself_takes_no_url(name, capsys):
     with pytest.raises(SystemExit):
         main([name, "--help"])
     assert "--url" not in capsys.readouterr().out.replace("--url-", "")
+
+
+async def test_where_the_gateway_lives_and_a_server_hangs_the_doctor_names_the_server(tmp_path, monkeypatch):
+    """What accepts connections and says nothing, as a server does whose processes are suspended."""
+    monkeypatch.setattr(silent, "SERVER_SECONDS_MAX", 1.0)
+    with socket.create_server(("127.0.0.1", 0)) as hung:
+        there = f"127.0.0.1:{hung.getsockname()[1]}"
+        (tmp_path / "password").write_text("secret")
+        secret = str(tmp_path / "password")
+        dsn = f"postgresql://auditor@{there}/tieout_order?sslmode=disable"
+        database = DatabaseEndpoint(dsn, secret, dsn, secret, dsn, secret)
+        where = Endpoints(
+            "http://127.0.0.1:1", secret, NatsEndpoint(f"nats://{there}", "x", secret), {}, {"order": database}
+        )
+        told = {check.name: check for check in await asyncio.to_thread(silent.servers, where)}
+    assert told["postgres"].found == "No answer of the database of order: no answer in time."
+    assert (told["postgres"].state, told["hub"].state) == ("wrong", "wrong")
+    assert "logs hub" in told["hub"].next_step

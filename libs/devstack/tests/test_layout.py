@@ -51,7 +51,14 @@ def test_a_status_shows_every_figure_whole(width):
             StepLatency("inventory.cancel_decided.v1", "inventory.document_settled.v1", 2, 1.0, 2.0, 3.0),
         ),
     )
-    fact = {"name": "order", "up": True, "pid": 4_123_456, "restarts": 12, "memory_bytes": 1234 << 20}
+    fact = {
+        "name": "order",
+        "up": True,
+        "suspended": False,
+        "pid": 4_123_456,
+        "restarts": 12,
+        "memory_bytes": 1234 << 20,
+    }
     lines = seen(width, lambda console: status.show(console, "http://127.0.0.1:1", [fact], told, ""))
     whole = "\n".join(lines)
     for figure in ("7654321", "12345", "1,234,567", "1,395", "21,024", "61,722"):

@@ -18,7 +18,7 @@ import msgspec
 from rich.markup import escape
 from rich.text import Text
 from tieout.contracts.watch import Check, Checkup
-from tieout.devstack import endpoints, hints, remote, status
+from tieout.devstack import endpoints, hints, remote, silent, status
 from tieout.devstack.endpoints import Endpoints
 from tieout.devstack.failures import CommandFailed
 from tieout.devstack.questions import refusal, same_version
@@ -28,6 +28,8 @@ from tieout.devstack.wording import counted, why_silent
 _DISK_BYTES_MIN = 2 << 30
 _DISK_BYTES_FEW = 10 << 30
 _RESTARTS_MANY = 3
+CHECKUP_SECONDS_MAX = 15.0  # It looks at every service and every table; the gateway itself would wait for longer.
+_WITHOUT = "Documents are taken in and booked without it, but the other checks are control's: nobody watches."
 _SIGNS = {"ok": "[green]✓[/]", "look": "[yellow]![/]", "wrong": "[bold red]✗[/]", "unknown": "[yellow]?[/]"}
 
 
@@ -80,6 +82,12 @@ def _processes(facts: Sequence[dict[str, Any]]) -> Check:
         step = hints.command(f"logs {down[0]}")
         why = "What it does is not done until it runs again; the launcher starts services anew by itself."
         return Check("processes", "wrong", f"Not running: {', '.join(down)}.", why, step, "ServiceAway")
+    suspended = [fact for fact in facts if fact["suspended"]]
+    if suspended:
+        told = f"Suspended (SIGSTOP): {', '.join(fact['name'] for fact in suspended)}."
+        why = "Who is suspended does nothing and answers nobody, and nobody starts it anew."
+        step = f"kill -CONT {' '.join(str(fact['pid']) for fact in suspended)}"
+        return Check("processes", "wrong", told, why, step, "ServiceAway")
     restless = [f"{fact['name']} {fact['restarts']} times" for fact in facts if fact["restarts"] >= _RESTARTS_MANY]
     if restless:
         step = hints.command(f"logs {restless[0].partition(' ')[0]}")
@@ -89,25 +97,27 @@ def _processes(facts: Sequence[dict[str, Any]]) -> Check:
 
 
 def _asked(where: Endpoints) -> list[Check]:
-    """control's own checks, or why there are none."""
+    """control's own checks, or why there are none: then the servers are asked without it."""
+    step = hints.command("logs gateway") if remote.chosen() is None else hints.status()
     try:
-        with where.client(timeout=15) as client:
-            answer = client.get("/v1/checkup")
+        silent.alive(where)
     except httpx.HTTPError as error:
         why = "Satellites cannot hand in documents over HTTP, and nobody can ask anything."
-        step = hints.command("logs gateway") if remote.chosen() is None else hints.status()
-        return [
-            Check(
-                "gateway", "wrong", f"{where.gateway} does not answer: {why_silent(error)}.", why, step, "ServiceAway"
-            )
-        ]
+        told = f"{where.gateway} does not answer: {why_silent(error)}."
+        return [Check("gateway", "wrong", told, why, step, "ServiceAway"), *silent.servers(where)]
+    gateway = Check("gateway", "ok", f"{where.gateway} answers.")
+    step = hints.command("logs control") if remote.chosen() is None else hints.status()
+    try:
+        with where.client(timeout=CHECKUP_SECONDS_MAX) as client:
+            answer = client.get("/v1/checkup")
+    except httpx.HTTPError as error:
+        told = f"Of control there is no answer: {why_silent(error)} ({CHECKUP_SECONDS_MAX:g} s)."
+        return [gateway, Check("control", "wrong", told, _WITHOUT, step, "ServiceAway"), *silent.servers(where)]
     if remote.chosen() is not None and answer.status_code in (401, 403):
         raise CommandFailed(refusal(answer))
-    gateway = Check("gateway", "ok", f"{where.gateway} answers.")
     if answer.is_error:
-        why = "The other checks are control's, and it did not answer."
-        told = f"/v1/checkup: HTTP {answer.status_code} {answer.text[:200]}"
-        return [gateway, Check("control", "wrong", told, why, hints.command("logs control"), "ServiceAway")]
+        told = f"/v1/checkup: HTTP {answer.status_code}: {refusal(answer)}"
+        return [gateway, Check("control", "wrong", told, _WITHOUT, step, "ServiceAway"), *silent.servers(where)]
     try:
         return [gateway, *msgspec.json.decode(answer.content, type=Checkup).checks]
     except msgspec.MsgspecError:

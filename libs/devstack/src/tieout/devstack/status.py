@@ -19,13 +19,15 @@ from rich.table import Table
 from rich.text import Text
 from tieout.contracts.control import ServiceStatus, Status, StatusRequest, StepLatency
 from tieout.contracts.operation import UNSEEN_SECONDS_MAX
-from tieout.devstack import endpoints, hints, remote
+from tieout.devstack import endpoints, hints, remote, silent
 from tieout.devstack.failures import CommandFailed
 from tieout.devstack.journey import duration
 from tieout.devstack.questions import refusal, same_version
 from tieout.devstack.stack_folder import ProcessFacts
 from tieout.devstack.terminal import Screen, fits
 from tieout.devstack.wording import counted
+
+STATUS_SECONDS_MAX = 10.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,11 +58,13 @@ def processes(folder: Path) -> list[dict[str, Any]]:
     entries = []
     for fact in noted:
         entry: dict[str, Any] = {"name": fact.name, "up": False, "pid": fact.pid, "restarts": fact.restarts}
+        entry["suspended"] = False
         entry |= {"memory_bytes": 0, "up_seconds": 0.0, "log": fact.log}
         with contextlib.suppress(psutil.Error):
             if fact.pid:
                 process = psutil.Process(fact.pid)
                 entry["up"] = process.status() != psutil.STATUS_ZOMBIE
+                entry["suspended"] = process.status() == psutil.STATUS_STOPPED
                 entry["memory_bytes"] = _memory(process)
                 entry["up_seconds"] = round(time.time() - process.create_time(), 1)
         entries.append(entry)
@@ -79,10 +83,10 @@ def _memory(process: psutil.Process) -> int:
 
 def _ask(where: endpoints.Endpoints) -> tuple[Status | None, str]:
     try:
-        with where.client(timeout=10) as client:
+        with where.client(timeout=STATUS_SECONDS_MAX) as client:
             answer = client.get("/v1/status")
     except httpx.TimeoutException:
-        return None, f"The gateway did not answer within 10 s. What is wrong: {hints.command('doctor')}"
+        return None, f"{_who(where)} did not answer within {STATUS_SECONDS_MAX:g} s. {_what_is_wrong()}"
     except (httpx.HTTPError, OSError):
         if remote.chosen() is not None:
             return None, f"Nothing answers at {where.gateway}. {hints.status()}"
@@ -93,14 +97,24 @@ def _ask(where: endpoints.Endpoints) -> tuple[Status | None, str]:
     if remote.chosen() is not None and answer.status_code in (401, 403):
         return None, refusal(answer)  # Nothing is wrong there: whoever asks may not.
     if answer.is_error:
-        return None, (
-            f"The gateway cannot tell how the services are ({refusal(answer)}). "
-            f"What is wrong: {hints.command('doctor')}"
-        )
+        return None, (f"The gateway cannot tell how the services are ({refusal(answer)}). {_what_is_wrong()}")
     try:
         return msgspec.json.decode(answer.content, type=Status), ""
     except msgspec.MsgspecError:
         return None, f"{where.gateway} answers what this version does not understand. {same_version()}"
+
+
+def _who(where: endpoints.Endpoints) -> str:
+    """The gateway passes the question on to control, and waits for it longer than we do."""
+    try:
+        silent.alive(where)
+    except httpx.HTTPError:
+        return "The gateway"
+    return "The gateway lives, and control, which it asks,"
+
+
+def _what_is_wrong() -> str:
+    return f"What is wrong: {hints.command('doctor')}"
 
 
 def show(console: Console, gateway: str, facts: list[dict[str, Any]], status: Status | None, failure: str) -> None:
@@ -177,11 +191,13 @@ def _show_processes(console: Console, facts: list[dict[str, Any]], services: Map
 
 def _row(fact: Mapping[str, Any], service: ServiceStatus | None) -> dict[str, str]:
     up = "[green]yes[/]" if fact["up"] else "[red]no[/]"
+    if fact["suspended"]:
+        up = "[red]suspended[/]"
     row = {"": fact["name"], "up": up, "pid": str(fact["pid"]), "restarts": str(fact["restarts"])}
     row["memory"] = f"{fact['memory_bytes'] / 2**20:,.0f} MB"
     if service is not None:
         row |= zip(_COLUMNS[-4:], _counts(service), strict=True)
-        if not service.up:
+        if not (service.up or fact["suspended"]):
             row["up"] = "[red]silent[/]"
     return row
 

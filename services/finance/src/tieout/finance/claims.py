@@ -15,6 +15,8 @@ from tieout.servicekit import Received, Transaction, sql
 
 statements = sql.load(__file__)
 
+REFUNDS_MAX = 10_000  # In one event, which may not be larger than a message. A notice never stops the money itself.
+
 
 class Ended(Struct):
     """An item without a claim after a document that found one."""
@@ -34,8 +36,13 @@ async def tell(tx: Transaction, found: Iterable[Ended]) -> None:
     refunds: dict[tuple[UUID, str], list[UUID]] = {}
     for item_id, currency, document in await tx.fetch(statements.refunds_above, items, currencies):
         refunds.setdefault((item_id, currency), []).append(document)
-    told = [ended[key] for key in sorted(refunds)]
-    for one, position in zip(told, await tx.positions(len(told)), strict=True):
+    told = [
+        (ended[key], tuple(refunds[key][first : first + REFUNDS_MAX]))
+        for key in sorted(refunds)
+        for first in range(0, len(refunds[key]), REFUNDS_MAX)
+    ]
+    positions = await tx.positions(len(told))
+    for (one, part), position in zip(told, positions, strict=True):
         item = one.item
         tx.announce(
             ClaimSettled(
@@ -44,12 +51,21 @@ async def tell(tx: Transaction, found: Iterable[Ended]) -> None:
                 company=item.company,
                 currency=item.currency,
                 order_no=item.order_no if item.of_order else "",
-                refunds=tuple(refunds[item.key]),
+                refunds=part,
             ),
             position=position,
-            key=(item.item_id, item.currency, one.document_id),
+            key=(item.item_id, item.currency, one.document_id, *part[:1]),
             chain=item.item_id if item.of_order else one.document_id,
             order_no=item.order_no if item.of_order else one.document_no,
             company=item.company,
             cause=one.cause,
         )
+    await tx.copy(
+        "ended_claim",
+        columns=("item_id", "currency", "document_id", "position"),
+        records=[
+            (*one.item.key, refund, position)
+            for (one, part), position in zip(told, positions, strict=True)
+            for refund in part
+        ],
+    )

@@ -504,6 +504,16 @@ CREATE TABLE waiting_claim (
 CREATE INDEX waiting_claim_item ON waiting_claim (item_id);
 CALL state_table('waiting_claim');
 
+-- Facts: refunds above what came whose claim has ended, and was told so. The next end tells those that came after.
+CREATE TABLE ended_claim (
+    item_id       uuid NOT NULL,
+    currency      text COLLATE "C" NOT NULL,
+    document_id   uuid NOT NULL,                   -- Of the refund.
+    position      bigint NOT NULL,                 -- Of the event that told it.
+    PRIMARY KEY (item_id, currency, document_id)
+);
+CALL fact_table('ended_claim');
+
 -- Facts: money of a customer that named no order, and was applied to one later. What moved stands in money_part.
 CREATE TABLE application (
     document_id   uuid PRIMARY KEY,
