@@ -7,6 +7,7 @@ from uuid import UUID
 import pytest
 from tieout.contracts import finance
 from tieout.contracts.operation import TrailRequest
+from tieout.finance import claims
 from tieout.finance.reads import trail
 from tieout.servicekit import Refused
 from tieout.servicekit.rehearsal import announced
@@ -487,7 +488,19 @@ async def test_a_claim_ends_with_the_last_of_the_money_and_once(desk):
     assert ended.document_no == "P2"
     assert len(ended.refunds) == 2
     await desk.give(desk.refund(20, "1001", number="F3"))
-    assert len((await above_and_ended(desk))[0]) == 1
+    ((latest,), _) = await above_and_ended(desk)
+    await desk.give(desk.pay(20, ("1001", 20), number="P4"))
+    (_, again) = await desk.announced(finance.ClaimSettled)
+    assert again.refunds == (latest,)  # Not those of the claim before: of one who never orders there are ever more.
+    assert await desk.violations() == []
+
+
+async def test_an_end_of_many_refunds_is_told_in_parts(desk, monkeypatch):
+    monkeypatch.setattr(claims, "REFUNDS_MAX", 2)
+    await desk.give(*(desk.refund(100, number=f"F{n}") for n in range(5)))
+    await desk.give(desk.pay(500))
+    assert [len(one.refunds) for one in await desk.announced(finance.ClaimSettled)] == [2, 2, 1]
+    assert (await above_and_ended(desk))[0] == set()
     assert await desk.violations() == []
 
 
