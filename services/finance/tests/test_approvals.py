@@ -214,7 +214,8 @@ async def test_what_stands_on_1901_is_found_without_reading_what_was_closed(desk
     await desk.give(*evened)
     await close(desk)
     december = {"business_date": date(2026, 12, 10), "period": "2026-12"}
-    await desk.give(desk.moved("adjusted", (-1, -70), **december), desk.moved("adjusted", (1, 30), **december))
+    await desk.give(desk.moved("adjusted", (-1, -70), **december))
+    await desk.give(desk.moved("adjusted", (1, 30), **december))
     await owner.execute("ANALYZE")  # As autovacuum does within a minute: without it a plan is luck.
     async with rows_touched(testbed.postgres, desk.database) as touched:
         told = await desk.ask(finance.STANDING_COUNTS, limit=1)
