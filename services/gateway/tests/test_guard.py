@@ -134,6 +134,69 @@ async def test_a_head_without_end_is_told_how_long_it_may_be(speak):
     assert str(guard.HEAD_BYTES_MAX) in problem_of(answer, 431, "head_too_large")["detail"]
 
 
+TRAILED = b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n"
+END = b"10\r\n" + b'{"kind":"order"}' + b"\r\n0\r\n"
+
+
+def keyed(house, name="till"):
+    return f"X-Api-Key: {house.keys[name]}\r\n".encode()
+
+
+async def test_what_comes_after_the_body_is_no_header(speak, house):
+    """Neither who somebody is nor what he calls his delivery can be said, or said otherwise, there."""
+    key, named = keyed(house), b"Idempotency-Key: %b\r\n"
+    for claimed in (b"", b"X-Api-Key: nonsense\r\n"):
+        ((status, _, _),) = await speak(POST + claimed + TRAILED + b"\r\n" + END + key + b"\r\n", half_close=True)
+        assert status == 401, claimed
+    assert await house.pool.fetchval("SELECT count(*) FROM raw_document") == 0
+    head = POST + key + named % b"its-own" + TRAILED + b"\r\n"
+    ids = []
+    for other in (b"", b"another"):
+        said = head + END + named % other + b"\r\n"
+        ((status, _, body),) = await speak(said, half_close=True)
+        assert status == 202
+        ids.append(msgspec.json.decode(body)["intake_id"])
+    assert ids[0] == ids[1]
+
+
+async def test_what_may_come_after_a_body_has_its_own_bound(speak, house):
+    """In one piece with its body, in many, and as one field without an end."""
+    field = b"X-T: " + b"x" * 1000 + b"\r\n"
+    whole = POST + keyed(house) + TRAILED + b"\r\n" + END
+    endless = b"X-T: " + b"x" * 60_000
+    for pieces in ((whole + field * 9 + b"\r\n",), (whole, field * 200), (whole, *[endless] * 8)):
+        (answer,) = await speak(*pieces)
+        assert str(guard.TRAILER_BYTES_MAX) in problem_of(answer, 431, "trailers_too_large")["detail"]
+    assert await house.pool.fetchval("SELECT count(*) FROM raw_document") == 0
+
+
+async def test_what_follows_an_answer_that_was_given_before_the_end_of_the_body_is_not_answered_again(house):
+    def spoken_after_the_answer(said):
+        with socket.create_connection(("127.0.0.1", house.client.base_url.port), timeout=30) as line:
+            line.sendall(b"GET /v1/orders HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n")
+            told = b""
+            while b"problem:unauthorized" not in told:
+                told += line.recv(65_536)
+            line.sendall(said)
+            while piece := line.recv(65_536):
+                told += piece
+            return told
+
+    for said in (b"no field\r\n", (b"X-T: " + b"x" * 1000 + b"\r\n") * 20):
+        ((status, _, _),) = answers(await asyncio.to_thread(spoken_after_the_answer, said))
+        assert status == 401
+
+
+async def test_a_request_after_trailers_has_a_head_of_its_own(speak, house):
+    """The bound of each begins anew."""
+    whole = POST + keyed(house) + TRAILED + b"\r\n" + END + b"X-T: " + b"x" * 7000 + b"\r\n\r\n"
+    told = await speak(whole * 3, half_close=True)
+    assert [status for status, _, _ in told] == [202, 202, 202]
+    *taken, refused = await speak(whole, whole + b"GET / HTTP/1.1\r\n", (b"X-Pad: " + b"x" * 1000 + b"\r\n") * 200)
+    assert [status for status, _, _ in taken] == [202, 202]
+    problem_of(refused, 431, "head_too_large")
+
+
 async def test_a_head_that_does_not_come_is_told_how_long_it_may_take(start):
     house = await start(head_seconds_max=0.3)
     for said in (b"", b"POST /v1/intake/till/tieout HTTP/1.1\r\nX-A: "):

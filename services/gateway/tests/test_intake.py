@@ -215,6 +215,21 @@ async def test_the_form_of_a_request_is_checked(house):
     problem(await house.send(b"{}", Idempotency_Key="k" * 201), 422, "invalid")
 
 
+async def test_a_delivery_has_one_name(house):
+    body, said = (
+        msgspec.json.encode(house.order()),
+        {"Content-Type": "application/json", "X-Api-Key": house.keys["till"]},
+    )
+    for name in ("Idempotency-Key", "X-Shopify-Webhook-Id"):
+        named = [(name, "a"), (name.lower(), "b")]
+        told = await house.client.post("/v1/intake/till/tieout", content=body, headers=[*said.items(), *named])
+        assert problem(told, 400, "repeated_header")["field"] == name
+    assert await house.pool.fetchval("SELECT count(*) FROM raw_document") == 0
+    named = [("Idempotency-Key", "a"), ("Idempotency-Key", "a")]
+    told = await house.client.post("/v1/intake/till/tieout", content=body, headers=[*said.items(), *named])
+    assert told.status_code == 202
+
+
 async def test_a_retry_with_the_same_key_gets_the_same_ids(house):
     body = [house.order() for _ in range(3)]
     first = await house.send(body, Idempotency_Key="k1")

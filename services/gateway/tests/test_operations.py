@@ -356,6 +356,12 @@ async def test_a_question_whose_service_stays_away_is_told_so(house, testbed, mo
     assert told.headers["retry-after"] == "1"
 
 
+async def test_a_command_has_one_key(house):
+    headers = [*house.admin.items(), ("Idempotency-Key", "a"), ("Idempotency-Key", "b")]
+    told = await house.client.post("/v1/orders/1001/cancel", json={"company": "C1"}, headers=headers)
+    assert problem(told, 400, "repeated_header")["field"] == "Idempotency-Key"
+
+
 async def test_a_command_that_a_process_died_with_is_not_repeated_and_told_as_unknown(house, testbed, nobody_there):
     asked, arrived = [], asyncio.Event()
 

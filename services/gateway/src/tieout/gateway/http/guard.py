@@ -2,7 +2,8 @@
 
 uvicorn bounds how long a connection may idle between requests, but neither how long a head may take, nor how large it
 may become, nor how many connections there are, nor how long it listens to the rest of a body that was answered already.
-What it cannot read it answers in plain text, also in the middle of another answer. The time of a document's body is
+What it cannot read it answers in plain text, also in the middle of another answer. What comes after a chunked body it
+takes for headers, as much of it as anybody sends. The time of a document's body is
 bounded where it is read (intake.py).
 """
 
@@ -19,6 +20,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 log = structlog.get_logger(__name__)
 
 HEAD_BYTES_MAX = 64 << 10
+TRAILER_BYTES_MAX = 8 << 10  # Of fields after the body. Nobody reads them.
 LINGER_SECONDS = 1.0  # A connection that is closed under a client which is still sending is reset, and the answer lost.
 HEAD = (
     b"content-type: %b\r\ncontent-length: %d\r\nx-content-type-options: nosniff\r\ncache-control: no-store\r\n"
@@ -28,6 +30,27 @@ LENGTHS = ("Content-Length", "Transfer-Encoding")
 TARGET = (httptools.HttpParserInvalidURLError, AttributeError, UnicodeDecodeError)  # No path in it, or none in ASCII.
 
 
+class TrailersTooLarge(Exception):
+    """What comes after the body is more than anybody has to say there."""
+
+
+class _Trailers(list[tuple[bytes, bytes]]):
+    """Where the parser puts the fields of one request that come after its body: nowhere (RFC 9110, 6.5.1). What is said
+    there is no header: whoever checked the head, a proxy or we, has not seen it.
+
+    Of headers nothing is asked this way: theirs is the hot path.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._bytes = 0
+
+    def append(self, field: tuple[bytes, bytes]) -> None:
+        self._bytes += len(field[0]) + len(field[1]) + len(": \r\n")
+        if self._bytes > TRAILER_BYTES_MAX:
+            raise TrailersTooLarge
+
+
 def guarded(settings: Settings) -> type[HttpToolsProtocol]:
     """The protocol with its limits; a class, because uvicorn makes the instances."""
 
@@ -35,6 +58,7 @@ def guarded(settings: Settings) -> type[HttpToolsProtocol]:
         open_connections = 0
         _deadline: Any = None
         _head_bytes = 0
+        _bytes_since_body = 0  # A field without an end is not told by the parser, and kept there.
         _counted = False
         _in_head = True
         _half_closed = False
@@ -64,13 +88,18 @@ def guarded(settings: Settings) -> type[HttpToolsProtocol]:
                 if self._deadline is None:
                     self._await_head()
                 self._head_bytes += len(data)
+            else:
+                self._bytes_since_body += len(data)
             super().data_received(data)
-            too_large = self._in_head and self._head_bytes > HEAD_BYTES_MAX
-            if too_large and self._refusal is None and not self.transport.is_closing():
+            if self._refusal is not None or self.transport.is_closing():
+                return
+            if self._in_head and self._head_bytes > HEAD_BYTES_MAX:
                 told = (
                     f"The first line and the headers have more than {HEAD_BYTES_MAX} bytes together, which is the most."
                 )
                 self._refuse(Problem("head_too_large", told, "", 431))
+            elif not self._in_head and self._bytes_since_body > TRAILER_BYTES_MAX:
+                self._refuse(trailers_too_large())
 
         def eof_received(self) -> bool:  # type: ignore[override]  # True keeps the line open for our answer.
             """Who has said all and stops sending still listens: what was asked completely is answered first."""
@@ -82,8 +111,14 @@ def guarded(settings: Settings) -> type[HttpToolsProtocol]:
 
         def on_headers_complete(self) -> None:
             self._in_head = False
+            self._bytes_since_body = 0
             self._no_deadline()
             super().on_headers_complete()
+            self.headers = _Trailers()  # The request has those of its head.
+
+        def on_body(self, body: bytes) -> None:
+            self._bytes_since_body = 0
+            super().on_body(body)
 
         def on_message_complete(self) -> None:
             self._in_head = True  # The next request may follow on the same connection.
@@ -124,6 +159,9 @@ def guarded(settings: Settings) -> type[HttpToolsProtocol]:
             self._refusal = problem
             self._no_deadline()
             cycle = self.cycle  # Of the newest request.
+            if cycle is not None and cycle.response_complete and not self._in_head:  # It was answered before its end.
+                self._linger()
+                return
             if cycle is not None and not cycle.response_complete:
                 self._owed = len(self.pipeline) + 1
                 if cycle.more_body:
@@ -168,8 +206,15 @@ def guarded(settings: Settings) -> type[HttpToolsProtocol]:
     return Guarded
 
 
+def trailers_too_large() -> Problem:
+    told = f"After the body came more than {TRAILER_BYTES_MAX} bytes, which is the most. Nothing was kept of it"
+    return Problem("trailers_too_large", f"{told}; nothing is read there, say it in the headers.", "", 431)
+
+
 def unreadable(error: BaseException) -> Problem:
     """What of a request the parser could not read. Its reasons are fixed texts, without anything that a client sent."""
+    if isinstance(error.__context__, TrailersTooLarge):
+        return trailers_too_large()
     reason = str(error)
     told = f"{reason}. Nothing was kept of it"
     if isinstance(error, httptools.HttpParserCallbackError) and not isinstance(error.__context__, TARGET):

@@ -17,6 +17,7 @@ import structlog
 from msgspec import Struct
 from tieout.contracts.operation import Problem
 from tieout.gateway.channels.registry import CHANNELS
+from tieout.gateway.http.once import said_once
 from tieout.gateway.http.problems import answer, refuse
 from tieout.gateway.http.unproved import Crowded, Unproved
 from tieout.gateway.identifiers import nth
@@ -125,7 +126,7 @@ class Intake:
         if channel not in CHANNELS:
             raise _No("not_found", f"There is no channel {channel[:40]!r}; there are {', '.join(CHANNELS)}.", 404)
         shape, packed = _form(headers)
-        key, topic = _key(headers), _topic(scope, headers)
+        key, topic = _key(scope, headers), _topic(scope, headers)
         name = member.satellite.satellite
         raw = None
         if member.authentication in SIGNED:
@@ -325,10 +326,12 @@ def _form(headers: Mapping[str, str]) -> tuple[Shape, bool]:
     return shape, packed == "gzip"
 
 
-def _key(headers: Mapping[str, str]) -> str:
+def _key(scope: Any, headers: Mapping[str, str]) -> str:
     """Shopify names its deliveries too: the same webhook again carries the same id."""
-    key = headers.get("idempotency-key") or headers.get("x-shopify-webhook-id") or ""
-    key = key.strip()
+    key = ""
+    for name in ("Idempotency-Key", "X-Shopify-Webhook-Id"):
+        if not key and name.lower() in headers:
+            key = said_once(scope["headers"], name)
     if len(key) > KEY_CHARACTERS_MAX or "\0" in key:
         raise _No("invalid", f"It has at most {KEY_CHARACTERS_MAX} characters.", 422, "Idempotency-Key")
     return key

@@ -27,6 +27,7 @@ from tieout.gateway.http.asking import Asking
 from tieout.gateway.http.bounds import out_of_bounds
 from tieout.gateway.http.callers import Caller, Callers
 from tieout.gateway.http.keys import check_keys, keys_of
+from tieout.gateway.http.once import said_once
 from tieout.gateway.http.problems import MEDIA_TYPE, body_of, headers_of
 from tieout.gateway.known_fields import strict, told_unknown, unknown_field
 from tieout.gateway.wording import explained
@@ -169,8 +170,7 @@ async def _request_of(operation: Operation, fields: dict[str, Any], asked: Asked
         told[name] = _lax(name, values, fields[name])
     for name in openapi.IN_BRACES.findall(operation.path):
         told[name] = _lax(name, [unquote(asked.path_params[name])], fields[name])
-    key = asked.headers.get("idempotency-key")
-    if key and "idempotency_key" in fields:
+    if (key := said_once(asked.scope["headers"], "Idempotency-Key")) and "idempotency_key" in fields:
         told.setdefault("idempotency_key", key)
     if unknown := sorted(set(told) - set(fields)):
         detail = f"There is no field {unknown[0]!r}; there are: {', '.join(fields)}."

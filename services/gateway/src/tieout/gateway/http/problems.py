@@ -20,7 +20,7 @@ TITLES = {
     415: "Not in this form",
     422: "It cannot be taken as it is",
     429: "Too many at once",
-    431: "The head is too large",
+    431: "The headers or trailers are too large",
     500: "A mistake of ours",
     503: "Not just now",
     504: "No answer in time",
