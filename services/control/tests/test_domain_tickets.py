@@ -25,7 +25,7 @@ OPEN = Standing("open", 1, "finance", "", NOW, NOW + HOUR)
 
 
 def change(before: Standing, wish: Wish, now: datetime) -> Standing:
-    return rules.change(before, wish, now, CLOCKS)
+    return rules.change(before, wish, now, CLOCKS, {"finance", "inventory"})
 
 
 def wish(action: str, **more: Any) -> Wish:

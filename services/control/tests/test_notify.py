@@ -374,3 +374,40 @@ def test_a_file_of_channels_that_is_wrong_says_where_and_shows_no_secret(text: s
         channels.read(str(tmp_path / "notify.toml"))
     assert told in str(wrong.value)
     assert "hidden" not in str(wrong.value)
+
+
+async def test_a_channel_that_does_not_answer_delays_no_other(
+    database: Database, vendor: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tieout.control.notify.sender.SECONDS_MAX", 10 * PATIENCE_SECONDS)
+    asked, answered = asyncio.Event(), asyncio.Event()
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        asked.set()
+        await answered.wait()
+        writer.close()
+
+    server = await asyncio.start_server(silent, "127.0.0.1", 0)
+    (tmp_path / "slow").mkdir()
+    port = server.sockets[0].getsockname()[1]
+    slow = channel(f"http://127.0.0.1:{port}/", "webhook", tmp_path / "slow", name="slow")
+    quick, url = await vendor(webhook)
+    both = (slow, channel(url, "webhook", tmp_path, name="quick"))
+    running = asyncio.create_task(Sender(lambda: both, seconds=0.01).run(database))
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await strike(database, "a")
+            await asked.wait()
+            for struck, name in enumerate(("b", "c"), start=2):
+                while len(quick.taken) < struck - 1:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+                await strike(database, name)
+            while len(quick.taken) < 3:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        assert not answered.is_set()  # The slow one holds its first message all the while.
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        answered.set()
+        server.close()

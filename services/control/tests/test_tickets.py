@@ -233,6 +233,7 @@ async def test_a_resolved_ticket_is_not_listed_among_those_that_stand(database: 
         ("mute", {"until": "9999-12-31T23:59:59-12:00"}, "until"),
         ("resolve", {"reason": ""}, "reason"),
         ("assign", {}, "to"),
+        ("assign", {"to": "@nosuchteam"}, "to"),
         ("acknowledge", {"number": 99}, "number"),
     ],
 )
@@ -243,6 +244,18 @@ async def test_a_change_that_cannot_be_is_refused_with_the_field(
     with pytest.raises(Refused) as refused:
         await change(database, action, **more)
     assert refused.value.problem.field == field
+
+
+async def test_a_ticket_goes_to_a_team_that_there_is_and_a_refusal_names_all(database: Database) -> None:
+    await opened(database)
+    with pytest.raises(Refused, match=r"no team @nosuchteam; there are: @control, @finance, .*@order"):
+        await change(database, "assign", to="@nosuchteam")
+    assert (await change(database, "assign", to="@order")).ticket.owner == "order"
+    asked = ChangeTicket(number=1, action="assign", to="@night-shift")
+    assert (await change_ticket(asked, database, {"night-shift"})).ticket.owner == "night-shift"  # A channel's.
+    await database.pool.execute("UPDATE team SET team = 'books' WHERE service = 'finance'")
+    assert (await change(database, "assign", to="@books")).ticket.owner == "books"
+    assert (await change(database, "assign", to="Li Lei")).ticket.assignee == "Li Lei"
 
 
 def health(*, stopped: str = "", done: int = 0, waited: float = 0.0) -> Health:

@@ -25,6 +25,8 @@ from tieout.contracts.ticket import (
     LIST_TICKETS,
     SHOW_DEAD_LETTER,
     SHOW_TICKET,
+    ChangeTicket,
+    TicketChanged,
 )
 from tieout.contracts.watch import CHECKUP, LIST_ALARMS, Alarms, AlarmsRequest, Checkup, CheckupRequest
 from tieout.control import alarms, checkup, office, periods, reads, ticket_reads
@@ -83,10 +85,16 @@ def build(settings: Settings) -> Service:
     async def list_settings(request: SettingsRequest, database: Database) -> SettingsLog:
         return await reads.list_settings(request, colleagues)
 
+    sender = Sender(lambda: channels.read(settings.notify_file), settings.notify_seconds)
+
+    @operation(CHANGE_TICKET)
+    async def change(request: ChangeTicket, database: Database) -> TicketChanged:
+        return await change_ticket(request, database, sender.owners())
+
     ticketing = (
         operation(LIST_TICKETS)(ticket_reads.list_tickets),
         operation(SHOW_TICKET)(ticket_reads.show_ticket),
-        operation(CHANGE_TICKET)(change_ticket),
+        change,
         operation(SHOW_DEAD_LETTER)(ticket_reads.show_dead_letter),
     )
 
@@ -102,7 +110,6 @@ def build(settings: Settings) -> Service:
     )
 
     desk = Desk(colleagues, settings.desk_seconds, settings.parked_hours_max)
-    sender = Sender(lambda: channels.read(settings.notify_file), settings.notify_seconds)
 
     async def keep_desk(service: Service) -> None:
         await desk.run(service.database)

@@ -109,6 +109,10 @@ def _year(year: int, calendar: Calendar, *, entered: bool) -> CalendarYear | Non
     )
 
 
+async def known_teams(tx: Transaction) -> set[str]:
+    return {row["team"] for row in await tx.fetch(statements.known_teams)}
+
+
 @operation(PUT_TEAM)
 async def put_team(request: PutTeam, database: Database) -> Desk:
     if request.service not in CORE_SERVICES:

@@ -11,6 +11,9 @@ FROM desk_hours;
 -- name: teams
 SELECT service, team FROM team ORDER BY service;
 
+-- name: known_teams
+SELECT DISTINCT team FROM team;
+
 -- name: deadlines
 SELECT priority, due_minutes, clock FROM ticket_priority ORDER BY priority;
 

@@ -1,6 +1,6 @@
 """What a person may do with a ticket, and what its clock says then. Pure: the instant is an argument."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from datetime import datetime, timedelta
 
 from msgspec import Struct
@@ -47,8 +47,11 @@ class Wish(Struct, frozen=True):
     priority: int = 0
 
 
-def change(before: Standing, wish: Wish, now: datetime, clocks: Mapping[int, Clock]) -> Standing:
+def change(
+    before: Standing, wish: Wish, now: datetime, clocks: Mapping[int, Clock], teams: Set[str] = frozenset()
+) -> Standing:
     """How the ticket stands after the wish; equal to `before` where it stood so already. `clocks`: by priority.
+    `teams`: those that there are; it may be assigned to no other.
 
     Raises Refusal.
     """
@@ -73,7 +76,7 @@ def change(before: Standing, wish: Wish, now: datetime, clocks: Mapping[int, Clo
         case "mute":
             return _mute(before, wish, now, clocks)
         case "assign":
-            return _assign(before, wish)
+            return _assign(before, wish, teams)
         case "prioritise":
             return _prioritise(before, wish, clocks)
 
@@ -105,11 +108,15 @@ def _mute(before: Standing, wish: Wish, now: datetime, clocks: Mapping[int, Cloc
     return replace(_resumed(before, now, clocks), state="muted", muted_until=wish.until)
 
 
-def _assign(before: Standing, wish: Wish) -> Standing:
+def _assign(before: Standing, wish: Wish, teams: Set[str]) -> Standing:
     to = wish.to.strip()
     if not to or to == "@":
         raise Refusal("invalid", "to", "Say to whom: @finance is a team, everything else a person.")
     if to.startswith("@"):
+        if to[1:] not in teams:  # No channel would tell of it any more, and nobody would miss it.
+            known = ", ".join(f"@{team}" for team in sorted(teams))
+            told = f"There is no team {to[:80]}; there are: {known}. A new one is given a service first: desk team."
+            raise Refusal("invalid", "to", told)
         # A team takes it over as a whole: who had it in the old team has it no more.
         return before if before.owner == to[1:] else replace(before, owner=to[1:], assignee="")
     return replace(before, assignee=to)

@@ -1,5 +1,6 @@
 """What people do with a ticket: decided under its lock, kept in its history with who and why."""
 
+from collections.abc import Set
 from datetime import UTC, datetime
 
 from msgspec.structs import asdict
@@ -23,8 +24,10 @@ DONE = {
 }
 
 
-async def change_ticket(request: ChangeTicket, database: Database) -> TicketChanged:
-    """Raises Refused(not_found | invalid | conflict)."""
+async def change_ticket(
+    request: ChangeTicket, database: Database, teams_of_channels: Set[str] = frozenset()
+) -> TicketChanged:
+    """Raises Refused(not_found | invalid | conflict). `teams_of_channels`: they may have no service."""
     actor = ACTOR.get() or "staff"
     until = instant(request.until, "until") if request.until else None
     async with database.transaction() as tx:
@@ -34,7 +37,8 @@ async def change_ticket(request: ChangeTicket, database: Database) -> TicketChan
         before = Standing(**{name: row[name] for name in Standing.__struct_fields__})
         wish = Wish(request.action, actor, request.reason, until, request.to, request.priority)
         try:
-            after = change(before, wish, datetime.now(UTC), await office.clocks(tx))
+            teams = teams_of_channels | await office.known_teams(tx) if request.action == "assign" else frozenset()
+            after = change(before, wish, datetime.now(UTC), await office.clocks(tx), teams)
         except Refusal as refusal:
             status = 409 if refusal.code == "conflict" else 422
             raise Refused(refusal.code, refusal.detail, field=refusal.field, status=status) from None

@@ -2,13 +2,14 @@
 
 At least once: a process that dies between the channel's answer and ours sends it again, with the same ids. A channel
 gets one message at a time, as many a minute as its vendor takes; whatever comes meanwhile shares the next message.
+Each has a task of its own while it is served, so a robot that answers slowly delays nobody else's.
 """
 
 import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from datetime import UTC, datetime
 from uuid import uuid4
 
@@ -40,31 +41,40 @@ class Sender:
         self._channels = read()
         self._read_at = time.monotonic()
         self._seconds = seconds
+        self._serving: dict[str, asyncio.Task[None]] = {}  # By channel.
+
+    def owners(self) -> Set[str]:
+        """Teams that some channel is told for."""
+        return {owner for channel in self._channels for owner in channel.owners}
 
     async def run(self, database: Database) -> None:
         """Until cancelled."""
         if self._seconds <= 0:
             await asyncio.Event().wait()
         forgotten = float("-inf")
-        async with httpx.AsyncClient(timeout=SECONDS_MAX, follow_redirects=False) as client:
+        async with (
+            httpx.AsyncClient(timeout=SECONDS_MAX, follow_redirects=False) as client,
+            asyncio.TaskGroup() as group,
+        ):
             while True:
                 try:
-                    await self.once(database, client)
+                    await self._begin(database, client, group)
                     if time.monotonic() - forgotten > FORGET_EVERY_SECONDS:
                         forgotten = time.monotonic()
                         async with database.transaction() as tx:
                             await tx.execute(statements.forget)
                             await tx.execute(statements.forget_deliveries)
                 except Exception as error:
-                    if cause_of(error) is Cause.CODE:
-                        log.exception("notifications failed")
-                    else:
-                        log.warning("notifications wait", error=repr(error)[:300])
+                    _tell_failure(error)
                 await asyncio.sleep(self._seconds if self._channels else max(self._seconds, NOBODY_TOLD_SECONDS))
 
     async def once(self, database: Database, client: httpx.AsyncClient) -> None:
-        """Spread what is new, then one message for each channel that may have one now; channels do not wait for
-        each other."""
+        """Spread what is new, then one message for each channel that may have one now, until all are answered."""
+        async with asyncio.TaskGroup() as group:
+            await self._begin(database, client, group)
+
+    async def _begin(self, database: Database, client: httpx.AsyncClient, group: asyncio.TaskGroup) -> None:
+        """The same, without waiting for an answer; a channel that is still waited for has its next turn later."""
         self._refresh()
         names = [channel.target.name for channel in self._channels]
         async with database.read() as connection:
@@ -80,7 +90,11 @@ class Sender:
                 )
                 await tx.execute(statements.note_channels, names)
         if due["fresh"] or due["waiting"]:
-            await asyncio.gather(*(self._serve(channel, database, client) for channel in self._channels))
+            self._serving = {name: task for name, task in self._serving.items() if not task.done()}
+            for channel in self._channels:
+                if channel.target.name not in self._serving:
+                    task = group.create_task(self._served(channel, database, client))
+                    self._serving[channel.target.name] = task
 
     def _refresh(self) -> None:
         if time.monotonic() - self._read_at < READ_EVERY_SECONDS:
@@ -90,6 +104,12 @@ class Sender:
             self._channels = self._read()
         except Misconfigured as error:
             log.warning("the channels cannot be read; those of before stay", error=str(error))
+
+    async def _served(self, channel: Channel, database: Database, client: httpx.AsyncClient) -> None:
+        try:
+            await self._serve(channel, database, client)
+        except Exception as error:  # Of this channel alone.
+            _tell_failure(error)
 
     async def _serve(self, channel: Channel, database: Database, client: httpx.AsyncClient) -> None:
         name = channel.target.name
@@ -139,6 +159,13 @@ async def _post(channel: Channel, told: Sequence[Told], client: httpx.AsyncClien
             return verdict(channel.target.kind, response.status_code, body)
     except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, OSError) as error:
         return Answer(accepted=False, error=type(error).__name__)
+
+
+def _tell_failure(error: Exception) -> None:
+    if cause_of(error) is Cause.CODE:
+        log.error("notifications failed", exc_info=error)
+    else:
+        log.warning("notifications wait", error=repr(error)[:300])
 
 
 def _fingerprint(channel: str) -> str:
