@@ -413,6 +413,25 @@ async def test_who_is_slow_and_alive_is_waited_for_and_asked_once(house, testbed
     await second.close()
 
 
+@pytest.mark.parametrize("code", ["timeout", "outcome_unknown"])
+async def test_a_service_that_hangs_is_not_waited_for_to_the_end(code, house, testbed, monkeypatch):
+    """Its processes are suspended: their connections stand, and not even a ping is answered."""
+    monkeypatch.setattr(asking, "HANGS_SECONDS", 1.0)
+    monkeypatch.setattr(asking, "ANSWER_SECONDS_MAX", 2 * PATIENCE_SECONDS)
+    hung = await testbed.connect("order")
+    for subject in ("rpc.order.>", "$SRV.PING.order"):
+        await hung.subscribe(subject)
+    await hung.flush()
+    if code == "timeout":
+        asked = house.client.get("/v1/orders/1001?company=C1", headers=house.admin)
+    else:
+        headers = {**house.admin, "Idempotency-Key": "k2"}
+        asked = house.client.post("/v1/orders/1001/cancel", json={"company": "C1"}, headers=headers)
+    told = problem(await asyncio.wait_for(asked, PATIENCE_SECONDS), 504, code)
+    assert "The service order hangs: none of its processes answered a ping" in told["detail"]
+    await hung.close()
+
+
 async def test_a_change_whose_client_hung_up_is_audited(house):
     _, writer = await asyncio.open_connection("127.0.0.1", house.client.base_url.port)
     head = f"PUT /v1/satellites/y HTTP/1.1\r\nHost: x\r\nAuthorization: {house.admin['Authorization']}\r\n"

@@ -11,10 +11,17 @@ from tieout.devstack.failures import CommandFailed
 from tieout.devstack.wording import why_silent
 
 Answer = TypeVar("Answer")
+# Longer than the gateway waits for a service: it is the one that can say which service did not answer.
+GATEWAY_SECONDS_MAX = 33.0
 
 
 def get(
-    folder: Path, path: str, answer: type[Answer], parameters: Mapping[str, Any], *, seconds_max: float = 30.0
+    folder: Path,
+    path: str,
+    answer: type[Answer],
+    parameters: Mapping[str, Any],
+    *,
+    seconds_max: float = GATEWAY_SECONDS_MAX,
 ) -> Answer:
     """The answer of an operation of the contracts, checked against its type.
 
@@ -26,13 +33,15 @@ def get(
 
 
 def post(
-    folder: Path, path: str, answer: type[Answer], body: Mapping[str, Any], *, seconds_max: float = 30.0
+    folder: Path, path: str, answer: type[Answer], body: Mapping[str, Any], *, seconds_max: float = GATEWAY_SECONDS_MAX
 ) -> Answer:
     """The same for a command."""
     return _ask(folder, "POST", path, answer, seconds_max, json=dict(body))
 
 
-def put(folder: Path, path: str, answer: type[Answer], body: Mapping[str, Any], *, seconds_max: float = 30.0) -> Answer:
+def put(
+    folder: Path, path: str, answer: type[Answer], body: Mapping[str, Any], *, seconds_max: float = GATEWAY_SECONDS_MAX
+) -> Answer:
     """The same for a change of something that is there."""
     return _ask(folder, "PUT", path, answer, seconds_max, json=dict(body))
 

@@ -25,6 +25,9 @@ LOOK_AFTER_SECONDS = 0.25  # Nearly all are answered by then; and no process is 
 LOOK_EVERY_SECONDS = 0.5  # Shorter than a process takes to start, so that its absence is seen.
 PING_SECONDS = 0.2
 LAST_WORDS_SECONDS = 0.05  # An answer may have come together with the news of its sender's end.
+# Of pings that any process may answer. Whoever works answers beside it, however long the work takes; who has not for
+# so long hangs, and nobody is waited for.
+HANGS_SECONDS = 8.0
 BACK_SECONDS_MAX = 10.0  # So long a question waits for a service that died.
 BACK_LOOK_SECONDS = 0.2
 
@@ -35,6 +38,10 @@ class _Pong(msgspec.Struct):
 
 class _Died(Exception):
     """Who had the request is gone."""
+
+
+class _Hangs(Exception):
+    """The service listens, and none of its processes does anything."""
 
 
 _decode = msgspec.json.Decoder(_Pong).decode
@@ -63,8 +70,10 @@ class Asking:
         except (nats.errors.NoRespondersError, _Died):
             detail = f"The service {operation.owner} is not running. See ./tieout status."
             raise Refused("unavailable", detail, status=503) from None
-        except (TimeoutError, nats.errors.TimeoutError):
+        except (TimeoutError, nats.errors.TimeoutError, _Hangs) as error:
             told = f"did not answer in {ANSWER_SECONDS_MAX:g} s"
+            if isinstance(error, _Hangs):
+                told = f"hangs: none of its processes answered a ping in {HANGS_SECONDS:g} s"
             if not question:
                 raise Refused("outcome_unknown", _unknown(operation, told), status=504) from None
             raise Refused(
@@ -89,15 +98,19 @@ class Asking:
         self, operation: Operation, payload: bytes, headers: dict[str, str] | None, until: float, hasty: bool
     ) -> Msg:
         """Raises _Died once none is left of those who were there; `hasty`: once anybody has come or gone, or somebody
-        answers a ping where nobody did: he may be another."""
+        answers a ping where nobody did: he may be another. Raises _Hangs where nobody answers any."""
         left = max(0.1, until - time.monotonic())
         request = self._connection.request(operation.subject, payload, timeout=left, headers=headers)
         asked = asyncio.create_task(request)
         before: set[str] | None = None
+        lives: asyncio.Task[bool] | None = None
         silent = False  # Somebody is there, and was too busy for a ping.
         try:
             await asyncio.wait({asked}, timeout=LOOK_AFTER_SECONDS)
             while not asked.done():
+                lives = lives or asyncio.create_task(self._lives(operation.owner))
+                if lives.done() and not lives.result():
+                    raise _Hangs
                 look = self._look(operation.owner)
                 await asyncio.wait({asked, look}, return_when=asyncio.FIRST_COMPLETED)
                 here = look.result() if look.done() and not look.cancelled() else None
@@ -113,6 +126,20 @@ class Asking:
             return asked.result()
         finally:
             asked.cancel()
+            if lives is not None:
+                lives.cancel()
+
+    async def _lives(self, service: str) -> bool:
+        """Whether any of its processes turns, or nobody can tell; false only where somebody listens and is silent."""
+        for _ in range(2):  # One of them may be lost with a connection that breaks.
+            try:
+                await self._connection.request(f"$SRV.PING.{service}", b"", timeout=HANGS_SECONDS / 2)
+            except nats.errors.TimeoutError:
+                continue
+            except (nats.errors.Error, OSError):
+                pass  # Gone, or the broker is: others look after that.
+            return True
+        return not self._connection.is_connected
 
     def _look(self, service: str) -> asyncio.Task[set[str] | None]:
         look = self._looks.get(service)
