@@ -2,14 +2,17 @@
 
 import asyncio
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from msgspec.structs import replace
-from tieout.contracts.agreement import MEASURES
+from tieout.contracts.agreement import MEASURES, Row
 from tieout.contracts.control import Agreement, AgreementRequest
 from tieout.contracts.repair import RepairPreviewRequest, RepairRequest, RepairResult, RepairsRequest
 from tieout.contracts.replay import FREEZE_REPLAY
+from tieout.control.causes import Causes
 from tieout.control.continuous import Continuous
+from tieout.control.domain.agreement import BookRows
 from tieout.control.proof import Prover
 from tieout.control.repairs import Repairs
 from tieout.control.replay.asking import Asking, read_view
@@ -189,6 +192,16 @@ async def test_what_the_source_does_not_have_is_missing_there_and_a_second_booki
         (announced_only, "missing_at_source", "resubmit"),
         (again, "duplicate", "reverse_and_rebook"),
     ]
+
+
+async def test_a_copy_is_looked_for_where_two_services_call_their_book_the_same(trio: Any) -> None:
+    """Such a fact, which its source does not hold, once ended the whole agreement with an error."""
+    measure = next(one for one in MEASURES if one.number == 9)
+    assert len({book.name for book in measure.books}) == 1
+    row = Row(94, 1, str(uuid4()), "1001", 17124, 0)
+    source, other = (BookRows(book, {94: {1: row}} if book.durables else {}) for book in measure.books)
+    causes = Causes(trio.colleagues(), dict)
+    assert await causes._copies(measure, [94], [source, other], trio.control.database) == {}
 
 
 async def test_what_waits_is_told_with_its_reason_and_what_is_dead_with_its_letter(trio: Any) -> None:
