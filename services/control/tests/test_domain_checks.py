@@ -27,6 +27,7 @@ FOUND = [
     (checks.locks(by(blocked=(Blocked(1, 20.0, "x", 2, "order_owner"),))), "wrong"),
     (checks.locks(by(blocked=(Blocked(1, 3.0, "x", 2, "order_owner"),))), "look"),
     (checks.locks(by(blocked=(Blocked(1, 0.1, "x", 2, "order_app"),))), "ok"),
+    (checks.locks(by(blocked=(Blocked(1, 3.0, "x", 2, "order_app", "tieout-order", "active", 3.0),))), "ok"),
     (checks.stopped(by(flows=(FlowVitals("order-place-orders", stopped=True, trouble="KeyError"),))), "wrong"),
     (checks.lag([FLOW]), "ok"),
     (checks.lag([replace(FLOW, waiting=9, done_in_seconds=4.0, drained_per_second=3.0)]), "ok"),

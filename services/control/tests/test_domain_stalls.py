@@ -55,6 +55,34 @@ def test_a_lock_names_who_holds_it_and_how_to_end_it() -> None:
     assert "pg_terminate_backend(12)" in verdict.next_step
 
 
+OWN = Blocked(11, 1.0, "INSERT INTO voucher", 12, "finance_app", "tieout-finance", "active", 1.0)
+
+
+@pytest.mark.parametrize(
+    ("lock", "cause"),
+    [
+        (OWN, "long_batch"),
+        (replace(OWN, waits_seconds=9.0), "blocked_by_lock"),
+        (replace(OWN, by_seconds=40.0), "blocked_by_lock"),
+        (replace(OWN, by_state="idle in transaction"), "blocked_by_lock"),
+        (replace(OWN, by_application="psql"), "blocked_by_lock"),
+        (replace(OWN, by_role="finance_owner"), "blocked_by_lock"),
+        (replace(OWN, by_role="order_app", by_application="", by_state="", by_seconds=0.0), "blocked_by_lock"),
+    ],
+)
+def test_a_batch_that_waits_a_moment_for_another_of_its_service_is_at_work(lock: Blocked, cause: str) -> None:
+    vitals = replace(flow(in_hand_seconds=1.0), blocked=(lock,))
+    verdict = why_it_stands(FLOW, vitals, "", None)
+    assert verdict.cause == cause
+    assert ("pg_terminate_backend" in verdict.next_step) == (cause == "blocked_by_lock")
+
+
+def test_of_those_who_wait_for_each_other_the_one_is_named_who_waits_for_nobody() -> None:
+    behind = Blocked(13, 9.9, "INSERT INTO voucher", 11, "finance_app", "tieout-finance", "active", 10.0)
+    verdict = why_it_stands(FLOW, replace(WELL, blocked=(behind, OWN, LOCK)), "", None)
+    assert "pg_terminate_backend(12)" in verdict.next_step
+
+
 @pytest.mark.parametrize(
     ("silence", "before", "cause"),
     [

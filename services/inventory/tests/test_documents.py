@@ -77,7 +77,9 @@ async def test_a_count_cannot_take_more_than_is_there(counter: Any) -> None:
     await counter.give(counter.receipt(("A", 3, 100)))
     await counter.give(counter.count(("A", -2), ("A", -2)), counter.count(("A", 0)))
     await counter.give(counter.count(("A", -4), warehouse="NEGATIVE"))
-    assert [x.reason for x in await counter.announced(DocumentSettled)] == ["above_on_hand", "zero_quantity"]
+    refused = await counter.announced(DocumentSettled)
+    assert [x.reason for x in refused] == ["above_on_hand", "zero_quantity"]
+    assert refused[0].detail.startswith("Line 2: 3 of A are on hand, and warehouse MAIN ")
     assert await counter.stock("A", "NEGATIVE") == (-4, 0, 0, 0)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from tieout.inventory.domain import Line, Part
+from tieout.inventory.wording import pieces
 
 
 class Arrival(NamedTuple):
@@ -46,13 +47,13 @@ def check(
             return Arrival(refusal="unknown_line", detail=f"Line {line_no} has no goods.")
         if shipment is not None and quantity > shipment.get(line_no, 0):
             had = shipment.get(line_no, 0)
-            detail = f"Line {line_no}: {quantity} delivered, but that shipment had {had} (millionths)."
+            detail = f"Line {line_no}: {pieces(quantity)} delivered, but that shipment had {pieces(had)}."
             return Arrival(refusal="above_shipped", detail=detail)
         missing = quantity - line.on_way
         if missing > 0:
             if shipment is None and missing <= line.reserved + line.back_ordered:
                 return Arrival(wait="not_shipped_yet")
-            detail = f"Line {line_no}: {quantity} delivered, {line.on_way} is on its way (millionths)."
+            detail = f"Line {line_no}: {pieces(quantity)} delivered, {pieces(line.on_way)} is on its way."
             return Arrival(refusal="above_shipped", detail=detail)
         arriving.append((line, quantity))
     return Arrival(arriving)

@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple, Protocol
 
 from tieout.contracts.order import Account, CostAccount
 from tieout.inventory.valuation import Stock, half_up
+from tieout.inventory.wording import pieces
 
 
 class Wanted(Protocol):
@@ -365,7 +366,7 @@ def confirm(lines: Mapping[int, Line], warehouse: str, said: Iterable[tuple[int,
             if line.back_ordered or missing > line.reserved_stopped:
                 return Confirmed(
                     refusal="above_reserved",
-                    detail=f"Line {line_no}: {quantity} left, {line.reserved} is reserved (millionths).",
+                    detail=f"Line {line_no}: {pieces(quantity)} left, {pieces(line.reserved)} is reserved.",
                 )
             back_again.append((line, missing))
         leaving.append((line, quantity))

@@ -1,6 +1,5 @@
 """Questions to inventory. No rules, no locks."""
 
-from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -33,6 +32,7 @@ from tieout.contracts.inventory import (
     WarehouseView,
 )
 from tieout.contracts.operation import Trail, TrailEntry, TrailRequest
+from tieout.inventory.wording import pieces
 from tieout.servicekit import Database, Refused, operation, sql
 
 statements = sql.load(__file__)
@@ -115,11 +115,6 @@ async def trail(request: TrailRequest, database: Database) -> Trail:
     return Trail(tuple(sorted(entries, key=lambda entry: entry.at)))
 
 
-def _pieces(quantity_micro: int) -> str:
-    """As people count: 1_500_000 is 1.5."""
-    return f"{Decimal(quantity_micro) / 1_000_000:f}"
-
-
 def _lines(number: int) -> str:
     return f"{number} line" if number == 1 else f"{number} lines"
 
@@ -135,7 +130,7 @@ def _promised(row: Any) -> TrailEntry:
             quantity_micro=-row["reserved"],
             detail=f"less lies there than was promised{gone}; the order waits again",
         )
-    back_ordered = f", {_pieces(row['back_ordered'])} back-ordered" if row["back_ordered"] > 0 else ""
+    back_ordered = f", {pieces(row['back_ordered'])} back-ordered" if row["back_ordered"] > 0 else ""
     return TrailEntry(
         at=row["at"],
         step="reserved" if row["reserved"] > 0 else "back_ordered",
@@ -152,7 +147,7 @@ def _stopped(row: Any) -> TrailEntry:
         detail = f"short of {row['skus']}"
     else:
         step, identity = "cancelled", event_id(CancelDecided.SUBJECT, row["cancel_id"], row["ordinal"])
-        detail = f"too late for {_pieces(row['too_late'])}" if row["too_late"] else ""
+        detail = f"too late for {pieces(row['too_late'])}" if row["too_late"] else ""
         if not row["quantity"]:
             step, detail = "nothing to cancel", detail or "nothing was left to stop"
         if row["quantity"] < 0:  # A correction of an earlier decision.
@@ -196,7 +191,7 @@ def _moved(row: Any) -> TrailEntry:
         told = "of what came back; a shortage to be approved"
     else:
         step, identity = {"count": "adjusted", "revaluation": "revalued"}.get(kind, "received"), ""
-    services = f" with {_pieces(row['services'])} of carriage or another service" if row["services"] else ""
+    services = f" with {pieces(row['services'])} of carriage or another service" if row["services"] else ""
     return TrailEntry(
         at=row["at"],
         step=step,

@@ -7,6 +7,7 @@ from tieout.contracts.currency import spelled
 from tieout.contracts.finance import StandingSum
 from tieout.contracts.operation import UNSEEN_SECONDS_MAX, Health
 from tieout.contracts.watch import Alarm, Check, CheckState, TableSize, Vitals
+from tieout.control.domain.stalls import held_up
 
 DATABASE_MS = 200.0
 OUTBOX_SECONDS = 10.0
@@ -73,7 +74,8 @@ def databases(vitals: Mapping[str, Vitals]) -> Check:
 
 
 def locks(vitals: Mapping[str, Vitals]) -> Check:
-    found = [(name, one) for name, service in vitals.items() for one in service.blocked if one.waits_seconds > 1]
+    held = [(name, held_up(name, service.blocked)) for name, service in vitals.items()]
+    found = [(name, one) for name, one in held if one is not None and one.waits_seconds > 1]
     if not found:
         return Check("locks", "ok", "No transaction waits for a lock.")
     name, worst = max(found, key=lambda pair: pair[1].waits_seconds)

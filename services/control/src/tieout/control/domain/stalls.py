@@ -4,12 +4,15 @@ The causes are asked in this order because each hides those below it: a process 
 that waits for a lock looks as if its batch were merely long.
 """
 
+from collections.abc import Iterable
+
 from msgspec import Struct
 from tieout.contracts.control import FlowState
 from tieout.contracts.watch import Blocked, Cause, FlowVitals, SatelliteRhythm, Vitals
 
 LONG_SECONDS = 30.0  # A batch that works so long is told, too; shorter ones are no alarm.
 DEATHS_IN_A_ROW = 2  # Within the last hour, as the service itself tells.
+LOCK_SECONDS = 5.0  # A service's own batches wait for each other for less; that is their order, no cause.
 ATTEMPTS_MAX = 3  # A batch that was delivered more often was given up or died on each time.
 
 
@@ -32,8 +35,8 @@ def why_it_stands(flow: FlowState, vitals: Vitals | None, silence: str, before: 
             f"{service} 的数据库没有响应:{vitals.database}",
             "Mend the database. The flow goes on by itself, and no attempt was burnt.",
         )
-    if vitals.blocked:
-        return _blocked(service, vitals.blocked[0])
+    if (held := held_up(service, vitals.blocked)) is not None:
+        return _blocked(service, held)
     own = next((one for one in vitals.flows if one.durable == flow.durable), None)
     if own is not None and own.stopped:
         return Verdict(
@@ -96,6 +99,19 @@ def _dying(service: str, vitals: Vitals) -> Verdict | None:
             f"`./tieout logs {service}`; the kernel's log says whether it was for its memory.",
         )
     return None
+
+
+def held_up(service: str, blocked: Iterable[Blocked]) -> Blocked | None:
+    """The wait that holds the service up, the longest first. Where its own working session holds the lock and both are
+    young, that is work: to end it would only undo what is under way. Whoever waits himself is not the one to end."""
+    held = [one for one in blocked if not _at_work(service, one)]
+    waiting = {one.pid for one in held}
+    return min(held, key=lambda one: (one.by_pid in waiting, -one.waits_seconds), default=None)
+
+
+def _at_work(service: str, one: Blocked) -> bool:
+    own = one.by_role == f"{service}_app" and one.by_application == f"tieout-{service}"
+    return own and one.by_state == "active" and max(one.waits_seconds, one.by_seconds) < LOCK_SECONDS
 
 
 def _blocked(service: str, blocked: Blocked) -> Verdict:

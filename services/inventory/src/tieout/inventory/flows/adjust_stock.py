@@ -11,6 +11,7 @@ from tieout.inventory.booking import REPEATED_LINE, Refusal, book
 from tieout.inventory.papers import Paper
 from tieout.inventory.stockroom import House, Stockroom
 from tieout.inventory.valuation import Stock
+from tieout.inventory.wording import pieces
 from tieout.servicekit import Database, Received, batch_flow
 
 
@@ -31,7 +32,7 @@ def _refusal(count: SubmitAdjustment, room: Stockroom) -> Refusal | None:
         if stock.policy != "allow_negative" and line.quantity_micro < 0 and stock.on_hand + change[line.sku] < 0:
             return (
                 "above_on_hand",
-                f"Line {line.line_no}: {stock.on_hand} of {line.sku} are on hand (millionths), and warehouse "
+                f"Line {line.line_no}: {pieces(stock.on_hand)} of {line.sku} are on hand, and warehouse "
                 f"{count.warehouse} does not go below zero. Enter the missing receipt first.",
             )
     return None

@@ -16,6 +16,7 @@ from tieout.contracts.order import CostAccount, OrderReturned, ReturnedLine
 from tieout.inventory.journal import Moved, columns
 from tieout.inventory.stockroom import Stockroom, company_key
 from tieout.inventory.valuation import value_of_first
+from tieout.inventory.wording import pieces
 from tieout.servicekit import Database, Received, Transaction, batch_flow, sql
 
 statements = sql.load(__file__)
@@ -123,7 +124,7 @@ class Sales:
             upto = self._returned[key] + claims[key]
             if upto > sold.quantity_micro - sold.stopped:
                 most = sold.quantity_micro - sold.stopped
-                detail = f"{upto} would be back, but at most {most} can have left (millionths)."
+                detail = f"{pieces(upto)} would be back, but at most {pieces(most)} can have left."
                 tx.bury(received, reason="above_shipped", field=f"{where}.quantity_micro", detail=detail)
                 return False
             if upto > sold.passed:
