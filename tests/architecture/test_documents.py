@@ -40,6 +40,13 @@ def test_both_readmes_show_the_same_commands_and_lead_to_every_page() -> None:
     assert english.count("\n## ") == chinese.count("\n## ")
 
 
+@pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])
+def test_a_recovery_is_shown_where_the_stack_is_stopped(name: str) -> None:
+    shown = re.findall(r"^\./tieout (up|down|recover)\b", (ROOT / name).read_text(), re.MULTILINE)
+    before = shown[: shown.index("recover")]
+    assert before[-1] == "down", "a service that works is not recovered: the command refuses it"
+
+
 def tracked() -> list[str]:
     return subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True).stdout.split()
 

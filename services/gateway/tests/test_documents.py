@@ -18,6 +18,16 @@ def test_each_kind_has_an_example_of_its_own():
     assert [example["kind"] for example in EXAMPLES] == list(KINDS)
 
 
+def test_no_example_is_a_document_of_the_first_order_by_hand_with_other_content():
+    (by_hand,) = re.findall(r"^```sh\n(put\(\) .+?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    sent = set(re.findall(r'"kind": "(\w+)", "company": "MINE", "number": "([^"]+)"', by_hand))
+    assert len(sent) == 2
+    assert not sent & {(example["kind"], example["number"]) for example in EXAMPLES}
+    ordered = {example["number"] for example in EXAMPLES if example["kind"] == "order"}
+    text = msgspec.json.encode(EXAMPLES).decode()
+    assert set(re.findall(r'"order_number":"([^"]+)"', text)) == ordered
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_field_is_named_on_the_page(kind):
     fields = {field.name for field in msgspec.structs.fields(FORMS[kind].document)}

@@ -1,6 +1,7 @@
 """An installation that is spoken to by its gateway's URL and a token alone: in a cluster, or on another machine.
 
-Commands that only ask over HTTP take `--url` and `--token-file` (or TIEOUT_URL, TIEOUT_TOKEN_FILE) instead of `--dir`.
+Commands that need nothing but HTTP, questions and operations alike, take `--url` and `--token-file` (or TIEOUT_URL,
+TIEOUT_TOKEN_FILE) instead of `--dir`.
 """
 
 import argparse
