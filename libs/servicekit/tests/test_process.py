@@ -264,7 +264,9 @@ async def test_retention_and_scrub_run_once_for_a_schedule(run, toy_database, ow
     service.send_signal(signal.SIGTERM)
     assert await ended(service) == 0
     code, told = await once("retain")
-    assert (code, told[-1]["event"], told[-1]["outbox"], told[-1]["toys"]) == (0, "retained", 0, 7)
+    assert code == 0, told
+    (retained,) = [line for line in told if line["event"] == "retained"]  # A connection may tell of its end after it.
+    assert (retained["outbox"], retained["toys"]) == (0, 7)
     code, told = await once("scrub")
     assert (code, told[-1]["event"]) == (0, "scrub found nothing")
     await owner.execute("ALTER TABLE demand DISABLE TRIGGER USER")
