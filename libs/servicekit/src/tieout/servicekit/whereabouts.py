@@ -40,8 +40,9 @@ async def refuse_forgetful(database: Database, flows: Sequence[BatchFlow], js: J
     if row["recovering"] and row["by_hand"]:
         raise OlderThanItsStream(
             "this database says that a recovery of it began and did not end (database_home.recovering); "
-            f"{row['by_hand']}. Nothing was written. Where no recovery was begun, let the owner set it back to false; else let it end, it "
-            f"goes on where it stood: ./tieout recover {service} --yes"
+            f"{row['by_hand']}. Nothing was written. Where no recovery was begun, "
+            "let the owner set it back to false; else let it end, it goes on where it stood: "
+            f"./tieout recover {service} --yes"
         )
     if row["recovering"]:
         raise OlderThanItsStream(
