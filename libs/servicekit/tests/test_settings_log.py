@@ -126,3 +126,21 @@ async def test_nobody_empties_settings_or_writes_the_log(put, findings, owner, d
     await put("zone", "UTC")
     await owner.execute("DELETE FROM settings_change WHERE op = 'INSERT'")
     assert {rule for rule, *_ in await findings()} == {"touched_by_hand", "settings_are_logged"}
+
+
+async def test_another_salt_is_named_itself_and_blames_no_secret(put, findings, owner) -> None:
+    await put("shop", "EU", "hers")
+    for statement in ("UPDATE settings_salt SET salt = 'x'", "DELETE FROM settings_salt", "TRUNCATE settings_salt"):
+        with pytest.raises(asyncpg.RaiseError, match="settings_salt is never changed"):
+            await owner.execute(statement)
+    assert await findings() == []
+    async with owner.transaction():
+        await owner.execute("ALTER TABLE settings_salt DISABLE TRIGGER USER")
+        await owner.execute("UPDATE settings_salt SET salt = 'x'")
+        for name in ("insert", "delete", "update", "truncate"):
+            await owner.execute(f"ALTER TABLE settings_salt ENABLE ALWAYS TRIGGER state_{name}")
+    found = await findings()
+    assert {(rule, key.split()[-1] if rule == "guards_untouched" else key) for rule, key, *_ in found} == {
+        ("settings_are_logged", 'settings_salt {"one": true}'),
+        ("guards_untouched", "settings_salt"),
+    }

@@ -72,3 +72,22 @@ async def test_where_a_recovery_has_not_ended_no_service_starts_until_it_has(
         await start_service(flows=[quiet_flow])
     await owner.execute("UPDATE database_home SET recovering = false")
     assert (await start_service(flows=[quiet_flow])).ready
+
+
+async def test_a_hand_that_sets_or_takes_back_the_mark_of_a_recovery_is_named(
+    confirmed, start_service, quiet_flow, owner
+) -> None:
+    async def touched(service):
+        found = await service.findings.scrub(service.database)
+        return [one.rule for one in found.violations if one.key.startswith("database_home")]
+
+    await owner.execute("UPDATE database_home SET recovering = true")
+    with pytest.raises(OlderThanItsStream, match="set it by hand"):
+        await start_service(flows=[quiet_flow])
+    await owner.execute("UPDATE database_home SET recovering = false")
+    service = await start_service(flows=[quiet_flow])
+    assert await touched(service) == []
+    async with service.database.transaction() as tx:
+        await tx.execute("UPDATE database_home SET recovering = true")
+    await owner.execute("UPDATE database_home SET recovering = false")
+    assert await touched(service) == ["touched_by_hand"]

@@ -27,6 +27,10 @@ LEAF_MIN, LEAF_MAX = -(1 << 63) + 1, (1 << 63) - 1  # All that a digest can name
 LONG_SECONDS = 5.0  # A look that took longer rests as long as it took.
 RULE_MEMORY = "32MB"  # Of Postgres for each sort of a rule, twice that for a hash; one rule of a service at a time.
 TOLD_MAX = 10  # Findings that are logged one by one.
+_SALT_CHANGED = (
+    "another salt than the log's fingerprints are made with, while its triggers were disabled: whether a secret is "
+    "what it was is not known until the old one is back, from a backup"
+)
 HAND_RULES = (
     "touched_by_hand",
     "triggers_armed",
@@ -99,7 +103,7 @@ class Findings:
                     f"{row['tab']} {row['key']}",
                     row["now"],
                     row["logged"],
-                    "changed while its triggers were disabled",
+                    _SALT_CHANGED if row["tab"] == "settings_salt" else "changed while its triggers were disabled",
                 )
                 for row in await connection.fetch(statements.settings_unlogged)
             )

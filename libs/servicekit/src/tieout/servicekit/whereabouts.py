@@ -37,6 +37,13 @@ async def refuse_forgetful(database: Database, flows: Sequence[BatchFlow], js: J
     async with database.read() as connection:
         row = await connection.fetchrow(statements.moved)
     assert row is not None
+    if row["recovering"] and row["by_hand"]:
+        raise OlderThanItsStream(
+            "this database says that a recovery of it began and did not end (database_home.recovering); "
+            f"{row['by_hand']}. Nothing was written. Where no recovery was begun, "
+            "let the owner set it back to false; else let it end, it goes on where it stood: "
+            f"./tieout recover {service} --yes"
+        )
     if row["recovering"]:
         raise OlderThanItsStream(
             "a recovery of this database began and did not end, so what it announces next could be something else "

@@ -4,7 +4,9 @@
 SELECT NOT EXISTS (
     SELECT FROM database_home h, pg_control_system() s, pg_control_checkpoint() c, pg_database d
     WHERE d.datname = current_database() AND (h.server, h.database, h.timeline) = (s.system_identifier::text, d.oid, c.timeline_id)
-) AS moved, EXISTS (SELECT FROM database_home WHERE recovering) AS recovering;
+) AS moved, EXISTS (SELECT FROM database_home WHERE recovering) AS recovering,
+    (SELECT format('%s set it by hand at %s', t.who, t.at) FROM tamper t
+     WHERE t.tab = 'database_home' AND t.after ->> 'recovering' = 'true' AND t.before ->> 'recovering' = 'false' ORDER BY t.id DESC LIMIT 1) AS by_hand;
 
 -- name: settle
 INSERT INTO database_home (server, database, timeline)

@@ -38,7 +38,8 @@ DO $$ BEGIN
     END IF;
 END $$;
 
--- Makes a secret's fingerprint useless to whoever may read the log. Nobody but the owner reads this.
+-- Makes a secret's fingerprint useless to whoever may read the log. Nobody but the owner reads this, and nobody changes it: with another
+-- salt each secret would look as if a hand had changed it. Its own fingerprint is the first entry of the log.
 CREATE TABLE settings_salt (one boolean PRIMARY KEY DEFAULT true CHECK (one), salt text NOT NULL);
 INSERT INTO settings_salt (salt) VALUES (gen_random_uuid()::text || gen_random_uuid()::text);
 
@@ -49,6 +50,19 @@ CREATE FUNCTION settings_content(content jsonb, hidden text[]) RETURNS jsonb LAN
             'hidden:' || left(encode(sha256(convert_to(salt || name || (content ->> name), 'UTF8')), 'hex'), 16) END)
         FROM unnest(hidden) name, settings_salt WHERE content ? name) END;
 $$;
+
+CREATE FUNCTION refuse_salt() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'settings_salt is never changed: the log of settings could no longer tell whether a secret is what it was';
+END $$;
+INSERT INTO state_tables (tab, key_columns) VALUES ('settings_salt', '{one}');
+CREATE TRIGGER state_insert BEFORE INSERT ON settings_salt FOR EACH STATEMENT EXECUTE FUNCTION refuse_salt();
+CREATE TRIGGER state_delete BEFORE DELETE ON settings_salt FOR EACH STATEMENT EXECUTE FUNCTION refuse_salt();
+CREATE TRIGGER state_update BEFORE UPDATE ON settings_salt FOR EACH STATEMENT EXECUTE FUNCTION refuse_salt();
+CREATE TRIGGER state_truncate BEFORE TRUNCATE ON settings_salt FOR EACH STATEMENT EXECUTE FUNCTION refuse_salt();
+ALTER TABLE settings_salt ENABLE ALWAYS TRIGGER state_insert, ENABLE ALWAYS TRIGGER state_delete, ENABLE ALWAYS TRIGGER state_update, ENABLE ALWAYS TRIGGER state_truncate;
+INSERT INTO settings_change (tab, op, source, key, after, who, actor, app)
+SELECT 'settings_salt', 'FIRST', 'migration', '{"one": true}', settings_content(to_jsonb(s), '{salt}'), session_user, '', current_setting('application_name') FROM settings_salt s;
 
 -- Columns of `now` that are not as in `before`.
 CREATE FUNCTION changed_columns(before jsonb, now jsonb) RETURNS jsonb LANGUAGE sql IMMUTABLE AS $$
@@ -169,20 +183,30 @@ BEGIN
     END LOOP;
 END $$;
 
--- Settings that are not as they were last logged: what was done behind disabled triggers.
+-- Settings that are not as they were last logged: what was done behind disabled triggers. Where the salt is another one, it is named and
+-- no secret is: of none can be said whether it is what it was.
 CREATE FUNCTION settings_unlogged() RETURNS TABLE (tab text, key jsonb, logged jsonb, now jsonb)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
     one settings_tables;
+    salt_then jsonb := (SELECT c.after FROM settings_change c WHERE c.tab = 'settings_salt' ORDER BY c.number LIMIT 1);
+    salt_now jsonb := (SELECT settings_content(to_jsonb(s), '{salt}') FROM settings_salt s);
+    unsure text[] := '{}';
 BEGIN
+    IF salt_now IS DISTINCT FROM salt_then THEN
+        RETURN QUERY SELECT 'settings_salt'::text, '{"one": true}'::jsonb, salt_then, salt_now;
+    END IF;
     FOR one IN SELECT * FROM settings_tables ORDER BY settings_tables.tab LOOP
+        IF salt_now IS DISTINCT FROM salt_then THEN
+            unsure := one.hidden;
+        END IF;
         RETURN QUERY EXECUTE format(
             'SELECT %1$L::text, coalesce(l.key, r.key), CASE WHEN r.content IS NULL OR l.after IS NULL THEN l.after ELSE changed_columns(r.content, l.after) END,
                     CASE WHEN r.content IS NULL OR l.after IS NULL THEN r.content ELSE changed_columns(l.after, r.content) END
-             FROM (SELECT DISTINCT ON (key) key, after FROM settings_change WHERE tab = %1$L ORDER BY key, number DESC) l
-             FULL JOIN (SELECT row_key($1, to_jsonb(t)) AS key, settings_content(to_jsonb(t), $2) AS content FROM %2$s t) r ON r.key = l.key
+             FROM (SELECT DISTINCT ON (key) key, after - $3 AS after FROM settings_change WHERE tab = %1$L ORDER BY key, number DESC) l
+             FULL JOIN (SELECT row_key($1, to_jsonb(t)) AS key, settings_content(to_jsonb(t), $2) - $3 AS content FROM %2$s t) r ON r.key = l.key
              WHERE l.after IS DISTINCT FROM r.content', one.tab, one.tab::regclass)
-        USING one.key_columns, one.hidden;
+        USING one.key_columns, one.hidden, unsure;
     END LOOP;
 END $$;
 

@@ -30,7 +30,8 @@ CREATE TABLE post_migration (
 CALL kit_grant('SELECT', 'post_migration');
 
 -- Where the last process that worked here found this database. Elsewhere, or in another timeline, it may be an older backup: the next
--- start looks whether it knows what it confirmed to the broker. Read and written at starts only.
+-- start looks whether it knows what it confirmed to the broker. Read and written at starts only. A hand that sets `recovering` keeps the
+-- service from its start, or lets it start half recovered: it is told as of other state.
 CREATE TABLE database_home (
     one      boolean PRIMARY KEY DEFAULT true CHECK (one),
     server   text    NOT NULL,
@@ -39,4 +40,4 @@ CREATE TABLE database_home (
     -- A recovery has begun and not ended: it knows again what was announced, and may lack the rest. Nobody else may write.
     recovering boolean NOT NULL DEFAULT false
 );
-CALL state_table('database_home', watched => false);
+CALL state_table('database_home');
