@@ -160,6 +160,30 @@ async def test_an_edit_behind_disabled_triggers_is_found_by_the_rows_themselves(
     assert all(isinstance(violation, Violation) for _, violation in answer.violations)
 
 
+@pytest.mark.parametrize(
+    "forged",
+    [
+        "UPDATE digest SET a = a + 1",
+        "UPDATE digest SET a = a + 1; UPDATE digest_branch SET a = a + 1",
+    ],
+)
+async def test_a_forged_digest_is_told_as_one_with_its_service_and_not_as_an_event_of_other_values(
+    trio: Any, forged: str
+) -> None:
+    await trio.ship(*map(str, range(1001, 1601)))  # The last leaf is read from its rows; these fill two before it.
+    await trio.settled()
+    assert (await prove(trio)).verdict == "agree"
+    await trio.finance.evidence.fold()
+    await trio.by_hand("finance", forged)
+    answer = await prove(trio, AgreementRequest(wait_seconds=PATIENCE_SECONDS))
+    assert (answer.verdict, answer.differences) == ("differ", ())
+    assert "digest_is_rows" in {violation.rule for _, violation in answer.violations}
+    measure = answer.measures[0]
+    assert measure.differing == measure.digests == 2
+    assert f"{measure.title}: a digest that is not its rows, in finance (digest_is_rows)" in answer.sentence
+    assert "with different values" not in answer.sentence
+
+
 async def test_an_edit_of_controls_own_tables_is_named_by_the_agreement_as_well(trio: Any) -> None:
     await trio.ship("1001")
     await trio.by_hand("control", "INSERT INTO ticketed (event_id) VALUES (gen_random_uuid())")

@@ -124,6 +124,7 @@ class MeasureResult(Struct, frozen=True, omit_defaults=True):
     differing: int = 0  # Positions that nothing explains.
     open_state: str = ""
     note: str = ""
+    digests: int = 0  # Of `differing`, those that are no events: totals that differ while no row does.
 
 
 class DifferenceSide(Struct, frozen=True, omit_defaults=True):

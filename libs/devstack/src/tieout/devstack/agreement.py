@@ -295,8 +295,8 @@ def _remark(measure: MeasureResult) -> str:
     if measure.state == "unanswered":
         return f"[red]no answer from {measure.note}[/]"
     parts = []
-    if measure.differing:
-        parts.append(f"[red]{measure.differing:,} differ[/]")
+    if events := measure.differing - measure.digests:
+        parts.append(f"[red]{events:,} differ[/]")
     if measure.dead:
         parts.append(f"[red]{measure.dead:,} in dead letters[/]")
     if measure.parked:

@@ -61,6 +61,7 @@ class Finding(Struct, frozen=True):
     causes: tuple[CauseCount, ...] = ()
     caught_up: bool = False
     compared_whole: bool = True
+    hidden: int = 0  # Of those that differ: no row does, so a digest is not that of its rows.
     equal: bool = False  # A look found the same in all books: the only reason to say that they agree.
 
 
@@ -104,7 +105,7 @@ class Drill:
                 continue
             if finding.equal or finding.result.state != "agree":
                 return finding
-        unexplained = "totals differ, and no row says why"
+        unexplained = "totals differ, and no row does"
         result = msgspec.structs.replace(
             finding.result,
             state="differ" if followed else "open",
@@ -112,7 +113,8 @@ class Drill:
             in_flight=0 if followed else 1,
             note="; ".join(filter(None, (finding.result.note, unexplained))),
         )
-        return Finding(result, finding.differences, finding.causes, compared_whole=False)
+        hidden = 1 if followed else 0
+        return Finding(result, finding.differences, finding.causes, compared_whole=False, hidden=hidden)
 
     async def _look(
         self,
@@ -156,8 +158,6 @@ class Drill:
             notes.append("too much differs to name it all; at least so many events")
         if leaves.left_in_flight:
             notes.append("a long backlog is counted in rows")
-        if hidden:
-            notes.append("digests differ although their rows are the same; the balance rules name the service")
         result = result_of(
             measure, upto if followed else below, upto, sides,
             state=state, in_flight=in_flight, parked=counted["parked"], dead=counted["dead"], differing=wrong,
@@ -169,6 +169,7 @@ class Drill:
             _count(measure, judged, floors, self._causes.stalled, left_in_flight=leaves.left_in_flight + above),
             followed,
             not (leaves.left_differing or more),
+            hidden,
         )
 
     async def _level(

@@ -64,6 +64,9 @@ class _Checked(Struct):
     unlooked: tuple[str, ...]  # Only asked what was found last, and nothing has looked since they started.
 
 
+DIGEST_RULE = "digest_is_rows"
+
+
 class Prover:
     """One per process; proofs may run side by side."""
 
@@ -139,6 +142,10 @@ class Prover:
         if currencies and request.currencies:
             results = await asyncio.gather(*(self._with_currencies(result) for result in results))
         checked = await looking
+        results = [
+            _of_digests(result, measure, finding.hidden, checked.violations)
+            for result, measure, finding in zip(results, self._measures, findings, strict=True)
+        ]
         unanswered = tuple(sorted(away | checked.mute | {r.note for r in results if r.state == "unanswered"}))
         unpublished = sum(mark.unpublished for mark in marks.values())
         violations = checked.violations
@@ -380,6 +387,21 @@ async def _mark(
     return mark
 
 
+def _of_digests(
+    result: MeasureResult, measure: Measure, hidden: int, violations: Iterable[tuple[str, Violation]]
+) -> MeasureResult:
+    """Totals that differ while no row does are no events of other values: whose digest it is, its own scrub tells."""
+    if not hidden:
+        return result
+    forged = {(service, one.key.split(",")[0]) for service, one in violations if one.rule == DIGEST_RULE}
+    named = [book for book in measure.books if (book.service, book.name) in forged]
+    where = ", ".join(dict.fromkeys(book.service for book in named))
+    either = " or ".join(dict.fromkeys(book.service for book in measure.books))
+    told = f"a digest that is not its rows, in {where or f'{either}: its own rules have not been checked yet'}"
+    told += f" ({DIGEST_RULE})" if where else ""
+    return msgspec.structs.replace(result, digests=hidden, note="; ".join(filter(None, (result.note, told))))
+
+
 def _beyond(finding: Finding, totals: Totals, never_given_out: Mapping[int, int]) -> Finding:
     result = finding.result
     last = never_given_out[result.number]
@@ -393,7 +415,9 @@ def _beyond(finding: Finding, totals: Totals, never_given_out: Mapping[int, int]
         differing=result.differing + 1,
         note="; ".join(filter(None, (result.note, told))),
     )
-    return Finding(result, finding.differences, finding.causes, caught_up=False, compared_whole=False)
+    return Finding(
+        result, finding.differences, finding.causes, caught_up=False, compared_whole=False, hidden=finding.hidden
+    )
 
 
 async def _unanswered(measure: Measure, watermark: int, service: str) -> Finding:

@@ -260,8 +260,10 @@ def sentence(
     """
     told = []
     for measure in measures:
-        if measure.differing:
-            told.append(f"{measure.title}: {_count(measure.differing, 'event')} with different values")
+        if events := measure.differing - measure.digests:
+            told.append(f"{measure.title}: {_count(events, 'event')} with different values")
+        if measure.digests:
+            told.append(f"{measure.title}: {measure.note}")
         if measure.dead:
             told.append(f"{measure.title}: {_count(measure.dead, 'message')} in the dead letters")
         if measure.state == "differ" and not measure.differing and not measure.dead:
