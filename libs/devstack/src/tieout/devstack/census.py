@@ -89,6 +89,11 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.fetch and ("{number}" not in arguments.fetch or not arguments.secret_file):
         raise CommandFailed("--fetch needs {number} in its URL, and --secret-file to hand in what it fetches")
     listed = read(_content(arguments.source), arguments)
+    if not listed:
+        raise CommandFailed(
+            f"{arguments.source} lists no order, so nothing can be compared. Give the satellite's own list: "
+            f"{hints.command('census --help')}"
+        )
     report = asyncio.run(take(arguments, listed))
     if arguments.missing:
         Path(arguments.missing).write_text("".join(f"{number}\n" for number in report.missing), encoding="utf-8")
@@ -102,6 +107,7 @@ def run(arguments: argparse.Namespace) -> int:
 async def take(arguments: argparse.Namespace, listed: Sequence[Listed]) -> Report:
     async with endpoints.of_stack(arguments.dir).async_client(timeout=60) as client:
         try:
+            await _make_sure_of(client, arguments.satellite)
             report = await compare(client, arguments.satellite, listed)
         except httpx.TransportError as error:
             raise CommandFailed(f"{client.base_url} does not answer ({why_silent(error)}). {hints.status()}") from None
@@ -110,6 +116,15 @@ async def take(arguments: argparse.Namespace, listed: Sequence[Listed]) -> Repor
         if report.missing and arguments.fetch:
             await _fetch(client, arguments, report)
         return report
+
+
+async def _make_sure_of(client: httpx.AsyncClient, satellite: str) -> None:
+    """Of a satellite that nobody described all would be missing, or, of an empty list, nothing."""
+    known: Satellites = await call(client, SATELLITES, ListSatellites())
+    names = [one.satellite for one in known.satellites]
+    if satellite not in names:
+        there = f"There are {', '.join(names[:20])}" if names else "There is none yet: PUT /v1/satellites/{satellite}"
+        raise CommandFailed(f"there is no satellite {satellite!r}. {there}")
 
 
 async def compare(client: httpx.AsyncClient, satellite: str, listed: Sequence[Listed]) -> Report:
@@ -215,6 +230,10 @@ def read(content: str, arguments: argparse.Namespace) -> list[Listed]:
 def _rows(content: str) -> Iterator[dict[str, Any]]:
     text = content.strip()
     if not text.startswith(("[", "{")):
+        header = text.partition("\n")[0]
+        for separator, name in ((";", "semicolons"), ("\t", "tabs")):
+            if separator in header and "," not in header:
+                raise CommandFailed(f"the columns are separated by {name}. Save it with commas (,) between them")
         yield from csv.DictReader(io.StringIO(text))
         return
     try:
