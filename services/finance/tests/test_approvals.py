@@ -185,23 +185,31 @@ async def test_a_count_difference_is_approved_before_its_period_closes(desk, cau
 
 
 async def test_counts_that_stand_on_1901_are_listed_until_somebody_approves_them(desk):
-    async def standing(company=""):
-        return await desk.ask(finance.STANDING_COUNTS, company=company)
+    async def standing(company="", **chosen):
+        return await desk.ask(finance.STANDING_COUNTS, company=company, **chosen)
 
     assert await standing() == finance.StandingCounts(())
     await desk.give(desk.moved("adjusted", (-2, -100), (1, 30)))
     told = await standing("C1")
-    assert told.sums == (finance.StandingSum("CNY", 1, 70, 0),)
+    assert told.sums == (finance.StandingSum("CNY", 1, 70, 0, unasked=1),)
     (count,) = told.counts
+    period = f"{count.business_date:%Y-%m}"
+    assert await standing("C1", period=period) == told
+    assert await standing("C1", period="1999-01") == finance.StandingCounts(())
+    assert await standing(skip=1) == finance.StandingCounts((), told.sums)  # The sums are of all, listed or not.
     assert (count.company, count.source, count.number, count.left_minor) == ("C1", "wms", "D1", 70)
     assert (count.request_id, count.asked_by, count.rejected) == (None, "", False)
     assert (await standing("C9")).counts == ()
     request = {"company": "C1", "source": "wms", "number": "D1", "cause": "management", "reason": "checked twice"}
     asked = await desk.ask_as("Li", finance.REQUEST_COUNT_APPROVAL, **request)
-    (count,) = (await standing()).counts
+    told = await standing()
+    assert told.sums[0].unasked == 0
+    (count,) = told.counts
     assert (count.request_id, count.asked_by, count.approvals, count.approvals_needed) == (asked.request_id, "Li", 0, 1)
     await decide(desk, "Wang", asked, approve=False)
-    (count,) = (await standing()).counts
+    told = await standing()
+    assert told.sums[0].unasked == 1
+    (count,) = told.counts
     assert (count.request_id, count.rejected) == (None, True)
     await decide(desk, "Wang", await desk.ask_as("Li", finance.REQUEST_COUNT_APPROVAL, **request))
     assert (await standing()).counts == ()

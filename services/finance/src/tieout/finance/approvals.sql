@@ -36,7 +36,8 @@ FROM (SELECT d.*, (SELECT coalesce(sum(CASE l.side WHEN 'D' THEN l.functional_mi
                    FROM voucher v JOIN voucher_line l ON l.position = v.position AND l.role = 'count_difference'
                    WHERE v.document_id = d.document_id
                        AND v.chain_id = (SELECT o.chain_id FROM voucher o WHERE o.cause_position = d.position AND o.cause = 'inventory' LIMIT 1)) AS left
-      FROM stock_document d WHERE d.kind IN ('adjusted', 'revalued') AND $1 IN ('', d.company)) c
+      FROM stock_document d WHERE d.kind IN ('adjusted', 'revalued') AND $1 IN ('', d.company)
+          AND $2 IN ('', to_char(d.business_date, 'YYYY-MM'))) c
 JOIN company m USING (company)
 LEFT JOIN LATERAL (
     SELECT a.request_id, a.requested_by, a.requested_at, a.approvals_needed,

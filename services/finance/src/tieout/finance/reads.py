@@ -1,5 +1,6 @@
 """Questions about the books: they read, decide nothing and lock nothing."""
 
+from collections import Counter
 from datetime import date
 from typing import Any, Literal, cast
 from uuid import UUID
@@ -227,10 +228,12 @@ async def list_requests(request: ListRequests, database: Database) -> Requests:
 @operation(STANDING_COUNTS)
 async def list_standing_counts(request: ListStandingCounts, database: Database) -> StandingCounts:
     async with database.read() as c:
-        rows = await c.fetch(approvals.statements.standing_counts, request.company)
+        rows = await c.fetch(approvals.statements.standing_counts, request.company, request.period)
     left: dict[str, list[int]] = {}
+    unasked: Counter[str] = Counter()
     for row in rows:
         left.setdefault(row["currency"], []).append(row["left"])
+        unasked[row["currency"]] += row["request_id"] is None or row["rejected"]
     return StandingCounts(
         tuple(
             StandingCount(
@@ -248,10 +251,16 @@ async def list_standing_counts(request: ListStandingCounts, database: Database) 
                 approvals_needed=row["needed"],
                 rejected=row["rejected"],
             )
-            for row in rows[: request.limit]
+            for row in rows[request.skip : request.skip + request.limit]
         ),
         tuple(
-            StandingSum(currency, len(of), sum(one for one in of if one > 0), -sum(one for one in of if one < 0))
+            StandingSum(
+                currency,
+                len(of),
+                missing_minor=sum(one for one in of if one > 0),
+                found_minor=-sum(one for one in of if one < 0),
+                unasked=unasked[currency],
+            )
             for currency, of in sorted(left.items())
         ),
     )
