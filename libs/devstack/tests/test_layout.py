@@ -189,6 +189,19 @@ def test_what_waits_for_an_approval_is_listed_with_the_next_steps(width):
     assert nothing == ["Nothing waits for an approval."]
 
 
+def test_counts_that_are_not_listed_come_with_a_choice_that_was_not_made_yet():
+    one = StandingCount("UCI", "wms", "CNT-7", NOW.date(), NOW, "CNY", 70)
+    counts = StandingCounts((one,), (StandingSum("CNY", 263, 70, 0, unasked=263),))
+    for chosen, told in (
+        (("", ""), "262 more counts; choose with --company"),
+        (("UCI", ""), "262 more counts; choose with --period"),
+        (("UCI", "2026-10"), "approvals ask --company UCI --period 2026-10 --cause management"),
+    ):
+        how = approvals._narrower(*chosen)
+        lines = seen(80, lambda console, how=how: approvals.render(counts, Requests(()), console, NOW, "", how))
+        assert told in " ".join(" ".join(lines).split())
+
+
 def test_what_a_verdict_came_to_is_told_in_a_sentence():
     asked = RequestView(REQUEST, "write_off", "C1", "1001 of web", "CNY", 900, "lost", "Li", NOW, 2, (), "waiting")
     told = approvals.outcome(asked, "http://127.0.0.1:1")

@@ -35,8 +35,8 @@ FOUND = [
     (checks.lag([replace(FLOW, waiting=9, done_in_seconds=-1.0)]), "look"),
     (checks.outboxes([HEALTH]), "ok"),
     (checks.outboxes([replace(HEALTH, outbox_waiting=2, outbox_oldest_seconds=60.0)]), "wrong"),
-    (checks.approvals((), 0.0, 0), "ok"),
-    (checks.approvals((StandingSum("CNY", 1, 70, 0),), 60.0, 0), "look"),
+    (checks.approvals((), 0.0), "ok"),
+    (checks.approvals((StandingSum("CNY", 1, 70, 0),), 60.0), "look"),
     (checks.dead_letters(0, 0), "ok"),
     (checks.dead_letters(3, 0), "look"),
     (checks.dead_letters(3, 1), "wrong"),
@@ -68,6 +68,18 @@ def test_a_check_tells_its_state_and_what_to_do(check: Check, state: str) -> Non
     assert bool(check.why) is bool(check.next_step) is (state != "ok")
 
 
+def test_nobody_is_told_to_add_a_replica_of_what_stands_still() -> None:
+    grows = replace(FLOW, waiting=9, done_in_seconds=-1.0, drained_per_second=0.0, arriving_per_second=4.0)
+    assert "replica" in checks.lag([grows]).next_step
+    up, away = ServiceStatus("order", up=True), ServiceStatus("order", up=False)
+    stopped = by(flows=(FlowVitals(FLOW.durable, stopped=True, trouble="KeyError"),))
+    assert checks.hampered([up], (), by(), [grows]) == set()
+    for states, vitals in (([away], by()), ([up], stopped)):
+        told = checks.lag([grows], checks.hampered(states, (), vitals, [grows]))
+        assert told.state == "look"
+        assert "replica" not in told.next_step
+
+
 def test_a_forecast_is_told_in_words() -> None:
     assert checks.forecast(replace(FLOW, waiting=9, done_in_seconds=7200.0, drained_per_second=2.5)) == (
         "done in about 2 hours at 2.5/s"
@@ -77,11 +89,11 @@ def test_a_forecast_is_told_in_words() -> None:
 
 
 def test_count_differences_that_wait_are_told_with_number_amount_and_age():
-    sums = (StandingSum("CNY", 2, 123_450, 3000), StandingSum("EUR", 1, 0, 500))
-    told = checks.approvals(sums, 3 * 86_400.0, 2)
+    sums = (StandingSum("CNY", 262, 123_450, 3000, unasked=261), StandingSum("EUR", 1, 0, 500, unasked=1))
+    told = checks.approvals(sums, 3 * 86_400.0)
     assert told.found == (
-        "3 counts stand on 1901 (1,234.50 CNY missing, 30.00 CNY found, 5.00 EUR found), the oldest for 3 days; "
-        "for 2 of them nobody has asked for an approval."
+        "263 counts stand on 1901 (1,234.50 CNY missing, 30.00 CNY found, 5.00 EUR found), the oldest for 3 days; "
+        "for 262 of them nobody has asked for an approval."
     )
     assert told.next_step == "./tieout approvals"
-    assert "1 count stands" in checks.approvals((StandingSum("CNY", 1, 70, 0),), 60.0, 0).found
+    assert "1 count stands" in checks.approvals((StandingSum("CNY", 1, 70, 0),), 60.0).found

@@ -186,23 +186,31 @@ async def test_a_count_difference_is_approved_before_its_period_closes(desk, cau
 
 
 async def test_counts_that_stand_on_1901_are_listed_until_somebody_approves_them(desk):
-    async def standing(company=""):
-        return await desk.ask(finance.STANDING_COUNTS, company=company)
+    async def standing(company="", **chosen):
+        return await desk.ask(finance.STANDING_COUNTS, company=company, **chosen)
 
     assert await standing() == finance.StandingCounts(())
     await desk.give(desk.moved("adjusted", (-2, -100), (1, 30)))
     told = await standing("C1")
-    assert told.sums == (finance.StandingSum("CNY", 1, 70, 0),)
+    assert told.sums == (finance.StandingSum("CNY", 1, 70, 0, unasked=1),)
     (count,) = told.counts
+    period = f"{count.business_date:%Y-%m}"
+    assert await standing("C1", period=period) == told
+    assert await standing("C1", period="1999-01") == finance.StandingCounts(())
+    assert await standing(skip=1) == finance.StandingCounts((), told.sums)  # The sums are of all, listed or not.
     assert (count.company, count.source, count.number, count.left_minor) == ("C1", "wms", "D1", 70)
     assert (count.request_id, count.asked_by, count.rejected) == (None, "", False)
     assert (await standing("C9")).counts == ()
     request = {"company": "C1", "source": "wms", "number": "D1", "cause": "management", "reason": "checked twice"}
     asked = await desk.ask_as("Li", finance.REQUEST_COUNT_APPROVAL, **request)
-    (count,) = (await standing()).counts
+    told = await standing()
+    assert told.sums[0].unasked == 0
+    (count,) = told.counts
     assert (count.request_id, count.asked_by, count.approvals, count.approvals_needed) == (asked.request_id, "Li", 0, 1)
     await decide(desk, "Wang", asked, approve=False)
-    (count,) = (await standing()).counts
+    told = await standing()
+    assert told.sums[0].unasked == 1
+    (count,) = told.counts
     assert (count.request_id, count.rejected) == (None, True)
     await decide(desk, "Wang", await desk.ask_as("Li", finance.REQUEST_COUNT_APPROVAL, **request))
     assert (await standing()).counts == ()
@@ -221,7 +229,7 @@ async def test_what_stands_on_1901_is_found_without_reading_what_was_closed(desk
         told = await desk.ask(finance.STANDING_COUNTS, limit=1)
     assert touched.above(counts) == {}
     assert [one.left_minor for one in told.counts] == [70]
-    assert told.sums == (finance.StandingSum("CNY", 2, 70, 30),)
+    assert told.sums == (finance.StandingSum("CNY", 2, 70, 30, unasked=2),)
 
 
 async def test_a_period_that_was_opened_again_shows_what_was_counted_in_it(desk):

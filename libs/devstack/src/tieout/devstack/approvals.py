@@ -1,9 +1,14 @@
 """What one person asks for and others approve. Without an action it lists what waits.
 
-    tieout approvals list [--company C]      counts that stand on 1901, and requests that wait for a verdict
+    tieout approvals list [--company C] [--period P]
+                                             counts that stand on 1901, and requests that wait for a verdict
     tieout approvals ask --company C --source S --number N --cause management|disaster|person --reason WHY
                                              ask to take a count out of 1901
+    tieout approvals ask --company C --period P --cause … --reason WHY
+                                             the same for each count of a month that nobody has asked for
     tieout approvals approve ID [--note N]   as another person than the one who asked
+    tieout approvals approve --company C --period P [--note N]
+                                             all that was asked for of a month's counts
     tieout approvals reject ID [--note N]
 
 A stock count that finds less or more than the books have stands on account 1901 until somebody approves it; its period
@@ -12,8 +17,10 @@ cannot be closed before. The name in the books is the one that belongs to the to
 """
 
 import argparse
+import re
 import shlex
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
@@ -40,6 +47,7 @@ from tieout.devstack.terminal import Screen, tell
 from tieout.devstack.wording import counted
 
 LISTED_MAX = 200
+PERIOD = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
 CAUSES = ("management", "disaster", "person")
 
 
@@ -58,9 +66,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     approve = actions.add_parser("approve", help="agree to what another person asked for")
     reject = actions.add_parser("reject", help="refuse it; it may be asked for again")
     listing.add_argument("--company", default="", metavar="C", help="of this company only")
+    listing.add_argument("--period", type=_period, default="", metavar="P", help="counted in this month, 2026-10")
     asking.add_argument("--company", required=True, metavar="C", help="whose count")
     asking.add_argument("--source", default="", metavar="S", help="where the count came from (none: a revaluation)")
-    asking.add_argument("--number", required=True, metavar="N", help="the count's number")
+    which = asking.add_mutually_exclusive_group(required=True)
+    which.add_argument("--number", default="", metavar="N", help="the count's number")
+    told = "instead of a number: all counted in this month that nobody has asked for"
+    which.add_argument("--period", type=_period, default="", metavar="P", help=told)
     causes = "management (6602.08), disaster (6711), person (1221)"
     asking.add_argument("--cause", required=True, choices=CAUSES, help=f"who bears it: {causes}")
     asking.add_argument("--reason", required=True, metavar="WHY", help="kept in the books")
@@ -71,12 +83,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="lost by bad management: this input tax of the goods, in minor units (分), is transferred out",
     )
+    approve.add_argument("id", nargs="?", default="", metavar="REQUEST_ID", help="as the list has it")
+    approve.add_argument("--company", default="", metavar="C", help="with --period, instead of an id: of its counts")
+    told = "all that was asked for of the counts of this month"
+    approve.add_argument("--period", type=_period, default="", metavar="P", help=told)
+    reject.add_argument("id", metavar="REQUEST_ID", help="as the list has it")
     for action in (approve, reject):
-        action.add_argument("id", metavar="REQUEST_ID", help="as the list has it")
         action.add_argument("--note", default="", help="why; kept with the verdict")
     for action in (listing, asking, approve, reject):
         action.add_argument("--json", action="store_true", help="the answer as one JSON document")
-    parser.set_defaults(action="list", company="", json=False)
+    parser.set_defaults(action="list", company="", period="", json=False)
+
+
+def _period(text: str) -> str:
+    if text and not PERIOD.fullmatch(text):  # argparse reads the default too.
+        raise argparse.ArgumentTypeError(f"{text!r} is no period: give a month as year and month, 2026-10")
+    return text
 
 
 def _minor(text: str) -> int:
@@ -88,26 +110,97 @@ def _minor(text: str) -> int:
 def run(arguments: argparse.Namespace) -> int:
     if arguments.action == "list":
         return _list(arguments)
+    if arguments.period:
+        return _of_period(arguments)
     if arguments.action == "ask":
-        return _told(arguments, _ask(arguments))
-    return _told(arguments, _decide(arguments))
+        return _told(arguments, _ask(arguments, arguments.source, arguments.number))
+    if not arguments.id:
+        raise CommandFailed("name a request, or the counts of a month: --company C --period 2026-10")
+    return _told(arguments, _decide(arguments, arguments.id))
+
+
+def _of_period(arguments: argparse.Namespace) -> int:
+    """One request for each count: what was done stays done, and run again it goes on with the rest."""
+    asks = arguments.action == "ask"
+    if not arguments.company or (not asks and arguments.id):
+        raise CommandFailed("--period stands for all counts of a month, with --company and without an id")
+    if asks and (arguments.source or arguments.input_tax):
+        raise CommandFailed("--source and --input-tax belong to one count: name it with --number instead of --period")
+    chosen = [count for count in _standing(arguments) if (count.request_id is None) is asks]
+    views: list[RequestView] = []
+    try:
+        for count in chosen:
+            request = str(count.request_id)
+            views.append(_ask(arguments, count.source, count.number) if asks else _decide(arguments, request))
+    except CommandFailed as failure:
+        told = f"{len(views)} of {counted(len(chosen), 'count')}, then: {failure}"
+        raise CommandFailed(f"{told} Run again, it goes on with the rest") from None
+    if arguments.json:
+        _print_json(views)
+    else:
+        gateway = endpoints.of_stack(arguments.dir).gateway
+        Screen().print(Text(outcome_of_period(views, arguments, gateway)), soft_wrap=True)
+    return 0
+
+
+def outcome_of_period(views: Sequence[RequestView], arguments: argparse.Namespace, gateway: str) -> str:
+    """What became of a month's counts. `gateway`: where another person sends his verdict."""
+    counts, of = counted(len(views), "count"), f"of {arguments.company} in {arguments.period}"
+    if arguments.action == "ask":
+        if not views:
+            return f"For every count {of} that stands on 1901 somebody has asked already, or none stands."
+        words = f"approvals approve --company {arguments.company} --period {arguments.period}"
+        step = f"{hints.program()} {words} --url {gateway} --token-file FILE"
+        return f"Asked for {counts} {of}. Somebody else than {views[0].requested_by} approves them: {step}"
+    if not views:
+        return f"Nobody has asked for a count {of}, or none stands on 1901."
+    waiting = sum(view.state == "waiting" for view in views)
+    return f"{counts} {of} approved{f'; {waiting} need one more approval' if waiting else ' and done'}."
+
+
+def _standing(arguments: argparse.Namespace) -> list[StandingCount]:
+    """All of them, page by page."""
+    found: list[StandingCount] = []
+    while True:
+        chosen = {
+            "company": arguments.company,
+            "period": arguments.period,
+            "skip": len(found),
+            "limit": LISTED_MAX,
+        }
+        page = questions.get(arguments.dir, STANDING_COUNTS.path, StandingCounts, chosen).counts
+        found += page
+        if len(page) < LISTED_MAX:
+            return found
 
 
 def _list(arguments: argparse.Namespace) -> int:
     chosen = {"company": arguments.company, "limit": LISTED_MAX}
-    counts = questions.get(arguments.dir, STANDING_COUNTS.path, StandingCounts, chosen)
+    counts = questions.get(arguments.dir, STANDING_COUNTS.path, StandingCounts, {**chosen, "period": arguments.period})
     requests = questions.get(arguments.dir, REQUESTS.path, Requests, {**chosen, "state": "waiting"})
     if arguments.json:
         _print_json(Waiting(counts, requests.requests, requests.found))
     else:
-        render(counts, requests, Screen(), datetime.now(UTC), endpoints.of_stack(arguments.dir).gateway)
+        gateway = endpoints.of_stack(arguments.dir).gateway
+        narrower = _narrower(arguments.company, arguments.period)
+        render(counts, requests, Screen(), datetime.now(UTC), gateway, narrower)
     return 0
 
 
-def _ask(arguments: argparse.Namespace) -> RequestView:
+def _narrower(company: str, period: str) -> str:
+    """How to come at the counts that a list leaves out, by what was chosen already."""
+    if not company:
+        return "choose with --company"
+    if not period:
+        return "choose with --period"
+    every = f"approvals ask --company {company} --period {period} --cause management --reason WHY"
+    return f"for all that nobody has asked for: {hints.command(every)}"
+
+
+def _ask(arguments: argparse.Namespace, source: str, number: str) -> RequestView:
     body = {
-        "source": arguments.source,
-        "number": arguments.number,
+        "source": source,
+        "number": number,
         "cause": arguments.cause,
         "reason": arguments.reason,
         "abnormal": bool(arguments.input_tax),
@@ -117,13 +210,13 @@ def _ask(arguments: argparse.Namespace) -> RequestView:
     return questions.post(arguments.dir, path, RequestView, body)
 
 
-def _decide(arguments: argparse.Namespace) -> RequestView:
+def _decide(arguments: argparse.Namespace, request: str) -> RequestView:
     try:
-        UUID(arguments.id)
+        UUID(request)
     except ValueError:
-        told = f"{arguments.id!r} is no id of a request. See: {hints.command('approvals list')}"
+        told = f"{request!r} is no id of a request. See: {hints.command('approvals list')}"
         raise CommandFailed(told) from None
-    path = DECIDE_REQUEST.path.replace("{request_id}", arguments.id)
+    path = DECIDE_REQUEST.path.replace("{request_id}", request)
     body = {"approve": arguments.action == "approve", "note": arguments.note}
     return questions.post(arguments.dir, path, RequestView, body)
 
@@ -153,8 +246,16 @@ def _by_another(request: str, gateway: str) -> str:
     return f"{hints.program()} approvals approve {request} --url {gateway} --token-file FILE"
 
 
-def render(counts: StandingCounts, requests: Requests, console: Console, now: datetime, gateway: str = "") -> None:
-    """Counts without a request first: somebody has to ask. `gateway`: where another person sends his verdict."""
+def render(
+    counts: StandingCounts,
+    requests: Requests,
+    console: Console,
+    now: datetime,
+    gateway: str = "",
+    narrower: str = "choose with --company",
+) -> None:
+    """Counts without a request first: somebody has to ask. `gateway`: where another person sends his verdict;
+    `narrower`: how to see the counts that are not listed."""
     unasked = [count for count in counts.counts if count.request_id is None]
     found = sum(one.counts for one in counts.sums)
     if not found and not requests.requests:
@@ -171,7 +272,8 @@ def render(counts: StandingCounts, requests: Requests, console: Console, now: da
     if unasked:
         console.print(f"Ask for one: {_asking(unasked[0])}", style="dim", highlight=False)
     if found > len(counts.counts):
-        console.print(f"… and {counted(found - len(counts.counts), 'more count')}; choose with --company.", style="dim")
+        left = counted(found - len(counts.counts), "more count")
+        console.print(f"… and {left}; {narrower}.", style="dim", highlight=False, soft_wrap=True)
     asked = max(requests.found, len(requests.requests))  # A service of before does not tell how many there are.
     if asked:
         told = counted(asked, "request waits", "requests wait")

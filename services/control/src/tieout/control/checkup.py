@@ -59,7 +59,7 @@ async def check_up(
         checks.stalls(alarms),
         checks.stopped(vitals),
         checks.locks(vitals),
-        checks.lag(flows or ()),
+        checks.lag(flows or (), checks.hampered(states, alarms, vitals, flows or ())),
         checks.outboxes(instances),
         checks.dead_letters(counted["dead_letters"], counted["recent"]),
         checks.tickets(counted["tickets"], counted["urgent"]),
@@ -139,13 +139,12 @@ def _quarantine(waiting: int | None) -> Check:
 
 async def _approvals(colleagues: Colleagues) -> Check:
     try:
-        asked = ListStandingCounts(limit=200)
+        asked = ListStandingCounts(limit=1)  # The oldest; the sums are of all.
         told = await colleagues.ask("finance", "standing_counts", asked, StandingCounts, seconds=ANSWER_SECONDS_MAX)
     except Unanswered as error:
         return Check("approvals", "unknown", f"{error}.")
     oldest = min((one.posted_at for one in told.counts), default=datetime.now(UTC))
-    unasked = sum(one.request_id is None for one in told.counts)
-    return checks.approvals(told.sums, (datetime.now(UTC) - oldest).total_seconds(), unasked)
+    return checks.approvals(told.sums, (datetime.now(UTC) - oldest).total_seconds())
 
 
 async def _streams(colleagues: Colleagues) -> dict[str, int]:

@@ -31,7 +31,8 @@ WHERE $1 IN ('', r.company) AND $2 IN ('', s.state) ORDER BY r.requested_at DESC
 -- The oldest first, with the last request for each.
 SELECT c.*, r.request_id, r.requested_by, r.requested_at,
        coalesce(r.given, 0) AS given, coalesce(r.approvals_needed, 0) AS needed, coalesce(r.rejected, false) AS rejected
-FROM (SELECT * FROM standing_count WHERE $1 IN ('', company) ORDER BY posted_at, document_id LIMIT $2) c
+FROM (SELECT * FROM standing_count WHERE $1 IN ('', company) AND $2 IN ('', to_char(business_date, 'YYYY-MM'))
+      ORDER BY posted_at, document_id LIMIT $3 OFFSET $4) c
 LEFT JOIN LATERAL (
     SELECT a.request_id, a.requested_by, a.requested_at, a.approvals_needed,
            (SELECT count(*) FROM verdict g WHERE g.request_id = a.request_id AND g.approved)::integer AS given,
@@ -40,7 +41,12 @@ LEFT JOIN LATERAL (
 ORDER BY c.posted_at, c.document_id;
 
 -- name: standing_sums
--- Of all of them.
-SELECT currency, count(*) AS counts, coalesce(sum(left_minor) FILTER (WHERE left_minor > 0), 0)::bigint AS missing,
-       coalesce(-sum(left_minor) FILTER (WHERE left_minor < 0), 0)::bigint AS found
-FROM standing_count WHERE $1 IN ('', company) GROUP BY currency ORDER BY currency;
+-- Of all of them. Nobody has asked for what has no request, or a rejected one.
+SELECT c.currency, count(*) AS counts, coalesce(sum(c.left_minor) FILTER (WHERE c.left_minor > 0), 0)::bigint AS missing,
+       coalesce(-sum(c.left_minor) FILTER (WHERE c.left_minor < 0), 0)::bigint AS found, count(*) FILTER (WHERE coalesce(r.rejected, true)) AS unasked
+FROM standing_count c
+LEFT JOIN LATERAL (
+    SELECT EXISTS (SELECT FROM verdict g WHERE g.request_id = a.request_id AND NOT g.approved) AS rejected
+    FROM approval_request a WHERE a.kind = 'count' AND a.document_id = c.document_id ORDER BY a.requested_at DESC LIMIT 1) r ON true
+WHERE $1 IN ('', c.company) AND $2 IN ('', to_char(c.business_date, 'YYYY-MM'))
+GROUP BY c.currency ORDER BY c.currency;

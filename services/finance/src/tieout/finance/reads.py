@@ -227,8 +227,10 @@ async def list_requests(request: ListRequests, database: Database) -> Requests:
 @operation(STANDING_COUNTS)
 async def list_standing_counts(request: ListStandingCounts, database: Database) -> StandingCounts:
     async with database.read() as c:
-        rows = await c.fetch(approvals.statements.standing_counts, request.company, request.limit)
-        sums = await c.fetch(approvals.statements.standing_sums, request.company)
+        rows = await c.fetch(
+            approvals.statements.standing_counts, request.company, request.period, request.limit, request.skip
+        )
+        sums = await c.fetch(approvals.statements.standing_sums, request.company, request.period)
     return StandingCounts(
         tuple(
             StandingCount(

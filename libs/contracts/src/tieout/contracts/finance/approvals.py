@@ -110,6 +110,8 @@ class Requests(Struct, frozen=True):
 class ListStandingCounts(Struct, frozen=True):
     company: str = ""
     limit: Limit = 100
+    period: Annotated[str, Meta(pattern=r"^(\d{4}-(0[1-9]|1[0-2]))?$")] = ""  # The month that they were counted in.
+    skip: Annotated[int, Meta(ge=0, le=10**9)] = 0  # So many of the oldest are not listed again.
 
 
 class StandingCount(Struct, frozen=True, omit_defaults=True):
@@ -135,10 +137,11 @@ class StandingSum(Struct, frozen=True):
     counts: int
     missing_minor: int
     found_minor: int
+    unasked: int = 0  # Of the counts, for how many nobody has asked since they were last rejected.
 
 
 class StandingCounts(Struct, frozen=True):
-    """The oldest first. `sums` are of all of them, also of those that are not listed."""
+    """The oldest first. `sums` are of all that were asked for, also of those that are not listed."""
 
     counts: tuple[StandingCount, ...]
     sums: tuple[StandingSum, ...] = ()

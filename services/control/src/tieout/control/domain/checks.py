@@ -1,6 +1,6 @@
 """The checks of a checkup, each from values alone: what is so, why it matters, what to do next."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from tieout.contracts.control import Agreement, FlowState, ServiceStatus
 from tieout.contracts.currency import spelled
@@ -108,12 +108,30 @@ def stopped(vitals: Mapping[str, Vitals]) -> Check:
     return Check("code", "wrong", told, why, "Deploy a mended version; it probes every 10 s.", "FlowStopped")
 
 
-def lag(flows: Sequence[FlowState]) -> Check:
+def hampered(
+    states: Sequence[ServiceStatus], alarms: Iterable[Alarm], vitals: Mapping[str, Vitals], flows: Sequence[FlowState]
+) -> set[str]:
+    """Services that are away or hang as a whole, and flows that stand still: other checks tell of each."""
+    away = {state.service for state in states if not state.up}
+    for state in states:
+        every = [one for health in state.instances for one in health.replicas]
+        if every and all(one.unseen_seconds > UNSEEN_SECONDS_MAX for one in every):
+            away.add(state.service)
+    still = {flow.durable for one in vitals.values() for flow in one.flows if flow.stopped}
+    told = {alarm.about for alarm in alarms if alarm.kind == "stall"}
+    return away | still | {flow.durable for flow in flows if flow.durable in told}
+
+
+def lag(flows: Sequence[FlowState], hampered: Collection[str] = ()) -> Check:
+    """`hampered`: services that are away or hang, and flows that stand still: a replica more does not help these."""
     behind = [flow for flow in flows if flow.waiting + flow.unacked]
     if not behind:
         return Check("lag", "ok", "Nothing waits.")
     worst = max(behind, key=lambda flow: flow.waiting + flow.unacked)
     told = f"{worst.durable} has {_counted(worst.waiting + worst.unacked, 'message', 'messages')}; {forecast(worst)}."
+    if worst.durable in hampered or worst.durable.partition("-")[0] in hampered:
+        why = "Whoever should work it off stands still: another check tells why. Nothing of it is lost."
+        return Check("lag", "look", told, why, "Mend what stands still, and it is worked off.", "LagGrows")
     if worst.done_in_seconds < 0:
         why = "More arrives than it works off: the backlog grows until the rush is over."
         return Check("lag", "look", told, why, "Add a replica of the service, or find what slows it down.", "LagGrows")
@@ -258,11 +276,11 @@ def quarantine(waiting: int) -> Check:
     return Check("quarantine", "look", told, why, "./tieout quarantine list", "Quarantine")
 
 
-def approvals(sums: Sequence[StandingSum], oldest_seconds: float, unasked: int) -> Check:
-    """Count differences on 1901. `unasked`: of these, for how many nobody has asked (as far as they are listed)."""
+def approvals(sums: Sequence[StandingSum], oldest_seconds: float) -> Check:
+    """Count differences on 1901, by currency."""
     if not sums:
         return Check("approvals", "ok", "No count difference waits for an approval.")
-    count = sum(one.counts for one in sums)
+    count, unasked = sum(one.counts for one in sums), sum(one.unasked for one in sums)
     amounts = [
         f"{spelled(amount, one.currency)} {how}"
         for one in sums
