@@ -12,7 +12,7 @@ from tieout.contracts.streams import CORE_SERVICES
 from tieout.devstack import databases
 from tieout.devstack.kubernetes_secrets import for_the_hub
 from tieout.devstack.secrets import Secrets
-from tools import CHARTS, helm, of_kind, the, validate
+from tools import CHARTS, Document, helm, of_kind, the, validate
 from tools import render as render_chart
 
 PRODUCTION = ("production/platform.yaml",)
@@ -235,3 +235,62 @@ def _strangers(said: dict[str, Any], known: dict[str, Any], path: str = "") -> A
             yield from _strangers(value, known[key], f"{path}{key}.")
         elif key not in known and key not in FREE:
             yield f"{path}{key}"
+
+
+def entrances(policy: Document) -> dict[int, list[dict[str, Any]]]:
+    """Who may enter by each port."""
+    found: dict[int, list[dict[str, Any]]] = {}
+    for rule in policy["spec"]["ingress"]:
+        for port in rule["ports"]:
+            found.setdefault(port["port"], []).extend(rule["from"])
+    return found
+
+
+def test_postgres_the_collector_and_jaeger_are_reached_by_those_who_need_them_and_by_nobody_else():
+    documents = render({"networkPolicy": {"jaegerNamespaces": [{"kubernetes.io/metadata.name": "ingress"}]}})
+    for each in of_kind(documents, "NetworkPolicy"):
+        validate(each, "1.37")
+    policy = {each["metadata"]["name"]: each for each in of_kind(documents, "NetworkPolicy")}
+    anybody_here: dict[str, Any] = {"podSelector": {}}
+    prometheus = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
+    postgres, collector, jaeger = (
+        entrances(policy[name]) for name in ("tieout-postgres", "tieout-otel-collector", "tieout-jaeger")
+    )
+    assert anybody_here in postgres[5432]
+    assert anybody_here not in postgres[8000] + postgres[9187]
+    assert postgres[9187] == [prometheus]
+    assert {"podSelector": {"matchLabels": {"app.kubernetes.io/name": "cloudnative-pg"}}} in postgres[8000]
+    assert collector[4317] == collector[4318] == [anybody_here]
+    assert collector[8888] == collector[8889] == [prometheus]
+    the_collector = {"podSelector": policy["tieout-otel-collector"]["spec"]["podSelector"]}
+    assert jaeger[4317] == [the_collector]
+    assert {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "ingress"}}} in jaeger[16686]
+    out = policy["tieout-otel-collector"]["spec"]["egress"]
+    to = [one for rule in out for one in rule["to"]]
+    assert {"podSelector": policy["tieout-jaeger"]["spec"]["podSelector"]} in to and anybody_here not in to
+
+
+@pytest.mark.parametrize(
+    ("without", "gone"),
+    [
+        ({"networkPolicy": {"enabled": False}}, {"tieout-postgres", "tieout-otel-collector", "tieout-jaeger"}),
+        ({"postgres": {"enabled": False}}, {"tieout-postgres"}),
+        ({"opentelemetry-collector": {"enabled": False}}, {"tieout-otel-collector"}),
+        ({"jaeger": {"enabled": False}}, {"tieout-jaeger"}),
+    ],
+)
+def test_what_is_not_installed_has_no_policy(without, gone):
+    def named(values: dict[str, Any]) -> set[str]:
+        return {each["metadata"]["name"] for each in of_kind(render(values), "NetworkPolicy")}
+
+    assert named({}) - named(without) == gone
+
+
+def test_who_scrapes_nothing_and_sends_elsewhere_can_say_so():
+    elsewhere = {"to": [{"ipBlock": {"cidr": "203.0.113.7/32"}}], "ports": [{"port": 443, "protocol": "TCP"}]}
+    documents = render({"networkPolicy": {"monitorNamespaces": [], "collectorEgress": [elsewhere]}})
+    policy = {each["metadata"]["name"]: each for each in of_kind(documents, "NetworkPolicy")}
+    for each in policy.values():
+        validate(each, "1.37")
+    assert elsewhere in policy["tieout-otel-collector"]["spec"]["egress"]
+    assert 8889 not in entrances(policy["tieout-otel-collector"]) and 9187 not in entrances(policy["tieout-postgres"])

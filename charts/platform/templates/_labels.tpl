@@ -16,6 +16,21 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: nats
 {{- end -}}
 
+{{/* What CloudNativePG labels its instances with, and these charts their pods. */}}
+{{- define "platform.postgres.selector" -}}
+cnpg.io/cluster: tieout-postgres
+{{- end -}}
+
+{{- define "platform.collector.selector" -}}
+app.kubernetes.io/name: opentelemetry-collector
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "platform.jaeger.selector" -}}
+app.kubernetes.io/name: jaeger
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
 {{/* "true" or "": an object whose kind the cluster must know. Input: dict with value (auto|true|false), api, root. */}}
 {{- define "platform.wanted" -}}
 {{- $said := toString .value -}}
