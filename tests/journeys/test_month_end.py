@@ -1,5 +1,7 @@
 """A month is valued at its weighted average (月末一次加权平均) and closed; the books agree before and after."""
 
+import asyncio
+import json
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -20,6 +22,7 @@ from tieout.contracts.gateway import PutSatellite
 from tieout.contracts.period import PERIOD_AGREEMENT, PeriodAgreementRequest
 from tieout.devstack import establish
 from tieout.devstack.calling import call
+from tieout.devstack.cli import main
 from tieout.devstack.satellites import key_headers
 from tieout.devstack.trading_day import canonical
 from tieout.devstack.trading_day.catalogue import MICRO, Article, Company
@@ -70,12 +73,19 @@ class Month:
         return {line.account: (line.debit_minor, line.credit_minor, line.closing_minor) for line in balance.lines}
 
 
-async def test_a_month_is_valued_at_its_average_and_closed(trade):
+async def test_a_month_is_valued_at_its_average_and_closed(trade, capsys):
     client = trade.client
     opened = PutCompany(company=HOUSE.code, name=HOUSE.name, currency=HOUSE.currency, zone=HOUSE.zone)
     await call(client, PUT_COMPANY, opened)
     await call(client, stock.PUT_WAREHOUSE, stock.PutWarehouse(HOUSE.code, "MAIN", method="period_average"))
     await establish.list_articles(client, HOUSE.code, [stock.Article(POT.sku, POT.name)])
+
+    async def months():
+        capsys.readouterr()
+        words = ["periods", "--company", HOUSE.code, "--json", "--dir", str(trade.stack.folder)]
+        assert await asyncio.to_thread(main, words) == 0
+        return json.loads(capsys.readouterr().out)["months"]
+
     month = Month(trade, await establish.admit(client, PutSatellite(HOUSE.satellite, "Office", (HOUSE.code,))))
     await establish.wait_until_learned(client)
 
@@ -92,7 +102,12 @@ async def test_a_month_is_valued_at_its_average_and_closed(trade):
     await trade.until(lambda: month.turnovers(month.period), lambda found: found["6401"][2] == 7_500)
     assert (await month.turnovers(month.period))["1405"] == (30_000, 7_500, 22_500)
 
-    closed = await call(client, CLOSE_PERIOD, ClosePeriod(HOUSE.code, month.period))
+    last, this = await months()
+    assert (last["standing"]["state"], last["standing"]["ended"], last["obstacles"]) == ("open", True, [])
+    assert [one["code"] for one in this["obstacles"]] == ["not_ended"]
+    closed = await call(client, CLOSE_PERIOD, ClosePeriod(HOUSE.code, month.period, "all papers are in"))
+    last, this = await months()
+    assert (last["standing"]["state"], last["standing"]["reason"]) == ("closed", "all papers are in")
     assert (closed.first_open, bool(closed.closed_by)) == (month.next_period, True)
     await establish.wait_until_learned(client)
     await month.receive("R3", DEAR_POT, 5, month.at)  # Too late for the month that it names.

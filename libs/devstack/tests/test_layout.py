@@ -2,18 +2,26 @@
 
 import io
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
 
 import pytest
 from rich.text import Text
 from tieout.contracts.agreement import CurrencySum, SettingsChange
 from tieout.contracts.control import Agreement, BookSide, MeasureResult, ServiceStatus, Settings, Status, StepLatency
-from tieout.contracts.finance import Requests, RequestView, StandingCount, StandingCounts, StandingSum
+from tieout.contracts.finance import (
+    PeriodStanding,
+    PeriodView,
+    Requests,
+    RequestView,
+    StandingCount,
+    StandingCounts,
+    StandingSum,
+)
 from tieout.contracts.operation import Health
 from tieout.contracts.period import PeriodAgreement, PeriodDifference, PeriodFigure
 from tieout.contracts.watch import Check
-from tieout.devstack import agreement, approvals, doctor, settings, status
+from tieout.devstack import agreement, approvals, doctor, hints, periods, settings, status
 from tieout.devstack.terminal import Screen, tell
 
 WIDTHS = (60, 80, 120)
@@ -207,3 +215,79 @@ def test_what_a_verdict_came_to_is_told_in_a_sentence():
     told = approvals.outcome(asked, "http://127.0.0.1:1")
     assert "write-off 1001 of web of C1  9.00 CNY: 2 more approvals needed, by somebody else than Li" in told
     assert f"approvals approve {REQUEST} --url http://127.0.0.1:1 --token-file FILE" in told
+
+
+def standing(company, period, state="open", **more):
+    last = date(int(period[:4]), int(period[5:]), 28)
+    more = {"ended": True, "vouchers": 1234, "currency": "CNY", **more}
+    return PeriodStanding(company, period, state, "Asia/Shanghai", last, **more)
+
+
+MONTHS = (
+    standing(
+        "C1",
+        "2026-08",
+        "closed",
+        closed_by="Anna Li",
+        closed_at=NOW,
+        reason="all in",
+        reopening_id=REQUEST,
+        reopening_asked_by="Wang",
+    ),
+    standing("C1", "2026-09", counts=3, counts_unasked=2, missing_minor=7000, found_minor=3000, waiting=1),
+    standing("C1", "2026-10"),
+    standing("C1", "2026-11", ended=False),
+    standing("C 2", "2026-10"),
+)
+MONTH_DIFFERS = PeriodAgreement(
+    "C1",
+    "2026-09",
+    "CNY",
+    "differ",
+    "",
+    (),
+    (
+        PeriodDifference("stock_value", "period_deferred", 5, "late", ""),
+        PeriodDifference("counted", "waiting_approval", 70, "count", ""),
+        PeriodDifference("stock_value", "unknown", -1250, "no deferral", ""),
+    ),
+)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_months_tell_what_stands_in_the_way_of_closing_them(width):
+    beside = {("C1", "2026-09"): periods.differences(MONTH_DIFFERS, "./tieout agreement --period 2026-09")}
+    books = Agreement(
+        "open",
+        "",
+        "",
+        1.0,
+        (MeasureResult(1, "m", "t", "", "order", ("", ""), "open", 1, 1, (), in_flight=3, parked=1),),
+        (),
+    )
+    answer = periods.Answer(periods.judged(MONTHS, beside), periods.of_books(books))
+    lines = seen(width, lambda console: periods.render(answer, console))
+    whole = " ".join(" ".join(lines).split())
+    for told in (
+        "C1 2026-08 closed 1,234 Anna Li",
+        f"Wang asks for it to be opened again; somebody else approves: {hints.program()} approvals approve {REQUEST}",
+        "3 counts stand on 1901 (70.00 CNY missing, 30.00 CNY found): nobody has asked for the approval of 2: "
+        f"{hints.program()} approvals list --company C1",
+        "1 request waits for a verdict; closed before, what they ask for is posted in a later month",
+        "-12.50 CNY happened and is not posted: ./tieout agreement --period 2026-09",
+        f"2026-09 is still open, and would be closed with it: {hints.program()} periods close C1 2026-09 --why WHY",
+        "C1 2026-11: its last day is 2026-11-28 (Asia/Shanghai).",
+        f"C 2 2026-10: can be closed: {hints.program()} periods close 'C 2' 2026-10 --why WHY",
+        "1 event waits for a partner",
+        "3 events are on their way",
+    ):
+        assert told in whole
+    assert [len(month.obstacles) for month in answer.months] == [0, 3, 1, 1, 0]
+
+
+def test_a_close_tells_what_should_have_been_done_before():
+    view = PeriodView("C1", "2026-10", "2026-11", "Li", NOW, False, 7, 0, 2, 900, ("USD",))
+    done, rates, goods, allowance = periods.closed(view)
+    assert done.startswith("2026-10 of C1 is closed, by Li at ")
+    assert done.endswith("; 7 vouchers in it. The first open month is 2026-11.")
+    assert ("USD" in rates, "2 orders" in goods, "1231" in allowance) == (True, True, True)

@@ -66,13 +66,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     approve = actions.add_parser("approve", help="agree to what another person asked for")
     reject = actions.add_parser("reject", help="refuse it; it may be asked for again")
     listing.add_argument("--company", default="", metavar="C", help="of this company only")
-    listing.add_argument("--period", type=_period, default="", metavar="P", help="counted in this month, 2026-10")
+    listing.add_argument("--period", type=period, default="", metavar="P", help="counted in this month, 2026-10")
     asking.add_argument("--company", required=True, metavar="C", help="whose count")
     asking.add_argument("--source", default="", metavar="S", help="where the count came from (none: a revaluation)")
     which = asking.add_mutually_exclusive_group(required=True)
     which.add_argument("--number", default="", metavar="N", help="the count's number")
     told = "instead of a number: all counted in this month that nobody has asked for"
-    which.add_argument("--period", type=_period, default="", metavar="P", help=told)
+    which.add_argument("--period", type=period, default="", metavar="P", help=told)
     causes = "management (6602.08), disaster (6711), person (1221)"
     asking.add_argument("--cause", required=True, choices=CAUSES, help=f"who bears it: {causes}")
     asking.add_argument("--reason", required=True, metavar="WHY", help="kept in the books")
@@ -86,7 +86,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     approve.add_argument("id", nargs="?", default="", metavar="REQUEST_ID", help="as the list has it")
     approve.add_argument("--company", default="", metavar="C", help="with --period, instead of an id: of its counts")
     told = "all that was asked for of the counts of this month"
-    approve.add_argument("--period", type=_period, default="", metavar="P", help=told)
+    approve.add_argument("--period", type=period, default="", metavar="P", help=told)
     reject.add_argument("id", metavar="REQUEST_ID", help="as the list has it")
     for action in (approve, reject):
         action.add_argument("--note", default="", help="why; kept with the verdict")
@@ -95,7 +95,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(action="list", company="", period="", json=False)
 
 
-def _period(text: str) -> str:
+def period(text: str) -> str:
     if text and not PERIOD.fullmatch(text):  # argparse reads the default too.
         raise argparse.ArgumentTypeError(f"{text!r} is no period: give a month as year and month, 2026-10")
     return text

@@ -76,6 +76,12 @@ COMMANDS = (
         remote=True,
     ),
     Command(
+        "periods",
+        "tieout.devstack.periods",
+        "Which months are closed, what stands in the way; close one, ask to reopen.",
+        remote=True,
+    ),
+    Command(
         "tickets", "tieout.devstack.tickets", "What needs a person: list, show, take and resolve tickets.", remote=True
     ),
     Command("desk", "tieout.devstack.desk", "Who looks after what, how soon, and when people work.", remote=True),

@@ -23,6 +23,7 @@ from tieout.finance.flows.request_approval import (
 from tieout.finance.flows.revalue_period import revalue_period
 from tieout.finance.flows.take_discount import take_discount
 from tieout.finance.period_postings import period_postings
+from tieout.finance.periods import list_periods
 from tieout.finance.settings import Settings
 from tieout.servicekit import Service, sql
 
@@ -58,6 +59,7 @@ def build(settings: Settings) -> Service:
             reads.show_outcomes,
             reads.show_turnovers,
             period_postings,
+            list_periods,
         ),
         trail=reads.trail,
         violations=sql.load_file(__file__, "violations.sql"),

@@ -1,7 +1,8 @@
 """Companies that keep their books here, and their posting periods."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Literal
+from uuid import UUID
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 from tieout.contracts.event import Company, Currency, Period
@@ -55,6 +56,7 @@ class ClosePeriod(Struct, frozen=True):
 
     company: Company
     period: Period
+    reason: Annotated[str, Meta(max_length=500)] = ""  # Kept with the close.
 
 
 class PeriodView(Struct, frozen=True):
@@ -69,6 +71,50 @@ class PeriodView(Struct, frozen=True):
     free_goods_undeclared: int = 0  # Orders of this period given away alone, whose deemed output tax nobody declared.
     allowance_short_minor: int = 0  # 1231 in debit: more was written off than was provided for (T15).
     not_revalued: tuple[str, ...] = ()  # Currencies with open monetary items that were not valued at a closing rate.
+
+
+class ListPeriods(Struct, frozen=True):
+    company: str = ""  # Empty: all.
+    closed: Annotated[int, Meta(ge=0, le=240)] = 12  # So many of the latest closed months of each company.
+
+
+class PeriodStanding(Struct, frozen=True, omit_defaults=True):
+    """A month of a company: closed by whom, or what finance itself holds against closing it.
+
+    Closing a month closes all before it, so what is told of an open month counts what stands in earlier open ones too.
+    """
+
+    company: str
+    period: str
+    state: Literal["open", "closed"]
+    zone: str  # Of the company; in it the month ends.
+    last_day: date
+    ended: bool
+    vouchers: int = 0
+    closed_by: str = ""
+    closed_at: datetime | None = None
+    reason: str = ""  # Of the close; "" where nobody gave one.
+    reopened_by: str = ""  # Open again: who asked for it,
+    reopening_approved_by: str = ""
+    reopened_at: datetime | None = None
+    counts: int = 0  # Open: so many stand on 1901, and finance refuses to close the month while one does.
+    counts_unasked: int = 0  # Of these, for how many nobody has asked since they were last rejected.
+    missing_minor: int = 0  # What they stand there with, in the company's currency.
+    found_minor: int = 0
+    currency: str = ""
+    waiting: int = (
+        0  # Other requests of its business dates without a verdict: closed before, they go into a later month.
+    )
+    reopening_id: UUID | None = (
+        None  # Closed: somebody has asked for it to be opened again, and others have not decided.
+    )
+    reopening_asked_by: str = ""
+
+
+class Periods(Struct, frozen=True):
+    """By company, the oldest month first. Open are those after the last closed one, and those with vouchers."""
+
+    periods: tuple[PeriodStanding, ...]
 
 
 PUT_COMPANY = Operation(
@@ -93,4 +139,13 @@ CLOSE_PERIOD = Operation(
     PeriodView,
     "Close a posting period and all before it",
     scope="write",
+)
+
+PERIODS = Operation(
+    "finance.periods",
+    "GET",
+    "/v1/periods",
+    ListPeriods,
+    Periods,
+    "Which months are open or closed, by whom, and what finance holds against closing them",
 )

@@ -1,5 +1,6 @@
 """Which posting period a fact belongs to. Everything up to `closed_through` is closed, all after it is open."""
 
+from collections.abc import Iterable
 from datetime import date, timedelta
 from typing import NamedTuple
 
@@ -30,6 +31,20 @@ def last_day(period: str) -> date:
 def period_before(period: str) -> str:
     year, month = int(period[:4]), int(period[5:])
     return f"{year - 1:04d}-12" if month == 1 else f"{year:04d}-{month - 1:02d}"
+
+
+def listed(closed_through: str, current: str, known: Iterable[str], closed_max: int) -> list[str]:
+    """Which months of a calendar to show, the oldest first: the latest closed ones, and the open ones.
+
+    Open are those that something is `known` of, the current one, and all that lie between the last closed one and it.
+    """
+    months = {*known, current} | ({closed_through} if closed_through else set())
+    month = next_period(closed_through) if closed_through else current
+    while month < current:
+        months.add(month)
+        month = next_period(month)
+    closed = sorted(month for month in months if month <= closed_through)
+    return closed[max(len(closed) - closed_max, 0) :] + sorted(month for month in months if month > closed_through)
 
 
 def posting(business_date: date, closed_through: str, stamped: str = "") -> Posting:

@@ -34,7 +34,8 @@ async def close_period(request: ClosePeriod, database: Database) -> PeriodView:
             await refuse_open_counts(tx, request)
             first_open = next_period(request.period)
             (position,) = await tx.positions(1)
-            await tx.execute(statements.close, request.company, request.period, first_open, closed_by, position)
+            closing = (request.company, request.period, first_open, closed_by, position, request.reason)
+            await tx.execute(statements.close, *closing)
             revision = await tx.fetchval(statements.close_through, request.company, request.period)
             tx.announce(
                 PeriodClosed(request.company, request.period, first_open, revision),

@@ -2,7 +2,7 @@
 SELECT closed_through, zone FROM company WHERE company = $1 FOR UPDATE;
 
 -- name: close
-INSERT INTO period_close (company, period, first_open, closed_by, position) VALUES ($1, $2, $3, $4, $5);
+INSERT INTO period_close (company, period, first_open, closed_by, position, reason) VALUES ($1, $2, $3, $4, $5, $6);
 
 -- name: close_through
 UPDATE company SET closed_through = $2, calendar = calendar + 1 WHERE company = $1 RETURNING calendar;

@@ -43,6 +43,7 @@ CREATE TABLE period_close (
     closed_by  text NOT NULL,
     position   bigint NOT NULL,                    -- Of its PeriodClosed, drawn under the lock: after all postings before it.
     closed_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+    reason     text NOT NULL DEFAULT '',           -- In the words of who closed it; '' for none.
     PRIMARY KEY (company, position)
 );
 CALL fact_table('period_close');
