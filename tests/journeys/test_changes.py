@@ -141,3 +141,25 @@ async def test_a_payment_is_found_by_its_number_and_stands_in_its_orders_journey
     for asked in (sale.number, *numbers):
         request = JourneyRequest(asked, company=sale.company.code)
         await trade.until(lambda request=request: paid(request), lambda found: found == numbers)
+    for voucher in await trade.vouchers(sale):
+        assert await paid(JourneyRequest(voucher.voucher_no, company=sale.company.code)) == numbers
+    (journey,) = (await call(trade.client, SHOW_JOURNEY, JourneyRequest(sale.number, sale.company.code))).journeys
+    (money,) = journey.money
+    assert [one.number for one in money.papers] == numbers[:1]  # Nothing of the second is for this order.
+    assert (money.received_minor, money.applied_minor, money.held_minor) == (sale.gross_minor, sale.gross_minor, 0)
+    assert (money.open_minor, journey.papers) == (0, ())
+
+
+async def test_a_payment_of_several_orders_leads_to_them_all_by_its_number_and_by_its_voucher(trade):
+    first, second = trade.sale(), trade.sale()
+    for sale in (first, second):
+        await trade.shop(CREATED, shopify.order(sale))
+        await trade.until(lambda sale=sale: trade.vouchers(sale), bool)
+    number, whole = f"P-{first.number}-both", first.gross_minor + second.gross_minor
+    named = [(first, first.gross_minor), (second, second.gross_minor)]
+    await trade.office(canonical.payment(EU, number, first.at, 7, whole, named))
+    vouchers = await trade.until(lambda: trade.vouchers(first), lambda found: len(found) == 2)
+    (paid,) = [voucher.voucher_no for voucher in vouchers if voucher.document_no == number]
+    for asked in (number, paid):
+        told = await call(trade.client, SHOW_JOURNEY, JourneyRequest(asked, company=EU.code))
+        assert ([one.order_no for one in told.choices], told.journeys) == ([first.number, second.number], ())

@@ -92,7 +92,7 @@ def test_the_program_alone_ends_with_a_next_step(capsys):
         (["feed"], ["--format F", "FILE (files to send"], "feed --format uci-online-retail FILE.csv.gz"),
         (["feed", "--format", "uci-online-retail"], ["FILE (files to send"], "FILE.csv.gz"),
         (["quarantine", "correct", "x"], ["--file FILE (the corrected"], "quarantine correct INTAKE_ID --file"),
-        (["journey"], ["ORDER_NO (the order's number"], "journey 1001"),
+        (["journey"], ["NUMBER (of the order"], "journey 1001"),
         (["census"], ["SATELLITE", "SOURCE"], "census web orders.csv"),
         (["recover"], ["SERVICE"], "recover inventory"),
         (["repair"], ["WHAT (preview, run, list)"], "repair preview"),

@@ -1,7 +1,7 @@
 """Steps of several services become one tree that reads from cause to effect."""
 
 import pytest
-from tieout.contracts.operation import TrailEntry
+from tieout.contracts.operation import MoneyStanding, TrailEntry
 from tieout.control.domain.journey import HeardStep, chains_by_journey, tell, verb
 
 
@@ -122,3 +122,24 @@ def test_where_two_satellites_use_one_number_only_a_cause_tells_whose_payment_it
 
 def test_a_type_reads_as_words() -> None:
     assert verb("order.cancel_requested.v1") == "cancel requested"
+
+
+def test_a_journey_without_an_order_tells_what_it_is_of() -> None:
+    assert tell("1001", "C1", "o1", STEPS, {}).papers == ()
+    paid = heard("p", "finance.pay.v1", 0.0, chain="d1")
+    handed = TrailEntry("2026-11-23T08:00:00Z", "handed over", "P1", event_id="p", detail="payment")
+    journey = tell("1001", "C1", "d1", [paid], {"gateway": [handed]})
+    assert [(one.kind, one.number) for one in journey.papers] == [("payment", "P1")]
+    refused = TrailEntry("2026-11-23T08:00:00Z", "quarantined", "1001", detail="unknown_sku")
+    assert [one.kind for one in tell("1001", "", "0", [], {"gateway": [refused]}).papers] == ["refused"]
+    posted = TrailEntry("2026-11-23T08:00:00Z", "posted", "B1", voucher_no="记-2026-11-000001")
+    assert [one.number for one in tell("B1", "C1", "d1", [], {"finance": [posted]}).papers] == ["记-2026-11-000001"]
+    assert [one.kind for one in tell("1001", "C1", "d1", [paid], {}).papers] == ["document"]
+
+
+def test_an_orders_journey_has_its_own_money_and_not_what_a_payment_of_it_holds_for_its_customer() -> None:
+    own = MoneyStanding("CNY", 100, 100, 0, 0, 0)
+    customers = MoneyStanding("CNY", 7, 0, 7, 0, 0, customer="K1")
+    assert tell("1001", "C1", "o1", STEPS, {}, [own, customers, own]).money == (own,)
+    paid = heard("p", "finance.pay.v1", 0.0, chain="d1")
+    assert tell("P1", "C1", "d1", [paid], {}, [customers]).money == (customers,)

@@ -1,11 +1,12 @@
 """Questions about the books."""
 
 from datetime import date
+from uuid import UUID
 
 import msgspec
 import pytest
 from msgspec import structs
-from tieout.contracts import finance
+from tieout.contracts import event, finance
 from tieout.contracts.operation import TrailRequest
 from tieout.finance.reads import trail
 from tieout.servicekit import Refused
@@ -194,3 +195,63 @@ async def test_reports_of_a_company_hold_sums_beyond_64_bits(desk, owner):
     assert totals == {"CNY": 339 + 10 * most}
     turnovers = (await desk.ask(finance.ACCOUNTS, company="C1")).turnovers
     assert max(one.debit_minor for one in turnovers) == 339 + 10 * most
+
+
+async def test_a_trail_has_the_money_of_its_order_to_the_minor_unit(desk):
+    await desk.give(desk.placed(), desk.shipped(desk.part(0, 2)), desk.placed("1002"))
+    await desk.give(desk.pay(400, ("1001", 339), ("1002", 61)))
+    await desk.give(desk.credited((100, 13)), desk.refund(50, "1001"))
+    told = await trail(TrailRequest(str(desk.id())), desk.database)
+    (money,) = told.money
+    assert (money.currency, money.received_minor, money.refunded_minor) == ("CNY", 339, 50)
+    assert money.received_minor == money.applied_minor + money.held_minor + money.refunded_minor
+    assert money.open_minor == money.billed_minor - money.credited_minor - money.forgiven_minor - money.applied_minor
+    assert (money.billed_minor, money.credited_minor, money.applied_minor, money.open_minor) == (226, 113, 113, 0)
+    assert [(one.kind, one.number, one.amount_minor, one.whole_minor) for one in money.papers] == [
+        ("payment", "P1", 339, 400),
+        ("refund", "F1", -50, 0),
+    ]
+    other = (await trail(TrailRequest(str(desk.id("1002"))), desk.database)).money[0]
+    assert (other.received_minor, other.applied_minor, other.held_minor, other.customer) == (61, 0, 61, "")
+
+
+async def test_money_without_an_order_is_its_customers_and_what_was_applied_to_one_is_that_orders(desk):
+    await desk.give(desk.placed(), desk.shipped(), desk.pay(500, number="P1"), desk.pay(7, number="P2"))
+    applied = {"company": "C1", "number": "A1", "customer": "K1", "currency": "CNY", "amount_minor": 339}
+    where = {"order_source": "shop", "order_no": "1001", "business_date": date(2026, 11, 30)}
+    await desk.ask_as("Li", finance.APPLY_MONEY, **applied, **where)
+    chain = event.document_id("payment", "C1", "psp", "P1")
+    told = await trail(TrailRequest(str(chain)), desk.database)
+    (money,) = told.money
+    assert (money.customer, money.received_minor, money.held_minor, told.orders) == ("K1", 507, 168, ())
+    assert (money.applied_minor, money.refunded_minor) == (339, 0)
+    assert [(one.number, one.amount_minor) for one in money.papers] == [("P1", 500)]
+    (money,) = (await trail(TrailRequest(str(desk.id())), desk.database)).money
+    assert [(one.kind, one.number, one.amount_minor) for one in money.papers] == [("application", "A1", 339)]
+    assert (money.received_minor, money.applied_minor, money.open_minor) == (339, 339, 0)
+
+
+async def test_a_voucher_leads_to_the_orders_whose_items_it_moves(desk):
+    await desk.open("C2")
+    await desk.give(desk.placed(), desk.shipped(), desk.placed("1002"))
+    await desk.give(desk.pay(400, ("1001", 339), ("1002", 61)), desk.credited((100, 13)))
+    await desk.give(desk.moved("purchase", (5, 50)), desk.moved("purchase", (5, 50), company="C2"))
+
+    async def led(number):
+        told = await trail(TrailRequest(str(UUID(int=0)), number), desk.database)
+        assert (told.entries, told.money) == ((), ())
+        return [(one.company, one.order_no, one.chain_id) for one in told.orders]
+
+    first, second = (("C1", number, str(desk.id(number))) for number in ("1001", "1002"))
+    page = await desk.ask(finance.VOUCHERS, company="C1")
+    of_paper = {voucher.document_no: voucher.voucher_no for voucher in page.vouchers}
+    assert await led(of_paper["P1"]) == [first, second]
+    assert await led(of_paper["R1"]) == [first]
+    sold = await led("记-2026-11-1")  # Each company has a first voucher, and zeros may be left out.
+    assert [one[:2] for one in sold] == [("C1", "1001"), ("C2", "D1")]
+    assert sold[0] == first
+    for unknown in ("记-2026-11-000999", "转-2026-11-000001", "1001", "记-2026-11-x", ""):
+        assert await led(unknown) == []
+    paid = event.document_id("payment", "C1", "psp", "P1")
+    told = await trail(TrailRequest(str(paid)), desk.database)
+    assert [(one.order_no, one.chain_id) for one in told.orders] == [first[1:], second[1:]]

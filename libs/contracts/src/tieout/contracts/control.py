@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from msgspec import Meta, Struct
 from tieout.contracts.agreement import CurrencySum, SettingsChange, Violation
 from tieout.contracts.event import Event, Number
-from tieout.contracts.operation import Health, Operation
+from tieout.contracts.operation import Health, MoneyStanding, Operation
 
 
 class DisagreementFound(Event, frozen=True):
@@ -22,7 +22,10 @@ class DisagreementFound(Event, frozen=True):
 
 
 class JourneyRequest(Struct, frozen=True):
-    """Order numbers are unique per company and satellite only, so the answer is a list."""
+    """Order numbers are unique per company and satellite only, so the answer is a list.
+
+    The number of an order, of a document about orders, or of a voucher (记-2026-11-000012).
+    """
 
     order_no: Number
     company: str = ""
@@ -51,6 +54,11 @@ class JourneyStep(Struct, frozen=True, omit_defaults=True):
     intake_id: str = ""  # Of a document that waits in quarantine.
 
 
+class JourneyPaper(Struct, frozen=True):
+    kind: str  # As the gateway calls it: payment, credit, receipt …; refused, voucher, or document where it is unknown.
+    number: str
+
+
 class Journey(Struct, frozen=True, omit_defaults=True):
     order_no: str
     company: str
@@ -61,11 +69,19 @@ class Journey(Struct, frozen=True, omit_defaults=True):
     duration_ms: float
     steps: tuple[JourneyStep, ...]
     vouchers: tuple[str, ...] = ()
+    papers: tuple[JourneyPaper, ...] = ()  # Where no order is known: what there is of it instead.
+    money: tuple[MoneyStanding, ...] = ()  # As finance's books have it now.
+
+
+class JourneyChoice(Struct, frozen=True):
+    company: str
+    order_no: str
 
 
 class Journeys(Struct, frozen=True, omit_defaults=True):
     journeys: tuple[Journey, ...]
     unanswered: tuple[str, ...] = ()  # Services that could not be asked; their part is missing.
+    choices: tuple[JourneyChoice, ...] = ()  # Instead of journeys, where a voucher leads to several; at most 100.
 
 
 Verdict = Literal["agree", "open", "differ"]

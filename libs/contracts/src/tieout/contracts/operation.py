@@ -68,15 +68,46 @@ class TrailRequest(Struct, frozen=True):
     order_no: str = ""
 
 
-class OrderNamed(Struct, frozen=True):
+class OrderNamed(Struct, frozen=True, omit_defaults=True):
     company: str
-    order_no: str
+    order_no: str  # "" with a chain: money that names several orders or none, of which finance knows.
+    chain_id: str = ""  # Of a voucher's: the order's, or its document's where it is of no order.
+
+
+class MoneyPaper(Struct, frozen=True, omit_defaults=True):
+    """A payment or refund, and how much of it is of this order."""
+
+    kind: Literal["payment", "refund", "application"]  # The last: money that named no order, applied to one.
+    number: str
+    amount_minor: int  # Refunds negative.
+    whole_minor: int = 0  # Of the whole paper; 0 where the same.
+
+
+class MoneyStanding(Struct, frozen=True, omit_defaults=True):
+    """The money of an order in one currency, to the minor unit.
+
+    received = applied + held + refunded, and of an order open = billed - credited - forgiven - applied.
+    """
+
+    currency: str
+    received_minor: int
+    applied_minor: int  # To what was billed; a customer's also to orders. Negative: more went back than came.
+    held_minor: int  # Advances, money due back, and what is not assigned.
+    refunded_minor: int
+    open_minor: int  # Negative: we owe the customer.
+    billed_minor: int = 0
+    credited_minor: int = 0
+    forgiven_minor: int = 0  # Closed without money: cash discounts, write-offs.
+    customer: str = ""  # Not an order's: all that this customer's papers without an order brought and took.
+    papers: tuple[MoneyPaper, ...] = ()
 
 
 class Trail(Struct, frozen=True, omit_defaults=True):
     entries: tuple[TrailEntry, ...]
-    # That documents of the asked number are about; told where no chain is asked for.
+    # That documents or, in finance, vouchers of the asked number are about; told where no chain is asked for. For the
+    # chain of a payment: that it is of.
     orders: tuple[OrderNamed, ...] = ()
+    money: tuple[MoneyStanding, ...] = ()  # Told by finance.
 
 
 class Nothing(Struct, frozen=True):

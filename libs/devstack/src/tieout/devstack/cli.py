@@ -43,7 +43,12 @@ COMMANDS = (
     Command("logs", "tieout.devstack.logs", "Show what a service or server has logged."),
     Command("demo", "tieout.devstack.demo", "Watch a trading day flow from two satellites to posted vouchers."),
     Command("feed", "tieout.devstack.feed", "Send files through intake and chain, and account for every document."),
-    Command("journey", "tieout.devstack.journey", "Follow one order through all services.", remote=True),
+    Command(
+        "journey",
+        "tieout.devstack.journey",
+        "Follow one order through all services, by its, a document's or a voucher's number.",
+        remote=True,
+    ),
     Command(
         "agreement",
         "tieout.devstack.agreement",

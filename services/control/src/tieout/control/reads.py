@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 from collections.abc import Iterator, Sequence, Set
 from datetime import UTC, datetime
 from typing import Any
@@ -15,6 +16,7 @@ from tieout.contracts.control import (
     DeadLettersRequest,
     FlowState,
     Journey,
+    JourneyChoice,
     JourneyRequest,
     Journeys,
     ServiceStatus,
@@ -41,11 +43,12 @@ NO_CHAIN = str(UUID(int=0))
 CHAINS_MAX = 200  # Of all journeys of one number.
 NOTICES_MAX = 2_000
 JOURNEYS_MAX = 20
+VOUCHER = re.compile(r"[^\s-]{1,4}-\d{4}-\d{2}-\d{1,9}")  # 记-2026-11-000012
 STEPS_PER_JOURNEY_MAX = 1_000  # An answer has to fit into one message.
 
 
 async def show_journey(request: JourneyRequest, database: Database, colleagues: Colleagues) -> Journeys:
-    """Every journey of an order number, or of the orders that a document of this number is about.
+    """Every journey of an order number, or of the orders that a document or voucher of this number is about.
 
     Raises Refused(not_found) where nobody has heard of it.
 
@@ -71,19 +74,24 @@ async def _journeys(
     groups = journeys.chains_by_journey(heard)
     if papers and not any(step.event_type in journeys.ORDER_TYPES for step in heard):
         gate = await _at_the_gate(request, colleagues)
-        if orders := [one for one in gate.orders if request.company in ("", one.company)]:
+        named = [one for one in gate.orders if request.company in ("", one.company)]
+        if orders := [one for one in named if one.order_no]:
             told = await _of_orders(orders, database, colleagues)
             if told.journeys:
                 return told
+        if not groups and named:
+            return await _of_money(request.order_no, named, database, colleagues)
         if not groups and gate.entries:
             refused = journeys.tell(request.order_no, request.company, NO_CHAIN, (), {"gateway": gate.entries})
             return Journeys(journeys=(refused,))
+        if not groups and VOUCHER.fullmatch(request.order_no.strip()):
+            return await _of_voucher(request, database, colleagues)
     if not groups:
         of_company = f" of company {request.company}" if request.company else ""
         raise Refused(
             "not_found",
-            f"Nothing is known of an order or document {request.order_no}{of_company}. If the document was refused, it "
-            "stands in the quarantine: ./tieout quarantine list",
+            f"Nothing is known of an order, document or voucher {request.order_no}{of_company}. If a document was "
+            "refused, it stands in the quarantine: ./tieout quarantine list",
             field="order_no",
             status=404,
         )
@@ -105,6 +113,54 @@ async def _of_orders(orders: Sequence[OrderNamed], database: Database, colleague
             found += told.journeys
             silent.update(told.unanswered)
     return Journeys(tuple(found[:JOURNEYS_MAX]), unanswered=tuple(sorted(silent)))
+
+
+async def _of_voucher(request: JourneyRequest, database: Database, colleagues: Colleagues) -> Journeys:
+    """Of the order that a voucher belongs to, or of its paper. Several companies may have one of this number, and one
+    payment may be of several orders: then these are told to choose from.
+
+    Raises Refused: not_found, or unavailable where finance does not answer.
+    """
+    number = request.order_no.strip()
+    try:
+        told = await colleagues.ask("finance", "trail", TrailRequest(NO_CHAIN, number), Trail)
+    except Unanswered as error:
+        raise Refused("unavailable", f"{error.service} has no answer: {error.why}", status=503) from None
+    found = [one for one in told.orders if request.company in ("", one.company)]
+    if not found:
+        of_company = f"Company {request.company}" if request.company else "No company"
+        has = "has no" if request.company else "has a"
+        raise Refused("not_found", f"{of_company} {has} voucher {number}.", field="order_no", status=404)
+    return await _chosen(found, database, colleagues)
+
+
+async def _of_money(number: str, named: Sequence[OrderNamed], database: Database, colleagues: Colleagues) -> Journeys:
+    """Of the orders that payments or refunds of this number are of, as finance's books have it; else their own."""
+    found: list[OrderNamed] = []
+    for one in named:
+        try:
+            told = await colleagues.ask("finance", "trail", TrailRequest(one.chain_id, number), Trail)
+        except Unanswered:
+            told = Trail(())
+        found += told.orders or (OrderNamed(one.company, number, one.chain_id),)
+    return await _chosen(found, database, colleagues)
+
+
+async def _chosen(found: Sequence[OrderNamed], database: Database, colleagues: Colleagues) -> Journeys:
+    """The journey of the only one, else all of them to choose from."""
+    if len(found) > 1:
+        return Journeys((), choices=tuple(JourneyChoice(one.company, one.order_no) for one in found))
+    one = found[0]
+    with contextlib.suppress(Refused):
+        of_number = await _journeys(JourneyRequest(one.order_no, one.company), database, colleagues, papers=False)
+        own = tuple(each for each in of_number.journeys if each.chain_id == one.chain_id)
+        if own:
+            return Journeys(own, unanswered=of_number.unanswered)
+    async with database.read() as connection:
+        heard = await heard_of({one.chain_id}, connection)
+    silent: set[str] = set()
+    alone = await _tell(one.order_no, one.company, [one.chain_id], heard, colleagues, silent)
+    return Journeys((alone,), unanswered=tuple(sorted(silent)))
 
 
 async def heard_of(chains: Set[str], connection: Any) -> list[HeardStep]:
@@ -130,21 +186,22 @@ async def _tell(
     colleagues: Colleagues,
     silent: set[str],
 ) -> Journey:
-    async def trail(service: str, chain: str) -> Sequence[TrailEntry]:
+    async def trail(service: str, chain: str) -> Trail:
         try:
-            return (await colleagues.ask(service, "trail", TrailRequest(chain, order_no), Trail)).entries
+            return await colleagues.ask(service, "trail", TrailRequest(chain, order_no), Trail)
         except Unanswered:
             silent.add(service)
-            return ()
+            return Trail(())
 
     asked = [(service, chain) for service in FOLLOWED for chain in chains]
     answers = await asyncio.gather(*(trail(service, chain) for service, chain in asked))
     trails: dict[str, dict[TrailEntry, None]] = {}  # A set in order: two chains may tell the same entry.
-    for (service, _), entries in zip(asked, answers, strict=True):
-        trails.setdefault(service, {}).update(dict.fromkeys(entries))
+    for (service, _), answer in zip(asked, answers, strict=True):
+        trails.setdefault(service, {}).update(dict.fromkeys(answer.entries))
+    money = [one for answer in answers for one in answer.money]
     steps = [step for step in heard if step.company == company and step.chain_id in chains]
     lists = {service: list(entries) for service, entries in trails.items()}
-    return journeys.tell(order_no, company, chains[0], steps[:STEPS_PER_JOURNEY_MAX], lists)
+    return journeys.tell(order_no, company, chains[0], steps[:STEPS_PER_JOURNEY_MAX], lists, money)
 
 
 async def show_status(

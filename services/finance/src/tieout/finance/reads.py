@@ -46,7 +46,7 @@ from tieout.contracts.finance import (
     VoucherPage,
     VoucherView,
 )
-from tieout.contracts.operation import Trail, TrailEntry, TrailRequest
+from tieout.contracts.operation import MoneyPaper, MoneyStanding, OrderNamed, Trail, TrailEntry, TrailRequest
 from tieout.finance import approvals
 from tieout.finance.flows.put_company import view
 from tieout.servicekit import Connection, Database, Refused, operation, sql
@@ -118,13 +118,12 @@ async def list_vouchers(request: ListVouchers, database: Database) -> VoucherPag
 
 @operation(VOUCHER)
 async def show_voucher(request: ShowVoucher, database: Database) -> VoucherView:
-    word, _, rest = request.voucher_no.partition("-")
-    period, _, number = rest.rpartition("-")
-    if not number.isascii() or not number.isdigit() or len(number) > 9 or len(period) != 7:
+    parts = voucher_parts(request.voucher_no)
+    if parts is None:
         detail = f"{request.voucher_no!r} is no voucher number. Write it like 记-2026-11-000123."
         raise Refused("invalid", detail, field="voucher_no")
     async with database.read() as c:
-        rows = await c.fetch(statements.voucher, request.company, word, period, int(number))
+        rows = await c.fetch(statements.voucher, request.company, *parts)
         found = await _vouchers(c, rows)
     if not found:
         detail = f"Company {request.company} has no voucher {request.voucher_no}."
@@ -165,6 +164,15 @@ async def _vouchers(c: Connection, rows: list[Any]) -> tuple[VoucherView, ...]:
         )
         for row in rows
     )
+
+
+def voucher_parts(text: str) -> tuple[str, str, int] | None:
+    """Word, period and number of 记-2026-11-000123, with or without the zeros; None where it is none."""
+    word, _, rest = text.strip().partition("-")
+    period, _, number = rest.rpartition("-")
+    if not number.isascii() or not number.isdigit() or len(number) > 9 or len(period) != 7:
+        return None
+    return word, period, int(number)
 
 
 def voucher_no(row: Any) -> str:
@@ -273,9 +281,14 @@ async def show_turnovers(request: AccountTurnoverRequest, database: Database) ->
 
 
 async def trail(request: TrailRequest, database: Database) -> Trail:
-    """Vouchers of a chain, payments of several orders included, and papers that changed nothing."""
+    """Vouchers of a chain, payments of several orders included, papers that changed nothing, its order's money.
+
+    Asked for the chain of a payment, also which orders it is of; asked for no chain, those of a voucher of that number.
+    """
     chain = UUID(request.chain_id)
     entries: list[TrailEntry] = []
+    if not chain.int:
+        return Trail((), await _orders_of_voucher(request.order_no, database))
     async with database.read() as c:
         for row in await c.fetch(statements.trail, chain):
             template = row["template"]
@@ -304,4 +317,42 @@ async def trail(request: TrailRequest, database: Database) -> Trail:
             entries.append(
                 TrailEntry(at.isoformat(), step, number, event_id(DocumentSettled.SUBJECT, intake), detail=told)
             )
-    return Trail(tuple(entries))
+        money = await _money(c, chain)
+        orders = await c.fetch(statements.orders_of_money, chain)
+    return Trail(tuple(entries), tuple(OrderNamed(*row) for row in orders), money)
+
+
+async def _orders_of_voucher(number: str, database: Database) -> tuple[OrderNamed, ...]:
+    parts = voucher_parts(number)
+    if parts is None:
+        return ()
+    async with database.read() as c:
+        return tuple(OrderNamed(*row) for row in await c.fetch(statements.orders_of_voucher, *parts))
+
+
+async def _money(c: Connection, chain: UUID) -> tuple[MoneyStanding, ...]:
+    """By currency: of the order itself, or of the customer whom a paper without an order is of."""
+    items = await c.fetch(statements.money_of_chain, chain)
+    if not items:
+        return ()
+    papers: dict[tuple[UUID, str], list[MoneyPaper]] = {}
+    for row in await c.fetch(statements.money_papers, chain, [item["item_id"] for item in items]):
+        whole = row["whole"] if abs(row["amount"]) != row["whole"] else 0
+        paper = MoneyPaper(row["kind"], row["number"], row["amount"], whole)
+        papers.setdefault((row["item_id"], row["currency"]), []).append(paper)
+    return tuple(
+        MoneyStanding(
+            currency=item["currency"],
+            received_minor=item["received"],
+            applied_minor=item["settled"] - item["forgiven"] + item["passed"],
+            held_minor=item["held"],
+            refunded_minor=item["refunded"] - item["passed"],
+            open_minor=item["billed"] - item["credited"] - item["settled"],
+            billed_minor=item["billed"],
+            credited_minor=item["credited"],
+            forgiven_minor=item["forgiven"],
+            customer="" if item["of_order"] else item["customer"],
+            papers=tuple(papers.get((item["item_id"], item["currency"]), ())),
+        )
+        for item in items
+    )

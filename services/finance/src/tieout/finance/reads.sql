@@ -171,3 +171,39 @@ FROM (
     SELECT * FROM money_submission WHERE document_id = $1 AND (outcome <> 'accepted' OR reason <> '')
     UNION SELECT * FROM money_submission WHERE orders @> ARRAY[$1::uuid] AND orders <> '{}' AND (outcome <> 'accepted' OR reason <> '')
 ) s ORDER BY submitted_at, number, outcome DESC, intake_id;  -- Of one batch: what came again before what differs.
+
+-- name: orders_of_voucher
+-- Of each company that has one of this number: the orders whose items it moves, or the paper that it is of.
+SELECT DISTINCT v.company, coalesce(o.order_no, v.document_no) AS order_no, coalesce(o.item_id, v.chain_id)::text AS chain_id
+FROM company c JOIN voucher v ON v.company = c.company AND v.word = $1 AND v.period = $2 AND v.number = $3
+LEFT JOIN LATERAL (
+    SELECT i.item_id, i.order_no FROM open_item i WHERE i.of_order AND i.item_id IN (
+        SELECT v.chain_id
+        UNION SELECT l.item_id FROM voucher_line l WHERE l.position = v.position AND l.item_id IS NOT NULL
+        UNION SELECT p.item_id FROM money_document d JOIN money_part p USING (document_id) WHERE d.position = v.position
+        UNION SELECT l.item_id FROM credit_line l WHERE l.position = v.cause_position AND v.cause = 'order')) o ON true
+ORDER BY 1, 2 LIMIT 100;
+
+-- name: orders_of_money
+SELECT DISTINCT i.company, i.order_no, i.item_id::text FROM money_part p JOIN open_item i USING (item_id)
+WHERE p.document_id = $1 AND i.of_order ORDER BY 1, 2 LIMIT 100;
+
+-- name: money_of_chain
+-- What a customer's money without an order was applied to orders (`passed`) has left it like a refund, and is none.
+-- The items of an order; of a payment or refund of its own chain those of its customer, where it brought or took something without an order.
+SELECT i.item_id, i.currency, i.of_order, i.customer, i.billed, i.credited, i.received, i.refunded, i.settled, coalesce(i.forgiven, 0) AS forgiven,
+    i.deposit_net + i.deposit_tax + i.refundable + i.unapplied AS held,
+    CASE WHEN i.of_order THEN 0 ELSE coalesce((SELECT sum(a.amount_minor)::bigint FROM application a WHERE a.customer_item = i.item_id AND a.currency = i.currency COLLATE "C"), 0) END AS passed
+FROM open_item i
+WHERE (i.item_id = $1 OR i.item_id IN (SELECT p.item_id FROM money_part p WHERE p.document_id = $1) AND NOT i.of_order)
+    AND (i.billed, i.credited, i.received, i.refunded, i.settled) <> (0, 0, 0, 0, 0)
+ORDER BY i.of_order DESC, i.currency;
+
+-- name: money_papers
+-- All of an order's; of a customer's item the asked one alone, for others have nothing to do with it. What went on to another order is not of this one.
+SELECT coalesce(d.kind, 'application') AS kind, coalesce(d.number, a.number) AS number, p.item_id, p.currency, sum(p.amount_minor)::bigint AS amount,
+    coalesce(max(d.amount_minor), max(a.amount_minor)) AS whole
+FROM money_part p LEFT JOIN money_document d USING (document_id) LEFT JOIN application a USING (document_id)
+WHERE p.item_id = $1 OR p.document_id = $1 AND p.item_id = ANY ($2::uuid[])
+GROUP BY p.document_id, d.kind, d.number, a.number, p.item_id, p.currency HAVING sum(p.amount_minor) <> 0
+ORDER BY coalesce(min(d.booked_at), min(a.applied_at)), number LIMIT 200;

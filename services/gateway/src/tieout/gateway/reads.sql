@@ -135,8 +135,9 @@ WHERE (c.order_no = $2 AND c.order_no <> '' AND c.chain_id = $1) OR (c.order_no 
 ORDER BY c.position LIMIT 200;
 
 -- name: orders_of_paper
--- Of a payment, a credit note, a confirmation by its own number.
-SELECT DISTINCT company, order_no FROM command WHERE number = $1 AND order_no <> '' AND number <> order_no
+-- Of a payment, a credit note, a confirmation by its own number. Money of several orders, or of none, names its own chain instead.
+SELECT DISTINCT company, order_no, CASE order_no WHEN '' THEN chain_id::text ELSE '' END AS chain_id FROM command
+WHERE number = $1 AND (order_no <> '' AND number <> order_no OR order_no = '' AND kind IN ('payment', 'refund'))
 ORDER BY company, order_no LIMIT 20;
 
 -- name: trail_refusals

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 
 from msgspec import Struct
 from msgspec.structs import replace
-from tieout.contracts.control import Journey, JourneyStep
-from tieout.contracts.operation import TrailEntry
+from tieout.contracts.control import Journey, JourneyPaper, JourneyStep
+from tieout.contracts.operation import MoneyStanding, TrailEntry
 
 
 class HeardStep(Struct, frozen=True):
@@ -65,7 +65,12 @@ class _Node(Struct):
 
 
 def tell(
-    order_no: str, company: str, chain_id: str, heard: Sequence[HeardStep], trails: Mapping[str, Sequence[TrailEntry]]
+    order_no: str,
+    company: str,
+    chain_id: str,
+    heard: Sequence[HeardStep],
+    trails: Mapping[str, Sequence[TrailEntry]],
+    money: Iterable[MoneyStanding] = (),
 ) -> Journey:
     """One journey: what control heard, joined with what each service's own books say.
 
@@ -97,6 +102,7 @@ def tell(
     roots = children.get("", [])
     for root in (*roots, *(key for key in nodes if key not in roots)):  # The latter only where causes form a ring.
         _walk(root, nodes, children, start, steps, told)
+    papers = _papers(order_no, heard, steps)
     return Journey(
         order_no=order_no,
         company=company,
@@ -107,7 +113,27 @@ def tell(
         duration_ms=_milliseconds(start, end),
         steps=tuple(steps),
         vouchers=tuple(dict.fromkeys(step.voucher_no for step in steps if step.voucher_no)),
+        papers=papers,
+        # A payment of several orders may also hold money for none of them, which is no business of this one.
+        money=tuple(one for one in dict.fromkeys(money) if papers or not one.customer),
     )
+
+
+def _papers(order_no: str, heard: Iterable[HeardStep], steps: Sequence[JourneyStep]) -> tuple[JourneyPaper, ...]:
+    """What a journey is of that is no order's, as its first steps tell it; nothing for an order's."""
+    if any(step.event_type in ORDER_TYPES for step in heard) or any(
+        step.service == "order" and step.step == "placed" for step in steps
+    ):
+        return ()
+    handed = [
+        (step.detail, step.document) for step in steps if step.service == "gateway" and step.step == "handed over"
+    ]
+    if any(kind == "order" for kind, _ in handed):
+        return ()
+    refused = [("refused", step.document) for step in steps if step.step == "quarantined"]
+    vouchers = [("voucher", step.voucher_no) for step in steps if step.voucher_no]
+    found = handed or refused or vouchers or [("document", order_no)]
+    return tuple(JourneyPaper(kind, number) for kind, number in dict.fromkeys(found))
 
 
 def _has_effect(node: _Node) -> bool:
