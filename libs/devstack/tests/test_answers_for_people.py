@@ -83,7 +83,7 @@ def test_what_came_after_the_last_effect_is_told_apart() -> None:
     at = "2026-11-23T08:00:00Z"
     steps = (JourneyStep(0, "order", "placed", at), JourneyStep(1, "order", "duplicate", at, since_start_ms=66_000.0))
     told = shown(journey.render, Journeys((Journey("1001", "C1", "o1", "", at, at, 800.0, steps),)))
-    assert "took 800 ms  (what came after that, until 1 min 6 s, changed nothing)" in " ".join(told.split("\n"))
+    assert "took 800 ms (what came after that, until 1 min 6 s, changed nothing)" in " ".join(told.split())
 
 
 def test_an_edited_document_is_shown_as_text_and_cut() -> None:

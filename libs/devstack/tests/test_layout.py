@@ -3,6 +3,7 @@
 import io
 import re
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -27,6 +28,12 @@ from tieout.devstack.terminal import Screen, tell
 WIDTHS = (60, 80, 120)
 NOW = datetime(2026, 11, 23, 8, tzinfo=UTC)
 REQUEST = UUID("01a2081c-337b-56b9-9ec1-0739a6000000")
+
+
+@pytest.fixture(autouse=True)
+def about_the_default_folder():
+    """Whatever stack a test before this one spoke of: a hint for another folder is longer."""
+    hints.about(Path(hints.DEFAULT_FOLDER).resolve())
 
 
 def screen(width):

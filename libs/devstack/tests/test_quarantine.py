@@ -10,6 +10,7 @@ from rich.console import Console
 from tieout.contracts.gateway import CommandView, Decided, DocumentView, Quarantined, Refusal
 from tieout.devstack import quarantine
 from tieout.devstack.failures import CommandFailed
+from tieout.devstack.moments import moment
 
 AT = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 LATER = datetime(2026, 11, 23, 9, 30, tzinfo=UTC)
@@ -50,7 +51,7 @@ def test_a_document_is_shown_with_its_bytes_its_refusals_and_what_became_of_it()
     told = shown(quarantine.render_document, view)
     words = (
         "bad_currency currency: [b]no markup[/b]",
-        f"2026-11-23 09:30:00 corrected by {ID} (staff) typo",
+        f"{moment(LATER)}  corrected by {ID} (staff) typo",
         "became order 7 of C1",
         '"kind": "order"',
     )

@@ -9,6 +9,7 @@ from rich.console import Console
 from tieout.contracts.access import TokenMade, TokenView
 from tieout.devstack import questions, tokens
 from tieout.devstack.failures import CommandFailed
+from tieout.devstack.moments import moment
 
 AT = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 
@@ -31,7 +32,7 @@ def test_the_list_names_who_what_and_until_when():
         console,
     )
     told = console.file.getvalue()
-    for word in ("li  valid  Li Lei", "read, write", "ends 2026-11-23 08:00 UTC", "old  revoked  robot", "by Li Lei"):
+    for word in ("li  valid  Li Lei", "read, write", f"ends {moment(AT)}", "old  revoked  robot", "by Li Lei"):
         assert word in told
 
 

@@ -25,6 +25,7 @@ from tieout.contracts.period import PERIOD_AGREEMENT, PeriodAgreement, PeriodFig
 from tieout.devstack import hints, questions
 from tieout.devstack.failures import CommandFailed
 from tieout.devstack.journey import quantity
+from tieout.devstack.moments import moment
 from tieout.devstack.terminal import Screen, fits, tell
 from tieout.devstack.wording import counted
 
@@ -155,7 +156,7 @@ def render(answer: Agreement, console: Console, *, explain: bool = False, quick:
     rules = f"{answer.rules_checked} balance rules" if answer.rules_checked else "no balances checked"
     console.print(f"Compared up to position {upto or '0'}; {rules}; {answer.took_ms:,.0f} ms.", style="dim")
     if answer.rules_under_way:
-        since = f"stand as of {_moment(answer.rules_at)}" if answer.rules_at else "are not known yet"
+        since = f"stand as of {moment(answer.rules_at)}" if answer.rules_at else "are not known yet"
         console.print(
             f"The balances {since}: the books of {', '.join(answer.rules_under_way)} are large, and a new look at them "
             "goes on. Ask again in a while.",
@@ -163,7 +164,7 @@ def render(answer: Agreement, console: Console, *, explain: bool = False, quick:
             soft_wrap=True,
         )
     elif answer.rules_at and answer.rules_at[:19] < answer.at[:19]:
-        console.print(f"The balances stand as of {_moment(answer.rules_at)}.", style="dim")
+        console.print(f"The balances stand as of {moment(answer.rules_at)}.", style="dim")
     elif quick and not answer.rules_at:
         console.print(
             "Not every service has checked its balances since it started, so this is the books' agreement alone. "
@@ -399,10 +400,6 @@ def _value(name: str, value: int, currency: str = "", currencies: Sequence[str] 
     if currencies:
         return ""
     return _money(value, currency) if value or currency else "0"
-
-
-def _moment(text: str) -> str:
-    return f"{text[:19].replace('T', ' ')} UTC"
 
 
 def _money(value: int, currency: str) -> str:

@@ -5,14 +5,14 @@
     tieout journey 记-2026-11-000012     or of a voucher; its zeros may be left out
 
 Below the steps stands its money by currency, as finance's books have it: received = applied + held + refunded, and what
-is open of what was billed. Where a voucher leads to several orders or companies, these are listed to choose from.
+is open of what was billed. Times are of the zone of this terminal (TZ), with its offset in the heading. Where a voucher
+leads to several orders or companies, these are listed to choose from.
 """
 
 import argparse
 import shlex
 import sys
 from collections.abc import Sequence
-from datetime import datetime
 from urllib.parse import quote
 
 import msgspec
@@ -24,6 +24,7 @@ from tieout.contracts.currency import spelled
 from tieout.contracts.operation import MoneyStanding
 from tieout.devstack import endpoints, hints, questions
 from tieout.devstack.failures import CommandFailed
+from tieout.devstack.moments import clock, moment
 from tieout.devstack.terminal import Screen
 from tieout.devstack.wording import counted
 
@@ -128,7 +129,7 @@ def _tree(journey: Journey, jaeger: str) -> Tree:
     title = Text.assemble(
         (heading(journey), "bold"),
         f"  company {journey.company}" if journey.company else "",
-        f"  {_clock(journey.began_at, with_date=True)}",
+        f"  {moment(journey.began_at, millis=True)}",
         (f"  took {duration(journey.duration_ms)}", "bold"),
     )
     later = max((step.since_start_ms for step in journey.steps), default=0.0)
@@ -138,7 +139,7 @@ def _tree(journey: Journey, jaeger: str) -> Tree:
     branches = [tree]
     for step in journey.steps:
         del branches[step.depth + 1 :]
-        branches.append(branches[-1].add(_label(step)))
+        branches.append(branches[-1].add(_label(step, journey.began_at)))
     for money in journey.money:
         branch = tree.add(Text.assemble(("money ", "bold"), standing(money)))
         for paper in money.papers:
@@ -177,9 +178,9 @@ def standing(money: MoneyStanding) -> str:
     return told + "".join(f", {bare(amount)} {how}" for amount, how in less if amount)
 
 
-def _label(step: JourneyStep) -> Text:
+def _label(step: JourneyStep, began_at: str) -> Text:
     text = Text.assemble(
-        (f"{_clock(step.at)}  ", "dim"),
+        (f"{clock(step.at, began_at)}  ", "dim"),
         (f"{step.service} ", _SERVICE_STYLES.get(step.service, "white")),
         (step.step.replace("_", " "), "bold"),
     )
@@ -200,10 +201,3 @@ def _label(step: JourneyStep) -> Text:
     if step.repeats:
         text.append(f"  heard again {step.repeats}x", style="yellow")
     return text
-
-
-def _clock(at: str, *, with_date: bool = False) -> str:
-    """Local time of the reader, to the millisecond; the answer itself keeps UTC."""
-    local = datetime.fromisoformat(at).astimezone()
-    clock = f"{local:%H:%M:%S}.{local.microsecond // 1000:03d}"
-    return f"{local:%Y-%m-%d} {clock}" if with_date else clock

@@ -38,6 +38,7 @@ from tieout.contracts.gateway import (
 )
 from tieout.devstack import hints, questions
 from tieout.devstack.failures import CommandFailed
+from tieout.devstack.moments import moment
 from tieout.devstack.terminal import Screen
 from tieout.devstack.wording import counted
 
@@ -102,7 +103,7 @@ def render(
     console.print(f"{waiting:,} {'waits' if waiting == 1 else 'wait'} for a decision", highlight=False)
     for entry in documents:
         named = f"{entry.kind} {entry.number}".strip() or "unreadable"
-        heading = f"{entry.intake_id}  {entry.refused_at:%Y-%m-%d %H:%M:%S}  {entry.satellite}  {named}"
+        heading = f"{entry.intake_id}  {moment(entry.refused_at)}  {entry.satellite}  {named}"
         console.print(Text(heading), soft_wrap=True)
         reason = Text(entry.reason, style="dim" if entry.decision else "red")
         if entry.decision:
@@ -126,15 +127,15 @@ def _show(arguments: argparse.Namespace) -> int:
 def render_document(view: DocumentView, console: Console) -> None:
     console.print(f"[bold]{view.intake_id}[/]  {view.state}")
     where = f"{view.satellite}/{view.channel} {view.topic}".strip()
-    console.print(Text(f"{where}, received {view.received_at:%Y-%m-%d %H:%M:%S} UTC, {counted(view.bytes, 'byte')}"))
+    console.print(Text(f"{where}, received {moment(view.received_at)}, {counted(view.bytes, 'byte')}"))
     if view.corrects is not None:
         console.print(f"takes the place of {view.corrects}")
     for refusal in view.refusals:
         fault = Text.assemble((refusal.reason, "bold red"), f" {refusal.field}: {refusal.detail}")
-        console.print(Text(f"{refusal.at:%Y-%m-%d %H:%M:%S} ").append_text(fault))
+        console.print(Text(f"{moment(refusal.at)}  ").append_text(fault))
         if refusal.decision:
             place = f" by {refusal.corrected_by}" if refusal.corrected_by else ""
-            when = f"{refusal.decided_at:%Y-%m-%d %H:%M:%S} " if refusal.decided_at else ""
+            when = f"{moment(refusal.decided_at)}  " if refusal.decided_at else ""
             told = f"{when}{refusal.decision}{place} ({refusal.decided_by}) {refusal.note}".rstrip()
             console.print(Text(told, style="dim"))
     for command in view.commands:

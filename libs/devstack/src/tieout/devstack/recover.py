@@ -47,6 +47,7 @@ from tieout.devstack import databases, endpoints, hints, processes
 from tieout.devstack.calling import call
 from tieout.devstack.endpoints import Endpoints
 from tieout.devstack.failures import CommandFailed
+from tieout.devstack.moments import moment
 from tieout.devstack.secrets import Secrets
 from tieout.devstack.suite import Stack, installed_services
 from tieout.devstack.terminal import Screen
@@ -327,9 +328,9 @@ def _tell_preview(report: Report, console: Console) -> None:
             console.print("If it is an older backup all the same:", soft_wrap=True)
         _tell_lost(found, console)
         return
-    at = (found["backup_at"] or "")[:19].replace("T", " ")
+    at = moment(found["backup_at"]) if found["backup_at"] else "an unknown time"
     console.print(
-        f"{report.service} stands at {at} UTC, position {found['known_position']}; its stream goes to position "
+        f"{report.service} stands at {at}, position {found['known_position']}; its stream goes to position "
         f"{found['announced_position']}: {counted(found['events'], 'event')} of "
         f"{counted(found['transactions'], 'transaction')} forgotten.",
         highlight=False,
@@ -354,7 +355,7 @@ def _tell_preview(report: Report, console: Console) -> None:
     if report.commands:
         console.print("Done by people in the lost time, in no stream, to be done again:", style="yellow")
         for one in report.commands[:20]:
-            console.print(f"  {one.at:%Y-%m-%d %H:%M:%S}  {one.operation}  {one.path}  {one.who}", highlight=False)
+            console.print(f"  {moment(one.at)}  {one.operation}  {one.path}  {one.who}", highlight=False)
         if len(report.commands) > 20:
             console.print(f"  and {len(report.commands) - 20} more; --json lists all", highlight=False)
 
@@ -363,10 +364,8 @@ def _tell_lost(found: dict[str, Any], console: Console) -> None:
     """What stood in this database alone, and who must send again."""
     if found["send_again"]:
         first = found["send_again"][0]
-        span = " to ".join(first[name][:19].replace("T", " ") for name in ("since", "until"))
-        console.print(
-            f"Each satellite sends again what it sent from {span} UTC; nothing is booked twice:", style="yellow"
-        )
+        span = " to ".join(moment(first[name]) for name in ("since", "until"))
+        console.print(f"Each satellite sends again what it sent from {span}; nothing is booked twice:", style="yellow")
         table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
         for column in ("satellite", "came back by their commands", "lost, at least", "taken in again from its site"):
             table.add_column(column, justify="left" if column == "satellite" else "right")

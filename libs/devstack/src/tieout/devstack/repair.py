@@ -20,6 +20,7 @@ from rich.table import Table
 from tieout.contracts.repair import RepairPreview, RepairResults, RepairStep
 from tieout.devstack import questions
 from tieout.devstack.failures import CommandFailed
+from tieout.devstack.moments import moment
 from tieout.devstack.terminal import Screen
 
 _SIGNS = {
@@ -118,7 +119,7 @@ def _tell_results(found: RepairResults, as_json: bool) -> int:
             orders = ", ".join(result.order_nos[:3]) + (" …" if len(result.order_nos) > 3 else "")
             table.add_row(
                 _SIGNS[result.state],
-                result.at[:19].replace("T", " "),
+                moment(result.at),
                 result.measure,
                 result.repair.replace("_", " "),
                 escape(orders),

@@ -37,6 +37,7 @@ from tieout.contracts.replay import Effect, ItemBody, Items, ItemView, OutcomeCo
 from tieout.devstack import hints, questions
 from tieout.devstack.failures import CommandFailed
 from tieout.devstack.journey import quantity
+from tieout.devstack.moments import moment
 from tieout.devstack.terminal import Screen
 from tieout.devstack.wording import counted
 
@@ -113,7 +114,7 @@ def _list(arguments: argparse.Namespace) -> int:
         screen.print(f"No replays. Begin with: {hints.command('replay new --help')}")
     for one in told.replays:
         items = counted(one.items, "item")
-        screen.print(Text(f"{one.replay:>4}  {one.frozen_at[:19]}  {one.state:<10} {items}  {one.reason}"))
+        screen.print(Text(f"{one.replay:>4}  {moment(one.frozen_at)}  {one.state:<10} {items}  {one.reason}"))
         if one.sentence:
             screen.print(Text(f"      {one.sentence}", style="dim"))
     return 0
@@ -216,7 +217,7 @@ def render(view: ReplayView, console: Console) -> None:
         style = {"succeeded": "green", "unproved": "red"}.get(view.state, "")
         console.print(Text(view.sentence + took, style=style))
     for entry in view.log:
-        console.print(Text(f"{entry.at[:19]}  {entry.actor}  {entry.action}  {entry.note}".rstrip(), style="dim"))
+        console.print(Text(f"{moment(entry.at)}  {entry.actor}  {entry.action}  {entry.note}".rstrip(), style="dim"))
 
 
 def _counts(title: str, counts: Sequence[OutcomeCount]) -> Table:

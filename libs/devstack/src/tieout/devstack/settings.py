@@ -13,6 +13,7 @@ from rich.text import Text
 from tieout.contracts.agreement import SettingsChange
 from tieout.contracts.control import LIST_SETTINGS, Settings
 from tieout.devstack import questions
+from tieout.devstack.moments import moment
 from tieout.devstack.terminal import Screen, tell
 
 
@@ -59,7 +60,7 @@ def render(told: Settings, console: Console) -> None:
 
 def _heading(change: SettingsChange) -> Text:
     key = ", ".join(str(value) for value in msgspec.json.decode(change.key).values())
-    heading = Text(f"{change.at[:19]}Z  {change.service} {change.table} {key}  ")
+    heading = Text(f"{moment(change.at)}  {change.service} {change.table} {key}  ")
     heading.append(f"{change.op} by {change.actor or change.who}", style="red" if change.source == "hand" else "dim")
     return heading.append(" by hand" if change.source == "hand" else "", style="red")
 

@@ -22,6 +22,7 @@ from tieout.contracts.operation import UNSEEN_SECONDS_MAX
 from tieout.devstack import endpoints, hints, remote, silent
 from tieout.devstack.failures import CommandFailed
 from tieout.devstack.journey import duration
+from tieout.devstack.moments import moment
 from tieout.devstack.questions import refusal, same_version
 from tieout.devstack.stack_folder import ProcessFacts
 from tieout.devstack.terminal import Screen, fits
@@ -247,7 +248,7 @@ def _replicas(status: Status) -> Iterator[str]:
             elif one.stopped:
                 state = f"[red]stopped: {', '.join(one.stopped)}[/]"
             memory = f"{one.memory_bytes / 2**20:.0f} MB"
-            yield f"  {one.host} {one.pid}, {one.version}, since {one.started_at[:16]}Z, {memory}, {state}"
+            yield f"  {one.host} {one.pid}, {one.version}, since {moment(one.started_at)}, {memory}, {state}"
 
 
 # Below the latencies: else whoever compares the counts looks for what was lost.

@@ -38,6 +38,7 @@ from tieout.contracts.ticket import (
     TicketStory,
 )
 from tieout.devstack import hints, questions
+from tieout.devstack.moments import moment
 from tieout.devstack.terminal import Screen
 from tieout.devstack.wording import counted
 
@@ -205,15 +206,15 @@ def heading(ticket: Ticket) -> Text:
 
 
 def _whom(ticket: Ticket) -> str:
-    parts = [f"{counted(ticket.count, 'time')}, last {ticket.last_at[:19]}Z"]
+    parts = [f"{counted(ticket.count, 'time')}, last {moment(ticket.last_at)}"]
     if ticket.orders:
         parts.append(counted(ticket.orders, "order"))
     parts += [money(one) for one in ticket.money]
     if ticket.state in ("open", "acknowledged"):
         years = ", ".join(map(str, ticket.unpublished))
-        parts.append(f"due {ticket.due_at[:16]}Z" + (f" (holidays of {years} are not published)" if years else ""))
+        parts.append(f"due {moment(ticket.due_at)}" + (f" (holidays of {years} are not published)" if years else ""))
     if ticket.muted_until:
-        parts.append(f"until {ticket.muted_until[:16]}Z")
+        parts.append(f"until {moment(ticket.muted_until)}")
     return " · ".join(parts)
 
 
@@ -231,7 +232,7 @@ def render_story(story: TicketStory, console: Console) -> None:
         console.print(Padding(Text(f"runbook: docs/runbooks/{ticket.runbook}.md", style="dim"), (0, 0, 0, 4)))
     console.print()
     for step in story.history:
-        told = Text.assemble(f"{step.at[:19]}Z  ", (step.what, "bold"), f" by {step.actor}")
+        told = Text.assemble(f"{moment(step.at)}  ", (step.what, "bold"), f" by {step.actor}")
         console.print(told.append(f": {step.note}" if step.note else ""), soft_wrap=True)
     if story.orders:
         console.print()
@@ -242,7 +243,7 @@ def render_story(story: TicketStory, console: Console) -> None:
         if not papers and ticket.orders > len(named):
             console.print(f"… and {counted(ticket.orders - len(named), 'more order')}", style="dim", highlight=False)
     for letter in story.letters:
-        console.print(Text(f"letter {letter.number}  {letter.at[:19]}Z  {letter.order_no}  {letter.detail}"))
+        console.print(Text(f"letter {letter.number}  {moment(letter.at)}  {letter.order_no}  {letter.detail}"))
     if story.letters:
         console.print(f"Look at one with: {hints.command('tickets letter NUMBER')}", style="dim", soft_wrap=True)
 
@@ -252,7 +253,7 @@ def _of(order: Any) -> str:
 
 
 def render_letter(letter: DeadLetterStory, console: Console) -> None:
-    console.print(Text.assemble((f"letter {letter.number}", "bold"), f"  ticket {letter.ticket}  {letter.at[:19]}Z"))
+    console.print(Text.assemble((f"letter {letter.number}", "bold"), f"  ticket {letter.ticket}  {moment(letter.at)}"))
     facts = {
         "reason": f"{letter.reason} {letter.field}".strip(),
         "detail": letter.detail,

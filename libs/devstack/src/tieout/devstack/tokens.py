@@ -21,6 +21,7 @@ from rich.text import Text
 from tieout.contracts.access import CREATE_TOKEN, REVOKE_TOKEN, ROTATE_TOKEN, TOKENS, TokenMade, Tokens, TokenView
 from tieout.devstack import hints, questions
 from tieout.devstack.failures import CommandFailed
+from tieout.devstack.moments import moment
 from tieout.devstack.terminal import Screen
 
 SCOPES = ("read", "write", "admin")
@@ -67,14 +68,14 @@ def render(tokens: tuple[TokenView, ...], console: Console) -> None:
         console.print(
             Text.assemble((token.name, "bold"), "  ", (token.state, style), f"  {token.actor}"), soft_wrap=True
         )
-        told = f"{', '.join(token.scopes)}; made {token.created_at:%Y-%m-%d} by {token.created_by}"
+        told = f"{', '.join(token.scopes)}; made {moment(token.created_at)} by {token.created_by}"
         for what, at, who in (
             ("rotated", token.rotated_at, f" by {token.rotated_by}"),
             ("ends", token.expires_at, ""),
             ("revoked", token.revoked_at, f" by {token.revoked_by}"),
         ):
             if at is not None:
-                told += f"; {what} {at:%Y-%m-%d %H:%M} UTC{who}"
+                told += f"; {what} {moment(at)}{who}"
         console.print(Padding(Text(told), (0, 0, 0, 4)))
 
 
