@@ -1,12 +1,16 @@
 """Compare a satellite's own list of orders with what has arrived: what never came, is kept back, or differs.
 
-    tieout census SHOP orders.csv                       number,amount,currency,date with a header line
-    tieout census SHOP https://shop.example/orders.json a JSON array, or an object that holds one, or one object a line
-    tieout census SHOP FILE --number order_number --amount total_price --date created_at
-    tieout census SHOP FILE --missing missing.txt       write the numbers that never came, one a line
-    tieout census SHOP FILE --fetch 'https://shop.example/orders/{number}.json' --channel shopify-orders
-                            --secret-file F [--topic orders/create]     fetch those and hand them in as the satellite
-    tieout census SHOP FILE --request https://shop.example/resend       ask the source (POST, JSON) to send them again
+    tieout census SHOP orders.csv      number,amount,currency,date with a header line
+    tieout census SHOP https://shop.example/orders.json
+        a JSON array, or an object that holds one, or one object a line
+    tieout census SHOP FILE --number order_number --amount total_price
+    tieout census SHOP FILE --missing missing.txt
+        write the numbers that never came, one a line
+    tieout census SHOP FILE --fetch URL --channel C --secret-file F
+        fetch those, and hand them in as the satellite; URL is like
+        https://shop.example/orders/{number}.json
+    tieout census SHOP FILE --request https://shop.example/resend
+        ask the source (POST, JSON) to send them again
 
 A number with a leading # in the list is the one without it here, and the other way round, as shops show #1001 for
 1001; that is told. Amounts are decimal, with tax, in the currency beside them. What the list does not tell is not
