@@ -392,3 +392,16 @@ async def test_where_the_gateway_lives_and_a_server_hangs_the_doctor_names_the_s
     assert told["postgres"].found == "No answer of the database of order: no answer in time."
     assert (told["postgres"].state, told["hub"].state) == ("wrong", "wrong")
     assert "logs hub" in told["hub"].next_step
+
+
+@pytest.mark.parametrize("command", ["tickets", "census"])
+def test_each_example_of_a_help_stands_on_a_line_of_its_own(command, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    shown = capsys.readouterr().out
+    lines = shown.splitlines()
+    assert shown.count(f"tieout {command} ") - 1 - shown.count(f"./tieout {command}") <= sum(
+        line.startswith(f"    tieout {command} ") for line in lines
+    )
+    assert max(map(len, lines)) <= 80

@@ -215,6 +215,32 @@ def test_canonical_lines_pass_through_and_receipts_go_first(tmp_path: Path) -> N
     assert arrived.documents >= 2
 
 
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"number,sku,quantity\n1,A,2\n", r"line 1: 'number,sku,quantity' is no JSON object.*looks like a table"),
+        (b'\n[{"kind": "order"},\n', r"line 2: .*Nothing was sent.*on a line of its own"),
+        (b'{\n  "kind": "order"\n}\n', "must stand on one"),
+        (b"7\n", "is no JSON object"),
+        (b"PK\x03\x04\x14\x00\x00\x00\x08\x00\x9a\xf2\xe5", "cannot be read as UTF-8 text"),
+    ],
+)
+def test_a_file_of_another_kind_is_refused_before_anything_of_it_is_sent(
+    tmp_path: Path, content: bytes, told: str
+) -> None:
+    good, other = tmp_path / "day.ndjson", tmp_path / "other"
+    good.write_text('{"kind": "order", "number": "1"}')
+    other.write_bytes(content)
+    with pytest.raises(FormatError, match=told):
+        tieout_ndjson.read([good, other], "auto")
+
+
+def test_a_mark_of_the_byte_order_is_no_part_of_the_first_document(tmp_path: Path) -> None:
+    file = tmp_path / "day.ndjson"
+    file.write_text('{"kind": "order", "number": "1"}', encoding="utf-8-sig")
+    assert [document.number for document in tieout_ndjson.read([file], "auto").documents] == ["1"]
+
+
 def test_parts_of_one_credited_canonical_line_count_once(tmp_path: Path) -> None:
     file = tmp_path / "day.ndjson"
     lines = [{"quantity_micro": 5}, {"quantity_micro": 2, "part": 2}, {"quantity_micro": 1, "part": 1}]

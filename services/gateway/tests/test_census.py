@@ -38,6 +38,27 @@ async def test_each_order_of_the_list_is_here_or_named_with_what_is_wrong(house)
     assert rest.next == 0
 
 
+async def test_an_order_that_one_side_writes_with_a_leading_sign_is_the_same_order(house):
+    """As shops list them: #1001 on the screen, 1001 in what they send, or the other way round."""
+    for number in ("1001", "#1002", "1003", "#1003"):
+        await house.document(await house.send(house.order(number=number)))
+    await house.document(await house.send(house.order(number="1004", currency="NIX")))
+    await house.quiet()
+
+    async def compared(*numbers):
+        listed = tuple(map(Listed, numbers))
+        part = await census(CensusRequest("till", listed), house.service.database)
+        return part.agree, [(one.number, one.state) for one in part.found], part.other_sign
+
+    told = await compared("#1001", "1002", "1003", "#1003", "#1004", "#1005")
+    assert told == (4, [("#1004", "quarantined"), ("#1005", "missing")], ("#1001", "#1004", "1002"))
+    assert await compared("1001", "#1001") == (
+        1,
+        [("#1001", "missing")],
+        (),
+    )  # Two orders of the list are not one here.
+
+
 async def test_a_census_of_nobody_is_refused_with_the_next_step(house):
     with pytest.raises(Refused) as refused:
         await census(CensusRequest("nobody", ()), house.service.database)

@@ -175,9 +175,16 @@ class Counted(Struct, frozen=True, omit_defaults=True):
     reason: str = ""  # Why it is in quarantine.
 
 
-class CensusPart(Struct, frozen=True):
+class CensusPart(Struct, frozen=True, omit_defaults=True):
     agree: int
     found: tuple[Counted, ...]
+    # Numbers of the list under which nothing is here, while the same with or without a leading # is: taken as the same.
+    other_sign: tuple[Number, ...] = ()
+
+
+def other_sign(number: str) -> str:
+    """#1001 -> 1001, and 1001 -> #1001: shops write order numbers for people, and documents without the sign."""
+    return number[1:] if number.startswith("#") else f"#{number}"
 
 
 class OursRequest(Struct, frozen=True):

@@ -1,15 +1,21 @@
 """Compare a satellite's own list of orders with what has arrived: what never came, is kept back, or differs.
 
-    tieout census SHOP orders.csv                       number,amount,currency,date with a header line
-    tieout census SHOP https://shop.example/orders.json a JSON array, or an object that holds one, or one object a line
-    tieout census SHOP FILE --number order_number --amount total_price --date created_at
-    tieout census SHOP FILE --missing missing.txt       write the numbers that never came, one a line
-    tieout census SHOP FILE --fetch 'https://shop.example/orders/{number}.json' --channel shopify-orders
-                            --secret-file F [--topic orders/create]     fetch those and hand them in as the satellite
-    tieout census SHOP FILE --request https://shop.example/resend       ask the source (POST, JSON) to send them again
+    tieout census SHOP orders.csv      number,amount,currency,date with a header line
+    tieout census SHOP https://shop.example/orders.json
+        a JSON array, or an object that holds one, or one object a line
+    tieout census SHOP FILE --number order_number --amount total_price
+    tieout census SHOP FILE --missing missing.txt
+        write the numbers that never came, one a line
+    tieout census SHOP FILE --fetch URL --channel C --secret-file F
+        fetch those, and hand them in as the satellite; URL is like
+        https://shop.example/orders/{number}.json
+    tieout census SHOP FILE --request https://shop.example/resend
+        ask the source (POST, JSON) to send them again
 
-Amounts are decimal, with tax, in the currency beside them. What the list does not tell is not compared. Nothing is
-booked by comparing; what is fetched goes through intake like everything else, so nothing is ever booked twice.
+A number with a leading # in the list is the one without it here, and the other way round, as shops show #1001 for
+1001; that is told. Amounts are decimal, with tax, in the currency beside them. What the list does not tell is not
+compared. Nothing is booked by comparing; what is fetched goes through intake like everything else, so nothing is ever
+booked twice.
 
 Exit code 0 when the list and we agree, 1 where they differ.
 """
@@ -26,15 +32,27 @@ from datetime import date
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import msgspec
 from msgspec import Struct
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from tieout.contracts.currency import EXPONENTS, spelled
 from tieout.contracts.gateway import PROGRESS, SATELLITES, ListSatellites, ProgressRequest, ProgressView, Satellites
-from tieout.contracts.watch import CENSUS, CENSUS_OURS, CensusPart, CensusRequest, Counted, Listed, Ours, OursRequest
+from tieout.contracts.watch import (
+    CENSUS,
+    CENSUS_OURS,
+    CensusPart,
+    CensusRequest,
+    Counted,
+    Listed,
+    Ours,
+    OursRequest,
+    other_sign,
+)
 from tieout.devstack import endpoints, hints
 from tieout.devstack.calling import call
 from tieout.devstack.failures import CommandFailed
@@ -58,6 +76,7 @@ class Report(Struct):
     still_waiting: int = 0  # Documents of the satellite that are not mapped yet: some of the missing may be among them.
     fetched: int = 0
     requested: int = 0
+    other_sign: list[str] = []  # As listed; here they are the same with, or without, a leading #.
     theirs: dict[str, Listed] = {}  # Of those that differ: as the source lists them.
 
     @property
@@ -131,12 +150,15 @@ async def compare(client: httpx.AsyncClient, satellite: str, listed: Sequence[Li
     """Part by part, so a list may be of any length."""
     agree = 0
     found: list[Counted] = []
+    same: list[str] = []
     for start in range(0, len(listed), PART):
         request = CensusRequest(satellite, tuple(listed[start : start + PART]))
         part: CensusPart = await call(client, CENSUS, request)
         agree += part.agree
         found += part.found
-    report = Report(satellite, len(listed), agree, found, await _only_ours(client, satellite, listed))
+        same += part.other_sign
+    report = Report(satellite, len(listed), agree, found, await _only_ours(client, satellite, listed, same))
+    report.other_sign = same
     differing = {one.number for one in found if one.state == "differs"}
     report.theirs = {one.number: one for one in listed if one.number in differing}
     progress: ProgressView = await call(client, PROGRESS, ProgressRequest(satellite))
@@ -144,12 +166,14 @@ async def compare(client: httpx.AsyncClient, satellite: str, listed: Sequence[Li
     return report
 
 
-async def _only_ours(client: httpx.AsyncClient, satellite: str, listed: Sequence[Listed]) -> list[str]:
+async def _only_ours(
+    client: httpx.AsyncClient, satellite: str, listed: Sequence[Listed], same: Sequence[str]
+) -> list[str]:
     """Only inside the days that the list covers; the outermost may be cut off, so they do not count."""
     days = sorted({one.date[:10] for one in listed if one.date})
     if len(days) < 3:
         return []
-    theirs = {one.number for one in listed}
+    theirs = {one.number for one in listed} | {other_sign(number) for number in same}
     found: list[str] = []
     after = 0
     while True:
@@ -178,7 +202,7 @@ async def _fetch(client: httpx.AsyncClient, arguments: argparse.Namespace, repor
     try:
         async with httpx.AsyncClient(timeout=SOURCE_SECONDS) as source:
             for number in report.missing:
-                answer = await source.get(arguments.fetch.replace("{number}", number))
+                answer = await source.get(arguments.fetch.replace("{number}", quote(number, safe="")))
                 if answer.is_error:
                     print(f"{number}: the source answered HTTP {answer.status_code}", file=sys.stderr)
                     continue
@@ -281,6 +305,11 @@ def show(report: Report, console: Console) -> None:
     here = counted(report.agree, "is", "are")
     listed = counted(report.listed, "order")
     console.print(f"{report.satellite}: {listed} listed, {here} here as listed", highlight=False)
+    if report.other_sign:
+        first, taken = report.other_sign[0], "they were" if len(report.other_sign) > 1 else "it was"
+        told = f"{counted(len(report.other_sign), 'order is', 'orders are')} listed with another sign than here"
+        example = f"as {escape(first)} for {escape(other_sign(first))}"
+        console.print(f"{told}, {example}; {taken} taken as the same", highlight=False)
     if report.found:
         table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
         for heading in ("order", "", "what differs, or why", "theirs", "ours"):

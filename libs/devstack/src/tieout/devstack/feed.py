@@ -20,7 +20,6 @@ import httpx
 import msgspec
 from msgspec import Struct
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from tieout.contracts.control import (
     PROVE_AGREEMENT,
     SHOW_STATUS,
@@ -45,6 +44,7 @@ from tieout.devstack import endpoints, establish, feed_report, formats, hints, o
 from tieout.devstack.calling import call
 from tieout.devstack.conservation import Balance, Term, balance
 from tieout.devstack.failures import CommandFailed
+from tieout.devstack.feed_progress import Sent, Steps
 from tieout.devstack.formats import Document, FormatError, Run, Setup
 from tieout.devstack.outcomes import Books
 from tieout.devstack.satellites import Door, key_headers
@@ -60,6 +60,7 @@ CONNECTIONS = 4
 QUIET_SECONDS = 6.0  # The books have not changed for so long: what is missing now will stay missing.
 SETTLE_SECONDS_MAX = 600.0
 FOLLOWED_SECONDS_MAX = 60.0
+INTERRUPTED = 130  # As a shell counts: 128 and the number of SIGINT.
 
 
 class FeedReport(Struct, frozen=True):
@@ -108,6 +109,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    sent = Sent()
+    try:
+        return _run(arguments, sent)
+    except KeyboardInterrupt:
+        sys.stderr.write(f"\ntieout feed: {sent.interrupted()}.\n")
+        return INTERRUPTED
+
+
+def _run(arguments: argparse.Namespace, sent: Sent) -> int:
     try:
         source = formats.find(arguments.format)(arguments.files, arguments.opening)
     except FormatError as error:
@@ -118,7 +128,13 @@ def run(arguments: argparse.Namespace) -> int:
     console = Screen(stderr=arguments.json)
     try:
         asked = feed(
-            where, source, console, satellite=arguments.satellite, rate=arguments.rate, rotate=arguments.rotate
+            where,
+            source,
+            Screen(stderr=True),
+            satellite=arguments.satellite,
+            rate=arguments.rate,
+            rotate=arguments.rotate,
+            sent=sent,
         )
         report = asyncio.run(asked)
     except httpx.TransportError as error:
@@ -158,23 +174,26 @@ async def feed(
     satellite: str = "",
     rate: float = 0.0,
     rotate: bool = False,
+    sent: Sent | None = None,
 ) -> FeedReport:
-    """Everything of a run, until the books have taken it in; or until they have stopped moving without it."""
+    """Everything of a run, until the books have taken it in; or until they have stopped moving without it.
+
+    Progress goes to the console; `sent` is kept up to date for a caller that may interrupt it."""
+    sent = sent or Sent()
     name = satellite or (source.setup.satellite if source.setup is not None else SATELLITE)
     began = time.monotonic()
     async with where.async_client(timeout=120) as client:
         key = await furnish(client, source, name, Secrets(Path(where.admin_token_file).parent), rotate=rotate)
         before = await outcomes.read(client, source=name)
         door = Door(where.gateway, connections=CONNECTIONS, timeout_seconds=60)
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         documents = list(source.documents)
-        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        sent.total = len(source.opening) + len(documents)
+        with Steps(console) as steps:
             try:
-                sent = progress.add_task("sent", total=len(source.opening) + len(documents))
-                await _send(door, name, key, source.opening, 0.0, progress, sent)
+                await _send(door, name, key, source.opening, 0.0, steps, sent)
                 await _stocked(client, name, len(source.opening))
-                await _send(door, name, key, documents, rate, progress, sent)
-                books, law = await _settled(client, name, source, before, progress)
+                await _send(door, name, key, documents, rate, steps, sent)
+                books, law = await _settled(client, name, source, before, steps)
                 await _followed(client)
             finally:
                 await door.close()
@@ -275,23 +294,26 @@ async def _send(
     key: str,
     documents: Sequence[Document],
     rate: float,
-    progress: Progress,
-    task: TaskID,
+    steps: Steps,
+    told: Sent,
 ) -> None:
     """Bulk requests of NDJSON, several at a time. A run has keys of its own: the same file again is not a retry."""
     run, began, sent = uuid4().hex, time.monotonic(), 0
     slots = asyncio.Semaphore(CONNECTIONS)
 
     async def post(ordinal: int, chunk: list[bytes]) -> None:
+        told.on_the_way += len(chunk)
         try:
             headers = key_headers(key, f"{run}-{ordinal}", "application/x-ndjson")
             answer = await door.send(satellite, CHANNEL, b"\n".join(chunk) + b"\n", headers)
             if not answer.taken:
-                told = answer.body[:500].decode(errors="replace")
+                why = answer.body[:500].decode(errors="replace")
                 if answer.status == 401:
-                    told += f" The key of {satellite} was changed since: give it a new one with --rotate."
-                raise CommandFailed(f"the gateway refused a batch of documents: HTTP {answer.status} {told}")
-            progress.advance(task, len(chunk))
+                    why += f" The key of {satellite} was changed since: give it a new one with --rotate."
+                raise CommandFailed(f"the gateway refused a batch of documents: HTTP {answer.status} {why}")
+            told.on_the_way -= len(chunk)
+            told.taken += len(chunk)
+            steps.tell("documents sent", told.taken, told.total)
         finally:
             slots.release()
 
@@ -349,16 +371,15 @@ async def _followed(client: httpx.AsyncClient) -> None:
 
 
 async def _settled(
-    client: httpx.AsyncClient, satellite: str, source: Run, before: Books, progress: Progress
+    client: httpx.AsyncClient, satellite: str, source: Run, before: Books, steps: Steps
 ) -> tuple[Books, Balance]:
     due = sum(month.lines for month in source.input.values())
-    task = progress.add_task("lines in the books", total=due)
     deadline = time.monotonic() + SETTLE_SECONDS_MAX
     quiet_since, last = time.monotonic(), before
     while True:
         books = await outcomes.read(client, source=satellite)
         law = balance(source.input, _since(before, books))
-        progress.update(task, completed=due - law.total.missing.lines)
+        steps.tell("lines in the books", due - law.total.missing.lines, due)
         now = time.monotonic()
         if books != last:
             quiet_since, last = now, books

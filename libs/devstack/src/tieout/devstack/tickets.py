@@ -1,16 +1,18 @@
 """What needs a person: one ticket per cause, the most urgent first. Without an action it lists.
 
-tieout tickets list [--all] [--kind K] [--service S] [--owner O] [--order NO]
-tieout tickets show NUMBER                  its history, its orders, its dead letters
-tieout tickets letter NUMBER                one dead letter: the original message, its headers, every attempt
-tieout tickets ack NUMBER                   you have it
-tieout tickets wait NUMBER --reason WHY     somebody else has to act; its clock stands meanwhile
-tieout tickets resolve NUMBER --reason WHY  it is mended; it opens again by itself if its cause returns
-tieout tickets reopen NUMBER --reason WHY
-tieout tickets mute NUMBER --for 8h --reason WHY     nobody is told until then
-tieout tickets comment NUMBER --reason TEXT
-tieout tickets assign NUMBER --to WHOM      @finance is a team, everything else a person
-tieout tickets priority NUMBER --to 1 --reason WHY   1 at once, 2 today, 3 this week, 4 when there is time
+    tieout tickets list [--all] [--kind K] [--service S] [--owner O] [--order NO]
+    tieout tickets show NUMBER                  its history, its orders, its dead letters
+    tieout tickets letter NUMBER                one dead letter: the original message, its headers, every attempt
+    tieout tickets ack NUMBER                   you have it
+    tieout tickets wait NUMBER --reason WHY     somebody else has to act; its clock stands meanwhile
+    tieout tickets resolve NUMBER --reason WHY  it is mended; it opens again by itself if its cause returns
+    tieout tickets reopen NUMBER --reason WHY
+    tieout tickets mute NUMBER --for 8h --reason WHY     nobody is told until then
+    tieout tickets comment NUMBER --reason TEXT
+    tieout tickets assign NUMBER --to WHOM      @finance is a team, everything else a person
+    tieout tickets priority NUMBER --to 1 --reason WHY   1 at once, 2 today, 3 this week, 4 when there is time
+
+NUMBER is the one that the list begins each ticket with.
 """
 
 import argparse

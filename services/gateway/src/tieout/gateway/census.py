@@ -5,7 +5,17 @@ from datetime import date
 from typing import Any
 
 import asyncpg
-from tieout.contracts.watch import CENSUS, CENSUS_OURS, CensusPart, CensusRequest, Counted, Listed, Ours, OursRequest
+from tieout.contracts.watch import (
+    CENSUS,
+    CENSUS_OURS,
+    CensusPart,
+    CensusRequest,
+    Counted,
+    Listed,
+    Ours,
+    OursRequest,
+    other_sign,
+)
 from tieout.servicekit import Connection, Database, Refused, operation, sql
 
 statements = sql.load(__file__)
@@ -14,7 +24,8 @@ statements = sql.load(__file__)
 @operation(CENSUS)
 async def census(request: CensusRequest, database: Database) -> CensusPart:
     """Asks only; raises Refused(not_found) for a satellite that is not known."""
-    numbers = sorted({listed.number for listed in request.orders})
+    listed = {one.number for one in request.orders}
+    numbers = sorted(listed | {other_sign(number) for number in listed})
     async with database.read() as connection:
         await _known(connection, request.satellite)
         mapped = await connection.fetch(statements.mapped, request.satellite, numbers)
@@ -23,9 +34,19 @@ async def census(request: CensusRequest, database: Database) -> CensusPart:
     for row in mapped:
         ours.setdefault(row["number"], []).append(row)
     kept_back = {row["number"]: row for row in refused}
-    found = [_judge(listed, ours.get(listed.number, ()), kept_back.get(listed.number)) for listed in request.orders]
+    here = ours.keys() | kept_back.keys()
+    # Who lists both means two orders: one must not stand for the other.
+    called = {
+        number: other_sign(number)
+        for number in listed
+        if number not in here and other_sign(number) in here and other_sign(number) not in listed
+    }
+    found = []
+    for one in request.orders:
+        number = called.get(one.number, one.number)
+        found.append(_judge(one, ours.get(number, ()), kept_back.get(number)))
     told = tuple(one for one in found if one is not None)
-    return CensusPart(len(found) - len(told), told)
+    return CensusPart(len(found) - len(told), told, tuple(sorted(called)))
 
 
 def _judge(listed: Listed, ours: Sequence[Any], refusal: Any) -> Counted | None:

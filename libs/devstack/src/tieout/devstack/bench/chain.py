@@ -23,6 +23,7 @@ from tieout.devstack.failures import CommandFailed
 
 SECONDS_MAX = 600
 FLOOR_SHARE = 6  # The idiomatic floor is slow: a sixth of the orders gives its rate as well.
+FLOOR_ORDERS_FEW = {"batched": 5_000, "idiomatic": 800}  # Fewer are over before the servers run evenly.
 
 
 class ChainReport(Struct, frozen=True):
@@ -136,4 +137,14 @@ def table(report: ChainReport) -> Group:
         f"per order {report.postgres_bytes_per_order:,.0f} bytes in Postgres, "
         f"{report.jetstream_bytes_per_order:,.0f} in JetStream"
     )
-    return Group(rates, cost, told)
+    return Group(rates, cost, told, *_remarks(report))
+
+
+def _remarks(report: ChainReport) -> list[str]:
+    """A floor of few messages measures the beginning of a run: connections, first pages, the clock itself."""
+    return [
+        f"The {way} floor was measured with {one.orders:,} messages only: its rate and the ratio mean nothing. "
+        "Give more --orders; the default is enough."
+        for way, one in report.floors.items()
+        if one.orders < FLOOR_ORDERS_FEW[way]
+    ]

@@ -82,14 +82,15 @@ def find(name: str) -> Read:
 
 
 def lines_of(file: Path) -> Iterator[str]:
-    """Text lines of a file, unpacked where its name ends in .gz; a FormatError where it cannot be read."""
+    """Text lines of a file, unpacked where its name ends in .gz; a FormatError where it cannot be read. A mark of the
+    byte order at its beginning, as some editors write it, is no part of the first line."""
     import gzip
 
     try:
         with (
-            gzip.open(file, "rt", encoding="utf-8", newline="")
+            gzip.open(file, "rt", encoding="utf-8-sig", newline="")
             if file.suffix == ".gz"
-            else file.open(encoding="utf-8", newline="") as stream
+            else file.open(encoding="utf-8-sig", newline="") as stream
         ):
             yield from stream
     except FileNotFoundError:

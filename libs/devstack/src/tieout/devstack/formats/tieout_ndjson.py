@@ -2,7 +2,8 @@
 
 A first line `{"kind": "setup", "company": …, "articles": […]}` (see `Setup`) makes the file complete in itself; without
 it the company and its articles must exist. Lines are sent as they are, broken ones too: the gateway refuses them with
-the reason. The measures that the report needs are read from each line as far as it can be understood.
+the reason. A file whose first line is no JSON object is of another kind, and would be refused line by line: nothing of
+it is sent. The measures that the report needs are read from each line as far as it can be understood.
 """
 
 import re
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from tieout.devstack.formats import Document, FormatError, Measured, Run, Setup, lines_of
+from tieout.devstack.formats import Document, FormatError, Measured, Run, Setup, lines_of, names
 
 # Not in the census.
 WITHOUT_GOODS_LINES = frozenset({"cancel", "payment", "refund", "receipt", "confirmation", "delivery"})
@@ -31,11 +32,15 @@ def read(files: Sequence[Path], opening: str) -> Run:
     documents: list[Document] = []
     months: dict[str, list[int]] = defaultdict(lambda: [0] * 5)
     for file in files:
+        begun = False
         for line_no, text in enumerate(lines_of(file), 1):
             body = text.strip().encode()
             if not body:
                 continue
             known = _understood(body)
+            if not begun and not known:
+                raise FormatError(_other_kind(file, line_no, text.strip()))
+            begun = True
             kind = _text(known, "kind")
             if kind == "setup":
                 setup = _read_setup(body, file, line_no)
@@ -46,6 +51,22 @@ def read(files: Sequence[Path], opening: str) -> Run:
             (first if goes_first else documents).append(Document(kind or "unknown", _text(known, "number"), body))
     measured = {month: Measured(*values) for month, values in sorted(months.items())}
     return Run(setup=setup, opening=tuple(first), documents=documents, input=measured)
+
+
+def _other_kind(file: Path, line_no: int, line: str) -> str:
+    """A spreadsheet, a list that is one large JSON document, or one document over several lines."""
+    hint = ""
+    if line.startswith("["):
+        hint = " Write each element of the list on a line of its own, without the brackets and commas around them."
+    elif line.startswith("{"):
+        hint = " A document that goes over several lines must stand on one."
+    elif "," in line or ";" in line or "\t" in line:
+        hint = f" It looks like a table; of tables are read: {', '.join(set(names()) - {'tieout-ndjson'})}."
+    shown = line if len(line) <= 60 else f"{line[:60]}…"
+    return (
+        f"{file}, line {line_no}: {shown!r} is no JSON object, and tieout-ndjson has one on each line "
+        f"(docs/documents.md). Nothing was sent.{hint}"
+    )
 
 
 def _understood(body: bytes) -> dict[str, Any]:
