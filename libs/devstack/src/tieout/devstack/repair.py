@@ -19,7 +19,6 @@ from rich.markup import escape
 from rich.table import Table
 from tieout.contracts.repair import RepairPreview, RepairResults, RepairStep
 from tieout.devstack import consent, questions
-from tieout.devstack.failures import CommandFailed
 from tieout.devstack.moments import moment
 from tieout.devstack.terminal import Screen
 
