@@ -60,6 +60,7 @@ from tieout.contracts.finance.entries import (
 )
 from tieout.contracts.finance.events import (
     Allocation,
+    ClaimReopened,
     ClaimSettled,
     CompanyOpened,
     DocumentSettled,
@@ -160,6 +161,7 @@ __all__ = [
     "Allocation",
     "ApplyMoney",
     "Chart",
+    "ClaimReopened",
     "ClaimSettled",
     "ClosePeriod",
     "Companies",
