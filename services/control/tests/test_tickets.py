@@ -630,3 +630,15 @@ async def test_a_recovery_that_was_interrupted_still_resolves_what_an_earlier_at
         (ended, "resolved"),
         (returned, "open"),
     ]
+
+
+async def test_documents_of_the_same_number_are_told_apart_in_a_tickets_history(database: Database) -> None:
+    """A payment of one source, a credit note, a write-off: each gives its numbers anew."""
+    (report,) = [flow for flow in report_facts.flows() if flow.durable == "control-report-finance"]
+    refunds = [above(f"F-{n}", f"100{n}") for n in range(3)]
+    await report([received(one, position=place) for place, one in enumerate(refunds, 1)], database)
+    ends = [ended(refunds[0], by="1"), ended(refunds[1], by="1")]
+    await report([received(one, position=place) for place, one in enumerate(ends, 11)], database)
+    assert await rows(database, "SELECT what, note FROM ticket_history WHERE what <> 'opened'") == [
+        ("commented", "Order 1000: settled by 1; Order 1001: settled by 1")
+    ]

@@ -84,7 +84,8 @@ async def _note_claims(
         document: facts.fingerprint("finance", one.data) for one in above for document in facts.refunds(one.data)
     }
     latest: dict[UUID, tuple[int, bool]] = {}  # What stands of the batch: at which position, and whether it is an end.
-    for one in (*above, *ends):
+    messages: list[Received[Any]] = [*above, *ends]
+    for one in messages:
         at = 0 if isinstance(one.data, FinanceSettled) else one.position
         for document in one.data.refunds if isinstance(one.data, ClaimSettled) else facts.refunds(one.data):
             latest[document] = max(latest.get(document, (0, False)), (at, isinstance(one.data, ClaimSettled)))
@@ -122,11 +123,15 @@ async def _set_aside(tx: Transaction, fingerprints: list[str], documents: list[U
 
 
 async def _end_claims(tx: Transaction, ends: Sequence[Received[ClaimSettled]]) -> None:
-    """Say in the tickets what has ended, and resolve those of which nothing is left."""
-    by_document = {document: end.data for end in ends for document in end.data.refunds}
-    for row in await tx.fetch(statements.standing, sorted(by_document)):
-        ended = {by_document[document].document_no: by_document[document] for document in row["documents"]}
-        what = "; ".join(facts.ended(claim) for claim in ended.values())
+    """Say in the tickets what has ended, and resolve those of which nothing is left.
+
+    By the identity of what ended it: numbers are given by each source, and for each kind of document, anew.
+    """
+    by_refund = {document: end.data for end in ends for document in end.data.refunds}
+    for row in await tx.fetch(statements.standing, sorted(by_refund)):
+        claims = [by_refund[document] for document in row["documents"]]
+        ended = {(claim.document_id, claim.currency, claim.order_no): claim for claim in claims}
+        what = "; ".join(sorted(facts.ended(claim) for claim in ended.values()))
         if await tx.fetchval(statements.claims_left, row["fingerprint"]):
             await tx.execute(statements.note_ended, row["number"], what)
         else:
