@@ -301,6 +301,23 @@ async def test_a_message_that_waits_too_long_for_its_partner_has_a_ticket(databa
     assert await rows(database, "SELECT kind, state FROM ticket") == [("deadline", "resolved")]
 
 
+async def test_rules_that_are_not_checked_have_a_ticket_until_every_process_checks_them(
+    database: Database, desk: Desk
+) -> None:
+    whole = replace(health(), scrubbed_at="2026-11-23T10:00:00Z")
+    short = replace(whole, unchecked=("stock_account_is_the_sum_of_its_moves",))
+    await desk.look(database, [whole, short])
+    await desk.look(database, [short, whole])  # Each process looks by itself, and either may answer first.
+    query = "SELECT fingerprint, state, count, priority, owner, runbook FROM ticket"
+    assert await rows(database, query) == [("finding:unchecked:finance", "open", 1, 2, "finance", "BooksDiffer")]
+    ((detail,),) = await rows(database, "SELECT detail FROM ticket")
+    assert "stock_account_is_the_sum_of_its_moves" in str(detail)
+    await desk.look(database, [health()])  # It has just started, and has looked at nothing.
+    assert await rows(database, "SELECT state FROM ticket") == [("open",)]
+    await desk.look(database, [whole])
+    assert await rows(database, "SELECT state FROM ticket") == [("resolved",)]
+
+
 async def test_a_ticket_that_is_overdue_is_more_urgent_and_told_once(database: Database, desk: Desk) -> None:
     await opened(database, priority=2)
     async with database.transaction() as tx:
