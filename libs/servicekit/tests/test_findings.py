@@ -10,6 +10,7 @@ from tieout.devstack.patience import PATIENCE_SECONDS
 from tieout.servicekit import sql
 from tieout.servicekit.agreement import Evidence
 from tieout.servicekit.findings import Findings
+from tieout.servicekit.scrub import Scrub
 
 
 @pytest.fixture
@@ -159,3 +160,52 @@ async def test_a_look_that_fails_is_told_until_one_comes_to_its_end(findings, da
     assert told.at == good.at
     await owner.execute("ALTER TABLE digest_bok RENAME TO digest_book")
     assert not (await findings.scrub(database)).failed
+
+
+async def test_a_rule_that_takes_too_long_is_told_as_not_checked_and_keeps_no_other_from_being_checked(
+    database, owner, toy, tmp_path
+) -> None:
+    await toy.fill(database, list(range(1, 301)))
+    path = tmp_path / "violations.sql"
+    path.write_text(
+        "-- name: demanded\n"
+        "SELECT order_no AS key, '' AS kept, '' AS facts, '' AS detail FROM demand WHERE position = 7;\n"
+        "-- name: always\nSELECT 'k' AS key, '' AS kept, '' AS facts, '' AS detail;\n"
+    )
+    rules = sql.load_file(str(path), "violations.sql")
+    findings = Findings(rules, rule_seconds=0.2)
+    async with owner.transaction():
+        await owner.execute("LOCK TABLE demand IN ACCESS EXCLUSIVE MODE")
+        first = await findings.scrub(database)
+        assert {one.rule for one in first.unchecked} >= {"demanded", "digest_is_rows"}
+        assert {"demanded", "digest_is_rows"}.isdisjoint(first.rules)
+        assert "always" in first.rules
+        assert "timeout" in first.unchecked[0].why
+        assert {one.rule for one in first.violations} == {"always"}
+        with pytest.raises(TimeoutError, match="demanded"):
+            await findings.rules(database)
+    findings = Findings(rules, rule_seconds=PATIENCE_SECONDS)
+    whole = await findings.scrub(database)
+    assert ({one.rule for one in whole.violations}, whole.unchecked) == ({"always", "demanded"}, ())
+    findings._rule_seconds = 0.2
+    async with owner.transaction():
+        await owner.execute("LOCK TABLE demand IN ACCESS EXCLUSIVE MODE")
+        again = await findings.scrub(database)
+    assert {one.rule for one in again.violations} == {"always", "demanded"}  # What was known of it stands.
+
+
+async def test_what_could_not_be_checked_is_looked_at_again_although_nothing_has_moved(database, owner, toy) -> None:
+    await toy.fill(database, [1])
+    findings = Findings([("all", "SELECT 'k' AS key, '' AS kept, '' AS facts, '' AS detail FROM demand WHERE false")])
+    now = 0.0
+    scrub = Scrub(findings, database, 1.0, lambda: now)
+    findings._rule_seconds = 0.2
+    now += 100
+    async with owner.transaction():
+        await owner.execute("LOCK TABLE demand IN ACCESS EXCLUSIVE MODE")
+        assert await scrub.look() == "whole"
+        assert "all" in {one.rule for one in findings.found.unchecked}
+    findings._rule_seconds = PATIENCE_SECONDS
+    now += 100
+    assert await scrub.look() == "whole"
+    assert findings.found.unchecked == ()

@@ -145,6 +145,9 @@ def test_a_dead_message_makes_the_books_differ_and_a_parked_one_leaves_them_open
         "start."
     )
     assert "no answer from finance" in sentence("open", (), 0, ("finance",))
+    assert "not checked: finance a, finance b, order c and 1 more." in sentence(
+        "open", (), 0, (), given_up=("finance a", "finance b", "order c", "order d")
+    )
 
 
 def test_every_contracted_measure_can_be_caught_up() -> None:

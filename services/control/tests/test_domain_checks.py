@@ -47,6 +47,7 @@ FOUND = [
     (checks.parked(by(parked_oldest_seconds=200_000.0), [replace(HEALTH, parked=4)]), "look"),
     (checks.findings([replace(HEALTH, findings=1)]), "wrong"),
     (checks.findings([replace(HEALTH, scrub_failed="UndefinedTableError: tamper")]), "wrong"),
+    (checks.findings([replace(HEALTH, unchecked=("stock_is_the_sum_of_its_moves",))]), "wrong"),
     (checks.findings([HEALTH]), "ok"),
     (checks.memory(by()), "ok"),
     (checks.memory(by(memory_bytes=240 << 20)), "look"),

@@ -176,7 +176,8 @@ async def test_counted_events_go_when_their_stream_cannot_bring_them_again(trio:
 async def test_a_refund_above_what_came_is_forgotten_when_it_is_settled_or_its_ticket_stands_no_more(trio: Any) -> None:
     await has_ticket(trio, 950, "conflict:stands")
     await trio.control.database.pool.execute(
-        "INSERT INTO refund_claim SELECT gen_random_uuid(), f, s, now() - make_interval(days => d)"
+        "INSERT INTO refund_claim (document_id, fingerprint, settled, noted_at)"
+        " SELECT gen_random_uuid(), f, s, now() - make_interval(days => d)"
         " FROM (VALUES ('conflict:stands', false, 61), ('conflict:stands', true, 61), ('conflict:gone', false, 61),"
         " ('conflict:stands', true, 1)) AS v (f, s, d)"
     )

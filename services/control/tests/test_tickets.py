@@ -1,12 +1,13 @@
 """One ticket per cause: counted, reopened, resolved; with its history and what has to be told outside."""
 
 import asyncio
+import itertools
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
 from msgspec.structs import replace
-from tieout.contracts.finance import ClaimSettled
+from tieout.contracts.finance import ClaimReopened, ClaimSettled
 from tieout.contracts.finance import DocumentSettled as FinanceSettled
 from tieout.contracts.inventory import CancelDecided, StoppedLine
 from tieout.contracts.operation import Health, Replica
@@ -300,6 +301,23 @@ async def test_a_message_that_waits_too_long_for_its_partner_has_a_ticket(databa
     assert await rows(database, "SELECT kind, state FROM ticket") == [("deadline", "resolved")]
 
 
+async def test_rules_that_are_not_checked_have_a_ticket_until_every_process_checks_them(
+    database: Database, desk: Desk
+) -> None:
+    whole = replace(health(), scrubbed_at="2026-11-23T10:00:00Z")
+    short = replace(whole, unchecked=("stock_account_is_the_sum_of_its_moves",))
+    await desk.look(database, [whole, short])
+    await desk.look(database, [short, whole])  # Each process looks by itself, and either may answer first.
+    query = "SELECT fingerprint, state, count, priority, owner, runbook FROM ticket"
+    assert await rows(database, query) == [("finding:unchecked:finance", "open", 1, 2, "finance", "BooksDiffer")]
+    ((detail,),) = await rows(database, "SELECT detail FROM ticket")
+    assert "stock_account_is_the_sum_of_its_moves" in str(detail)
+    await desk.look(database, [health()])  # It has just started, and has looked at nothing.
+    assert await rows(database, "SELECT state FROM ticket") == [("open",)]
+    await desk.look(database, [whole])
+    assert await rows(database, "SELECT state FROM ticket") == [("resolved",)]
+
+
 async def test_a_ticket_that_is_overdue_is_more_urgent_and_told_once(database: Database, desk: Desk) -> None:
     await opened(database, priority=2)
     async with database.transaction() as tx:
@@ -475,6 +493,115 @@ async def test_tickets_that_are_opened_and_ended_together_are_locked_in_one_orde
     ]
 
 
+def again(*refunds: FinanceSettled, by: str = "W-2") -> ClaimReopened:
+    source = refunds[0].source
+    refunded = tuple(one.document_id for one in refunds)
+    return ClaimReopened(uuid4(), by, "C1", "CNY", refunds[0].orders[0], source, refunded)
+
+
+async def test_a_claim_that_is_open_again_opens_its_ticket_again(database: Database) -> None:
+    (report,) = [flow for flow in report_facts.flows() if flow.durable == "control-report-finance"]
+    refund = above("F-1")
+    await report([received(refund, position=1)], database)
+    await report([received(ended(refund, by="W-1"), position=2)], database)
+    reopened = received(again(refund), position=3)
+    await report([reopened, reopened], database)
+    assert await rows(database, "SELECT state, times, count FROM ticket") == [("open", 2, 2)]
+    told = await ticket_reads.list_tickets(TicketsRequest(order_no="W-2"), database)
+    assert told.tickets[0].detail.startswith("W-2: What was written off of order 1001 is recovered")
+    await report([reopened], database)
+    await report([received(ended(refund), position=4)], database)
+    assert await rows(database, "SELECT state, times, count FROM ticket") == [("resolved", 2, 2)]
+
+
+@pytest.mark.parametrize("together", [True, False])
+async def test_what_is_told_of_a_claim_ends_the_same_in_whatever_order_it_comes(
+    database: Database, *, together: bool
+) -> None:
+    """A redelivery from an outbox has no order. Finance draws its positions in order; the last one stands."""
+    (report,) = [flow for flow in report_facts.flows() if flow.durable == "control-report-finance"]
+    states = []
+    for number, order in enumerate(itertools.permutations(range(4))):
+        refund = replace(above(f"F-{number}", f"{number}"), source=f"psp{number}")
+        told = [received(refund, position=10 * number + 1)]
+        for step, one in enumerate((ended(refund), again(refund), ended(refund, by="P-2")), 2):
+            told.append(received(one, position=10 * number + step))
+        for last in (3, 4):  # Up to the reopening, and with the end of it.
+            played = [told[step] for step in order if step < last]
+            for part in [played] if together else [[one] for one in played]:
+                await report(part, database)
+            query = f"SELECT state FROM ticket WHERE fingerprint LIKE '%:psp{number}:%'"
+            states.append((last, *(await rows(database, query) or [("none",)])[0]))
+    assert {state for last, state in states if last == 3} == {"open"}
+    assert {state for last, state in states if last == 4} <= {"resolved", "none"}
+
+
+async def openings_announced(database: Database) -> list[Announced]:
+    query = (
+        "SELECT subject, body FROM outbox, unnest(subjects, bodies) AS e (subject, body)"
+        f" WHERE subject = '{TicketOpened.SUBJECT}' ORDER BY batch"
+    )
+    found = enumerate(await rows(database, query), 1)
+    return [Announced(str(place), place, subject, "", "", "", place, body) for place, (subject, body) in found]
+
+
+async def forget_tickets(database: Database) -> None:
+    """As a backup from before; the outbox is brought back from the stream."""
+    async with database.transaction() as tx:
+        for table in ("refund_claim", "ticketed", "ticket"):
+            await tx.execute(f"DELETE FROM {table}")
+
+
+@pytest.mark.parametrize("backup", ["before all", "after the first refund", "between the openings"])
+async def test_two_openings_of_a_ticket_that_one_recovery_brings_back_leave_none_standing(
+    database: Database, backup: str
+) -> None:
+    """A person resolved the first one without its refund: no end of that is ever told."""
+    (report,) = [flow for flow in report_facts.flows() if flow.durable == "control-report-finance"]
+    first, second, third = above("F-1"), above("F-2", "1002"), above("F-3", "1003")
+    told = [received(one, position=position) for position, one in enumerate((first, second, third), 1)]
+    for one in told:
+        await report([one], database)
+        if one is not told[-1]:
+            number = await database.pool.fetchval("SELECT number FROM ticket")
+            await change(database, "resolve", number, reason="the customer keeps it")
+    assert await rows(database, "SELECT state, times FROM ticket") == [("open", 3)]
+    lost = await openings_announced(database)
+    await forget_tickets(database)
+    if backup != "before all":
+        await report(told[:1], database)
+        told, lost = told[1:], lost[1:]
+    if backup == "between the openings":
+        number = await database.pool.fetchval("SELECT number FROM ticket")
+        await change(database, "resolve", number, reason="the customer keeps it")
+
+    work = Rebuilding(database, None)
+    async with database.pool.acquire() as connection, connection.transaction():
+        await work.rebuild(connection, lost)
+    for one in told:
+        await report([one], database)
+    await work.finish(Recovery("control"))
+    assert await rows(database, "SELECT state, times FROM ticket") == [("open", 3)]
+    await report([received(ended(third, by="P-3"), position=4)], database)
+    assert await rows(database, "SELECT state, times FROM ticket") == [("resolved", 3)]
+
+
+async def test_an_end_that_only_a_recovery_plays_ends_its_ticket(database: Database) -> None:
+    """It had been delivered, and the database was lost before it was committed."""
+    (report,) = [flow for flow in report_facts.flows() if flow.durable == "control-report-finance"]
+    refund = above("F-1")
+    await report([received(refund, position=1)], database)
+    lost = await openings_announced(database)
+    await forget_tickets(database)
+    work = Rebuilding(database, None)
+    async with database.pool.acquire() as connection, connection.transaction():
+        await work.rebuild(connection, lost)
+    for position, one in ((1, refund), (2, ended(refund))):
+        await report([received(one, position=position)], database)
+    await work.finish(Recovery("control"))
+    assert await rows(database, "SELECT state, times FROM ticket") == [("resolved", 1)]
+
+
 @pytest.mark.parametrize("backup", ["before all", "after the first refund"])
 async def test_a_ticket_that_a_recovery_brought_back_is_not_ended_by_the_claims_of_an_earlier_opening(
     database: Database, backup: str
@@ -485,21 +612,8 @@ async def test_a_ticket_that_a_recovery_brought_back_is_not_ended_by_the_claims_
     for one in told:
         await report([one], database)
     assert await rows(database, "SELECT state, times FROM ticket") == [("open", 2)]
-    lost = [
-        Announced(str(position), position, TicketOpened.SUBJECT, "", "", "", position, body)
-        for position, (body,) in enumerate(
-            await rows(
-                database,
-                "SELECT body FROM outbox, unnest(subjects, bodies) AS e (subject, body)"
-                f" WHERE subject = '{TicketOpened.SUBJECT}' ORDER BY batch",
-            ),
-            1,
-        )
-    ]
-    async with database.transaction() as tx:
-        await tx.execute("DELETE FROM refund_claim")
-        await tx.execute("DELETE FROM ticketed")
-        await tx.execute("DELETE FROM ticket")
+    lost = await openings_announced(database)
+    await forget_tickets(database)
     if backup == "after the first refund":
         await report(told[:1], database)
         told, lost = told[1:], lost[1:]
@@ -532,4 +646,16 @@ async def test_a_recovery_that_was_interrupted_still_resolves_what_an_earlier_at
     assert await rows(database, "SELECT number, state FROM ticket ORDER BY number") == [
         (ended, "resolved"),
         (returned, "open"),
+    ]
+
+
+async def test_documents_of_the_same_number_are_told_apart_in_a_tickets_history(database: Database) -> None:
+    """A payment of one source, a credit note, a write-off: each gives its numbers anew."""
+    (report,) = [flow for flow in report_facts.flows() if flow.durable == "control-report-finance"]
+    refunds = [above(f"F-{n}", f"100{n}") for n in range(3)]
+    await report([received(one, position=place) for place, one in enumerate(refunds, 1)], database)
+    ends = [ended(refunds[0], by="1"), ended(refunds[1], by="1")]
+    await report([received(one, position=place) for place, one in enumerate(ends, 11)], database)
+    assert await rows(database, "SELECT what, note FROM ticket_history WHERE what <> 'opened'") == [
+        ("commented", "Order 1000: settled by 1; Order 1001: settled by 1")
     ]

@@ -347,3 +347,39 @@ async def test_a_period_tells_what_was_posted_in_another_one_and_which_count_wai
     assert december.deferred == november.deferred
     with pytest.raises(Refused, match="no company NONE"):
         await desk.ask(PERIOD_POSTINGS, company="NONE", period="2026-11", upto=0)
+
+
+async def test_a_claim_that_was_given_up_and_is_recovered_is_told_as_open_again(desk):
+    """Of all refunds that make it up again, and of no other; then it may end once more."""
+    await desk.give(desk.placed(), desk.refund(50, "1001"), desk.pay(50, ("1001", 50)))
+    await desk.give(desk.refund(30, "1001", number="F2"), desk.refund(60, "1001", number="F3", source="psp2"))
+    first, *above = [one.document_id for one in await desk.announced(finance.DocumentSettled)]
+
+    given_up = await write_off(desk, 90)
+    for who in ("Wang", "Zhao"):
+        await decide(desk, who, given_up)
+    back = await write_off(desk, 20, number="W2", recover=True)
+    await decide(desk, "Wang", back)
+    (told,) = await desk.announced(finance.ClaimReopened)
+    assert (told.document_no, told.order_no, told.source, told.refunds) == ("W2", "1001", "psp2", (above[1],))
+
+    rest = await write_off(desk, 70, number="W3", recover=True)
+    await decide(desk, "Wang", rest)
+    (_, told) = await desk.announced(finance.ClaimReopened)
+    assert (told.document_no, told.source, told.refunds) == ("W3", "psp", (above[0],))
+
+    await desk.give(desk.pay(90, ("1001", 90), number="P2"))
+    ended = await desk.announced(finance.ClaimSettled)
+    assert [one.document_no for one in ended] == ["P1", "W1", "P2"]
+    assert [one.refunds for one in ended] == [(first,), tuple(sorted(above)), tuple(sorted(above))]
+    assert len(await desk.announced(finance.ClaimReopened)) == 2
+    assert await desk.violations() == []
+
+
+async def test_a_recovery_that_opens_no_claim_tells_none(desk):
+    await desk.give(desk.placed(), desk.shipped())
+    given_up = await write_off(desk, 339)
+    for who in ("Wang", "Zhao"):
+        await decide(desk, who, given_up)
+    await decide(desk, "Wang", await write_off(desk, 339, number="W2", recover=True))
+    assert await desk.announced(finance.ClaimReopened) == []

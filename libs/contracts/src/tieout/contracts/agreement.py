@@ -401,6 +401,13 @@ class ViolationsRequest(Struct, frozen=True):
     wait_seconds: float = 20.0  # Afterwards what the look before this one found is told.
 
 
+class Unchecked(Struct, frozen=True):
+    """A rule of which nobody knows whether it holds: its check did not come to its end."""
+
+    rule: str
+    why: str
+
+
 class Violations(Struct, frozen=True, omit_defaults=True):
     """`rpc.<service>.violations`, `rpc.<service>.findings`"""
 
@@ -409,6 +416,7 @@ class Violations(Struct, frozen=True, omit_defaults=True):
     at: str = ""  # RFC 3339 UTC: when the last whole look began. Empty: none has ended since the service started.
     under_way: bool = False  # A newer one did not end in the time that was given.
     failed: str = ""  # Why the newest look did not come to its end: nobody knows what it would have found.
+    unchecked: tuple[Unchecked, ...] = ()  # Rules that a look gave up; `violations` has what was known of them before.
 
 
 class SettingsChangesRequest(Struct, frozen=True):

@@ -3,7 +3,7 @@
 from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta, Struct
-from tieout.contracts.agreement import CurrencySum, SettingsChange, Violation
+from tieout.contracts.agreement import CurrencySum, SettingsChange, Unchecked, Violation
 from tieout.contracts.event import Event, Number
 from tieout.contracts.operation import Health, MoneyStanding, Operation
 
@@ -224,6 +224,7 @@ class Agreement(Struct, frozen=True, omit_defaults=True):
     rules_checked: int = 0
     rules_at: str = ""  # RFC 3339 UTC: so old the oldest of these checks is. Empty: some were never made since a start.
     rules_under_way: tuple[str, ...] = ()  # Services whose books are so large that a newer check goes on.
+    rules_unchecked: tuple[tuple[str, Unchecked], ...] = ()  # With the service: not among `rules_checked`.
     violations_found: int = 0
     violations: tuple[tuple[str, Violation], ...] = ()  # With the service.
     unanswered: tuple[str, ...] = ()
@@ -284,6 +285,7 @@ class Status(Struct, frozen=True, omit_defaults=True):
     throughput: tuple[Throughput, ...] = ()
     dead_letters: int = 0
     findings: int = 0  # Of the services' own scrubs: what hands touched, and balances that are not their facts.
+    unchecked: tuple[str, ...] = ()  # Rules that those scrubs gave up, as service and rule.
     disagreements: int = 0  # Found by the periodic proof and not gone yet.
     proved_at: str = ""  # RFC 3339 UTC: up to this moment all books were proved to agree; empty: not yet.
 

@@ -150,6 +150,7 @@ class Health(Struct, frozen=True, omit_defaults=True):
     findings: int = 0  # Of the last scrub: kept balances, digests and settings that are not what they should be.
     scrubbed_at: str = ""  # RFC 3339 UTC; empty before the first.
     scrub_failed: str = ""  # Why the newest scrub did not come to its end.
+    unchecked: tuple[str, ...] = ()  # Rules that the last scrub gave up: nobody knows whether they hold.
     stopped: dict[str, str] = {}  # Durable -> where its code fails: it consumes nothing, and probes until it is mended.
     parked_oldest_seconds: float = 0.0  # How long the oldest parked message has waited.
     flows: dict[str, dict[str, float]] = {}  # Per durable: done, retried, dead, paused, batch_last, latency_p50_ms …

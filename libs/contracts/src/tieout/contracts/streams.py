@@ -118,7 +118,10 @@ FLOWS = (
     *(Hears(f"control-follow-{producer}", (notice_subject(producer),)) for producer in FOLLOWED),
     Hears("control-report-order", ("order.conflicted.v1",)),
     Hears("control-report-inventory", ("inventory.cancel_decided.v1", "inventory.document_settled.v1")),
-    Hears("control-report-finance", ("finance.document_settled.v1", "finance.claim_settled.v1")),
+    Hears(
+        "control-report-finance",
+        ("finance.document_settled.v1", "finance.claim_settled.v1", "finance.claim_reopened.v1"),
+    ),
     Hears("control-collect-dead", (DEAD_SUBJECT,)),  # The one flow that hears every service; no envelopes in there.
 )
 # Answers that no flow of ours waits for: journeys, feeders and people read them. What else nobody hears is a mistake.
@@ -129,6 +132,7 @@ UNHEARD = frozenset(
         "finance.receivable_opened.v1",
         "finance.voucher_posted.v1",
         "control.disagreement_found.v1",
+        "control.claims_set_aside.v1",
         "control.ticket_opened.v1",
         "control.ticket_resolved.v1",
     }

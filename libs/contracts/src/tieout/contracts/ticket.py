@@ -1,6 +1,7 @@
 """Tickets: what needs a person, told once, with an owner and a clock. One per cause, however often it strikes."""
 
 from typing import Annotated, ClassVar, Literal
+from uuid import UUID
 
 from msgspec import Meta, Struct
 from tieout.contracts.event import Event
@@ -56,6 +57,24 @@ class TicketResolved(Event, frozen=True):
     times: int
     actor: str
     reason: str
+
+
+class ClaimSetAside(Struct, frozen=True):
+    refund: UUID
+    position: int  # In finance's books, of the latest that was heard of its claim after the refund itself; 0: nothing.
+
+
+class ClaimsSetAside(Event, frozen=True):
+    """A person had resolved this ticket although these refunds were not settled; it is open again for others, and its
+    end does not wait for them. A restored database of control could learn that nowhere else."""
+
+    SUBJECT: ClassVar = "control.claims_set_aside.v1"
+    PRODUCER: ClassVar = "control"
+
+    number: int
+    fingerprint: str
+    times: int  # Of the opening that goes on without them.
+    claims: tuple[ClaimSetAside, ...]
 
 
 class Money(Struct, frozen=True):

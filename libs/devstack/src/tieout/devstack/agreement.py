@@ -155,6 +155,10 @@ def render(answer: Agreement, console: Console, *, explain: bool = False, quick:
     upto = ", ".join(f"{mark.producer} {mark.agreed:,}" for mark in answer.watermarks)
     rules = f"{answer.rules_checked} balance rules" if answer.rules_checked else "no balances checked"
     console.print(f"Compared up to position {upto or '0'}; {rules}; {answer.took_ms:,.0f} ms.", style="dim")
+    for service, one in answer.rules_unchecked:
+        console.print(
+            f"Not checked: {service} {one.rule} ({one.why}).", style="yellow", soft_wrap=True, highlight=False
+        )
     if answer.rules_under_way:
         since = f"stand as of {moment(answer.rules_at)}" if answer.rules_at else "are not known yet"
         console.print(

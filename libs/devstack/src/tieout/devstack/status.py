@@ -146,6 +146,9 @@ def show(console: Console, gateway: str, facts: list[dict[str, Any]], status: St
     if status.findings:
         found = counted(status.findings, "finding")
         console.print(f"[red]{found} of the services' own scrubs[/]: {hints.command('agreement')}")
+    if status.unchecked:
+        told = ", ".join(status.unchecked)
+        console.print(f"[red]not checked: {told}[/]: {hints.command('doctor')}", highlight=False, soft_wrap=True)
     if status.dead_letters or status.disagreements:
         dead, differ = counted(status.dead_letters, "dead letter"), counted(status.disagreements, "disagreement")
         console.print(f"[red]{dead}, {differ}[/]")

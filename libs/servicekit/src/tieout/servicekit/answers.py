@@ -144,6 +144,7 @@ class OwnAnswers:
             findings=len(self._findings.found.violations),
             scrubbed_at=self._findings.found.at,
             scrub_failed=self._findings.found.failed,
+            unchecked=tuple(one.rule for one in self._findings.found.unchecked),
             stopped=stopped_flows(self._subscribers),
             parked_oldest_seconds=round(kept["parked_oldest_seconds"], 1),
             flows={one.flow.durable: one.numbers() for one in self._subscribers},

@@ -178,7 +178,7 @@ class Service:
             identity=servers.identity,
         )
         self.evidence = Evidence(self.database)
-        self.findings = Findings(self.violations, checksums(self.name, self.migrations))
+        self.findings = Findings(self.violations, checksums(self.name, self.migrations), self.settings.rule_seconds_max)
 
     async def _begin_auditing(self) -> None:
         """Nothing is published before the first audit has ended; the start does not wait for it."""

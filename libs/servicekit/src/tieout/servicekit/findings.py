@@ -6,14 +6,15 @@ What the last look found is kept, for whoever asks meanwhile. When one is due wi
 import asyncio
 import itertools
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg
 import structlog
 from msgspec import structs
-from tieout.contracts.agreement import Violation, Violations, ViolationsRequest
+from tieout.contracts.agreement import Unchecked, Violation, Violations, ViolationsRequest
 from tieout.contracts.operation import Nothing
 from tieout.servicekit import sql
 from tieout.servicekit.database import Database
@@ -26,6 +27,8 @@ SCRUB_LEAVES = 1_000  # At a time; also the slice of the background scrub.
 LEAF_MIN, LEAF_MAX = -(1 << 63) + 1, (1 << 63) - 1  # All that a digest can name.
 LONG_SECONDS = 5.0  # A look that took longer rests as long as it took.
 RULE_MEMORY = "32MB"  # Of Postgres for each sort of a rule, twice that for a hash; one rule of a service at a time.
+RULE_SECONDS_MAX = 60.0  # Then a rule is given up, and told as not checked.
+CLIENT_SECONDS = 3600.0  # The server ends a statement, by its `statement_timeout`; this is for one that is gone.
 TOLD_MAX = 10  # Findings that are logged one by one.
 _SALT_CHANGED = (
     "another salt than the log's fingerprints are made with, while its triggers were disabled: whether a secret is "
@@ -39,6 +42,13 @@ HAND_RULES = (
     "settings_by_hand",
     "migrations_known",
 )
+# Of one check, while the connection goes on: others can be made, and this one is not known to hold.
+_GIVEN_UP = (
+    TimeoutError,
+    asyncpg.QueryCanceledError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.InsufficientResourcesError,
+)
 log = structlog.get_logger(__name__)
 
 
@@ -49,10 +59,12 @@ class Findings:
         self,
         rules: Iterable[tuple[str, str]] | None,
         migrations: Mapping[tuple[str, str], str] | None = None,
+        rule_seconds: float = RULE_SECONDS_MAX,
     ) -> None:
         """`rules` are the service's own, name and statement. `migrations` are those of this release
-        (migrate.checksums); None where nobody knows them."""
+        (migrate.checksums); None where nobody knows them. A check that takes longer than `rule_seconds` is given up."""
         self._rules = tuple(rules or ())
+        self._rule_seconds = rule_seconds
         self._migrations = migrations
         self.found = Violations((), ())  # By the last scrub, the background's or somebody's who asked.
         self._one_scrub = asyncio.Lock()
@@ -84,59 +96,101 @@ class Findings:
                 return self.found
             began, at = time.monotonic(), _now()
             try:
-                rules, found = await self._look(database)
+                rules, found, unchecked = await self._look(database)
             except Exception as error:
                 if cause_of(error) is not Cause.PASSING:  # Else it is tried again by itself.
                     self.found = structs.replace(self.found, failed=f"{type(error).__name__}: {error}"[:300])
                 raise
-            self._keep(Violations(tuple(rules), tuple(found), at))
+            self._keep(Violations(tuple(rules), tuple(found), at, unchecked=tuple(unchecked)))
             self._scrubbed_from, self._took = began, time.monotonic() - began
             return self.found
 
-    async def _look(self, database: Database) -> tuple[list[str], list[Violation]]:
-        rules = [*HAND_RULES, "settings_are_logged", "digest_is_rows"]
+    async def _look(self, database: Database) -> tuple[list[str], list[Violation], list[Unchecked]]:
+        """Rules that were checked, what breaks them, and rules that could not be checked."""
+        found: list[Violation] = []
+        unchecked: list[Unchecked] = []
         async with database.read() as connection:
-            found = await self._by_hand(connection)
-            found.extend(
-                Violation(
-                    "settings_are_logged",
-                    f"{row['tab']} {row['key']}",
-                    row["now"],
-                    row["logged"],
-                    _SALT_CHANGED if row["tab"] == "settings_salt" else "changed while its triggers were disabled",
+            async with self._check(connection, unchecked, *HAND_RULES):
+                found.extend(await self._by_hand(connection))
+            async with self._check(connection, unchecked, "settings_are_logged"):
+                found.extend(
+                    Violation(
+                        "settings_are_logged",
+                        f"{row['tab']} {row['key']}",
+                        row["now"],
+                        row["logged"],
+                        _SALT_CHANGED if row["tab"] == "settings_salt" else "changed while its triggers were disabled",
+                    )
+                    for row in await connection.fetch(statements.settings_unlogged)
                 )
-                for row in await connection.fetch(statements.settings_unlogged)
-            )
+            await self._scrub_digests(connection, found, unchecked)
+            await self._own_rules(connection, found, unchecked)
+        given_up = {one.rule for one in unchecked}
+        # What was known of them stands until somebody knows better.
+        found.extend(one for one in self.found.violations if one.rule in given_up and one not in found)
+        rules = [*HAND_RULES, "settings_are_logged", "digest_is_rows", *(rule for rule, _ in self._rules)]
+        return [rule for rule in rules if rule not in given_up], found, unchecked
+
+    async def _scrub_digests(self, connection: Any, found: list[Violation], unchecked: list[Unchecked]) -> None:
+        """A slice at a time; none is asked after one that was given up."""
+        cuts: list[int] = []
+        async with self._check(connection, unchecked, "digest_is_rows"):
             cuts = [row["leaf"] for row in await connection.fetch(statements.scrub_cuts, SCRUB_LEAVES)]
-            for below, last in itertools.pairwise((LEAF_MIN - 1, *cuts, LEAF_MAX)):
+        for below, last in itertools.pairwise((LEAF_MIN - 1, *cuts, LEAF_MAX)):
+            if any(one.rule == "digest_is_rows" for one in unchecked):
+                return
+            async with self._check(connection, unchecked, "digest_is_rows"):
                 wrong = await connection.fetch(statements.scrub, below + 1, last)
                 found.extend(
                     Violation("digest_is_rows", f"{row['book']}, leaf {row['leaf']}", row["kept"], row["facts"])
                     for row in wrong
                 )
+        async with self._check(connection, unchecked, "digest_is_rows"):
             found.extend(
                 Violation("digest_is_rows", f"{row['book']}, branch {row['branch']}", row["kept"], row["leaves"])
                 for row in await connection.fetch(statements.scrub_branches)
             )
-        found.extend(await self.rules(database))
-        rules.extend(rule for rule, _ in self._rules)
-        return rules, found
+
+    async def _own_rules(self, connection: Any, found: list[Violation], unchecked: list[Unchecked]) -> None:
+        for rule, statement in self._rules:
+            async with self._check(connection, unchecked, rule):
+                found.extend(await _broken(connection, rule, statement))
+
+    @asynccontextmanager
+    async def _check(self, connection: Any, unchecked: list[Unchecked], *rules: str) -> AsyncIterator[None]:
+        """What takes too long, or waits too long for a lock, is told as not checked; the other rules are checked."""
+        try:
+            async with connection.transaction():
+                await connection.execute(f"SET LOCAL statement_timeout = {max(1, round(self._rule_seconds * 1000))}")
+                yield
+        except _GIVEN_UP as error:
+            if connection.is_closed():
+                raise  # No check was given up: the database is away.
+            why = " ".join(str(error).split())[:200] or f"it took longer than {self._rule_seconds:g} s"
+            log.error("rule not checked", rules=rules, error=why, runbook="BooksDiffer")
+            unchecked.extend(Unchecked(rule, why) for rule in rules)
 
     async def rules(self, database: Database) -> list[Violation]:
-        """Only the service's own rules."""
+        """Only the service's own rules. Raises TimeoutError where one could not be checked."""
         found: list[Violation] = []
+        unchecked: list[Unchecked] = []
         async with database.read() as connection:
-            for rule, statement in self._rules:
-                found.extend(await _broken(connection, rule, statement))
+            await self._own_rules(connection, found, unchecked)
+        if unchecked:
+            raise TimeoutError(f"not checked: {', '.join(one.rule for one in unchecked)}")
         return found
 
     async def glance(self, database: Database) -> Violations:
         """Only what costs next to nothing: what triggers and logs say. The rest stays as it was found last."""
-        async with database.read() as connection:
-            found = await self._by_hand(connection)
-        kept = [violation for violation in self.found.violations if violation.rule not in HAND_RULES]
-        rules = self.found.rules or HAND_RULES
-        self._keep(structs.replace(self.found, rules=rules, violations=(*found, *kept)))
+        found: list[Violation] = []
+        unchecked: list[Unchecked] = []
+        async with database.read() as connection, self._check(connection, unchecked, *HAND_RULES):
+            found.extend(await self._by_hand(connection))
+        kept = [one for one in self.found.violations if unchecked or one.rule not in HAND_RULES]
+        unchecked.extend(one for one in self.found.unchecked if one.rule not in HAND_RULES)
+        given_up = {one.rule for one in unchecked}
+        rules = tuple(rule for rule in dict.fromkeys((*HAND_RULES, *self.found.rules)) if rule not in given_up)
+        self._keep(structs.replace(self.found, rules=rules, violations=(*found, *kept), unchecked=tuple(unchecked)))
         return self.found
 
     async def _by_hand(self, connection: Any) -> list[Violation]:
@@ -228,7 +282,7 @@ async def _broken(connection: Any, rule: str, statement: str) -> list[Violation]
     try:
         async with connection.transaction():
             await connection.execute(f"SET LOCAL enable_nestloop = off; SET LOCAL work_mem = '{RULE_MEMORY}'")
-            rows = await connection.fetch(statement)
+            rows = await connection.fetch(statement, timeout=CLIENT_SECONDS)
     except asyncpg.DataError as error:
         return [Violation(rule, "(all)", f"cannot be computed: {error}", "every value within its bounds")]
     return [

@@ -37,8 +37,10 @@ async def scrub(service: Service) -> Violations:
     if found.violations:
         named = sorted({violation.rule for violation in found.violations})
         log.error("scrub found something", findings=len(found.violations), rules=named, runbook="BooksDiffer")
-    else:
+    elif not found.unchecked:
         log.info("scrub found nothing", rules=len(found.rules))
+    if found.unchecked:
+        log.error("scrub not complete", rules=[one.rule for one in found.unchecked], runbook="BooksDiffer")
     return found
 
 

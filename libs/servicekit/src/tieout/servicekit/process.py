@@ -83,7 +83,8 @@ def main(name: str, build: Callable[[Any], Service]) -> None:
         elif arguments.command == "retain":
             asyncio.run(once.retain(service))
         elif arguments.command == "scrub":
-            if asyncio.run(once.scrub(service)).violations:
+            found = asyncio.run(once.scrub(service))
+            if found.violations or found.unchecked:
                 sys.exit(1)
         else:
             _run(serve(service, _end_at_last))

@@ -81,7 +81,8 @@ class Scrub:
         self._ended = self._clock()
         self._took = self._ended - began
         self._lasted.append(self._took)
-        self._seen = counted  # From before: what moved meanwhile is looked at again.
+        # From before: what moved meanwhile is looked at again. And so is what could not be checked.
+        self._seen = None if self._findings.found.unchecked else counted
         return "whole"
 
     def _due(self, counted: tuple[int, ...], rested: float) -> bool:

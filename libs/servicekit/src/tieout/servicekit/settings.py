@@ -29,6 +29,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     outbox_retention_hours: int = 168  # Below the streams' age: what the outbox still has can be published again.
     stream_bytes_max: int = 50 << 30  # Of the own stream; above it what all have confirmed goes first. 0: no limit.
     scrub_seconds: float = 8.0  # Between two looks for what hands did to the books. 0: only when somebody asks.
+    rule_seconds_max: float = 60.0  # So long one rule of such a look may take; then it is told as not checked.
     failpoints: str = ""  # A folder of the fault harness; anything else is refused.
     log: str = "json"  # json | text
     log_level: str = "info"  # debug | info | warning | error

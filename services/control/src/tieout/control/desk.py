@@ -69,6 +69,16 @@ class Desk:
             standing = {row["fingerprint"] for row in await connection.fetch(statements.standing)}
         openings: list[Opening] = []
         settled: dict[str, str] = {}
+        told = list(told)
+        given_up: dict[str, set[str]] = {health.service: set() for health in told if health.scrubbed_at}
+        for health in told:
+            if health.unchecked:
+                given_up.setdefault(health.service, set()).update(health.unchecked)
+        for service, rules in given_up.items():  # By any of its processes, each of which looks by itself.
+            if rules:
+                openings.append(_unchecked(service, rules))
+            else:
+                settled[f"finding:unchecked:{service}"] = "All of its rules are checked again."
         for health in told:
             stopped = dict(health.stopped)
             for replica in health.replicas:
@@ -137,6 +147,20 @@ def _stopped(service: str, durable: str, where: str) -> Opening:
         service=service,
         flow=durable,
         detail=f"{where}. Nothing is lost: the messages wait in the stream, and one is tried every ten seconds.",
+    )
+
+
+def _unchecked(service: str, rules: Iterable[str]) -> Opening:
+    return Opening(
+        kind="finding",
+        fingerprint=f"finding:unchecked:{service}",
+        title_en=f"Rules of {service} are not checked: nobody knows whether its balances are their facts",
+        title_zh=f"{service} 的规则未能检查：余额与事实是否一致尚不可知",
+        service=service,
+        priority=2,
+        reason="unchecked",
+        detail=f"Given up: {', '.join(sorted(rules))}. The check took too long, or waited for a lock.",
+        runbook="BooksDiffer",
     )
 
 

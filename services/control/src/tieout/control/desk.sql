@@ -1,5 +1,5 @@
 -- name: standing
-SELECT fingerprint, kind FROM ticket WHERE kind IN ('flow_stopped', 'deadline') AND state <> 'resolved';
+SELECT fingerprint, kind FROM ticket WHERE (kind IN ('flow_stopped', 'deadline') OR fingerprint LIKE 'finding:unchecked:%') AND state <> 'resolved';
 
 -- name: unmuted
 -- Its time is over: it stands open again, and is told where it struck meanwhile.

@@ -21,6 +21,7 @@ from tieout.contracts.agreement import (
     Measure,
     SumsRequest,
     TotalsRequest,
+    Unchecked,
     Violation,
     Violations,
     ViolationsRequest,
@@ -58,6 +59,7 @@ class _Checked(Struct):
     rules: int
     at: str  # Of the oldest look; "" where there was none.
     violations: list[tuple[str, Violation]]
+    unchecked: list[tuple[str, Unchecked]]
     mute: set[str]
     under_way: tuple[str, ...]  # A newer look goes on.
     unknown: tuple[str, ...]  # The look failed, or there was none yet.
@@ -150,7 +152,10 @@ class Prover:
         unpublished = sum(mark.unpublished for mark in marks.values())
         violations = checked.violations
         verdict = rules.verdict_of(
-            (result.state for result in results), len(violations), (*unanswered, *checked.unknown), unpublished
+            (result.state for result in results),
+            len(violations),
+            (*unanswered, *checked.unknown, *(service for service, _ in checked.unchecked)),
+            unpublished,
         )
         return Agreement(
             verdict=verdict,
@@ -162,6 +167,7 @@ class Prover:
                 unpublished,
                 unchecked=checked.unknown,
                 unlooked=checked.unlooked,
+                given_up=[f"{service} {one.rule}" for service, one in checked.unchecked],
             ),
             at=_text(at),
             took_ms=round((time.perf_counter() - started) * 1000, 1),
@@ -172,6 +178,7 @@ class Prover:
             rules_checked=checked.rules,
             rules_at=checked.at,
             rules_under_way=checked.under_way,
+            rules_unchecked=tuple(checked.unchecked),
             violations_found=len(violations),
             violations=tuple(violations[: request.limit]),
             unanswered=unanswered,
@@ -361,6 +368,7 @@ class Prover:
             rules=sum(len(answer.rules) for answer in told.values()),
             at="" if any(not answer.at for answer in told.values()) else min((a.at for a in told.values()), default=""),
             violations=[(service, one) for service, answer in told.items() for one in answer.violations],
+            unchecked=[(service, one) for service, answer in told.items() for one in answer.unchecked],
             mute=set(answers) - set(told),
             under_way=tuple(service for service, answer in told.items() if answer.under_way),
             unknown=unknown,

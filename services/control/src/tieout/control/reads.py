@@ -225,6 +225,7 @@ async def show_status(
         )
         for service, instances in zip(CORE_SERVICES, health, strict=True)
     )
+    given_up = {f"{one.service} {rule}" for instances in health for one in instances for rule in one.unchecked}
     return Status(
         at=_text(datetime.now(UTC)),
         services=services,
@@ -236,6 +237,7 @@ async def show_status(
         ),
         dead_letters=open_counts["dead_letters"] if open_counts else 0,
         findings=sum(max((one.findings for one in instances), default=0) for instances in health),
+        unchecked=tuple(sorted(given_up)),
         disagreements=open_counts["disagreements"] if open_counts else 0,
     )
 

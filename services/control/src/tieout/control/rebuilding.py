@@ -12,7 +12,8 @@ import msgspec
 from nats.js import JetStreamContext
 from tieout.contracts.event import Envelope, Notice
 from tieout.contracts.streams import stream_of
-from tieout.contracts.ticket import TicketOpened, TicketResolved
+from tieout.contracts.ticket import ClaimsSetAside, TicketOpened, TicketResolved
+from tieout.control import tickets
 from tieout.control.tickets import RUNBOOKS
 from tieout.servicekit import Database, sql
 from tieout.servicekit.letters import LETTERS_STREAM
@@ -34,6 +35,7 @@ NOT_BACK = (
 _read_envelope = msgspec.json.Decoder(Envelope).decode
 _read_notice = msgspec.json.Decoder(Notice).decode
 _read_opened = msgspec.json.Decoder(TicketOpened).decode
+_read_aside = msgspec.json.Decoder(ClaimsSetAside).decode
 _read_resolved = msgspec.json.Decoder(TicketResolved).decode
 
 
@@ -102,13 +104,22 @@ class Rebuilding:
         """Resolved tickets last: what is played opens tickets, and would open these once more."""
         async with self._database.transaction() as tx:
             resolved = {}
-            for row in await tx.fetch(statements.resolutions, stream_of("control"), TicketResolved.SUBJECT):
+            aside = []
+            told = [TicketResolved.SUBJECT, ClaimsSetAside.SUBJECT]
+            for row in await tx.fetch(statements.told_of_tickets, stream_of("control"), told):
                 envelope = _read_envelope(row["body"])
+                if row["subject"] == ClaimsSetAside.SUBJECT:
+                    aside += [(one.refund, one.position) for one in _read_aside(envelope.data).claims]
+                    continue
                 gone = _read_resolved(envelope.data)
                 resolved[gone.number, gone.times] = datetime.fromisoformat(envelope.time)
             if resolved:
                 numbers, times = map(list, zip(*resolved, strict=True))
                 await tx.execute(statements.resolve_again, numbers, times, list(resolved.values()))
+            if aside:
+                await tx.execute(statements.set_aside_again, *map(list, zip(*aside, strict=True)))
+            for row in await tx.fetch(statements.ended_meanwhile):
+                await tickets.settle_ticket(tx, row["fingerprint"], "Nothing is left to claim.")
             await tx.execute(statements.count_once)
             await tx.execute(statements.rebuilt)
             found.heard_anew = await tx.fetchval(statements.heard_since, self._began)

@@ -199,6 +199,8 @@ class Repairs:
         if found.under_way or found.at < fresh:  # Of before the repair: large books are not read again at once.
             return "its balances are still being checked: ask for the agreement in a while"
         names = sorted({violation.rule for violation in found.violations if _concerns(violation, step)})
+        if not names and found.unchecked:
+            return f"of {step.service} is not checked: {', '.join(one.rule for one in found.unchecked)}"
         if not names:
             return ""
         return f"{step.service} still breaks {', '.join(names)}: its owner has to put the row back as `tamper` has it"

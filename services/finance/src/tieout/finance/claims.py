@@ -1,7 +1,8 @@
 """A refund of more than came is a claim on the customer, and a ticket. What ends the claim is told, so that ends too.
 
 Whatever raises what came, is credited or is given up may end one, in whatever order it comes. Nearly no document does:
-it costs two comparisons of integers, and the books are asked only where a claim has ended.
+it costs two comparisons of integers, and the books are asked only where a claim has ended. Only what takes back that it
+was given up opens one again: nothing else makes more owed of an item whose refunds are above what came.
 """
 
 from collections.abc import Iterable
@@ -9,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from msgspec import Struct
-from tieout.contracts.finance import ClaimSettled
+from tieout.contracts.finance import ClaimReopened, ClaimSettled
 from tieout.finance.domain.open_item import OpenItem
 from tieout.servicekit import Received, Transaction, sql
 
@@ -60,12 +61,50 @@ async def tell(tx: Transaction, found: Iterable[Ended]) -> None:
             company=item.company,
             cause=one.cause,
         )
-    await tx.copy(
-        "ended_claim",
-        columns=("item_id", "currency", "document_id", "position"),
-        records=[
-            (*one.item.key, refund, position)
+    await _note(
+        tx,
+        [
+            (*one.item.key, refund, position, True)
             for (one, part), position in zip(told, positions, strict=True)
             for refund in part
         ],
     )
+
+
+async def tell_reopened(tx: Transaction, item: OpenItem, document_id: UUID, document_no: str) -> None:
+    """A document has taken back what was given up of a claim. The item is locked and final; most have no claim."""
+    if not item.claim:
+        return
+    refunds: dict[str, list[UUID]] = {}
+    for source, refund in await tx.fetch(statements.refunds_again, *item.key, item.claim):
+        refunds.setdefault(source, []).append(refund)
+    told = [
+        (source, tuple(found[first : first + REFUNDS_MAX]))
+        for source, found in refunds.items()
+        for first in range(0, len(found), REFUNDS_MAX)
+    ]
+    positions = await tx.positions(len(told))
+    for (source, part), position in zip(told, positions, strict=True):
+        tx.announce(
+            ClaimReopened(document_id, document_no, item.company, item.currency, item.order_no, source, part),
+            position=position,
+            key=(item.item_id, item.currency, document_id, part[0]),
+            chain=item.item_id,
+            order_no=item.order_no,
+            company=item.company,
+        )
+    await _note(
+        tx,
+        [
+            (*item.key, refund, position, False)
+            for (_, part), position in zip(told, positions, strict=True)
+            for refund in part
+        ],
+    )
+
+
+async def _note(tx: Transaction, records: list[tuple[UUID, str, UUID, int, bool]]) -> None:
+    if records:
+        await tx.copy(
+            "told_claim", columns=("item_id", "currency", "document_id", "position", "ended"), records=records
+        )

@@ -69,6 +69,8 @@ async def forgive(tx: Transaction, company: Company, item: OpenItem, paper: Pape
         await money.write_settlements(tx, [settlement])
     if claimed:
         await claims.tell(tx, [claims.Ended(item, paper.document_id, paper.number, None)])
+    if paper.kind == "recovery":
+        await claims.tell_reopened(tx, item, paper.document_id, paper.number)
     return draft.voucher_no
 
 

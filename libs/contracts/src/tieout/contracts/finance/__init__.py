@@ -64,6 +64,7 @@ from tieout.contracts.finance.entries import (
 )
 from tieout.contracts.finance.events import (
     Allocation,
+    ClaimReopened,
     ClaimSettled,
     CompanyOpened,
     DocumentSettled,
@@ -166,6 +167,7 @@ __all__ = [
     "Allocation",
     "ApplyMoney",
     "Chart",
+    "ClaimReopened",
     "ClaimSettled",
     "ClosePeriod",
     "Companies",

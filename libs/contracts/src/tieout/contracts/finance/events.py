@@ -163,6 +163,22 @@ class ClaimSettled(Event, frozen=True):
     refunds: tuple[UUID, ...]  # Documents of all refunds that were told as above what came of this order, sorted.
 
 
+class ClaimReopened(Event, frozen=True):
+    """What was written off is owed after all, and with it what refunds `above_received` paid: their end, which was told
+    before this, is none. One event for each source of these refunds."""
+
+    SUBJECT: ClassVar = "finance.claim_reopened.v1"
+    PRODUCER: ClassVar = "finance"
+
+    document_id: UUID  # Of the recovery.
+    document_no: Number
+    company: Company
+    currency: Currency
+    order_no: str
+    source: str  # Who sent the refunds.
+    refunds: tuple[UUID, ...]  # The latest that make up the claim again, sorted.
+
+
 class CompanyOpened(Event, frozen=True):
     """A company keeps its books here: its functional currency, its zone, its policies."""
 

@@ -233,6 +233,9 @@ def state_of(*, differing: int, dead: int, in_flight: int, parked: int) -> Measu
     return "open" if in_flight or parked else "agree"
 
 
+RULES_NAMED = 3  # In a sentence; the answer has all.
+
+
 def verdict_of(
     states: Iterable[MeasureState], violations: int, unanswered: Sequence[str], unpublished: int = 0
 ) -> Verdict:
@@ -251,12 +254,14 @@ def sentence(
     *,
     unchecked: Sequence[str] = (),
     unlooked: Sequence[str] = (),
+    given_up: Sequence[str] = (),
     shown: int = 3,
 ) -> str:
     """The verdict as people say it: what disagrees first, then what is still on its way.
 
     `unlooked`: whose balances nobody has checked since they started, and this was not to wait for it. The verdict is
-    that of the books then, so the sentence says which part of the proof it leaves out.
+    that of the books then, so the sentence says which part of the proof it leaves out. `given_up`: rules whose check
+    did not come to its end.
     """
     told = []
     for measure in measures:
@@ -283,6 +288,9 @@ def sentence(
         told.append(f"no answer from {', '.join(unanswered)}")
     if unchecked:
         told.append(f"the balances of {', '.join(unchecked)} are not checked against their facts yet")
+    if given_up:
+        more = f" and {len(given_up) - RULES_NAMED} more" if len(given_up) > RULES_NAMED else ""
+        told.append(f"not checked: {', '.join(given_up[:RULES_NAMED])}{more}")
     rest = f", and {len(told) - shown} more" if len(told) > shown else ""
     detail = "; ".join(told[:shown]) + rest
     left_out = f"the balances of {', '.join(unlooked)} were not checked against their facts since the start"

@@ -1,8 +1,9 @@
 """Facts that need a person although nothing failed: conflicts, and goods that left although cancelled. Pure."""
 
 from collections.abc import Sequence
+from uuid import UUID
 
-from tieout.contracts.finance import ClaimSettled
+from tieout.contracts.finance import ClaimReopened, ClaimSettled
 from tieout.contracts.finance import DocumentSettled as FinanceSettled
 from tieout.contracts.inventory import CancelDecided
 from tieout.contracts.inventory import DocumentSettled as InventorySettled
@@ -10,7 +11,7 @@ from tieout.contracts.order import SubmissionConflicted
 from tieout.control.domain.opening import Affected, Opening
 from tieout.control.domain.reasons import REASONS
 
-Fact = SubmissionConflicted | CancelDecided | InventorySettled | FinanceSettled
+Fact = SubmissionConflicted | CancelDecided | InventorySettled | FinanceSettled | ClaimReopened
 
 KINDS = {
     "order": ("orders", "订单"),
@@ -27,7 +28,7 @@ KINDS = {
 
 def noteworthy(fact: Fact | ClaimSettled) -> bool:
     """Whether somebody needs to look at it, or need not any more."""
-    if isinstance(fact, ClaimSettled):
+    if isinstance(fact, ClaimSettled | ClaimReopened):
         return True
     if isinstance(fact, CancelDecided):
         return any(line.too_late_micro > 0 for line in fact.lines)
@@ -35,8 +36,13 @@ def noteworthy(fact: Fact | ClaimSettled) -> bool:
 
 
 def is_claim(fact: Fact) -> bool:
-    """Whether it is a refund that left a claim, of which finance tells the end."""
-    return isinstance(fact, FinanceSettled) and fact.booked
+    """Whether it is a refund that left a claim, of which finance tells the end; or a claim that is open again."""
+    return isinstance(fact, ClaimReopened) or (isinstance(fact, FinanceSettled) and fact.booked)
+
+
+def refunds(fact: FinanceSettled | ClaimReopened) -> tuple[UUID, ...]:
+    """Whose claim it is."""
+    return fact.refunds if isinstance(fact, ClaimReopened) else (fact.document_id,)
 
 
 def ended(claim: ClaimSettled) -> str:
@@ -56,6 +62,8 @@ def openings(facts: Sequence[tuple[str, Fact]]) -> list[Opening]:
 def fingerprint(service: str, fact: Fact) -> str:
     if isinstance(fact, CancelDecided):
         return f"cancelled_but_shipped:{fact.company}"
+    if isinstance(fact, ClaimReopened):  # The ticket of its refunds.
+        return f"conflict:{service}:{fact.company}:{fact.source}:refund:above_received"
     return f"conflict:{service}:{fact.company}:{fact.source}:{fact.kind}:{fact.reason}"
 
 
@@ -74,17 +82,25 @@ def _opening(fingerprint: str, group: Sequence[tuple[str, Fact]]) -> Opening:
             count=len(group),
             orders=orders,
         )
-    english, chinese = KINDS[last.kind]
-    spoken = last.reason.replace("_", " ")  # Of a newer service than this.
-    why_en, why_zh = REASONS.get(last.reason or "other_content", (spoken, spoken))
+    if isinstance(last, ClaimReopened):
+        kind, reason, number = "refund", "above_received", last.document_no
+        detail = (
+            f"What was written off of order {last.order_no} is recovered, so refunds above what came are a claim again."
+        )
+    else:
+        kind, reason, number = last.kind, last.reason, last.number
+        detail = last.detail or "nothing was changed; what came first stands."
+    english, chinese = KINDS[kind]
+    spoken = reason.replace("_", " ")  # Of a newer service than this.
+    why_en, why_zh = REASONS.get(reason or "other_content", (spoken, spoken))
     return Opening(
         kind="conflict",
         fingerprint=fingerprint,
         title_en=f"{last.source} sends {english} in conflict: {why_en}",
         title_zh=f"{last.source} 发送的{chinese}有冲突：{why_zh}",
         service=service,
-        reason=last.reason,
-        detail=f"{last.number}: {last.detail or 'nothing was changed; what came first stands.'}",
+        reason=reason,
+        detail=f"{number}: {detail}",
         count=len(group),
         orders=orders,
     )
@@ -94,5 +110,7 @@ def _affected(fact: Fact) -> list[Affected]:
     """The orders that it names, and of a conflict the document itself: people search for either number."""
     if isinstance(fact, CancelDecided):
         return [Affected(fact.company, fact.order_no)]
+    if isinstance(fact, ClaimReopened):
+        return [Affected(fact.company, fact.order_no), Affected(fact.company, fact.document_no, paper=True)]
     found = [Affected(fact.company, order_no) for order_no in fact.orders]
     return found if fact.kind == "order" else [*found, Affected(fact.company, fact.number, paper=True)]

@@ -135,11 +135,13 @@ CREATE TABLE ticketed (
 );
 CALL state_table('ticketed');
 
--- Refunds that a ticket has counted because more went back than came. What ends their claim may be heard of first.
+-- Refunds that a ticket has counted because more went back than came. What ends their claim may be heard of first, and what
+-- opens it again before its end.
 CREATE TABLE refund_claim (
     document_id uuid        PRIMARY KEY,
     fingerprint text        NOT NULL DEFAULT '',     -- Of its ticket; '': not heard of yet.
     settled     boolean     NOT NULL DEFAULT false,  -- Or set aside: somebody resolved its ticket without it.
+    position    bigint      NOT NULL DEFAULT 0,      -- Of the latest end or reopening that was heard of: finance draws them in order. 0: of none.
     noted_at    timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX refund_claim_open ON refund_claim (fingerprint) WHERE NOT settled;

@@ -505,15 +505,17 @@ CREATE TABLE waiting_claim (
 CREATE INDEX waiting_claim_item ON waiting_claim (item_id);
 CALL state_table('waiting_claim');
 
--- Facts: refunds above what came whose claim has ended, and was told so. The next end tells those that came after.
-CREATE TABLE ended_claim (
+-- Facts: refunds above what came of which it was told that their claim has ended, or is open again; the last one stands.
+-- The next end tells those that came after, and those that are open again.
+CREATE TABLE told_claim (
     item_id       uuid NOT NULL,
     currency      text COLLATE "C" NOT NULL,
     document_id   uuid NOT NULL,                   -- Of the refund.
     position      bigint NOT NULL,                 -- Of the event that told it.
-    PRIMARY KEY (item_id, currency, document_id)
+    ended         boolean NOT NULL,
+    PRIMARY KEY (item_id, currency, document_id, position)
 );
-CALL fact_table('ended_claim');
+CALL fact_table('told_claim');
 
 -- Facts: money of a customer that named no order, and was applied to one later. What moved stands in money_part.
 CREATE TABLE application (
