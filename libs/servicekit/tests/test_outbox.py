@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 from msgspec.structs import replace
+from nats.js.api import DiscardPolicy
 from tieout.contracts.agreement import Mark
 from tieout.contracts.inventory import OrderRefused
 from tieout.contracts.operation import Nothing
@@ -105,6 +106,28 @@ async def test_the_audit_publishes_again_what_the_broker_lost(start_service, toy
     assert await service.auditing.audit.run() == 0
     mark = await ask(operator, "rpc.inventory.mark", Nothing(), Mark)
     assert mark.sequences["INVENTORY"] == state.last_seq
+
+
+async def test_a_stream_whose_limits_a_hand_altered_has_them_back_and_everything_it_threw_away(
+    start_service, toy, operator
+) -> None:
+    """Else each message that is published again throws another one away, and a slow consumer never has it."""
+    service = await start_service()
+    await toy.until(everything_sent(service))
+    for number in range(6):
+        await announce(service, toy, str(number))
+    await toy.until(everything_sent(service))
+    js = operator.jetstream()
+    config = (await js.stream_info("INVENTORY")).config
+    config.max_msgs, config.discard = 3, DiscardPolicy.OLD
+    state = (await js.update_stream(config)).state
+    assert state.messages == 3
+    assert await service.auditing.audit.look() > 0
+    assert await stream_has(operator, toy, *map(str, range(6)))()
+    config = (await js.stream_info("INVENTORY")).config
+    assert (config.max_msgs, config.discard) == (-1, DiscardPolicy.NEW)
+    assert await service.auditing.audit.look() == 0
+    assert await service.auditing.audit.run() == 0
 
 
 async def test_a_clean_audit_is_short_and_changes_nothing(start_service, toy, operator) -> None:

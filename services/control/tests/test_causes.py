@@ -110,6 +110,29 @@ async def test_an_edit_by_hand_is_named_with_who_and_reversed_by_facts_of_its_ow
     assert await repair(trio) == [("edited_by_hand", "reverse_and_rebook", "proved")]  # and mended again.
 
 
+async def test_a_deleted_row_that_was_corrected_and_then_booked_again_does_not_count_twice(trio: Any) -> None:
+    """Its event comes again (a replay, a stream that is published anew), and no key keeps it out: the row is gone."""
+    await trio.ship("1001", "1002")
+    await prove(trio)
+    async with trio.finance.database.read() as connection:
+        row = await connection.fetchrow("SELECT * FROM billed_line WHERE order_no = '1001'")
+    await trio.by_hand("finance", "DELETE FROM billed_line WHERE order_no = '1001'")
+    assert await repair(trio) == [("edited_by_hand", "reverse_and_rebook", "proved")]
+    async with trio.finance.database.transaction() as tx:  # As the flow does, and with the service's own role.
+        await tx.copy("billed_line", columns=tuple(row.keys()), records=[tuple(row.values())])
+    assert await causes(trio) == [("1001", "edited_by_hand")]
+    assert await repair(trio) == [("edited_by_hand", "reverse_and_rebook", "proved")]
+    assert await causes(trio) == []
+    await trio.by_hand("finance", "UPDATE billed_line SET quantity_micro = 7 WHERE order_no = '1001'")
+    assert await repair(trio) == [("edited_by_hand", "reverse_and_rebook", "proved")]
+    await trio.by_hand(
+        "finance", f"UPDATE billed_line SET quantity_micro = {row['quantity_micro']} WHERE order_no = '1001'"
+    )
+    assert await causes(trio) == [("1001", "edited_by_hand")]  # Put back beside its correction: one too many.
+    assert await repair(trio) == [("edited_by_hand", "reverse_and_rebook", "proved")]
+    assert await causes(trio) == []
+
+
 async def test_what_the_broker_lost_is_named_and_published_again(trio: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     await trio.ship("1001")
     await lose(trio, monkeypatch, "1002")

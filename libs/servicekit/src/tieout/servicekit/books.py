@@ -39,6 +39,7 @@ class Book:
         self.knows_currency = bool(currency)
         self.rows = self._rows(row["chain"], row["order_no"], currency or "''")
         self.touched = self._touched()
+        self.entries = self._entries()
         self.sums = f"""
             SELECT currency, sum(n)::bigint AS n, sum(a)::numeric AS a, sum(b)::numeric AS b
             FROM (SELECT coalesce(({currency or "''"})::text, '') AS currency,
@@ -137,19 +138,40 @@ class Book:
     def _touched(self) -> str:
         """$1 positions: each row of them that a hand touched, with what stood there before the first touch.
 
-        The table's own expressions read the remembered row, as if it still stood there.
+        The table's own expressions read the remembered row, as if it still stood there. A deleted row is settled only
+        while it is gone: its event may come again (a replay, a stream published anew) and is booked then.
         """
         return f"""
-            SELECT {self._place} AS position, ({self._line})::bigint AS line, t.key::text AS key, t.last_id, t.was,
-                   t.op, t.who, t.at::text AS at, coalesce(({self._where}), false) AND t.was AS counts,
-                   coalesce(({self._a})::bigint, 0) AS a, coalesce(({self._b})::bigint, 0) AS b,
-                   EXISTS (SELECT FROM settled_tamper s
-                           WHERE s.tab = '{self.table}' AND s.key = t.key AND s.tamper_id >= t.last_id) AS settled
-            FROM (SELECT DISTINCT ON (key) key, before IS NOT NULL AS was, coalesce(before, after) AS content,
-                         max(id) OVER (PARTITION BY key) AS last_id, op, who, at
-                  FROM tamper WHERE tab = '{self.table}' ORDER BY key, id) t
-            CROSS JOIN LATERAL jsonb_populate_record(NULL::{self._tab}, t.content) AS {self._tab}
-            WHERE {self._place} = ANY($1::bigint[])"""  # noqa: S608
+            SELECT x.position, x.line, x.key, x.last_id, x.was, x.op, x.who, x.at, x.counts, x.a, x.b,
+                   x.settled AND NOT (x.gone AND EXISTS (
+                       SELECT FROM {self._tab} WHERE {self._place} = x.position AND ({self._line})::bigint = x.line
+                   )) AS settled
+            FROM (SELECT {self._place} AS position, ({self._line})::bigint AS line, t.key::text AS key, t.last_id,
+                         t.was, t.op, t.who, t.at::text AS at, coalesce(({self._where}), false) AND t.was AS counts,
+                         coalesce(({self._a})::bigint, 0) AS a, coalesce(({self._b})::bigint, 0) AS b, t.gone,
+                         EXISTS (SELECT FROM settled_tamper s
+                                 WHERE s.tab = '{self.table}' AND s.key = t.key AND s.tamper_id >= t.last_id) AS settled
+                  FROM (SELECT DISTINCT ON (key) key, before IS NOT NULL AS was, coalesce(before, after) AS content,
+                               max(id) OVER (PARTITION BY key) AS last_id, op, who, at,
+                               first_value(after) OVER (PARTITION BY key ORDER BY id DESC) IS NULL AS gone
+                        FROM tamper WHERE tab = '{self.table}' ORDER BY key, id) t
+                  CROSS JOIN LATERAL jsonb_populate_record(NULL::{self._tab}, t.content) AS {self._tab}
+                  WHERE {self._place} = ANY($1::bigint[])) x"""  # noqa: S608
+
+    def _entries(self) -> str:
+        """$1 positions: each value that counts at a place and how often, the table's row and corrections alike.
+
+        Digests add up a hash of each row, so what is taken out must have been put in as it is: a sum does not do.
+        """
+        return f"""
+            SELECT position, line, a, b, sum(n)::bigint AS n
+            FROM (SELECT {self._place} AS position, ({self._line})::bigint AS line, 1 AS n,
+                         ({self._a})::bigint AS a, ({self._b})::bigint AS b
+                  FROM {self._tab} WHERE {self._place} = ANY($1::bigint[]) AND ({self._where})
+                  UNION ALL
+                  SELECT position, line_no, n, a, b FROM correction
+                  WHERE book = '{self.name}' AND position = ANY($1::bigint[])) x
+            GROUP BY 1, 2, 3, 4 HAVING sum(n) <> 0"""  # noqa: S608
 
 
 def totals(books: Sequence[Book]) -> str:

@@ -4,11 +4,13 @@ The row counts in its books as it stood before the first touch. Nothing else of 
 somebody kept wrong as well, or a voucher that was posted from the wrong row, has its own rule and its own document.
 """
 
+from collections import Counter
+
 import asyncpg
 from tieout.contracts.agreement import BEFORE_ALL, DIGEST_VERSION, Rebooked, RebookRequest
 from tieout.servicekit import sql
 from tieout.servicekit.agreement import Evidence
-from tieout.servicekit.books import Book, by_table, whole
+from tieout.servicekit.books import Book, by_table
 from tieout.servicekit.database import Database, Transaction
 from tieout.servicekit.errors import Refused
 
@@ -55,22 +57,27 @@ class Corrections:
 async def _of_book(
     tx: Transaction, book: Book, positions: list[int], request: RebookRequest
 ) -> list[tuple[object, ...]]:
-    """Takes out what counts now and puts in what counted before, for each touched place where they differ."""
+    """Takes out what counts now and puts in what counted before, for each touched place where they differ.
+
+    Earlier corrections count as well: a deleted row that was corrected and whose event then came again stands twice.
+    """
     before = {(row["position"], row["line"]): row for row in await tx.fetch(book.touched, positions)}
     now = {(row["position"], row["line"]): row for row in await tx.fetch(book.rows, positions, EVER, None, BEFORE_ALL)}
-    records = []
+    entries: dict[tuple[int, int], Counter[tuple[int, int]]] = {place: Counter() for place in before}
+    for row in await tx.fetch(book.entries, positions):
+        if (row["position"], row["line"]) in entries:
+            entries[row["position"], row["line"]][row["a"], row["b"]] = row["n"]
+    records: list[tuple[object, ...]] = []
     for (position, line), was in sorted(before.items(), key=lambda item: item[0]):
+        excess = entries[position, line]
+        if was["counts"]:
+            excess[was["a"], was["b"]] -= 1
         held: asyncpg.Record | None = now.get((position, line))
-        wanted = (was["a"], was["b"]) if was["counts"] else None
-        counts = None if held is None else (whole(held["a"]), whole(held["b"]))
-        if counts == wanted:
-            continue
         named = held if held is not None else _neighbour(now, position)
         names = (named["chain"], named["order_no"], named["currency"]) if named is not None else ("", "", "")
-        if counts is not None:
-            records.append((book.name, position, line, -1, *counts, *names, request.repair_id))
-        if wanted is not None:
-            records.append((book.name, position, line, 1, *wanted, *names, request.repair_id))
+        for counts, times in sorted(excess.items(), key=lambda item: -item[1]):  # What is too much goes out first.
+            one = (book.name, position, line, -1 if times > 0 else 1, *counts, *names, request.repair_id)
+            records += [one] * abs(times)
     return records
 
 

@@ -33,6 +33,8 @@ SELECT m, EXISTS (SELECT FROM outbox WHERE first_pos <= $1 AND last_pos >= $1 AN
 """
 _read_notice = msgspec.json.Decoder(Notice).decode
 
+_SAFE = (DiscardPolicy.NEW, True, -1, -1, -1)  # Discard, direct reads, messages, messages of a subject, size of one.
+
 
 def own_stream(service: str, *, replicas: int, max_age_days: int) -> StreamConfig:
     return _stream(stream_of(service), list(subjects_of(service)), replicas, max_age_days)
@@ -63,21 +65,40 @@ async def ensure_stream(js: JetStreamContext, config: StreamConfig, *, first_seq
         config.first_seq = first_sequence
         log.info("stream created", stream=config.name, first_sequence=first_sequence)
         return await js.add_stream(config)
-    found = info.config
-    wanted = (sorted(config.subjects or ()), config.max_age, config.num_replicas, True)
-    if wanted != (
-        sorted(found.subjects or ()),
-        found.max_age,
-        found.num_replicas,
-        found.allow_direct,
-    ):
-        found.subjects, found.max_age, found.num_replicas = config.subjects, config.max_age, config.num_replicas
-        found.allow_direct = True
-        info = await js.update_stream(found)
+    if await _put_back(js, info.config, config):
+        info = await js.stream_info(config.name)
     if info.state.messages == 0 and info.state.last_seq < first_sequence - 1:  # Emptied, but still there.
         await js._api_request(f"{js._prefix}.STREAM.PURGE.{config.name}", json.dumps({"seq": first_sequence}).encode())
         info = await js.stream_info(config.name)
     return info
+
+
+async def _put_back(js: JetStreamContext, found: StreamConfig, config: StreamConfig) -> bool:
+    """Whether the stream's settings were others, and are ours again: an older version's, or a hand's.
+
+    A stream that throws old messages away for a new one loses what no consumer has had yet, and the audit would publish
+    the lost ones again without end, each in the place of another. `max_bytes` is the operator's own: with
+    `discard` new a full stream refuses, and everything waits in the outbox.
+    """
+    wanted = (sorted(config.subjects or ()), config.max_age, config.num_replicas, *_SAFE)
+    limits = (found.max_msgs, found.max_msgs_per_subject, found.max_msg_size)
+    kept = (found.discard, found.allow_direct, *(-1 if limit is None or limit <= 0 else limit for limit in limits))
+    if (sorted(found.subjects or ()), found.max_age, found.num_replicas, *kept) == wanted:
+        return False
+    if kept != _SAFE or found.max_age != config.max_age:
+        log.warning(
+            "the stream's settings were not ours and are put back",
+            stream=found.name,
+            discard=found.discard,
+            max_age_seconds=found.max_age,
+            max_msgs=found.max_msgs,
+            max_msgs_per_subject=found.max_msgs_per_subject,
+            max_msg_size=found.max_msg_size,
+        )
+    found.subjects, found.max_age, found.num_replicas = config.subjects, config.max_age, config.num_replicas
+    found.discard, found.allow_direct, found.max_msgs, found.max_msgs_per_subject, found.max_msg_size = _SAFE
+    await js.update_stream(found)
+    return True
 
 
 class Audit:
@@ -129,8 +150,11 @@ class Audit:
             )
         return announced
 
-    async def run(self) -> int:
-        """Number of messages published again. Afterwards the outbox may publish."""
+    async def run(self, *, throughout: bool = False) -> int:
+        """Number of messages published again. Afterwards the outbox may publish.
+
+        `throughout`: every row, though the newest ones are there.
+        """
         outbox = self._outbox
         top: int = await self._pool.fetchval(statements.top_sequence, outbox.stream)
         info = await ensure_stream(self._js, self._config, first_sequence=top + 1)
@@ -141,7 +165,7 @@ class Audit:
         outbox.created = created
         lost = 0
         self._state = info.state
-        if changed or not all([await self._is_there(row["batch"]) for row in newest]):
+        if throughout or changed or not all([await self._is_there(row["batch"]) for row in newest]):
             for row in await self._pool.fetch(statements.all_sent, outbox.stream, self._retention_hours):
                 if not await self._is_there(row["batch"]):
                     lost += await self._restore(row["batch"])
@@ -223,6 +247,9 @@ class Audit:
         info = await self._js.stream_info(self._config.name or "")
         self._state = info.state
         lost = 0
+        if await _put_back(self._js, info.config, self._config):
+            # What it has thrown away meanwhile lies below its first message, where no gap tells of it.
+            return await self.run(throughout=True)
         deleted = info.state.num_deleted or 0
         if deleted != self._deleted:
             for batch in await self._batches_of(await self._missing()):
