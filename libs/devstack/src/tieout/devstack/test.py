@@ -1,12 +1,16 @@
 """Run the project's tests on real servers. All arguments go to pytest: `tieout test services/finance -k voucher`."""
 
 import argparse
+import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+from tieout.devstack import quick_folder
 from tieout.devstack.failures import CommandFailed
 
 
@@ -25,7 +29,22 @@ def run(arguments: argparse.Namespace, words: list[str]) -> int:
     # In the order of testpaths: whole stacks first. By default the smallest files come last, and those are the longest.
     spread = ["-n", str(workers), "--dist", "loadfile", "--no-loadscope-reorder"]
     parallel = [] if chosen or workers < 2 else spread
-    return subprocess.run([sys.executable, "-m", "pytest", *parallel, *words], cwd=_where(root, words)).returncode
+    command = [sys.executable, "-m", "pytest", *parallel, *words]
+    with temporary_files() as environment:
+        return subprocess.run(command, cwd=_where(root, words), env=environment).returncode
+
+
+@contextlib.contextmanager
+def temporary_files() -> Iterator[dict[str, str]]:
+    """Stacks of tests lie in memory where there is enough of it, unless somebody said where temporary files belong."""
+    if {"TMPDIR", "TEMP", "TMP"} & os.environ.keys() or quick_folder.in_memory() is None:
+        yield {**os.environ}
+        return
+    folder = quick_folder.make()
+    try:
+        yield {**os.environ, "TMPDIR": str(folder)}
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _root() -> Path:

@@ -9,8 +9,6 @@ import itertools
 import os
 import shutil
 import sys
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -22,7 +20,7 @@ from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 from nats.js.api import StreamConfig
 from nats.js.manager import JetStreamManager
-from tieout.devstack import databases, permissions, processes
+from tieout.devstack import databases, permissions, quick_folder
 from tieout.devstack import nats as broker
 from tieout.devstack.patience import PATIENCE_SECONDS
 from tieout.devstack.postgres import UNSAFE_BUT_FAST, Postgres
@@ -31,8 +29,6 @@ from tieout.servicekit.packs import unpacked
 from tieout.servicekit.streams import own_stream
 
 SITE = "store-1"
-_PREFIX = "tieout-test-"
-_OWNER = "owner"  # Pid and start time of the test process.
 
 
 class PatientClient(nats.aio.client.Client):
@@ -72,11 +68,7 @@ class Testbed:
     __test__ = False  # No test case, whatever its name says to pytest.
 
     def __init__(self) -> None:
-        parent = _quick_folder()
-        _remove_abandoned(parent)
-        self.folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
-        processes.note(self.folder / _OWNER, os.getpid())
-        self.folder.chmod(0o711)  # Where we are root, Postgres passes it as another user.
+        self.folder = quick_folder.make()
         self.secrets = Secrets(self.folder / "secrets")
         settings = {**UNSAFE_BUT_FAST, "shared_buffers": "64MB", "max_wal_size": "256MB", "min_wal_size": "32MB"}
         log = self.folder / "postgres.log"
@@ -180,23 +172,6 @@ class Testbed:
             "TIEOUT_NATS_PASSWORD_FILE": str(self.secrets.file(f"nats_{service}")),
         }
         return ServiceDatabase(service, name, url("app"), url("owner"), url("auditor"), environment)
-
-
-def _remove_abandoned(parent: str | None) -> None:
-    """Folders of test processes that were killed would fill the memory."""
-    for folder in Path(parent or tempfile.gettempdir()).glob(f"{_PREFIX}*"):
-        with contextlib.suppress(OSError, ValueError):
-            noted = (folder / _OWNER).read_text()
-            if processes.identity(int(noted.partition(" ")[0])) != noted:
-                shutil.rmtree(folder, ignore_errors=True)
-
-
-def _quick_folder() -> str | None:
-    """Memory where there is enough of it: a fresh database takes 0.01 s there, and up to 0.3 s on a busy disk."""
-    memory = Path("/dev/shm")  # noqa: S108 - below it a folder of our own is made.
-    if memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 4 * 1024**3:
-        return str(memory)
-    return None
 
 
 async def forget_facts(connection: "asyncpg.Connection[asyncpg.Record]", *tables: str) -> None:

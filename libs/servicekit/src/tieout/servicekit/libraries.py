@@ -25,12 +25,13 @@ def without(*names: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def uncollected() -> Iterator[None]:
-    """Nothing that is being loaded is garbage, and looking for it takes a sixth of the time."""
+    """Nothing that is being loaded is garbage, nor will it be: looking for it takes a quarter of the time."""
     collecting = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
+        gc.freeze()  # Else the first collection afterwards looks through all of it.
         if collecting:
             gc.enable()
 
