@@ -9,6 +9,7 @@ from tieout.contracts.agreement import Mark
 from tieout.contracts.inventory import OrderRefused
 from tieout.contracts.operation import Nothing
 from tieout.devstack.patience import PATIENCE_SECONDS, ask
+from tieout.servicekit import streams
 from tieout.servicekit.errors import Cause, DatabaseReplaced, OlderThanItsStream, cause_of
 from tieout.servicekit.retention import Retention
 
@@ -138,6 +139,29 @@ async def test_a_clean_audit_is_short_and_changes_nothing(start_service, toy, op
     before = (await operator.jetstream().stream_info("INVENTORY")).state.last_seq
     assert await service.auditing.audit.run() == 0
     assert (await operator.jetstream().stream_info("INVENTORY")).state.last_seq == before
+
+
+async def test_looks_that_stop_after_so_many_events_come_to_every_batch_in_turn(
+    start_service, toy, operator, monkeypatch
+) -> None:
+    monkeypatch.setattr(streams, "EVENTS_PER_LOOK", 2)
+    service = await start_service()
+    monkeypatch.setattr(service.auditing, "look", asyncio.Event().wait)  # Only ours are counted.
+    for number in range(5):
+        await announce(service, toy, str(number))
+    await toy.until(everything_sent(service))
+    batches = [row["batch"] for row in await service.database.pool.fetch("SELECT batch FROM outbox ORDER BY batch")]
+    looked = []
+    compare = service.auditing.audit._lacking
+
+    async def note(batch):
+        looked.append(batch)
+        return await compare(batch)
+
+    monkeypatch.setattr(service.auditing.audit, "_lacking", note)
+    for _ in range(4):
+        assert await service.auditing.audit.look() == 0
+    assert looked == [*batches, *batches[:2]]  # Two, two, the last one; and from the beginning again.
 
 
 async def test_a_missing_letter_box_does_not_hold_up_events(start_service, toy, operator) -> None:

@@ -74,6 +74,7 @@ class Notice(Struct, frozen=True, omit_defaults=True):
 
 NAMESPACE = UUID("6f1d3c62-5b1e-5f57-9d0c-7c0a6d1e0001")
 _NAMESPACE_BYTES = NAMESPACE.bytes
+_VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}  # The two bits that RFC 9562 sets.
 
 
 def event_id(kind: str, *business_key: object) -> str:
@@ -82,11 +83,8 @@ def event_id(kind: str, *business_key: object) -> str:
     Equals `str(uuid.uuid5(NAMESPACE, "kind|key|key"))` at a third of its cost.
     """
     name = "|".join((kind, *map(str, business_key)))
-    digest = bytearray(hashlib.sha1(_NAMESPACE_BYTES + name.encode(), usedforsecurity=False).digest()[:16])
-    digest[6] = digest[6] & 0x0F | 0x50
-    digest[8] = digest[8] & 0x3F | 0x80
-    text = digest.hex()
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    text = hashlib.sha1(_NAMESPACE_BYTES + name.encode(), usedforsecurity=False).hexdigest()
+    return f"{text[:8]}-{text[8:12]}-5{text[13:16]}-{_VARIANT[text[16]]}{text[17:20]}-{text[20:32]}"
 
 
 def order_id(company: str, source: str, number: str) -> UUID:

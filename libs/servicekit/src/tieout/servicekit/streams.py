@@ -27,6 +27,7 @@ log = structlog.get_logger(__name__)
 NEWEST_AUDITED = 5  # Batches compared at the start, on every reconnect and each minute; all of them on a mismatch.
 AT_ONCE = 64
 BATCHES_PER_LOOK = 10
+EVENTS_PER_LOOK = 1000  # A look reads bodies back: full batches of a backlog are compared one or two at a time.
 _LAST_POSITION = "SELECT last_position FROM take_mark()"
 _KNOWN = """
 SELECT m, EXISTS (SELECT FROM outbox WHERE first_pos <= $1 AND last_pos >= $1 AND $1 = ANY (pos)) AS written FROM mark
@@ -256,10 +257,17 @@ class Audit:
                 lost += await self._restore(batch)
             self._deleted = deleted
         rows = await self._pool.fetch(statements.next_sent, outbox.stream, self._cursor, BATCHES_PER_LOOK)
+        more, events = len(rows) == BATCHES_PER_LOOK, 0
         for row in rows:
+            if events >= EVENTS_PER_LOOK:
+                more = True
+                break
+            events += row["events"]
             if await self._lacking(row["batch"]):
                 lost += await self._restore(row["batch"])
-        self._cursor = rows[-1]["batch"] if len(rows) == BATCHES_PER_LOOK else 0
+            self._cursor = row["batch"]
+        if not more:
+            self._cursor = 0
         if lost:
             self.lost += lost
             await self._pool.execute(statements.restate_mark)
