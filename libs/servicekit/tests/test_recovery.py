@@ -19,7 +19,8 @@ from tieout.servicekit.recovery import Recoverer
 DURABLE = "inventory-reserve-stock"
 COLUMNS = ("position", "line_no", "order_id", "order_no", "quantity", "amount")
 FORGET = (
-    "DELETE FROM demand; DELETE FROM order_anchor; DELETE FROM outbox WHERE stream = 'INVENTORY'; UPDATE mark SET m = 0"
+    "DELETE FROM demand; DELETE FROM order_anchor; DELETE FROM parked; "
+    "DELETE FROM outbox WHERE stream = 'INVENTORY'; UPDATE mark SET m = 0"
 )
 BOOK = "SELECT position, order_no, quantity FROM demand ORDER BY position"
 
@@ -156,6 +157,70 @@ async def test_what_stood_in_one_batch_with_others_has_its_place_among_them(
 
     found = await brought_forward(toy_database, in_turn, operator, owner)
     assert (found.again, found.differing, found.missing, found.exact) == (len(loud), 0, 0, True)
+    assert await owner.fetch(BOOK) == before
+
+
+async def wait_for_partner(batch, database):
+    """`after 1` waits until `1` is known; each order announces how many wait for it at that moment."""
+    async with database.transaction() as tx:
+        known = {row[0] for row in await tx.fetch("SELECT order_no FROM demand")}
+        waiting = [row[0] for row in await tx.fetch("SELECT key FROM parked")]
+        for one in batch:
+            number = one.data.order_no
+            partner = number.removeprefix("after ")
+            if number != partner and partner not in known:
+                tx.park(one, key=partner, reason="waits for its order")
+            elif number not in known:
+                (position,) = await tx.positions(1)
+                event = refused_of(one.data, waiting.count(number))
+                tx.announce(event, position=position, key=(event.order_id,), chain="x", cause=one, order_no=number)
+                row = (one.position, 1, one.data.order_id, number, waiting.count(number), 1)
+                await tx.copy("demand", columns=COLUMNS, records=[row])
+                tx.wake([number])
+
+
+async def test_what_waited_for_another_event_waits_for_it_again(
+    toy_database, start_service, play, spoken, operator, owner, toy
+):
+    """Who brings the other one sees that it waits, and says so."""
+    flow = batch_flow(DURABLE, OrderPlaced, size=1)(wait_for_partner)
+    service = await start_service(flows=[flow])
+    for number in ("0", "after 1", "after 2", "3"):
+        await play(spoken(number))
+    await until(lambda: toy.told(operator), lambda told: told == ["0", "3"])
+    await play(spoken("1"))
+    await until(lambda: toy.told(operator), lambda told: told == ["0", "3", "1", "after 1"])
+    await service.stop()
+    before = await owner.fetch(BOOK)
+    assert {row["order_no"]: row["quantity"] for row in before} == {"0": 0, "3": 0, "1": 1, "after 1": 0}
+
+    found = await brought_forward(toy_database, flow, operator, owner)
+    assert (found.again, found.differing, found.missing, found.new, found.exact) == (4, 0, 0, 0, True)
+    assert await owner.fetch(BOOK) == before
+    assert await owner.fetch("SELECT key FROM parked") == [("2",)]  # Its partner has not come to this day.
+
+
+async def test_what_failed_at_first_has_its_effect_only_where_it_had_it(
+    toy_database, start_service, play, spoken, operator, owner, toy
+):
+    """In a recovery nothing fails where it failed before: what it would announce there is taken back."""
+
+    async def fail_until_it_is_quiet(batch, database):
+        if batch[0].data.order_no == "1" and not await database.pool.fetchval("SELECT count(*) FROM demand"):
+            raise RuntimeError("no quiet number is there yet")
+        await note_in_turn(batch, database)
+
+    flow = batch_flow(DURABLE, OrderPlaced, size=1, retry_seconds=(0.01,) * 3)(fail_until_it_is_quiet)
+    service = await start_service(flows=[flow])
+    await play(spoken("1"), spoken("quiet"), spoken("2"))
+    await until(lambda: toy.told(operator), lambda told: sorted(told) == ["1", "2"])
+    await service.stop()
+    before = await owner.fetch(BOOK)
+    assert [row["quantity"] for row in before] == [1, 1, 1]
+
+    always = batch_flow(DURABLE, OrderPlaced, size=1)(note_in_turn)
+    found = await brought_forward(toy_database, always, operator, owner)
+    assert (found.again, found.differing, found.missing, found.exact) == (2, 0, 0, True)
     assert await owner.fetch(BOOK) == before
 
 
