@@ -1,10 +1,13 @@
 """What leaves with a commit, and what a rollback takes along."""
 
+import contextlib
+
 import pytest
 from msgspec import json
 from tieout.contracts.event import Notice, event_id
 from tieout.contracts.inventory import OrderRefused
 from tieout.servicekit import Unprocessable
+from tieout.servicekit.outbox import IN_HAND, UNTOLD_MAX
 from tieout.servicekit.rehearsal import announced, buried, received, run_parked
 
 
@@ -50,8 +53,68 @@ async def test_a_large_batch_becomes_several_rows(database, toy, owner) -> None:
             tx.announce(
                 OrderRefused(toy.placed().order_id, "C1", "1", ()), position=position, key=(position,), chain="x"
             )
-    rows = await owner.fetch("SELECT cardinality(bodies) AS n, first_pos, last_pos FROM outbox ORDER BY batch")
-    assert [tuple(row) for row in rows] == [(1000, 1, 999), (502, 1000, 1500)]
+    rows = await owner.fetch("SELECT cardinality(bodies) AS n, first_pos, last_pos, bodies FROM outbox ORDER BY batch")
+    assert [tuple(row)[:3] for row in rows] == [(1000, 1, 999), (502, 1000, 1500)]
+    first, second = (json.decode(row["bodies"][-1], type=Notice) for row in rows)
+    assert first.turn == second.turn > 0  # Of one transaction.
+
+
+async def test_a_notice_tells_what_its_process_committed_without_a_word_since_the_last_one(
+    database, toy, owner
+) -> None:
+    """Each with its turn, and none that was rolled back; what a notice that was rolled back told is told again."""
+
+    @contextlib.asynccontextmanager
+    async def handling(*sequences, speaks=()):
+        in_hand = IN_HAND.set(("inventory-reserve-stock", sequences))
+        try:
+            async with database.transaction() as tx:
+                for position in await tx.positions(len(speaks)):
+                    event = OrderRefused(toy.placed().order_id, "C1", "1", ())
+                    tx.announce(event, position=position, key=(position,), chain="x")
+                yield
+        finally:
+            IN_HAND.reset(in_hand)
+
+    async def last_notice():
+        notice = json.decode(
+            await owner.fetchval("SELECT bodies[cardinality(bodies)] FROM outbox ORDER BY batch DESC LIMIT 1"),
+            type=Notice,
+        )
+        turns = [*(one.turn for one in notice.handled[:-1]), notice.turn]
+        assert turns == sorted(set(turns))
+        assert notice.handled[-1].turn == 0
+        return [one.sequences for one in notice.handled]
+
+    async with handling(1, 2):
+        pass
+    for speaks in ((), "a"):
+        with pytest.raises(RuntimeError):
+            async with handling(3, speaks=speaks):
+                raise RuntimeError
+    async with handling(5):
+        pass
+    async with handling(3, 4, speaks="a"):
+        pass
+    assert await last_notice() == [(1, 2), (5,), (3, 4)]
+    async with handling(6, speaks="a"):
+        pass
+    assert await last_notice() == [(6,)]
+
+
+async def test_a_process_that_says_nothing_for_long_remembers_no_more_than_a_notice_may_hold(
+    database, toy, owner
+) -> None:
+    for first in range(0, 3 * UNTOLD_MAX, UNTOLD_MAX // 2):
+        in_hand = IN_HAND.set(("inventory-reserve-stock", tuple(range(first, first + UNTOLD_MAX // 2))))
+        async with database.transaction():
+            pass
+        IN_HAND.reset(in_hand)
+    async with database.transaction() as tx:
+        (position,) = await tx.positions(1)
+        tx.announce(OrderRefused(toy.placed().order_id, "C1", "1", ()), position=position, key=(1,), chain="x")
+    notice = json.decode(await owner.fetchval("SELECT bodies[2] FROM outbox"), type=Notice)
+    assert [one.sequences[0] for one in notice.handled] == [2 * UNTOLD_MAX, 2 * UNTOLD_MAX + UNTOLD_MAX // 2]
 
 
 async def test_nobody_announces_another_services_event(database, toy) -> None:

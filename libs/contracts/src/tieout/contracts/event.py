@@ -53,12 +53,22 @@ class Envelope(Struct, frozen=True, omit_defaults=True, kw_only=True):
         return int(self.pos)
 
 
+class Handled(Struct, frozen=True, array_like=True):
+    """Messages that one transaction of a flow handled, by their sequences, in the order in which it had them."""
+
+    flow: str
+    turn: int  # As in Notice; 0: that of the notice itself.
+    time: str
+    sequences: tuple[int, ...]
+
+
 class Notice(Struct, frozen=True, omit_defaults=True):
     """One line per outbox batch for those who follow everything (control): who, what, when, without the data.
 
-    The arrays have one element per event of the batch, in the order of their positions. `heard`: by flow of the
-    service, the sequence of its stream up to which this process had committed, the batch of this transaction included:
-    the order of what changed it without a word.
+    The arrays have one element per event of the batch, in the order of their positions. `turn`: drawn as the last thing
+    before the commit, so whoever waited for another's lock, or saw what it wrote, has the higher one, in whatever
+    process. `handled`: by this transaction, and by those of its process that have said nothing since its last notice.
+    Together they are the order in which a restored database is brought forward.
     """
 
     time: str
@@ -69,7 +79,8 @@ class Notice(Struct, frozen=True, omit_defaults=True):
     order_nos: tuple[str, ...]
     companies: tuple[str, ...]
     causes: tuple[str, ...]
-    heard: dict[str, int] = {}
+    handled: tuple[Handled, ...] = ()
+    turn: int = 0
 
 
 NAMESPACE = UUID("6f1d3c62-5b1e-5f57-9d0c-7c0a6d1e0001")

@@ -173,7 +173,7 @@ class Service:
             servers.pool,
             service=self.name,
             version=self.version,
-            outbox=Outbox(self.name),
+            outbox=Outbox(self.name, tells_order=self.rebuilding is None),
             tracing=self.tracing,
             identity=servers.identity,
         )

@@ -72,8 +72,9 @@ class Batch(list[Message]):
         return batch
 
 
-def _last_of(batch: Batch) -> int:
-    return max(received.stream_sequence for received in batch.received)
+def _sequences_of(batch: Batch) -> tuple[int, ...]:
+    """Of its messages, in their order."""
+    return tuple(dict.fromkeys([received.stream_sequence for received in batch.received]))
 
 
 async def _decoded(message: Any) -> list[Received[Any]]:
@@ -231,7 +232,7 @@ class FlowSubscriber(BatchPullStreamSubscriber):
 
     async def _run(self, part: Batch) -> None:
         started = time.monotonic()
-        in_hand = IN_HAND.set((self.flow.durable, _last_of(part)))
+        in_hand = IN_HAND.set((self.flow.durable, _sequences_of(part)))
         try:
             with self._told_apart(part.received), self.database.tracing.batch(self.flow.durable, part.received):
                 await self.process_message(cast("Any", part))
@@ -248,7 +249,6 @@ class FlowSubscriber(BatchPullStreamSubscriber):
 
     async def _confirm(self, part: Batch) -> None:
         """Committed: acknowledge, count, measure."""
-        self.database.outbox.heard[self.flow.durable] = _last_of(part)
         await self._acknowledge(one.arrival for one in part.received)
         number = len(part.received)
         self.outcomes.note(worked=number)

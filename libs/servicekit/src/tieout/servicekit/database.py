@@ -89,6 +89,8 @@ class Transaction:
         self.woken: list[str] = []
         self.parked: list[tuple[Any, ...]] = []
         self.said: list[Received[Any]] = []  # Events that changed something, as the flow itself says.
+        self.turn = 0  # Its place among the commits; 0 where nobody needs to know it. See Notice.
+        self.tells: tuple[int, ...] = ()  # Turns of others that its notice tells.
         self.drawn = 0  # The highest position, which counts once this is committed: a crash may take it back before.
         self.given: Callable[[int], list[int]] | None = None  # A recovery gives the positions of before.
         self.tracing = database.tracing
@@ -348,10 +350,13 @@ class Database:
                             await self._witness.look(tx)
                         if tx.announced or tx.letters:
                             parts = await outbox.write(connection, tx)
+                        else:
+                            await outbox.draw_turn(connection, tx)
                         if failpoints.ARMED is not None:
                             await failpoints.ARMED.reach("commit")
             if span is not None:
                 span.end()
+            outbox.committed(tx)
             if tx.drawn > self.highest[0]:
                 self.highest[0] = tx.drawn
             if failpoints.ARMED is not None:

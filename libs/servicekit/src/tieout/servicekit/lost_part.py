@@ -12,7 +12,7 @@ from msgspec import Struct
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import NotFoundError
-from tieout.contracts.event import Envelope, Notice
+from tieout.contracts.event import Envelope, Handled, Notice
 from tieout.contracts.streams import notice_subject, stream_of
 from tieout.servicekit.errors import UNREADABLE
 from tieout.servicekit.letters import LETTERS_STREAM
@@ -65,7 +65,8 @@ class Group(Struct):
 
     time: str
     rows: list[Row]
-    heard: dict[str, int]  # Of its notices.
+    heard: dict[str, int]  # By flow: the highest sequence that its notices tell of.
+    turn: int = 0  # Of its commit, among all of the service; 0: an older version did not tell.
 
     @property
     def causes(self) -> set[str]:
@@ -73,7 +74,7 @@ class Group(Struct):
 
 
 class LostPart(Struct):
-    """`groups` in the order in which they were published. `known_causes`: of what we announced and still know."""
+    """`groups` in the order in which they were committed. `known_causes`: of what we announced and still know."""
 
     groups: list[Group]
     by_id: dict[str, Announced]
@@ -83,12 +84,16 @@ class LostPart(Struct):
     created: datetime | None
     gone: int = 0  # Announced as their notice says, but the stream does not hold them any more.
     known_heard: dict[str, int] = {}  # By flow: the sequence up to which what we still know says that it was handled.
+    handled: dict[tuple[str, int], tuple[int, int]] = {}  # By flow and sequence: the first turn, and its place in it.
+    top_turn: int = 0
 
 
 class Places:
     """Before which group an event had its effect that changed us without a word: none of ours names it as its cause."""
 
     def __init__(self, lost: LostPart) -> None:
+        self._turns = [group.turn for group in lost.groups]
+        self._handled = lost.handled if all(self._turns) else {}
         self._known = lost.known_heard
         self._silent = 0  # So many notices, the first ones, tell nothing at all: of older versions.
         if not self._known:
@@ -100,16 +105,27 @@ class Places:
             for durable in durables
         }
 
+    def turn(self, durable: str, sequence: int) -> tuple[int, int]:
+        """In which it was handled first, and its place in there; (0, 0) where no notice tells: its process has said
+        nothing since, or was killed before."""
+        return self._handled.get((durable, sequence), (0, 0))
+
     def first_heard(self, durable: str, sequence: int) -> int:
         """The same of an event that did lead to something. Where it waited for it, another notice knew of it before."""
-        return self.place(durable, sequence, "~") if durable in self._heard else len(self._times)
+        told = durable in self._heard or self.turn(durable, sequence)[0]
+        return self.place(durable, sequence, "~") if told else len(self._times)
 
     def place(self, durable: str, sequence: int, time: str) -> int:
-        """Number of the first group whose notice knows of it; one more than the last: after all of them.
+        """Number of the group that it is played before; one more than the last: after all of them. Where a notice tells
+        its turn, that is exact: the first group of that turn or a later one; else the first whose notice tells of it or
+        of what stands behind it.
 
         Its own time is that of its source, which a busy machine may be seconds behind: that counts only where no notice
         tells of its flow, and before the first one that tells of any, as those of older versions do not.
         """
+        turn, _ = self.turn(durable, sequence)
+        if turn:
+            return bisect.bisect_left(self._turns, turn)
         if sequence <= self._known.get(durable, 0):
             return 0
         if durable not in self._heard:
@@ -132,24 +148,28 @@ async def read_lost(
     made = made or {}
     stream = stream_of(service)
     events: dict[int, Announced] = {}
-    notices: list[tuple[Message, Notice]] = []
+    notices: list[tuple[Message, Notice, dict[str, int]]] = []
     known_causes: set[str] = set()
     known_heard: dict[str, int] = {}
-    top = 0
+    handled: dict[tuple[str, int], tuple[int, int]] = {}
+    top = top_turn = 0
     async for message in read_stream(js, stream):
         if message.subject == notice_subject(service):
             try:
                 notice = _read_notice(message.body)
             except UNREADABLE:
                 continue  # Not ours: somebody published it by hand.
-            for durable in [one for one in notice.heard if notice.time < made.get(one, "")]:
-                del notice.heard[durable]
-            top = max(top, *notice.positions)
+            top, top_turn = max(top, *notice.positions), max(top_turn, notice.turn)
+            told = [one for one in notice.handled if one.time >= made.get(one.flow, "")]
             if all(position <= floor or position in known for position in notice.positions):
                 known_causes.update(notice.causes)
-                _raise(known_heard, notice.heard)
+                _raise(known_heard, _heard(told))
             else:
-                notices.append((message, notice))
+                notices.append((message, notice, _heard(told)))
+                for one in told:
+                    for nth, sequence in enumerate(one.sequences):
+                        turn = (one.turn or notice.turn, nth)
+                        handled[one.flow, sequence] = min(turn, handled.get((one.flow, sequence), turn))
             continue
         for body in unpacked(message.body):
             try:
@@ -179,17 +199,20 @@ async def read_lost(
         if message.subject.startswith(f"dead.{service}.") and letter_id(message.body) not in letters
     ]
     by_id = {event.id: event for group in groups for row in group.rows for event in row.events}
-    return LostPart(groups, by_id, known_causes, lost, top, created, gone, known_heard)
+    return LostPart(groups, by_id, known_causes, lost, top, created, gone, known_heard, handled, top_turn)
 
 
-def _groups(notices: Iterable[tuple[Message, Notice]], events: Mapping[int, Announced]) -> tuple[list[Group], int]:
-    """In the order of the stream, which is that of the commits: who waited for another's lock was published after it.
-    Positions are drawn before the last locks (of voucher numbers). Rows of one transaction carry the same time and
-    stand behind each other."""
+def _groups(
+    notices: Iterable[tuple[Message, Notice, dict[str, int]]], events: Mapping[int, Announced]
+) -> tuple[list[Group], int]:
+    """In the order of the commits. Positions are drawn before the last locks (of voucher numbers), and the stream has
+    what several processes published, or published late, in another one; turns tell it. Rows of one transaction carry
+    the same turn. Of older versions, the stream's order, and the same time in rows behind each other."""
     groups: list[Group] = []
+    by_turn: dict[int, Group] = {}
     seen: set[int] = set()
     gone = 0
-    for message, notice in notices:
+    for message, notice, heard in notices:
         if notice.positions[0] in seen:
             continue  # Published twice.
         seen.add(notice.positions[0])
@@ -198,12 +221,26 @@ def _groups(notices: Iterable[tuple[Message, Notice]], events: Mapping[int, Anno
         if not found:
             continue
         row = Row(notice.time, found, message)
-        if groups and groups[-1].time == notice.time:
-            groups[-1].rows.append(row)
-            _raise(groups[-1].heard, notice.heard)
+        before = by_turn.get(notice.turn)
+        if before is None and groups and not notice.turn and groups[-1].time == notice.time:
+            before = groups[-1]
+        if before is not None:
+            before.rows.append(row)
+            _raise(before.heard, heard)
         else:
-            groups.append(Group(notice.time, [row], dict(notice.heard)))
+            groups.append(Group(notice.time, [row], heard, notice.turn))
+            if notice.turn:
+                by_turn[notice.turn] = groups[-1]
+    if all(group.turn for group in groups):
+        groups.sort(key=lambda group: group.turn)
     return groups, gone
+
+
+def _heard(told: Iterable[Handled]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for one in told:
+        _raise(found, {one.flow: max(one.sequences, default=0)})
+    return found
 
 
 def _raise(heard: dict[str, int], further: Mapping[str, int]) -> None:

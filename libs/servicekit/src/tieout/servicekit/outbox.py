@@ -18,7 +18,7 @@ import asyncpg
 import structlog
 from msgspec import Struct
 from nats.aio.client import Client
-from tieout.contracts.event import Notice, event_id
+from tieout.contracts.event import Handled, Notice, event_id
 from tieout.contracts.streams import notice_subject, stream_of
 from tieout.servicekit import failpoints, sql
 from tieout.servicekit.errors import Cause, cause_of
@@ -39,7 +39,8 @@ BATCH_BYTES_MAX = 4 << 20
 ROOM = 8  # Transactions that may be under way or committed but unpublished, in one process.
 RELAY_SECONDS = 1.0
 SWEEP_ROWS = 20  # As in the statement.
-IN_HAND: ContextVar[tuple[str, int] | None] = ContextVar("in_hand", default=None)  # A flow, its batch's last sequence.
+IN_HAND: ContextVar[tuple[str, tuple[int, ...]] | None] = ContextVar("in_hand", default=None)  # A flow, its sequences.
+UNTOLD_MAX = 10_000  # Sequences that a notice may have to tell of; a process that says nothing forgets the oldest.
 OVERDUE_SECONDS = 5.0  # Older rows were left behind by a process that died.
 
 
@@ -55,12 +56,15 @@ class Part(Struct):
 class Outbox:
     """Without `connect` it only writes rows: enough for tests of a flow, and for a service whose broker is away."""
 
-    def __init__(self, service: str) -> None:
+    def __init__(self, service: str, *, tells_order: bool = True) -> None:
+        """`tells_order`: a recovery plays what this service has heard in the order that its notices tell."""
         self.service = service
+        self._tells_order = tells_order
+        self._untold: dict[int, Handled] = {}  # By turn: what was committed without a word since the last notice.
+        self._untold_sequences = 0
         self.stream = stream_of(service)
         self.room = asyncio.Semaphore(ROOM)
         self.open = asyncio.Event()  # Set by the audit: until then nothing new is published.
-        self.heard: dict[str, int] = {}  # By flow: the sequence of the last batch that this process has committed.
         self.published = 0
         self.failed = 0
         self.created: datetime | None = None
@@ -85,10 +89,12 @@ class Outbox:
 
     async def write(self, connection: "Connection[asyncpg.Record]", tx: "Transaction") -> list[Part]:
         """The rows of a transaction, inside it."""
-        parts = []
+        parts: list[Part] = []
         order = _in_order(tx.announced)
-        in_hand = IN_HAND.get()
-        heard = self.heard if in_hand is None else {**self.heard, in_hand[0]: in_hand[1]}
+        tx.tells = tuple(self._untold)
+        handled = tuple(self._untold.values())
+        if self._tells_order and (in_hand := IN_HAND.get()) is not None:
+            handled = (*handled, Handled(in_hand[0], 0, tx.time, in_hand[1]))
         for chunk in _chunks(tx.announced, order):
             events = [tx.announced[index] for index in chunk]
             told = [tx.told[index] for index in chunk]
@@ -103,14 +109,16 @@ class Outbox:
                 order_nos,
                 companies,
                 causes,
-                heard,
+                () if parts else handled,
             )
             subject = notice_subject(self.service)
             ids: list[Any] = [event[1] for event in events]
             ids.append(event_id(subject, positions[0]))
             messages = [(event[2], event[3]) for event in events]
-            messages.append((subject, encode(notice)))
-            parts.append(await self._row(connection, self.stream, list(positions), ids, messages))
+            messages.append((subject, encode(notice)[:-1] + b',"turn":'))
+            part = await self._row(connection, self.stream, list(positions), ids, messages, tx.turn or None)
+            parts.append(part)
+            tx.turn = tx.turn or part.batch
         if tx.letters:
             for first in range(0, len(tx.letters), 4):  # Letters may be as large as messages may.
                 some = tx.letters[first : first + 4]
@@ -118,7 +126,30 @@ class Outbox:
                 parts.append(
                     await self._row(connection, LETTERS_STREAM, [], ids, [(letter[1], letter[2]) for letter in some])
                 )
+                tx.turn = tx.turn or parts[-1].batch
         return parts
+
+    async def draw_turn(self, connection: "Connection[asyncpg.Record]", tx: "Transaction") -> None:
+        """Of a transaction that writes no row: the next notice of this process tells its place among the others."""
+        if self._tells_order and IN_HAND.get() is not None:
+            tx.turn = await connection.fetchval(statements.turn)
+
+    def committed(self, tx: "Transaction") -> None:
+        """What its notice tells need not be told again; what has none is told by the next one."""
+        for turn in tx.tells if tx.announced else ():
+            self._forget_untold(turn)
+        in_hand = IN_HAND.get()
+        if tx.announced or not tx.turn or in_hand is None or not self._tells_order:
+            return
+        self._untold[tx.turn] = Handled(in_hand[0], tx.turn, tx.time, in_hand[1])
+        self._untold_sequences += len(in_hand[1])
+        while self._untold_sequences > UNTOLD_MAX:
+            self._forget_untold(next(iter(self._untold)))
+
+    def _forget_untold(self, turn: int) -> None:
+        """Two transactions at the same moment may both have told it."""
+        if (told := self._untold.pop(turn, None)) is not None:
+            self._untold_sequences -= len(told.sequences)
 
     async def _row(
         self,
@@ -127,9 +158,13 @@ class Outbox:
         positions: list[int],
         ids: Sequence[str | UUID],
         messages: list[tuple[str, bytes]],
+        turn: int | None = None,
     ) -> Part:
+        """A notice, the last of the messages where there are positions, still lacks its turn: that of the first row of
+        the transaction, or the number that this one gets."""
         subjects, bodies = [message[0] for message in messages], [message[1] for message in messages]
         numbers = plan(messages)
+        notice = bodies.pop() if positions else None
         batch = await connection.fetchval(
             statements.write,
             stream,
@@ -140,7 +175,11 @@ class Outbox:
             subjects,
             bodies,
             numbers,
+            notice,
+            turn,
         )
+        if notice is not None:
+            bodies.append(notice + b"%d}" % (turn or batch))
         self._in_flight.add(batch)  # Before anybody can see it: the relay must not publish it as well.
         return Part(batch, stream, packed(subjects, bodies, numbers), len(messages))
 
@@ -258,7 +297,6 @@ class Outbox:
     def disconnected(self) -> None:
         """Nobody will answer what is under way; the relay publishes it after the audit that follows the reconnect."""
         self.open.clear()
-        self.heard.clear()  # The streams may come back empty, and count from one again.
         for task in self._tasks:
             task.cancel()
 

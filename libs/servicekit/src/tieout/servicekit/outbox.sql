@@ -1,7 +1,15 @@
 -- name: write
 -- One row is what one transaction announced; it is published as a whole, again and again until the broker has it.
-INSERT INTO outbox (stream, pos, first_pos, last_pos, ids, subjects, bodies, message)
-VALUES ($1, $2::bigint[], $3, $4, $5::uuid[], $6::text[], $7::bytea[], $8::integer[]) RETURNING batch;
+-- Its number is the turn of its transaction, which the notice ends with ($9 is the rest of it): no further round trip.
+INSERT INTO outbox (batch, stream, pos, first_pos, last_pos, ids, subjects, bodies, message) OVERRIDING SYSTEM VALUE
+SELECT n, $1, $2::bigint[], $3, $4, $5::uuid[], $6::text[],
+       CASE WHEN $9::bytea IS NULL THEN $7::bytea[]
+            ELSE $7::bytea[] || ARRAY[$9 || convert_to(coalesce($10::bigint, n) || '}', 'UTF8')] END, $8::integer[]
+FROM (SELECT nextval('outbox_batch_seq') AS n) AS drawn RETURNING batch;
+
+-- name: turn
+-- Of a transaction that says nothing.
+SELECT nextval('outbox_batch_seq');
 
 -- name: sent
 -- On a connection whose commits do not wait for the disk: a lost mark costs one publish more, never an event.

@@ -73,6 +73,7 @@ class _Input(Struct):
     flow: BatchFlow
     time: str
     place: int = 0  # Before which group it is played.
+    turn: tuple[int, int] = (0, 0)  # In which it was handled first, and its place in there, as far as a notice tells.
     early: bool = False  # It led to something later: here it only waits for it, as it did before, or does nothing.
 
 
@@ -220,10 +221,10 @@ class Recoverer:
             await restore_letters(connection, self.lost.letters)
         by_id, loose = await self._read_inputs()
         groups = self.lost.groups
-        waiting = collections.deque(sorted(loose, key=lambda one: (one.place, one.time)))
+        waiting = collections.deque(sorted(loose, key=lambda one: (one.place, one.turn, one.time)))
         for number, group in enumerate(groups):
             mine = [by_id.pop(cause) for cause in sorted(group.causes) if cause in by_id]
-            before, among = _due(waiting, number, mine)
+            before, among = _due(waiting, number, group, mine)
             await self._play_loose(before)
             await self._play_group(group, [*mine, *among])
             progress(number + 1, len(groups))
@@ -275,6 +276,7 @@ class Recoverer:
                 for one in self._read(flow, message):
                     identity = one.received.business_id
                     one.place = places.place(flow.durable, message.sequence, one.time)
+                    one.turn = places.turn(flow.durable, message.sequence)
                     one.time = latest = max(latest, one.time)  # Among those of one stream its order counts.
                     if identity in causes:
                         by_id.setdefault(identity, one)
@@ -286,7 +288,7 @@ class Recoverer:
                         continue
                     if identity in self.lost.known_causes or message.sequence > given[flow.durable]:
                         continue
-                    if one.place == 0 and one.time < first and flow.durable not in begun:
+                    if one.place == 0 and one.time < first and flow.durable not in begun and not one.turn[0]:
                         early.append(one)
                         if len(early) >= flow.size:
                             await self._play_loose(early)
@@ -330,8 +332,8 @@ class Recoverer:
                 await self._play(parts[first : first + size], ())
 
     async def _play_group(self, group: Group, inputs: list[_Input]) -> None:
-        """In the order in which the broker gave them, as the first time; the last part restores the rows."""
-        inputs.sort(key=lambda one: (one.flow.durable, one.received.stream_sequence, one.received.position))
+        """In the order in which the broker gave them, or in which they were parked; the last part restores the rows."""
+        inputs.sort(key=lambda one: (one.flow.durable, one.turn, one.received.stream_sequence, one.received.position))
         parts = [list(some) for _, some in itertools.groupby(inputs, key=lambda one: one.flow.durable)]
         for number, part in enumerate(parts):
             await self._play(part, group.rows if number == len(parts) - 1 else ())
@@ -414,11 +416,12 @@ class Recoverer:
 
 
 def _due(
-    waiting: "collections.deque[_Input]", number: int, causes: Iterable[_Input]
+    waiting: "collections.deque[_Input]", number: int, group: Group, causes: Iterable[_Input]
 ) -> tuple[list[_Input], list[_Input]]:
     """What had its effect before the group of this number, and what stood among its causes, in the same batch.
 
-    A cause that an earlier group has heard of was parked then: its place among the others says nothing.
+    Turns tell it. Where none is told, what stands behind a cause was in its batch, if no earlier group knows of it. A
+    cause that an earlier group has heard of was parked then: its place among the others says nothing.
     """
     firsts: dict[str, int] = {}
     for one in causes:
@@ -430,8 +433,10 @@ def _due(
     while waiting and waiting[0].place <= number:
         one = waiting.popleft()
         first = firsts.get(one.flow.durable)
-        late = not one.early and one.place == number and first is not None and one.received.stream_sequence >= first
-        (among if late else before).append(one)
+        late = one.place == number and first is not None and one.received.stream_sequence >= first
+        if one.turn[0]:
+            late = one.turn[0] == group.turn
+        (among if late and not one.early else before).append(one)
     return before, among
 
 
@@ -489,6 +494,7 @@ async def recover(
         found = await work.examine()
         if really:  # Also where nothing announced is lost: what was heard without a word may be.
             await begin_recovery(Database(pool, service=service))
+            await owner.execute(statements.advance_turns, work.lost.top_turn)
             await work.run(progress)
             await owner.execute(statements.trust_copy)
             await owner.execute(statements.reset_mark)

@@ -23,6 +23,10 @@ SELECT durable, event_id, subject, body, stream, stream_sequence FROM parked ORD
 -- As owner. No position is given out twice: neither one that the stream holds nor one that was given anew meanwhile.
 SELECT setval('outbox_pos', greatest($1::bigint, (SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM outbox_pos), (SELECT coalesce(max(last_pos), 0) FROM outbox)));
 
+-- name: advance_turns
+-- As owner, before anything is written: what comes now has its turn after all that the stream tells of.
+SELECT setval('outbox_batch_seq', greatest($1::bigint, last_value)) FROM outbox_batch_seq;
+
 -- name: trust_copy
 -- As owner. Who recovers a database knows that it was restored.
 CALL trust_copy('tieout recover');
