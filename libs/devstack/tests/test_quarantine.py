@@ -2,12 +2,22 @@
 
 import argparse
 import io
+import sys
 from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
 from rich.console import Console
-from tieout.contracts.gateway import CommandView, Decided, DocumentView, Quarantined, Refusal
+from tieout.contracts.gateway import (
+    CommandView,
+    Decided,
+    Dismissed,
+    DocumentView,
+    Quarantined,
+    QuarantineGroup,
+    QuarantinePage,
+    Refusal,
+)
 from tieout.devstack import quarantine
 from tieout.devstack.failures import CommandFailed
 
@@ -98,7 +108,69 @@ def test_mistakes_are_told_before_anything_is_asked():
         quarantine.run(parsed("show", "../etc"))
     with pytest.raises(CommandFailed, match="cannot be read"):
         quarantine.run(parsed("correct", str(ID), "--file", "/no/such/file"))
-    with pytest.raises(CommandFailed, match="--satellite or --reason"):
-        quarantine.run(parsed("resubmit"))
+    for action in (("resubmit",), ("dismiss", "--note", "tests")):
+        with pytest.raises(CommandFailed, match="choose with --satellite, --reason or --field"):
+            quarantine.run(parsed(*action))
+        with pytest.raises(CommandFailed, match="not both"):
+            quarantine.run(parsed(*action, str(ID), "--reason", "unknown_sku"))
     with pytest.raises(SystemExit):
         parsed("dismiss", str(ID))
+
+
+GROUPS = (
+    QuarantineGroup("till", "unknown_sku", "lines[].sku", 1200, AT),
+    QuarantineGroup("shop", "bad_currency", "currency", 3, AT),
+)
+
+
+def test_a_long_list_begins_with_how_many_wait_for_what():
+    entry = Quarantined(1, ID, "till", "tieout", "", AT, AT, "unknown_sku", "lines[0].sku", "no article 'Z'", "order")
+    console = Console(file=io.StringIO(), width=80)
+    quarantine.render([entry], 1203, console, groups=GROUPS)
+    lines = console.file.getvalue().splitlines()
+    assert lines[:4] == [
+        "1,203 wait for a decision",
+        "  1,200  till  unknown_sku lines[].sku",
+        "      3  shop  bad_currency currency",
+        "",
+    ]
+    console = Console(file=io.StringIO(), width=80)
+    quarantine.render([entry], 3, console, groups=GROUPS[1:])
+    assert "shop" not in console.file.getvalue()  # Three are looked at one by one.
+
+
+class Answering:
+    """A gateway with 1,203 documents of a choice, of which somebody else decides three meanwhile."""
+
+    def __init__(self, monkeypatch, waiting=1203):
+        self.asked, self.left = [], [1000, 200, 0]
+        page = QuarantinePage((), waiting, 0, 77, GROUPS)
+        monkeypatch.setattr(quarantine.questions, "get", lambda *_: page)
+        monkeypatch.setattr(quarantine.questions, "post", self.post)
+
+    def post(self, _folder, path, _answer, body):
+        self.asked.append((path, body))
+        return Dismissed(self.left.pop(0))
+
+
+def test_all_of_a_choice_are_dismissed_after_their_number_was_shown(monkeypatch, capsys):
+    gateway = Answering(monkeypatch)
+    choice = ("--satellite", "till", "--reason", "unknown_sku", "--field", "lines[].sku", "--note", "tests of the till")
+    assert quarantine.run(parsed("dismiss", *choice, "--yes")) == 0
+    told = capsys.readouterr().out
+    assert told.startswith("1,203 documents would stay out of the books:\n  1,200  till  unknown_sku lines[].sku")
+    assert "1,200 documents stay out of the books. The others were decided by somebody else" in told
+    path, body = gateway.asked[0]
+    assert (path, len(gateway.asked)) == ("/v1/quarantine/dismiss", 3)
+    assert (body["field"], body["upto"]) == ("lines[].sku", 77)  # Nothing that came after the preview.
+
+
+def test_nobody_dismisses_a_choice_by_accident(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    gateway = Answering(monkeypatch)
+    with pytest.raises(CommandFailed, match="give --yes"):
+        quarantine.run(parsed("dismiss", "--reason", "unknown_sku", "--note", "tests"))
+    assert "1,203 documents would stay" in capsys.readouterr().out
+    Answering(monkeypatch, waiting=0)
+    assert quarantine.run(parsed("dismiss", "--reason", "unknown_sku", "--note", "tests")) == 0
+    assert gateway.asked == []

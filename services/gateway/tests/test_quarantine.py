@@ -343,3 +343,43 @@ async def test_a_choice_that_nothing_can_match_is_refused(house):
     assert (await house.get("/v1/quarantine", satellite="till", reason="unknown_sku"))["documents"] == []
     await house.document(await house.send(house.order(fault={"reason": "theirs"})))
     assert len((await house.get("/v1/quarantine", reason="theirs"))["documents"]) == 1
+
+
+async def test_the_quarantine_is_summed_up_and_dismissed_by_satellite_reason_and_field(house):
+    bad = [house.order(lines=[line(), line(line_no=2, sku="Z")]), house.order(lines=[line(sku="Z")])]
+    await house.document(await house.send([*bad, house.order(currency="NIX")]))
+    await house.quiet()
+    page = await house.get("/v1/quarantine", limit=1)
+    assert [(group["satellite"], group["reason"], group["field"], group["documents"]) for group in page["groups"]] == [
+        ("till", "unknown_sku", "lines[].sku", 2),
+        ("till", "bad_currency", "currency", 1),
+    ]
+    assert (await house.get("/v1/quarantine", after=page["next"]))["groups"] == []
+    assert (await house.get("/v1/quarantine", field="lines[1].sku"))["open"] == 1
+    chosen = await house.get("/v1/quarantine", satellite="till", field="lines[].sku")
+    assert (chosen["open"], len(chosen["documents"])) == (2, 2)
+    late = await house.document(await house.send(house.order(lines=[line(sku="Z")])))
+    asked = {"field": "lines[].sku", "note": "articles of the old range", "upto": chosen["newest"]}
+    for count in (2, 0):  # What was refused after somebody looked stays open.
+        assert (await house.post("/v1/quarantine/dismiss", **asked)).json() == {"documents": count}
+    left = await house.get("/v1/quarantine")
+    assert (left["open"], late["intake_id"] in [entry["intake_id"] for entry in left["documents"]]) == (2, True)
+    first = await house.get(f"/v1/documents/{chosen['documents'][0]['intake_id']}")
+    assert (first["state"], first["refusals"][0]["note"]) == ("dismissed", "articles of the old range")
+
+
+async def test_all_documents_of_every_kind_are_never_dismissed_at_once(house):
+    await house.document(await house.send(house.order(currency="NIX")))
+    for body, field in (({}, "satellite"), ({"field": "nosuch"}, "field"), ({"reason": "nosuch"}, "reason")):
+        answer = await house.post("/v1/quarantine/dismiss", note="tests", upto=1, **body)
+        assert answer.json()["field"] == field, answer.text
+    assert (await house.get("/v1/quarantine"))["open"] == 1
+
+
+async def test_documents_are_resubmitted_by_field(house):
+    bodies = [house.order(lines=[line(sku="NEW")]), house.order(lines=[line(), line(line_no=2, sku="NEW")])]
+    await house.document(await house.send(bodies))
+    await house.quiet()
+    await house.hear(ArticlesListed("C1", "l3", ("NEW",)))
+    told = await house.post("/v1/quarantine/resubmit", field="lines[0].sku")
+    assert told.json() == {"documents": 1}

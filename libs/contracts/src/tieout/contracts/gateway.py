@@ -177,6 +177,7 @@ class ListQuarantine(Struct, frozen=True):
     satellite: str = ""
     reason: str = ""
     all: bool = False  # Also those that were corrected, resubmitted or dismissed.
+    field: str = ""  # As a refusal names it, lines[0].sku; lines[].sku is that field of any line.
     after: Annotated[int, Meta(ge=0)] = 0
     limit: Annotated[int, Meta(ge=1, le=500)] = 50
 
@@ -202,10 +203,22 @@ class Quarantined(Struct, frozen=True, omit_defaults=True):
     decision: Literal["", "resubmitted", "corrected", "dismissed"] = ""
 
 
+class QuarantineGroup(Struct, frozen=True):
+    """Documents that wait for a decision for the same reason."""
+
+    satellite: str
+    reason: str
+    field: str  # lines[].sku, whichever line it was.
+    documents: int
+    oldest: datetime
+
+
 class QuarantinePage(Struct, frozen=True):
     documents: tuple[Quarantined, ...]
-    open: int = 0  # All that wait for a decision, of this satellite and reason.
+    open: int = 0  # All that wait for a decision, of this choice.
     next: int = 0  # 0: this was the last page.
+    newest: int = 0  # Entry of the newest that waits, of this choice: what came later was not counted in `open`.
+    groups: tuple[QuarantineGroup, ...] = ()  # Of `open`, the largest first, at most 100; on the first page only.
 
 
 class CorrectDocument(Struct, frozen=True):
@@ -230,18 +243,36 @@ class DismissDocument(Struct, frozen=True):
     note: Annotated[str, Meta(min_length=1, max_length=500)]
 
 
+class DismissMany(Struct, frozen=True):
+    """All open documents of this choice stay out of the books, at most `limit`, the oldest first. At least one of
+    satellite, reason and field is named. `upto` is the `newest` of the list that somebody looked at: what was refused
+    since then stays open."""
+
+    upto: Annotated[int, Meta(ge=1)]
+    note: Annotated[str, Meta(min_length=1, max_length=500)]
+    satellite: str = ""
+    reason: str = ""
+    field: str = ""
+    limit: Annotated[int, Meta(ge=1, le=10_000)] = 1000
+
+
+class Dismissed(Struct, frozen=True):
+    documents: int
+
+
 class Decided(Struct, frozen=True):
     intake_id: UUID  # Of the document that is mapped now; the original's where none is.
     repeated: bool = False
 
 
 class ResubmitMany(Struct, frozen=True):
-    """Map all open documents of this satellite and reason again, at most `limit`."""
+    """Map all open documents of this satellite, reason and field again, at most `limit`."""
 
     satellite: str = ""
     reason: str = ""
     limit: Annotated[int, Meta(ge=1, le=10_000)] = 1000
     note: Reason = ""
+    field: str = ""
 
 
 class Resubmitted(Struct, frozen=True):
@@ -380,7 +411,16 @@ RESUBMIT_MANY = Operation(
     "/v1/quarantine/resubmit",
     ResubmitMany,
     Resubmitted,
-    "Map all quarantined documents of a satellite and reason again",
+    "Map all quarantined documents of a satellite, reason and field again",
+    scope="write",
+)
+DISMISS_MANY = Operation(
+    "gateway.dismiss_many",
+    "POST",
+    "/v1/quarantine/dismiss",
+    DismissMany,
+    Dismissed,
+    "Decide that all quarantined documents of a satellite, reason and field stay out of the books",
     scope="write",
 )
 GATEWAY_OUTCOMES = Operation(
@@ -407,6 +447,7 @@ OPERATIONS = (
     RESUBMIT,
     DISMISS,
     RESUBMIT_MANY,
+    DISMISS_MANY,
     GATEWAY_OUTCOMES,
     PROGRESS,
 )

@@ -1,11 +1,14 @@
 """List, show, correct and resubmit documents that were refused. Without an action it lists.
 
-    tieout quarantine list [--satellite S] [--reason R] [--all]
+    tieout quarantine list [CHOICE] [--all]
     tieout quarantine show ID                       the document as it came, and why it was refused
     tieout quarantine correct ID --file FIXED.json  another document in its place; `-` reads it from standard input
-    tieout quarantine resubmit ID                   map the same bytes again
-    tieout quarantine resubmit --satellite S --reason R    all of them
+    tieout quarantine resubmit ID | CHOICE          map the same bytes again: one document, or all of a choice
     tieout quarantine dismiss ID --note WHY         it stays out of the books
+    tieout quarantine dismiss CHOICE --note WHY [--yes]  all of a choice; their number is shown first
+
+A CHOICE is --satellite S, --reason R, --field F, or several of them. F is what the list names: lines[0].sku, or
+lines[].sku for that field of any line.
 
 The original bytes stay whatever is decided. Correcting and resubmitting one document waits a moment for what becomes of
 it; the exit code is 1 where it was quarantined again.
@@ -15,6 +18,7 @@ import argparse
 import shlex
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -26,17 +30,20 @@ from rich.text import Text
 from tieout.contracts.gateway import (
     CORRECT,
     DISMISS,
+    DISMISS_MANY,
     QUARANTINE,
     RESUBMIT,
     RESUBMIT_MANY,
     SHOW_DOCUMENT,
     Decided,
+    Dismissed,
     DocumentView,
     Quarantined,
+    QuarantineGroup,
     QuarantinePage,
     Resubmitted,
 )
-from tieout.devstack import hints, questions
+from tieout.devstack import consent, hints, questions
 from tieout.devstack.failures import CommandFailed
 from tieout.devstack.terminal import Screen
 from tieout.devstack.wording import counted
@@ -44,6 +51,9 @@ from tieout.devstack.wording import counted
 PAGE = 100
 LISTED_MAX = 1000
 RESUBMITTED_MAX = 10_000
+DISMISSED_AT_ONCE = 10_000
+GROUPS_MAX = 100  # The gateway tells no more.
+FEW = 5  # Documents that anybody can still look at one by one.
 OUTCOME_SECONDS_MAX = 3.0  # Mapping takes a few milliseconds; a longer queue is told, and not waited for.
 
 
@@ -56,18 +66,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     correct.add_argument("--file", required=True, metavar="FILE", help="the corrected document; - is standard input")
     resubmit = actions.add_parser("resubmit", help="map it again: the mapping was mended, or the SKU is known now")
     dismiss = actions.add_parser("dismiss", help="decide that it stays out of the books")
-    for action in (show, correct, dismiss):
+    for action in (show, correct):
         action.add_argument("id", help="the intake id")
-    resubmit.add_argument("id", nargs="?", default="", help="the intake id; none: all that the options choose")
-    for action in (listing, resubmit):
-        action.add_argument("--satellite", default="", help="only of this satellite")
-        action.add_argument("--reason", default="", help="only with this reason")
+    for action in (resubmit, dismiss):
+        action.add_argument("id", nargs="?", default="", help="the intake id; none: all that the options choose")
+    for action in (listing, resubmit, dismiss):
+        action.add_argument("--satellite", default="", metavar="S", help="only of this satellite")
+        action.add_argument("--reason", default="", metavar="R", help="only with this reason")
+        action.add_argument("--field", default="", metavar="F", help="only for this field; lines[].sku: of any line")
+    dismiss.add_argument("--yes", action="store_true", help="do not ask before all of a choice are dismissed")
     for action in (correct, resubmit):
         action.add_argument("--note", default="", help="why; kept with the decision")
     dismiss.add_argument("--note", required=True, help="why; kept with the decision")
     for action in (listing, show, correct, resubmit, dismiss):
         action.add_argument("--json", action="store_true", help="the answer as one JSON document")
-    parser.set_defaults(action="list", all=False, satellite="", reason="", json=False)
+    parser.set_defaults(action="list", all=False, satellite="", reason="", field="", json=False)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -76,30 +89,47 @@ def run(arguments: argparse.Namespace) -> int:
     ](arguments)
 
 
+def _chosen(arguments: argparse.Namespace) -> dict[str, str]:
+    return {"satellite": arguments.satellite, "reason": arguments.reason, "field": arguments.field}
+
+
+def _options(arguments: argparse.Namespace) -> str:
+    """The same choice, as it is typed."""
+    return "".join(f" --{name} {shlex.quote(value)}" for name, value in _chosen(arguments).items() if value)
+
+
 def _list(arguments: argparse.Namespace) -> int:
-    chosen = {"satellite": arguments.satellite, "reason": arguments.reason, "all": str(arguments.all).lower()}
-    found: list[Quarantined] = []
-    after = 0
-    while True:
-        page = questions.get(arguments.dir, QUARANTINE.path, QuarantinePage, {**chosen, "after": after, "limit": PAGE})
+    chosen = {**_chosen(arguments), "all": str(arguments.all).lower()}
+    page = first = questions.get(arguments.dir, QUARANTINE.path, QuarantinePage, {**chosen, "after": 0, "limit": PAGE})
+    found = list(page.documents)
+    while page.next and len(found) < LISTED_MAX:
+        asked = {**chosen, "after": page.next, "limit": PAGE}
+        page = questions.get(arguments.dir, QUARANTINE.path, QuarantinePage, asked)
         found += page.documents
-        after = page.next
-        if not after or len(found) >= LISTED_MAX:
-            break
     if arguments.json:
-        _print_json(QuarantinePage(tuple(found), page.open, after))
+        _print_json(msgspec.structs.replace(first, documents=tuple(found), open=page.open, next=page.next))
     else:
-        render(found, page.open, Screen(), more=bool(after), chosen=bool(arguments.satellite or arguments.reason))
+        choice = any(_chosen(arguments).values())
+        render(found, page.open, Screen(), more=bool(page.next), chosen=choice, groups=first.groups)
     return 0
 
 
 def render(
-    documents: list[Quarantined], waiting: int, console: Console, *, more: bool = False, chosen: bool = False
+    documents: list[Quarantined],
+    waiting: int,
+    console: Console,
+    *,
+    more: bool = False,
+    chosen: bool = False,
+    groups: Sequence[QuarantineGroup] = (),
 ) -> None:
     if not documents:
         console.print(f"Nothing {'of that choice ' if chosen else ''}is in quarantine.", style="green")
         return
     console.print(f"{waiting:,} {'waits' if waiting == 1 else 'wait'} for a decision", highlight=False)
+    if waiting > FEW:
+        render_groups(groups, console)
+        console.print()
     for entry in documents:
         named = f"{entry.kind} {entry.number}".strip() or "unreadable"
         heading = f"{entry.intake_id}  {entry.refused_at:%Y-%m-%d %H:%M:%S}  {entry.satellite}  {named}"
@@ -110,8 +140,19 @@ def render(
         told = Text.assemble(reason, " ", (entry.field, "bold"), ": " if entry.field else "", entry.detail)
         console.print(Padding(told, (0, 0, 0, 4)))
     if more:
-        console.print("There are more. Narrow it down with --satellite or --reason.", style="dim")
+        console.print("There are more. Narrow it down with --satellite, --reason or --field.", style="dim")
     console.print(f"Look at one with: {hints.command('quarantine show INTAKE_ID')}", style="dim")
+
+
+def render_groups(groups: Sequence[QuarantineGroup], console: Console) -> None:
+    """How many for what: of a thousand documents hardly ever more than a few mistakes are the cause."""
+    counts = [f"{group.documents:,}" for group in groups]
+    wide = max((len(count) for count in counts), default=0)
+    for count, group in zip(counts, groups, strict=True):
+        told = Text.assemble(f"{count.rjust(wide)}  {group.satellite}  ", (group.reason, "red"), " ", group.field)
+        console.print(Padding(told, (0, 0, 0, 2), expand=False), highlight=False)
+    if len(groups) == GROUPS_MAX:
+        console.print(Padding(Text("… and smaller ones"), (0, 0, 0, 2)), style="dim")
 
 
 def _show(arguments: argparse.Namespace) -> int:
@@ -157,23 +198,32 @@ def _correct(arguments: argparse.Namespace) -> int:
     return _decided(arguments, decided, f"Submitted as {decided.intake_id}.", again=again)
 
 
+def _make_sure_of_choice(arguments: argparse.Namespace) -> None:
+    if not any(_chosen(arguments).values()):
+        raise CommandFailed("name an intake id, or choose with --satellite, --reason or --field")
+
+
+def _one(arguments: argparse.Namespace) -> bool:
+    """Whether one document is meant. Both an id and a choice is a slip: one of them would be left out silently."""
+    if arguments.id and any(_chosen(arguments).values()):
+        raise CommandFailed("name an intake id, or choose with --satellite, --reason and --field; not both")
+    return bool(arguments.id)
+
+
 def _resubmit(arguments: argparse.Namespace) -> int:
-    if arguments.id:
+    if _one(arguments):
         path = _path(RESUBMIT.path, arguments.id)
         decided = questions.post(arguments.dir, path, Decided, {"note": arguments.note})
         return _decided(arguments, decided, "It is mapped again.", again="It was quarantined again")
-    if not (arguments.satellite or arguments.reason):
-        raise CommandFailed("name an intake id, or choose with --satellite or --reason")
-    chosen = {"satellite": arguments.satellite, "reason": arguments.reason, "note": arguments.note}
+    _make_sure_of_choice(arguments)
+    chosen = {**_chosen(arguments), "note": arguments.note}
     # Once: what is refused again would be found again.
     told = questions.post(arguments.dir, RESUBMIT_MANY.path, Resubmitted, {**chosen, "limit": RESUBMITTED_MAX})
     if arguments.json:
         _print_json(told)
     else:
         more = " There may be more; call it again." if told.documents == RESUBMITTED_MAX else ""
-        options = {"satellite": arguments.satellite, "reason": arguments.reason}
-        words = "".join(f" --{name} {shlex.quote(value)}" for name, value in options.items() if value)
-        left = f" What is refused again is listed by: {hints.command(f'quarantine list{words}')}"
+        left = f" What is refused again is listed by: {hints.command(f'quarantine list{_options(arguments)}')}"
         sys.stdout.write(
             f"{counted(told.documents, 'document is', 'documents are')} mapped again.{more}"
             f"{left if told.documents else ''}\n"
@@ -182,9 +232,39 @@ def _resubmit(arguments: argparse.Namespace) -> int:
 
 
 def _dismiss(arguments: argparse.Namespace) -> int:
+    if not _one(arguments):
+        return _dismiss_many(arguments)
     path = _path(DISMISS.path, arguments.id)
     decided = questions.post(arguments.dir, path, Decided, {"note": arguments.note})
     return _decided(arguments, decided, "It stays out of the books.")
+
+
+def _dismiss_many(arguments: argparse.Namespace) -> int:
+    """Only what was shown: documents that are refused meanwhile stay open."""
+    _make_sure_of_choice(arguments)
+    chosen = _chosen(arguments)
+    preview = questions.get(arguments.dir, QUARANTINE.path, QuarantinePage, {**chosen, "limit": 1})
+    if not arguments.json:
+        if not preview.open:
+            sys.stdout.write("Nothing of that choice is in quarantine.\n")
+            return 0
+        screen = Screen()
+        screen.print(f"{counted(preview.open, 'document')} would stay out of the books:", highlight=False)
+        render_groups(preview.groups, screen)
+        screen.print(f"See: {hints.command(f'quarantine list{_options(arguments)}')}", style="dim")
+    dismissed = 0
+    if preview.open:
+        consent.make_sure(yes=arguments.yes)
+        asked = {**chosen, "note": arguments.note, "upto": preview.newest, "limit": DISMISSED_AT_ONCE}
+        while told := questions.post(arguments.dir, DISMISS_MANY.path, Dismissed, asked).documents:
+            dismissed += told
+    if arguments.json:
+        _print_json(Dismissed(dismissed))
+    else:
+        stay = counted(dismissed, "document stays", "documents stay")
+        others = " The others were decided by somebody else meanwhile." if dismissed < preview.open else ""
+        sys.stdout.write(f"{stay} out of the books.{others}\n")
+    return 0
 
 
 def _decided(arguments: argparse.Namespace, decided: Decided, sentence: str, *, again: str = "") -> int:

@@ -43,7 +43,7 @@ from rich.table import Table
 from tieout.contracts import desk, finance, inventory, order, repair, replay, ticket
 from tieout.contracts.control import PROVE_AGREEMENT, Agreement, AgreementRequest
 from tieout.contracts.operation import Health
-from tieout.devstack import databases, endpoints, hints, processes
+from tieout.devstack import consent, databases, endpoints, hints, processes
 from tieout.devstack.calling import call
 from tieout.devstack.endpoints import Endpoints
 from tieout.devstack.failures import CommandFailed
@@ -305,14 +305,7 @@ def _make_sure(arguments: argparse.Namespace, report: Report) -> None:
                 "not everything would be as it was; see above. To do it all the same: --accept-differences"
             )
         return
-    if not sys.stdin.isatty():
-        raise CommandFailed("nobody can be asked here. Look at what it would do, then give --yes")
-    try:
-        answer = input("Do this? [y/N] ")
-    except EOFError:  # Ctrl-D
-        answer = ""
-    if answer.strip().lower() not in ("y", "yes"):
-        raise CommandFailed("nothing was done")
+    consent.make_sure(yes=False)
 
 
 # ---------------------------------------------------------------------------------------------- telling

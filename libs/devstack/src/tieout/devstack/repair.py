@@ -18,8 +18,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from tieout.contracts.repair import RepairPreview, RepairResults, RepairStep
-from tieout.devstack import questions
-from tieout.devstack.failures import CommandFailed
+from tieout.devstack import consent, questions
 from tieout.devstack.terminal import Screen
 
 _SIGNS = {
@@ -59,8 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
         return {"agree": 0, "open": 2, "differ": 1}[preview.verdict]
     if not arguments.json:
         _tell_preview(preview, Screen())
-    if not arguments.yes and not _sure():
-        raise CommandFailed("nothing was done")
+    consent.make_sure(yes=arguments.yes)
     done = questions.post(
         arguments.dir,
         "/v1/repairs",
@@ -69,12 +67,6 @@ def run(arguments: argparse.Namespace) -> int:
         seconds_max=90,
     )
     return _tell_results(done, arguments.json)
-
-
-def _sure() -> bool:
-    if not sys.stdin.isatty():
-        raise CommandFailed("nobody can be asked here. Look at the preview, then give --yes")
-    return input("Do this? [y/N] ").strip().lower() in ("y", "yes")
 
 
 def _tell_preview(preview: RepairPreview, console: Console) -> None:

@@ -5,7 +5,13 @@ from datetime import timedelta
 from uuid import UUID
 
 from tieout.gateway import census, reads
-from tieout.gateway.flows.decide_quarantined import correct_document, dismiss_document, resubmit_document, resubmit_many
+from tieout.gateway.flows.decide_quarantined import (
+    correct_document,
+    dismiss_document,
+    dismiss_many,
+    resubmit_document,
+    resubmit_many,
+)
 from tieout.gateway.flows.forget_deliveries import forget_deliveries, forget_deliveries_once
 from tieout.gateway.flows.forget_documents import forget_documents, forget_once
 from tieout.gateway.flows.map_again import choose_documents, mapping_again
@@ -41,6 +47,7 @@ OPERATIONS = (
     resubmit_document,
     resubmit_many,
     dismiss_document,
+    dismiss_many,
     reads.outcomes,
     reads.progress,
     reads.list_audit,

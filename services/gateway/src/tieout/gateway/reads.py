@@ -29,6 +29,7 @@ from tieout.contracts.gateway import (
     ProgressRequest,
     ProgressView,
     Quarantined,
+    QuarantineGroup,
     QuarantinePage,
     Refusal,
     SatelliteCommands,
@@ -51,6 +52,7 @@ CONTENT_BYTES_MAX = 700_000  # As base64 it still fits into one answer.
 LARGEST = 2**63 - 1
 NO_CHAIN = UUID(int=0)
 REASONS: tuple[str, ...] = get_args(Reason)
+GROUPS_MAX = 100  # On one page of the quarantine; as of the contract.
 COMMANDS_PAGE = 15_000  # Of 39 bytes each.
 
 
@@ -129,7 +131,7 @@ async def satellite_commands(request: SatelliteCommandsRequest, database: Databa
 @operation(DOCUMENTS)
 async def list_documents(request: ListDocuments, database: Database) -> DocumentPage:
     async with database.read() as connection:
-        await check_choice(connection, request.satellite, "")
+        await check_choice(connection, request.satellite)
         rows = await connection.fetch(statements.documents, request.satellite, request.before, request.limit + 1)
         states = await _states(connection, [row["id"] for row in rows])
     page = tuple(
@@ -151,24 +153,28 @@ async def list_documents(request: ListDocuments, database: Database) -> Document
 async def list_quarantine(request: ListQuarantine, database: Database) -> QuarantinePage:
     """A choice that nothing can ever match is refused: misspelt, it would read as if all were well."""
     async with database.read() as connection:
-        await check_choice(connection, request.satellite, request.reason)
-        rows = await connection.fetch(
-            statements.quarantine, request.satellite, request.reason, request.all, request.after, request.limit + 1
-        )
-        waiting = await connection.fetchval(statements.quarantine_open, request.satellite, request.reason)
+        chosen = (request.satellite, request.reason, request.field)
+        await check_choice(connection, *chosen)
+        rows = await connection.fetch(statements.quarantine, *chosen, request.all, request.after, request.limit + 1)
+        ((waiting, newest),) = await connection.fetch(statements.quarantine_open, *chosen)
+        groups = [] if request.after else await connection.fetch(statements.quarantine_groups, *chosen, GROUPS_MAX)
     page = tuple(_quarantined(row) for row in rows[: request.limit])
-    return QuarantinePage(page, waiting, page[-1].entry if len(rows) > request.limit else 0)
+    following = page[-1].entry if len(rows) > request.limit else 0
+    return QuarantinePage(page, waiting, following, newest, tuple(QuarantineGroup(*row) for row in groups))
 
 
-async def check_choice(connection: "Connection[Any]", satellite: str, reason: str) -> None:
-    """Raises Refused for a satellite that nobody described and nothing came from, and for a reason that is neither one
-    of ours nor told by any satellite's own checks."""
+async def check_choice(connection: "Connection[Any]", satellite: str, reason: str = "", field: str = "") -> None:
+    """Raises Refused for a satellite that nobody described and nothing came from, for a reason that is neither one
+    of ours nor told by any satellite's own checks, and for a field that nothing was ever refused for."""
     if satellite and not await connection.fetchval(statements.is_satellite, satellite):
         detail = f"There is no satellite {satellite[:60]!r}, and nothing came from one. See GET /v1/satellites."
         raise Refused("not_found", detail, field="satellite", status=404)
     if reason and reason not in REASONS and not await connection.fetchval(statements.is_reason, reason):
         detail = f"There is no reason {reason[:60]!r}; there are: {', '.join(REASONS)}, and what satellites tell."
         raise Refused("not_found", detail, field="reason", status=404)
+    if field and not await connection.fetchval(statements.is_field, field):
+        detail = f"Nothing was ever refused for the field {field[:60]!r}. Write it as GET /v1/quarantine does."
+        raise Refused("not_found", detail, field="field", status=404)
 
 
 def _quarantined(row: Any) -> Quarantined:

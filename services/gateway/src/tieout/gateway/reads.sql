@@ -51,8 +51,9 @@ ORDER BY id DESC LIMIT $3;
 SELECT f.entry, f.id AS intake_id, r.satellite, r.channel, r.topic, r.received_at, f.at AS refused_at, f.reason, f.field, f.detail,
        f.kind, f.company, f.number, f.business_date, f.lines, f.quantity_micro, f.amount_minor, coalesce(d.decision, '') AS decision
 FROM refusal f JOIN raw_document r ON r.id = f.id LEFT JOIN decision d ON d.entry = f.entry
-WHERE f.entry > $4 AND ($1 = '' OR f.satellite = $1) AND ($2 = '' OR f.reason = $2) AND ($3 OR d.entry IS NULL)
-ORDER BY f.entry LIMIT $5;
+WHERE f.entry > $5 AND ($1 = '' OR f.satellite = $1) AND ($2 = '' OR f.reason = $2) AND ($3 = '' OR $3 IN (f.field, of_any_line(f.field)))
+  AND ($4 OR d.entry IS NULL)
+ORDER BY f.entry LIMIT $6;
 
 -- name: is_satellite
 -- Also one that sent without being described: what came from it is in quarantine.
@@ -61,9 +62,21 @@ SELECT EXISTS (SELECT FROM satellite WHERE satellite = $1) OR EXISTS (SELECT FRO
 -- name: is_reason
 SELECT EXISTS (SELECT FROM refusal WHERE reason = $1);
 
+-- name: is_field
+SELECT EXISTS (SELECT FROM refusal WHERE $1 IN (field, of_any_line(field)));
+
 -- name: quarantine_open
-SELECT count(*) FROM refusal f WHERE ($1 = '' OR f.satellite = $1) AND ($2 = '' OR f.reason = $2)
+-- The newest one bounds what a decision about all of them may touch.
+SELECT count(*), coalesce(max(f.entry), 0) FROM refusal f
+WHERE ($1 = '' OR f.satellite = $1) AND ($2 = '' OR f.reason = $2) AND ($3 = '' OR $3 IN (f.field, of_any_line(f.field)))
 AND NOT EXISTS (SELECT FROM decision d WHERE d.entry = f.entry);
+
+-- name: quarantine_groups
+-- One mistake of a sender stands in many lines; by the field of each line it would be as many groups.
+SELECT f.satellite, f.reason, of_any_line(f.field) AS field, count(*), min(f.at) FROM refusal f
+WHERE ($1 = '' OR f.satellite = $1) AND ($2 = '' OR f.reason = $2) AND ($3 = '' OR $3 IN (f.field, of_any_line(f.field)))
+AND NOT EXISTS (SELECT FROM decision d WHERE d.entry = f.entry)
+GROUP BY 1, 2, 3 ORDER BY 4 DESC, 1, 2, 3 LIMIT $4;
 
 -- name: outcomes
 -- A corrected or resubmitted document is counted where it ended, not here.

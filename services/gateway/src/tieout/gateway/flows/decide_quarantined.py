@@ -1,4 +1,4 @@
-"""gateway.correct | resubmit | resubmit_many | dismiss: what people decide about refused documents.
+"""gateway.correct | resubmit | resubmit_many | dismiss | dismiss_many: what people decide about refused documents.
 
 A decision belongs to one refusal and is made once. The original bytes stay whatever is decided.
 """
@@ -9,11 +9,14 @@ from uuid import UUID
 from tieout.contracts.gateway import (
     CORRECT,
     DISMISS,
+    DISMISS_MANY,
     RESUBMIT,
     RESUBMIT_MANY,
     CorrectDocument,
     Decided,
     DismissDocument,
+    Dismissed,
+    DismissMany,
     ResubmitDocument,
     ResubmitMany,
     Resubmitted,
@@ -83,16 +86,26 @@ async def dismiss_document(request: DismissDocument, database: Database) -> Deci
 async def resubmit_many(request: ResubmitMany, database: Database) -> Resubmitted:
     """Oldest first. Call it again until it answers 0."""
     async with database.transaction() as tx:
-        await check_choice(tx.connection, request.satellite, request.reason)
-        ids = [
-            row[0]
-            for row in await tx.fetch(
-                statements.resubmit_many, request.satellite, request.reason, request.limit, asking(), request.note
-            )
-        ]
+        await check_choice(tx.connection, request.satellite, request.reason, request.field)
+        chosen = (request.satellite, request.reason, request.limit, asking(), request.note, request.field)
+        ids = [row[0] for row in await tx.fetch(statements.resubmit_many, *chosen)]
         if ids:
             await tx.execute(statements.queue_again, sorted(ids))
     return Resubmitted(len(ids))
+
+
+@operation(DISMISS_MANY)
+async def dismiss_many(request: DismissMany, database: Database) -> Dismissed:
+    """Call it again until it answers 0. Without any choice it is refused: a decision is made once, and nobody means all
+    that every satellite ever sent wrong."""
+    if not (request.satellite or request.reason or request.field):
+        detail = "Choose by satellite, reason or field; nothing was dismissed."
+        raise Refused("missing", detail, field="satellite", status=422)
+    async with database.transaction() as tx:
+        await check_choice(tx.connection, request.satellite, request.reason, request.field)
+        chosen = (request.satellite, request.reason, request.limit, asking(), request.note, request.field)
+        rows = await tx.fetch(statements.dismiss_many, *chosen, request.upto)
+    return Dismissed(len(rows))
 
 
 async def _refusal(tx: Transaction, document: UUID) -> Any:

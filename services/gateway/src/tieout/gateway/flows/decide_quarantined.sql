@@ -18,10 +18,20 @@ INSERT INTO decision (entry, decision, decided_by, note, corrected_by) VALUES ($
 INSERT INTO decision (entry, decision, decided_by, note)
 SELECT f.entry, 'resubmitted', $4, $5 FROM refusal f
 WHERE NOT EXISTS (SELECT FROM decision d WHERE d.entry = f.entry)
-  AND ($1 = '' OR f.satellite = $1) AND ($2 = '' OR f.reason = $2)
+  AND ($1 = '' OR f.satellite = $1) AND ($2 = '' OR f.reason = $2) AND ($6 = '' OR $6 IN (f.field, of_any_line(f.field)))
 ORDER BY f.entry LIMIT $3
 ON CONFLICT DO NOTHING
 RETURNING (SELECT id FROM refusal f WHERE f.entry = decision.entry);
+
+-- name: dismiss_many
+-- Nothing that was refused after somebody looked ($7). A row that somebody else decides at this moment is his.
+INSERT INTO decision (entry, decision, decided_by, note)
+SELECT f.entry, 'dismissed', $4, $5 FROM refusal f
+WHERE f.entry <= $7 AND NOT EXISTS (SELECT FROM decision d WHERE d.entry = f.entry)
+  AND ($1 = '' OR f.satellite = $1) AND ($2 = '' OR f.reason = $2) AND ($6 = '' OR $6 IN (f.field, of_any_line(f.field)))
+ORDER BY f.entry LIMIT $3
+ON CONFLICT DO NOTHING
+RETURNING entry;
 
 -- name: queue_again
 INSERT INTO pending (satellite, documents, bytes, ids)

@@ -184,6 +184,9 @@ CREATE INDEX refusal_document ON refusal (id);
 CREATE INDEX refusal_number ON refusal (number);
 CALL fact_table('refusal');
 
+-- lines[0].sku -> lines[].sku: the field, whichever line it was.
+CREATE FUNCTION of_any_line(field text) RETURNS text LANGUAGE sql IMMUTABLE AS $$ SELECT regexp_replace(field, '\[\d+\]', '[]', 'g') $$;
+
 CREATE TABLE decision (
     entry        bigint PRIMARY KEY REFERENCES refusal,
     at           timestamptz NOT NULL DEFAULT now(),
