@@ -13,6 +13,7 @@ from tieout.contracts.control import Journey, Journeys, JourneyStep
 from tieout.contracts.currency import spelled
 from tieout.devstack import endpoints, hints, questions
 from tieout.devstack.failures import CommandFailed
+from tieout.devstack.languages import listed, said, told
 from tieout.devstack.terminal import Screen
 
 _SERVICE_STYLES = {"gateway": "cyan", "order": "blue", "inventory": "yellow", "finance": "green", "control": "magenta"}
@@ -26,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     if not arguments.order_no.strip():
-        raise CommandFailed("name the order: its number, as its shop or store wrote it")
+        raise CommandFailed(told("name the order: its number, as its shop or store wrote it"))
     path = f"/v1/journeys/{quote(arguments.order_no, safe='')}"
     answer = questions.get(arguments.dir, path, Journeys, {"company": arguments.company})
     if arguments.json:
@@ -45,22 +46,25 @@ def render(answer: Journeys, console: Console, jaeger: str = "") -> None:
         if number:
             console.print()
         console.print(_tree(journey, jaeger))
-        for told in _next_steps(journey):
-            console.print(told, style="yellow", highlight=False)
+        for line in _next_steps(journey):
+            console.print(line, style="yellow", highlight=False)
     if len(answer.journeys) > 1:
-        console.print(f"\n{len(answer.journeys)} orders have this number. Narrow it down with --company.", style="dim")
+        several = told("{count} orders have this number. Narrow it down with --company.", count=len(answer.journeys))
+        console.print(f"\n{several}", style="dim")
     if answer.unanswered:
-        console.print(f"Not complete: no answer from {', '.join(answer.unanswered)}.", style="bold red")
+        away = listed(map(said, answer.unanswered))
+        console.print(told("Not complete: no answer from {services}.", services=away), style="bold red")
 
 
 def _next_steps(journey: Journey) -> list[str]:
     """What waits for a person, with the commands for it."""
-    told = []
+    lines = []
     for intake_id in dict.fromkeys(step.intake_id for step in journey.steps if step.intake_id):
         see = hints.command(f"quarantine show {intake_id}")
         mend = hints.command(f"quarantine correct {intake_id} --file FILE")
-        told += [f"In quarantine, not booked: {intake_id}. See: {see}", f"Correct it: {mend}"]
-    return told
+        lines.append(told("In quarantine, not booked: {intake_id}. See: {command}", intake_id=intake_id, command=see))
+        lines.append(told("Correct it: {command}", command=mend))
+    return lines
 
 
 def quantity(quantity_micro: int) -> str:
@@ -73,28 +77,28 @@ def quantity(quantity_micro: int) -> str:
 def duration(milliseconds: float) -> str:
     """As people say it: 12 ms, 3.4 s, 5 min 20 s, 2 h 5 min."""
     if milliseconds < 1000:
-        return f"{milliseconds:.0f} ms"
+        return told("{ms} ms", ms=f"{milliseconds:.0f}")
     seconds = milliseconds / 1000
     if seconds < 60:
-        return f"{seconds:.1f} s"
+        return told("{s} s", s=f"{seconds:.1f}")
     minutes, seconds = divmod(round(seconds), 60)
     if minutes < 60:
-        return f"{minutes} min {seconds} s"
+        return told("{min} min {s} s", min=minutes, s=seconds)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours < 48 else f"{hours // 24} days"
+    return told("{h} h {min} min", h=hours, min=minutes) if hours < 48 else told("{days} days", days=hours // 24)
 
 
 def _tree(journey: Journey, jaeger: str) -> Tree:
     title = Text.assemble(
-        ("Order ", "bold"),
-        (journey.order_no, "bold"),
-        f"  company {journey.company}" if journey.company else "",
+        (told("Order {number}", number=journey.order_no), "bold"),
+        f"  {told('company {company}', company=journey.company)}" if journey.company else "",
         f"  {_clock(journey.began_at, with_date=True)}",
-        (f"  took {duration(journey.duration_ms)}", "bold"),
+        (f"  {told('took {duration}', duration=duration(journey.duration_ms))}", "bold"),
     )
     later = max((step.since_start_ms for step in journey.steps), default=0.0)
     if later > journey.duration_ms:
-        title.append(f"  (what came after that, until {duration(later)}, changed nothing)", style="dim")
+        rest = told("(what came after that, until {duration}, changed nothing)", duration=duration(later))
+        title.append(f"  {rest}", style="dim")
     tree = Tree(title, guide_style="dim")
     branches = [tree]
     for step in journey.steps:
@@ -102,32 +106,32 @@ def _tree(journey: Journey, jaeger: str) -> Tree:
         branches.append(branches[-1].add(_label(step)))
     if journey.trace_id.strip("0"):  # A refused document has none.
         link = f"{jaeger}/trace/{journey.trace_id}" if jaeger else journey.trace_id
-        tree.add(Text(f"trace {link}", style="dim"))
+        tree.add(Text(told("trace {link}", link=link), style="dim"))
     return tree
 
 
 def _label(step: JourneyStep) -> Text:
     text = Text.assemble(
         (f"{_clock(step.at)}  ", "dim"),
-        (f"{step.service} ", _SERVICE_STYLES.get(step.service, "white")),
-        (step.step.replace("_", " "), "bold"),
+        (f"{said(step.service)} ", _SERVICE_STYLES.get(step.service, "white")),
+        (said(step.step.replace("_", " ")), "bold"),
     )
     if step.document:
         text.append(f" {step.document}")
     if step.voucher_no:
-        text.append(f"  voucher {step.voucher_no}", style="bold green")
+        text.append(f"  {told('voucher {number}', number=step.voucher_no)}", style="bold green")
     if step.quantity_micro:
-        text.append(f"  {quantity(step.quantity_micro)} pcs")
+        text.append(f"  {told('{quantity} pcs', quantity=quantity(step.quantity_micro))}")
     if step.amount_minor:
         text.append(f"  {spelled(step.amount_minor, step.currency)}")
     if step.cause_id and step.after_ms:
-        text.append(f"  after {duration(step.after_ms)}", style="dim")
+        text.append(f"  {told('after {duration}', duration=duration(step.after_ms))}", style="dim")
     if step.detail:
-        text.append(f"  {step.detail}", style="italic")
+        text.append(f"  {said(step.detail)}", style="italic")
     if step.attempts > 1:
-        text.append(f"  {step.attempts} attempts", style="bold red")
+        text.append(f"  {told('{count} attempts', count=step.attempts)}", style="bold red")
     if step.repeats:
-        text.append(f"  heard again {step.repeats}x", style="yellow")
+        text.append(f"  {told('heard again {count}x', count=step.repeats)}", style="yellow")
     return text
 
 
