@@ -9,6 +9,7 @@ first use. Tests in one process run one after the other, so the hub's streams be
         stream = await operator.jetstream().add_stream(stream_config("gateway"))   # play another producer
 """
 
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import pytest
@@ -16,6 +17,7 @@ from hypothesis import HealthCheck, settings
 from nats.aio.client import Client
 from tieout.devstack.testbed import ServiceDatabase, Testbed
 
+os.environ["TIEOUT_LANGUAGE"] = "en"  # Whatever the terminal of whoever runs the tests speaks.
 # An example may take as long as the machine makes it: slowness is no fault of what is tested.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")

@@ -4,8 +4,9 @@ from array import array
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from tieout.contracts.agreement import MEASURES, Book, CurrencySum, DigestEntry, Measure, Row
-from tieout.contracts.control import BookSide
+from tieout.contracts.control import BookSide, MeasureResult
 from tieout.control.domain.agreement import (
     NEVER,
     BookRows,
@@ -19,12 +20,12 @@ from tieout.control.domain.agreement import (
     differing_positions,
     line_differences,
     same_money,
-    sentence,
     state_of,
     totals_equal,
     unequal_positions,
     verdict_of,
 )
+from tieout.control.domain.verdicts import sentence
 
 PRODUCER = Book("inventory", "shipped_line")
 FINANCE = Book("finance", "billed_quantity", ("finance-bill-shipments",))
@@ -138,16 +139,35 @@ def test_a_dead_message_makes_the_books_differ_and_a_parked_one_leaves_them_open
     assert verdict_of(["agree", "open"], 1, ()) == "differ"
     assert verdict_of(["agree"], 0, ("finance",)) == "open"
     assert verdict_of(["agree"], 0, (), unpublished=8) == "open"
-    assert "8 events committed that the broker has not taken" in sentence("open", (), 0, (), 8)
-    assert sentence("agree", (), 0, ()) == "Orders, stock and books agree."
+
+
+def test_the_verdict_is_told_in_english_and_in_chinese() -> None:
+    assert sentence("agree", (), 0, ()) == ("Orders, stock and books agree.", "订单、库存与账簿一致。")
     assert sentence("agree", (), 0, (), unlooked=("finance", "order")) == (
         "Orders, stock and books agree; the balances of finance, order were not checked against their facts since the "
-        "start."
+        "start.",
+        "订单、库存与账簿一致；finance、order 的余额自启动以来尚未与明细核对。",
     )
-    assert "no answer from finance" in sentence("open", (), 0, ("finance",))
-    assert "not checked: finance a, finance b, order c and 1 more." in sentence(
-        "open", (), 0, (), given_up=("finance a", "finance b", "order c", "order d")
+    given_up, given_up_zh = sentence("open", (), 0, (), given_up=("finance a", "finance b", "order c", "order d"))
+    assert given_up.endswith("not checked: finance a, finance b, order c and 1 more.")
+    assert given_up_zh.endswith("未能核对：finance a、finance b、order c 等 4 项。")
+    found = MeasureResult(
+        4, "shipped", "shipped", "发货数量", "inventory", ("", ""), "differ", 7, 7, (), 2, 1, 3, differing=2, digests=1
     )
+    noted = replace(found, note="a digest that is not its rows", note_zh="摘要与其明细不符")
+    assert sentence("differ", (noted,), 1, ("finance",), 8, unchecked=("order",), unlooked=("order",), shown=9) == (
+        "The books differ. shipped: 1 event with different values; shipped: a digest that is not its rows; shipped: 3 "
+        "messages in the dead letters; 1 kept balance is not the sum of its facts; 2 events still on the way; 1 event "
+        "waiting for a partner document; 8 events committed that the broker has not taken; no answer from finance; the "
+        "balances of order are not checked against their facts yet. The balances of order were not checked against "
+        "their facts since the start.",
+        "账簿不一致。发货数量：1 个事件的数值不同；发货数量：摘要与其明细不符；发货数量：3 条消息在死信中；"
+        "1 个余额与其明细合计不符；2 个事件在途；1 个事件等待前置单据；8 个事件已提交，但消息服务器尚未接收；"
+        "finance 没有应答；order 的余额尚未与明细核对。order 的余额自启动以来尚未与明细核对。",
+    )
+    short, short_zh = sentence("open", (), 0, ("finance",), 8, unchecked=("order",), shown=1)
+    assert short.endswith("the broker has not taken, and 2 more.")
+    assert short_zh.endswith("消息服务器尚未接收，另有 2 项。")
 
 
 def test_every_contracted_measure_can_be_caught_up() -> None:

@@ -141,6 +141,7 @@ class MeasureResult(Struct, frozen=True, omit_defaults=True):
     open_state: str = ""
     note: str = ""
     digests: int = 0  # Of `differing`, those that are no events: totals that differ while no row does.
+    note_zh: str = ""
 
 
 class DifferenceSide(Struct, frozen=True, omit_defaults=True):
@@ -231,6 +232,7 @@ class Agreement(Struct, frozen=True, omit_defaults=True):
     causes: tuple[CauseCount, ...] = ()
     requests: int = 0  # Questions to services that the comparison took, without those for balances and currencies.
     answer_bytes: int = 0
+    sentence_zh: str = ""
 
 
 class SettingsRequest(Struct, frozen=True):

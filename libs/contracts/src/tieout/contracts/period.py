@@ -107,6 +107,7 @@ class PeriodAgreement(Struct, frozen=True):
     figures: tuple[PeriodFigure, ...]
     differences: tuple[PeriodDifference, ...]
     closed_through: str = ""
+    sentence_zh: str = ""
 
 
 # Between services only, so not among OPERATIONS.

@@ -14,20 +14,21 @@ from typing import Any
 from urllib.parse import quote
 
 import msgspec
+from rich.cells import set_cell_size
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 from tieout.contracts.agreement import CurrencySum
-from tieout.contracts.control import Agreement, BookSide, Difference, MeasureResult
+from tieout.contracts.control import Agreement, BookSide, Cause, Difference, MeasureResult, Watermark
 from tieout.contracts.currency import spelled
 from tieout.contracts.period import PERIOD_AGREEMENT, PeriodAgreement, PeriodFigure
 from tieout.devstack import hints, questions
 from tieout.devstack.failures import CommandFailed
 from tieout.devstack.journey import quantity
+from tieout.devstack.languages import in_chinese, listed, marked, said, told, told_count
 from tieout.devstack.moments import moment
 from tieout.devstack.terminal import Screen, fits, tell
-from tieout.devstack.wording import counted
 
 SHOWN_MAX = 200  # Characters of one value.
 _SIGNS = {
@@ -37,33 +38,33 @@ _SIGNS = {
     "unanswered": "[bold red]?[/]",
 }
 _CAUSES = {
-    "in_flight": "on its way",
-    "stalled": "[yellow]its consumer stands still[/]",
-    "parked": "[yellow]waits for its partner[/]",
-    "waiting_approval": "[yellow]waits for approval[/]",
-    "goods_in_return": "[yellow]goods in return[/]",
-    "period_deferred": "[yellow]in a later period[/]",
-    "dead": "[red]dead letter[/]",
-    "lost_by_broker": "[red]lost by the broker[/]",
-    "missing_at_source": "[red]missing at its source[/]",
-    "edited_by_hand": "[red]edited by hand[/]",
-    "duplicate": "[red]booked twice[/]",
-    "unknown": "[red]unknown[/]",
+    "in_flight": ("", marked("on its way")),
+    "stalled": ("yellow", marked("its consumer stands still")),
+    "parked": ("yellow", marked("waits for its partner")),
+    "waiting_approval": ("yellow", marked("waits for approval")),
+    "goods_in_return": ("yellow", marked("goods in return")),
+    "period_deferred": ("yellow", marked("in a later period")),
+    "dead": ("red", marked("dead letter")),
+    "lost_by_broker": ("red", marked("lost by the broker")),
+    "missing_at_source": ("red", marked("missing at its source")),
+    "edited_by_hand": ("red", marked("edited by hand")),
+    "duplicate": ("red", marked("booked twice")),
+    "unknown": ("red", marked("unknown")),
 }
 _REPAIRS = {
-    "wait": "wait",
-    "restart_flow": "ask the flow anew",
-    "replay": "replay",
-    "publish_again": "publish again",
-    "resubmit": "resubmit from the source",
-    "reverse_and_rebook": "reverse and rebook",
+    "wait": marked("wait"),
+    "restart_flow": marked("ask the flow anew"),
+    "replay": marked("replay"),
+    "publish_again": marked("publish again"),
+    "resubmit": marked("resubmit from the source"),
+    "reverse_and_rebook": marked("reverse and rebook"),
 }
 _LABELS = {
-    "quantity_micro": "quantity",
-    "amount_minor": "amount",
-    "net_minor": "net",
-    "tax_minor": "tax",
-    "value_minor": "value",
+    "quantity_micro": marked("quantity"),
+    "amount_minor": marked("amount"),
+    "net_minor": marked("net"),
+    "tax_minor": marked("tax"),
+    "value_minor": marked("value"),
 }
 
 
@@ -139,56 +140,84 @@ def render(answer: Agreement, console: Console, *, explain: bool = False, quick:
     if explain and answer.causes:
         console.print(_causes(answer))
     if answer.violations:
-        for told in _violations(answer):
-            console.print(told, soft_wrap=True)
+        for line in _violations(answer):
+            console.print(line, soft_wrap=True)
     for watermark in answer.watermarks:
-        if watermark.unpublished:
-            console.print(
-                f"{watermark.producer} has {counted(watermark.unpublished, 'event')} that the broker has not taken for "
-                f"{watermark.unpublished_seconds:,.0f} s. What is wrong: {hints.command('doctor')}",
-                style="yellow",
-            )
-        elif watermark.oldest_writer:
-            console.print(
-                f"{watermark.producer} is held back by a long transaction: {watermark.oldest_writer}", style="yellow"
-            )
-    upto = ", ".join(f"{mark.producer} {mark.agreed:,}" for mark in answer.watermarks)
-    rules = f"{answer.rules_checked} balance rules" if answer.rules_checked else "no balances checked"
-    console.print(f"Compared up to position {upto or '0'}; {rules}; {answer.took_ms:,.0f} ms.", style="dim")
-    for service, one in answer.rules_unchecked:
-        console.print(
-            f"Not checked: {service} {one.rule} ({one.why}).", style="yellow", soft_wrap=True, highlight=False
-        )
-    if answer.rules_under_way:
-        since = f"stand as of {moment(answer.rules_at)}" if answer.rules_at else "are not known yet"
-        console.print(
-            f"The balances {since}: the books of {', '.join(answer.rules_under_way)} are large, and a new look at them "
-            "goes on. Ask again in a while.",
-            style="yellow",
-            soft_wrap=True,
-        )
-    elif answer.rules_at and answer.rules_at[:19] < answer.at[:19]:
-        console.print(f"The balances stand as of {moment(answer.rules_at)}.", style="dim")
-    elif quick and not answer.rules_at:
-        console.print(
-            "Not every service has checked its balances since it started, so this is the books' agreement alone. "
-            f"With the balances: {hints.command('agreement')}",
-            style="yellow",
-            soft_wrap=True,
-            highlight=False,
-        )
+        if held := _held_back(watermark):
+            console.print(held, style="yellow")
+    _tell_how_far(answer, console, quick=quick)
     if answer.verdict == "differ" and not explain:
-        steps = f"{hints.command('agreement --explain')}; what would mend it: {hints.command('repair preview')}"
-        console.print(f"Why: {steps}", highlight=False, soft_wrap=True)
+        why, mends = hints.command("agreement --explain"), hints.command("repair preview")
+        steps = told("Why: {why}; what would mend it: {mends}", why=why, mends=mends)
+        console.print(steps, highlight=False, soft_wrap=True)
     style = {"agree": "bold green", "open": "bold yellow", "differ": "bold red"}[answer.verdict]
     sign = {"agree": "✓", "open": "…", "differ": "✗"}[answer.verdict]
-    console.print(f"{sign} {answer.sentence}", style=style, highlight=False)
+    console.print(f"{sign} {_own(answer.sentence, answer.sentence_zh)}", style=style, highlight=False)
+
+
+def _held_back(watermark: Watermark) -> str:
+    producer = said(watermark.producer)
+    if watermark.unpublished:
+        return told_count(
+            "{producer} has {count} event that the broker has not taken for {seconds} s. What is wrong: {command}",
+            "{producer} has {count} events that the broker has not taken for {seconds} s. What is wrong: {command}",
+            watermark.unpublished,
+            producer=producer,
+            seconds=f"{watermark.unpublished_seconds:,.0f}",
+            command=hints.command("doctor"),
+        )
+    if watermark.oldest_writer:
+        writer = watermark.oldest_writer
+        return told("{producer} is held back by a long transaction: {writer}", producer=producer, writer=writer)
+    return ""
+
+
+def _tell_how_far(answer: Agreement, console: Console, *, quick: bool) -> None:
+    upto = listed(f"{said(mark.producer)} {mark.agreed:,}" for mark in answer.watermarks) or "0"
+    checked = answer.rules_checked
+    rules = told("{count} balance rules", count=checked) if checked else told("no balances checked")
+    ms = f"{answer.took_ms:,.0f}"
+    console.print(told("Compared up to position {upto}; {rules}; {ms} ms.", upto=upto, rules=rules, ms=ms), style="dim")
+    for service, one in answer.rules_unchecked:
+        line = told("Not checked: {service} {rule} ({why}).", service=said(service), rule=one.rule, why=said(one.why))
+        console.print(line, style="yellow", soft_wrap=True, highlight=False)
+    if answer.rules_under_way:
+        services = listed(map(said, answer.rules_under_way))
+        if answer.rules_at:
+            line = told(
+                "The balances stand as of {moment}: the books of {services} are large, and a new look at them goes on. "
+                "Ask again in a while.",
+                moment=moment(answer.rules_at),
+                services=services,
+            )
+        else:
+            line = told(
+                "The balances are not known yet: the books of {services} are large, and a new look at them goes on. "
+                "Ask again in a while.",
+                services=services,
+            )
+        console.print(line, style="yellow", soft_wrap=True)
+    elif answer.rules_at and answer.rules_at[:19] < answer.at[:19]:
+        console.print(told("The balances stand as of {moment}.", moment=moment(answer.rules_at)), style="dim")
+    elif quick and not answer.rules_at:
+        line = told(
+            "Not every service has checked its balances since it started, so this is the books' agreement alone. "
+            "With the balances: {command}",
+            command=hints.command("agreement"),
+        )
+        console.print(line, style="yellow", soft_wrap=True, highlight=False)
+
+
+def _own(english: str, chinese: str) -> str:
+    """Of an answer that holds both languages the reader's; an older service may not know the other one."""
+    return chinese if in_chinese() and chinese else english
 
 
 def _of_period(arguments: argparse.Namespace) -> int:
     if not arguments.company:
         again = hints.command(f"agreement --period {arguments.period} --company C1")
-        raise CommandFailed(f"--period needs a --company, for each has its own calendar and currency: {again}")
+        why = told("--period needs a --company, for each has its own calendar and currency: {command}", command=again)
+        raise CommandFailed(why)
     company = quote(arguments.company, safe="")
     path = PERIOD_AGREEMENT.path.replace("{company}", company).replace("{period}", arguments.period)
     answer = questions.get(arguments.dir, path, PeriodAgreement, {}, seconds_max=40)
@@ -205,23 +234,25 @@ def render_period(answer: PeriodAgreement, console: Console) -> None:
         console.print(table)
     else:
         for figure in answer.figures:
-            console.print(figure.title, style="bold", highlight=False)
+            console.print(_own(figure.title, figure.title_zh), style="bold", highlight=False)
             for name, amount in _period_amounts(figure).items():
-                console.print(f"  {name:<9}  {spelled(amount, answer.currency):>24}", highlight=False)
+                heading = set_cell_size(told(name), 9)
+                console.print(f"  {heading}  {spelled(amount, answer.currency):>24}", highlight=False)
     for one in answer.differences:
-        told = Text(f"{spelled(one.amount_minor, answer.currency)}  ").append_text(Text.from_markup(_CAUSES[one.cause]))
-        tell(console, told.append(f": {one.why}"))
+        line = Text(f"{spelled(one.amount_minor, answer.currency)}  ").append_text(Text.from_markup(_cause(one.cause)))
+        tell(console, line.append(told(": ")).append(_own(one.why, one.why_zh)))
     style = {"agree": "bold green", "open": "bold yellow", "differ": "bold red"}[answer.verdict]
-    console.print(answer.sentence, style=style, highlight=False)
+    console.print(_own(answer.sentence, answer.sentence_zh), style=style, highlight=False)
 
 
 def _period_table(answer: PeriodAgreement) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-    for column in ("", "happened", "posted", "explained", "left"):
-        table.add_column(column, justify="left" if not column else "right", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    for column in (marked("happened"), marked("posted"), marked("explained"), marked("left")):
+        table.add_column(told(column), justify="right", no_wrap=True)
     for figure in answer.figures:
         amounts = _period_amounts(figure).values()
-        table.add_row(figure.title, *(spelled(amount, answer.currency) for amount in amounts))
+        table.add_row(_own(figure.title, figure.title_zh), *(spelled(amount, answer.currency) for amount in amounts))
     return table
 
 
@@ -242,17 +273,17 @@ def exit_code(answer: Agreement) -> int:
 def _measures(answer: Agreement) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     table.add_column("")
-    table.add_column("what must agree")
-    for heading in ("rows", "", ""):  # Titles and remarks are folded where it gets narrow, figures never.
+    table.add_column(told("what must agree"), overflow="fold")
+    for heading in (told("rows"), "", ""):  # Titles and remarks are folded where it gets narrow, figures never.
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("")
     for measure in answer.measures:
         currencies = _currencies(measure)
         table.add_row(
             _SIGNS[measure.state],
-            f"[bold]{measure.title}[/]",
+            f"[bold]{_own(measure.title, measure.title_zh)}[/]",
             "",
-            *(f"[dim]{_LABELS.get(value, value)}[/]" for value in measure.values),
+            *(f"[dim]{_label(value)}[/]" for value in measure.values),
             _remark(measure),
         )
         for number, side in enumerate(measure.sides):
@@ -264,17 +295,17 @@ def _measures(answer: Agreement) -> Table:
                 _cell(_value(measure.values[0], side.a, one, many), side.a == first.a),
                 _cell(_value(measure.values[1], side.b, one, many), side.b == first.b) if measure.values[1] else "",
             )
-            table.add_row("", f"  {side.service}", *cells, "", end_section=last and not many)
+            table.add_row("", f"  {said(side.service)}", *cells, "", end_section=last and not many)
             for currency in many:
-                told = _of_currency(measure, side, currency)
-                table.add_row("", "", *told, "", end_section=last and currency == many[-1])
+                amounts = _of_currency(measure, side, currency)
+                table.add_row("", "", *amounts, "", end_section=last and currency == many[-1])
     return table
 
 
 def _currencies(measure: MeasureResult) -> list[str]:
     """Those to show on lines of their own: all that any book of the measure holds; "" is money without a currency."""
-    told = {known for side in measure.sides for known in side.currencies}
-    return sorted({known.currency for known in told if known.currency or _holds_money(measure, known)})
+    sums = {known for side in measure.sides for known in side.currencies}
+    return sorted({known.currency for known in sums if known.currency or _holds_money(measure, known)})
 
 
 def _holds_money(measure: MeasureResult, known: CurrencySum) -> bool:
@@ -298,79 +329,97 @@ def _of_currency(measure: MeasureResult, side: BookSide, currency: str) -> tuple
 
 def _remark(measure: MeasureResult) -> str:
     if measure.state == "unanswered":
-        return f"[red]no answer from {measure.note}[/]"
+        return f"[red]{told('no answer from {service}', service=said(measure.note))}[/]"
     parts = []
     if events := measure.differing - measure.digests:
-        parts.append(f"[red]{events:,} differ[/]")
+        parts.append(f"[red]{told('{count} differ', count=f'{events:,}')}[/]")
     if measure.dead:
-        parts.append(f"[red]{measure.dead:,} in dead letters[/]")
+        parts.append(f"[red]{told('{count} in dead letters', count=f'{measure.dead:,}')}[/]")
     if measure.parked:
-        parts.append(f"[yellow]{measure.parked:,} waiting for a partner[/]")
+        parts.append(f"[yellow]{told('{count} waiting for a partner', count=f'{measure.parked:,}')}[/]")
     if measure.in_flight:
-        parts.append(f"[yellow]{measure.in_flight:,} {measure.open_state or 'on the way'}[/]")
+        state = said(measure.open_state) or told("on the way")
+        parts.append(f"[yellow]{told('{count} {state}', count=f'{measure.in_flight:,}', state=state)}[/]")
     if measure.note:
-        parts.append(f"[dim]{escape(measure.note)}[/]")
-    return ", ".join(parts)
+        parts.append(f"[dim]{escape(_own(measure.note, measure.note_zh))}[/]")
+    return listed(parts)
+
+
+def _label(value: str) -> str:
+    return told(_LABELS[value]) if value in _LABELS else value
+
+
+def _cause(cause: Cause) -> str:
+    style, words = _CAUSES[cause]
+    return f"[{style}]{told(words)}[/]" if style else told(words)
 
 
 def _causes(answer: Agreement) -> Table:
     """How many events of each measure have which cause, and the one step that mends it."""
-    table = Table(title="Why", title_justify="left", title_style="bold", header_style="dim", box=None)
-    for column in ("measure", "cause", "events", "where", "what mends it"):
+    table = Table(title=told("Why"), title_justify="left", title_style="bold", header_style="dim", box=None)
+    for column in (told("measure"), told("cause"), told("events"), told("where"), told("what mends it")):
         table.add_column(column, overflow="fold")
     names = {measure.number: measure.name for measure in answer.measures}
     for count in answer.causes:
-        lag = f"{count.flow}, {counted(count.lag, 'message')} to go" if count.lag else count.flow
-        still = f", has not moved for {count.stalled_seconds:.0f} s" if count.stalled_seconds else ""
-        mends = _REPAIRS.get(count.repair, "")
+        where = [count.flow] if count.flow else []
+        if count.lag:
+            where.append(told_count("{count} message to go", "{count} messages to go", count.lag))
+        if count.stalled_seconds:
+            where.append(told("has not moved for {seconds} s", seconds=f"{count.stalled_seconds:.0f}"))
+        mends = told(_REPAIRS[count.repair]) if count.repair in _REPAIRS else ""
         if count.repair not in ("", "wait"):
-            mends += f": {hints.command(f'repair preview --cause {count.cause}')}"
-        table.add_row(names.get(count.measure, ""), _CAUSES[count.cause], f"{count.events:,}", lag + still, mends)
+            mends += told(": ") + hints.command(f"repair preview --cause {count.cause}")
+        name = said(names.get(count.measure, ""))
+        table.add_row(name, _cause(count.cause), f"{count.events:,}", listed(where), mends)
     return table
 
 
 def _differences(answer: Agreement, *, explain: bool = False) -> Table:
-    table = Table(title="What does not agree", title_justify="left", title_style="bold", header_style="dim", box=None)
-    for column in ("order", "measure", "line", "cause", "the books say"):
+    title = told("What does not agree")
+    table = Table(title=title, title_justify="left", title_style="bold", header_style="dim", box=None)
+    for column in (told("order"), told("measure"), told("line"), told("cause"), told("the books say")):
         table.add_column(column, overflow="fold")
     for difference in answer.differences:
+        why = _own(difference.why, difference.why_zh)
         table.add_row(
             escape(f"{difference.company} {difference.order_no or difference.chain_id}".lstrip()),
-            difference.name,
+            said(difference.name),
             str(difference.line_no),
-            _CAUSES[difference.cause],
-            _both(difference) + (f"\n[dim]{escape(difference.why)}[/]" if explain and difference.why else ""),
+            _cause(difference.cause),
+            _both(difference) + (f"\n[dim]{escape(why)}[/]" if explain and why else ""),
         )
-    told = len({(difference.measure, difference.position) for difference in answer.differences})
+    shown = len({(difference.measure, difference.position) for difference in answer.differences})
     whole = sum(m.differing + m.dead + m.parked + m.in_flight for m in answer.measures)
-    if whole > told:
-        table.caption = f"{whole - told:,} more events are not listed; raise --limit."
+    if whole > shown:
+        left = f"{whole - shown:,}"
+        table.caption = told("{count} more events are not listed; raise --limit.", count=left)
     return table
 
 
 def _both(difference: Difference) -> str:
-    said = []
+    lines = []
     for side in difference.sides:
         values = [
-            f"{_LABELS.get(name, name)} {_value(name, value, difference.currency)}"
+            f"{_label(name)} {_value(name, value, difference.currency)}"
             for name, value in zip(difference.values, (side.a, side.b), strict=True)
             if name
         ]
-        said.append(f"{side.service}: {', '.join(values) if side.present else 'nothing'}")
-    return "\n".join(said)
+        lines.append(f"{said(side.service)}{told(': ')}{listed(values) if side.present else told('nothing')}")
+    return "\n".join(lines)
 
 
 def _violations(answer: Agreement) -> Iterator[Text]:
     """Service, rule and what is wrong; below it both values, of a whole row only the columns that differ."""
-    yield Text("\nBalances that are not the sum of their facts, and rows touched by hand", style="bold")
+    title = told("Balances that are not the sum of their facts, and rows touched by hand")
+    yield Text(f"\n{title}", style="bold")
     for service, found in answer.violations:
-        yield Text.assemble((f"{service} {found.rule}", "red"), "  ", (found.key, "bold"))
+        yield Text.assemble((f"{said(service)} {found.rule}", "red"), "  ", (found.key, "bold"))
         if found.detail:
             yield Text(f"    {found.detail}", style="dim")
-        for told in _values(found.kept, found.facts):
-            yield Text(f"    {told}")
-    if answer.violations_found > len(answer.violations):
-        yield Text(f"{answer.violations_found - len(answer.violations):,} more; raise --limit.", style="dim")
+        for line in _values(found.kept, found.facts):
+            yield Text(f"    {line}")
+    if (left := answer.violations_found - len(answer.violations)) > 0:
+        yield Text(told("{count} more; raise --limit.", count=f"{left:,}"), style="dim")
 
 
 def _values(kept: str, facts: str) -> Iterator[str]:
@@ -378,12 +427,12 @@ def _values(kept: str, facts: str) -> Iterator[str]:
     try:
         now, was = (msgspec.json.decode(text, type=dict[str, Any]) for text in (kept, facts))
     except msgspec.MsgspecError:
-        yield f"kept: {_readable(kept)}"
-        yield f"its facts say: {_readable(facts)}"
+        yield told("kept: {value}", value=_readable(kept))
+        yield told("its facts say: {value}", value=_readable(facts))
         return
     for name in was | now:
         if was.get(name) != now.get(name):
-            before, after = was.get(name, "(was not there)"), now.get(name, "(gone)")
+            before, after = was.get(name, told("(was not there)")), now.get(name, told("(gone)"))
             yield f"{name}: {_readable(before)} -> {_readable(after)}"
 
 
@@ -393,7 +442,9 @@ def _readable(value: Any) -> Any:
     if text.startswith("\\x"):
         with contextlib.suppress(ValueError):
             text = bytes.fromhex(text[2:]).decode("utf-8")
-    return text if len(text) <= SHOWN_MAX else f"{text[:SHOWN_MAX]} … ({len(text):,} characters)"
+    if len(text) <= SHOWN_MAX:
+        return text
+    return told("{beginning} … ({count} characters)", beginning=text[:SHOWN_MAX], count=f"{len(text):,}")
 
 
 def _value(name: str, value: int, currency: str = "", currencies: Sequence[str] = ()) -> str:
@@ -407,7 +458,7 @@ def _value(name: str, value: int, currency: str = "", currencies: Sequence[str] 
 
 
 def _money(value: int, currency: str) -> str:
-    return spelled(value, currency) if currency else f"{value:,} minor units"
+    return spelled(value, currency) if currency else told("{value} minor units", value=f"{value:,}")
 
 
 def _cell(text: str, same: bool) -> str:

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from msgspec import Struct
-from tieout.devstack import hints, remote, version
+from tieout.devstack import hints, languages, remote, version
 from tieout.devstack.failures import CommandFailed
 from tieout.devstack.processes import ServerFailed
 from tieout.devstack.terminal import visible
@@ -30,6 +30,7 @@ class Command(Struct, frozen=True):
     module: str
     summary: str
     on_a_stack: bool = True  # Takes --dir.
+    spoken: bool = False  # For finance and warehouse staff, so it takes --language as well.
     remote: bool = False  # Only asks the gateway over HTTP, so it takes --url and --token-file as well.
 
 
@@ -48,12 +49,14 @@ COMMANDS = (
         "tieout.devstack.journey",
         "Follow one order through all services, by its, a document's or a voucher's number.",
         remote=True,
+        spoken=True,
     ),
     Command(
         "agreement",
         "tieout.devstack.agreement",
         "Prove that orders, stock and books agree, or show where not.",
         remote=True,
+        spoken=True,
     ),
     Command(
         "census",
@@ -73,6 +76,7 @@ COMMANDS = (
         "tieout.devstack.quarantine",
         "List, show, correct and resubmit documents that were refused.",
         remote=True,
+        spoken=True,
     ),
     Command(
         "approvals",
@@ -87,7 +91,11 @@ COMMANDS = (
         remote=True,
     ),
     Command(
-        "tickets", "tieout.devstack.tickets", "What needs a person: list, show, take and resolve tickets.", remote=True
+        "tickets",
+        "tieout.devstack.tickets",
+        "What needs a person: list, show, take and resolve tickets.",
+        remote=True,
+        spoken=True,
     ),
     Command("desk", "tieout.devstack.desk", "Who looks after what, how soon, and when people work.", remote=True),
     Command(
@@ -125,11 +133,13 @@ def main(words: Sequence[str] | None = None) -> int:
         module.add_arguments(parser)
         if chosen.on_a_stack:
             _add_folder(parser, remotely=chosen.remote)
+        if chosen.spoken:
+            languages.add_argument(parser)
         if chosen.name == "test":
             return int(module.run(*parser.parse_known_args(words[1:])) or 0)
         arguments = parser.parse_args(words[1:])
         gateway = _where(parser, arguments, remotely=chosen.remote) if chosen.on_a_stack else None
-        with remote.speaking_to(gateway):
+        with languages.speaking(languages.chosen(arguments) if chosen.spoken else "en"), remote.speaking_to(gateway):
             return int(module.run(arguments) or 0)
     except (CommandFailed, ServerFailed) as failure:
         print(f"tieout {chosen.name}: {visible(str(failure))}", file=sys.stderr)

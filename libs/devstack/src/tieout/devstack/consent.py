@@ -3,6 +3,7 @@
 import sys
 
 from tieout.devstack.failures import CommandFailed
+from tieout.devstack.languages import told
 
 
 def make_sure(*, yes: bool) -> None:
@@ -10,10 +11,10 @@ def make_sure(*, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise CommandFailed("nobody can be asked here. Look at what it would do, then give --yes")
+        raise CommandFailed(told("nobody can be asked here. Look at what it would do, then give --yes"))
     try:
-        answer = input("Do this? [y/N] ")
+        answer = input(told("Do this? [y/N]") + " ")
     except EOFError:  # Ctrl-D
         answer = ""
-    if answer.strip().lower() not in ("y", "yes"):
-        raise CommandFailed("nothing was done")
+    if answer.strip().lower() not in ("y", "yes", "是"):
+        raise CommandFailed(told("nothing was done"))

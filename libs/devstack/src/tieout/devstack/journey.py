@@ -24,19 +24,19 @@ from tieout.contracts.currency import spelled
 from tieout.contracts.operation import MoneyStanding
 from tieout.devstack import endpoints, hints, questions
 from tieout.devstack.failures import CommandFailed
+from tieout.devstack.languages import listed, marked, said, told, told_count
 from tieout.devstack.moments import clock, moment
 from tieout.devstack.terminal import Screen
-from tieout.devstack.wording import counted
 
 # As the gateway calls documents, where people say it otherwise.
 _KINDS = {
-    "credit": "credit note",
-    "cancel": "cancellation",
-    "receipt": "goods receipt",
-    "adjustment": "stock count",
-    "confirmation": "shipment confirmation",
-    "delivery": "delivery confirmation",
-    "refused": "refused document",
+    "credit": marked("credit note"),
+    "cancel": marked("cancellation"),
+    "receipt": marked("goods receipt"),
+    "adjustment": marked("stock count"),
+    "confirmation": marked("shipment confirmation"),
+    "delivery": marked("delivery confirmation"),
+    "refused": marked("refused document"),
 }
 _OF_ORDERS = frozenset(("payment", "refund", "credit", "cancel", "confirmation", "delivery"))
 _SERVICE_STYLES = {"gateway": "cyan", "order": "blue", "inventory": "yellow", "finance": "green", "control": "magenta"}
@@ -54,7 +54,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     if not arguments.order_no.strip():
-        raise CommandFailed("name the order: its number, as its shop or store wrote it, or a document's or voucher's")
+        raise CommandFailed(
+            told("name the order: its number, as its shop or store wrote it, or a document's or voucher's")
+        )
     path = f"/v1/journeys/{quote(arguments.order_no, safe='')}"
     answer = questions.get(arguments.dir, path, Journeys, {"company": arguments.company})
     if arguments.json:
@@ -69,9 +71,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 def render_choices(number: str, choices: Sequence[JourneyChoice], console: Console) -> None:
     """Which of them is meant only the reader knows: the same voucher number is given in every company."""
-    of = counted(len({one.company for one in choices}), "company", "companies")
-    told = f"{number} leads to {counted(len(choices), 'order or document', 'orders and documents')} of {of}. Choose:"
-    console.print(Text(told, style="bold"))
+    several = told_count(
+        "{number} leads to {count} order or document of {companies}. Choose:",
+        "{number} leads to {count} orders and documents of {companies}. Choose:",
+        len(choices),
+        number=number,
+        companies=told_count("{count} company", "{count} companies", len({one.company for one in choices})),
+    )
+    console.print(Text(several, style="bold"))
     for one in choices:
         words = f"journey {shlex.quote(one.order_no)} --company {shlex.quote(one.company)}"
         console.print(Text(f"  {hints.command(words)}"), soft_wrap=True)
@@ -86,22 +93,25 @@ def render(answer: Journeys, console: Console, jaeger: str = "") -> None:
         if number:
             console.print()
         console.print(_tree(journey, jaeger))
-        for told in _next_steps(journey):
-            console.print(told, style="yellow", highlight=False)
+        for line in _next_steps(journey):
+            console.print(line, style="yellow", highlight=False)
     if len(answer.journeys) > 1:
-        console.print(f"\n{len(answer.journeys)} orders have this number. Narrow it down with --company.", style="dim")
+        several = told("{count} orders have this number. Narrow it down with --company.", count=len(answer.journeys))
+        console.print(f"\n{several}", style="dim")
     if answer.unanswered:
-        console.print(f"Not complete: no answer from {', '.join(answer.unanswered)}.", style="bold red")
+        away = listed(map(said, answer.unanswered))
+        console.print(told("Not complete: no answer from {services}.", services=away), style="bold red")
 
 
 def _next_steps(journey: Journey) -> list[str]:
     """What waits for a person, with the commands for it."""
-    told = []
+    lines = []
     for intake_id in dict.fromkeys(step.intake_id for step in journey.steps if step.intake_id):
         see = hints.command(f"quarantine show {intake_id}")
         mend = hints.command(f"quarantine correct {intake_id} --file FILE")
-        told += [f"In quarantine, not booked: {intake_id}. See: {see}", f"Correct it: {mend}"]
-    return told
+        lines.append(told("In quarantine, not booked: {intake_id}. See: {command}", intake_id=intake_id, command=see))
+        lines.append(told("Correct it: {command}", command=mend))
+    return lines
 
 
 def quantity(quantity_micro: int) -> str:
@@ -114,54 +124,66 @@ def quantity(quantity_micro: int) -> str:
 def duration(milliseconds: float) -> str:
     """As people say it: 12 ms, 3.4 s, 5 min 20 s, 2 h 5 min."""
     if milliseconds < 1000:
-        return f"{milliseconds:.0f} ms"
+        return told("{ms} ms", ms=f"{milliseconds:.0f}")
     seconds = milliseconds / 1000
     if seconds < 60:
-        return f"{seconds:.1f} s"
+        return told("{s} s", s=f"{seconds:.1f}")
     minutes, seconds = divmod(round(seconds), 60)
     if minutes < 60:
-        return f"{minutes} min {seconds} s"
+        return told("{min} min {s} s", min=minutes, s=seconds)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours < 48 else f"{hours // 24} days"
+    return told("{h} h {min} min", h=hours, min=minutes) if hours < 48 else told("{days} days", days=hours // 24)
 
 
 def _tree(journey: Journey, jaeger: str) -> Tree:
     title = Text.assemble(
         (heading(journey), "bold"),
-        f"  company {journey.company}" if journey.company else "",
+        f"  {told('company {company}', company=journey.company)}" if journey.company else "",
         f"  {moment(journey.began_at, millis=True)}",
-        (f"  took {duration(journey.duration_ms)}", "bold"),
+        (f"  {told('took {duration}', duration=duration(journey.duration_ms))}", "bold"),
     )
     later = max((step.since_start_ms for step in journey.steps), default=0.0)
     if later > journey.duration_ms:
-        title.append(f"  (what came after that, until {duration(later)}, changed nothing)", style="dim")
+        rest = told("(what came after that, until {duration}, changed nothing)", duration=duration(later))
+        title.append(f"  {rest}", style="dim")
     tree = Tree(title, guide_style="dim")
     branches = [tree]
     for step in journey.steps:
         del branches[step.depth + 1 :]
         branches.append(branches[-1].add(_label(step, journey.began_at)))
     for money in journey.money:
-        branch = tree.add(Text.assemble(("money ", "bold"), standing(money)))
+        branch = tree.add(Text.assemble((f"{told('money')} ", "bold"), standing(money)))
         for paper in money.papers:
-            whole = f" of {spelled(paper.whole_minor, money.currency)}" if paper.whole_minor else ""
-            branch.add(Text(f"{paper.kind} {paper.number}  {spelled(paper.amount_minor, money.currency)}{whole}"))
+            amount = spelled(paper.amount_minor, money.currency)
+            if paper.whole_minor:
+                whole = spelled(paper.whole_minor, money.currency)
+                amount = told("{amount} of {whole}", amount=amount, whole=whole)
+            branch.add(Text(f"{said(paper.kind)} {paper.number}  {amount}"))
     if journey.trace_id.strip("0"):  # A refused document has none.
         link = f"{jaeger}/trace/{journey.trace_id}" if jaeger else journey.trace_id
-        tree.add(Text(f"trace {link}", style="dim"))
+        tree.add(Text(told("trace {link}", link=link), style="dim"))
     return tree
 
 
 def heading(journey: Journey) -> str:
     """What it is a journey of. Order 1001, or what there is where no order is known."""
     if not journey.papers:
-        return f"Order {journey.order_no}"
-    named = [f"{_KINDS.get(paper.kind, paper.kind)} {paper.number}" for paper in journey.papers]
-    told = ", ".join(named[:3]) + (f" and {len(named) - 3} more" if len(named) > 3 else "")
+        return told("Order {number}", number=journey.order_no)
+    papers = [f"{_kind(paper.kind)} {paper.number}" for paper in journey.papers]
+    named = listed(papers[:3])
+    if len(papers) > 3:
+        named = told("{names} and {count} more", names=named, count=len(papers) - 3)
     kinds = {paper.kind for paper in journey.papers}
     if kinds <= _OF_ORDERS and journey.order_no not in {paper.number for paper in journey.papers}:
-        return f"No order {journey.order_no} is known here; it is named by {told}"
-    told = told[:1].upper() + told[1:]
-    return f"{told}, without an order" if kinds <= _OF_ORDERS | {"voucher"} else told
+        return told(
+            "No order {number} is known here; it is named by {documents}", number=journey.order_no, documents=named
+        )
+    named = named[:1].upper() + named[1:]
+    return told("{documents}, without an order", documents=named) if kinds <= _OF_ORDERS | {"voucher"} else named
+
+
+def _kind(kind: str) -> str:
+    return told(_KINDS[kind]) if kind in _KINDS else said(kind)
 
 
 def standing(money: MoneyStanding) -> str:
@@ -170,34 +192,43 @@ def standing(money: MoneyStanding) -> str:
     def bare(amount: int) -> str:
         return spelled(amount, money.currency).removesuffix(f" {money.currency}")
 
-    told = f"of customer {money.customer} without an order: " if money.customer else ""
-    told += f"received {spelled(money.received_minor, money.currency)} = applied {bare(money.applied_minor)}"
-    told += f" + held {bare(money.held_minor)} + refunded {bare(money.refunded_minor)}"
-    told += f"; open {bare(money.open_minor)} of {bare(money.billed_minor)} billed"
-    less = ((money.credited_minor, "credited"), (money.forgiven_minor, "closed without money"))
-    return told + "".join(f", {bare(amount)} {how}" for amount, how in less if amount)
+    came = told(
+        "received {received} = applied {applied} + held {held} + refunded {refunded}",
+        received=spelled(money.received_minor, money.currency),
+        applied=bare(money.applied_minor),
+        held=bare(money.held_minor),
+        refunded=bare(money.refunded_minor),
+    )
+    if money.customer:
+        came = told("of customer {customer} without an order: {money}", customer=money.customer, money=came)
+    due = [told("open {open} of {billed} billed", open=bare(money.open_minor), billed=bare(money.billed_minor))]
+    if money.credited_minor:
+        due.append(told("{amount} credited", amount=bare(money.credited_minor)))
+    if money.forgiven_minor:
+        due.append(told("{amount} closed without money", amount=bare(money.forgiven_minor)))
+    return told("{received}; {due}", received=came, due=listed(due))
 
 
 def _label(step: JourneyStep, began_at: str) -> Text:
     text = Text.assemble(
         (f"{clock(step.at, began_at)}  ", "dim"),
-        (f"{step.service} ", _SERVICE_STYLES.get(step.service, "white")),
-        (step.step.replace("_", " "), "bold"),
+        (f"{said(step.service)} ", _SERVICE_STYLES.get(step.service, "white")),
+        (said(step.step.replace("_", " ")), "bold"),
     )
     if step.document:
         text.append(f" {step.document}")
     if step.voucher_no:
-        text.append(f"  voucher {step.voucher_no}", style="bold green")
+        text.append(f"  {told('voucher {number}', number=step.voucher_no)}", style="bold green")
     if step.quantity_micro:
-        text.append(f"  {quantity(step.quantity_micro)} pcs")
+        text.append(f"  {told('{quantity} pcs', quantity=quantity(step.quantity_micro))}")
     if step.amount_minor:
         text.append(f"  {spelled(step.amount_minor, step.currency)}")
     if step.cause_id and step.after_ms:
-        text.append(f"  after {duration(step.after_ms)}", style="dim")
+        text.append(f"  {told('after {duration}', duration=duration(step.after_ms))}", style="dim")
     if step.detail:
-        text.append(f"  {step.detail}", style="italic")
+        text.append(f"  {said(step.detail)}", style="italic")
     if step.attempts > 1:
-        text.append(f"  {step.attempts} attempts", style="bold red")
+        text.append(f"  {told('{count} attempts', count=step.attempts)}", style="bold red")
     if step.repeats:
-        text.append(f"  heard again {step.repeats}x", style="yellow")
+        text.append(f"  {told('heard again {count}x', count=step.repeats)}", style="yellow")
     return text

@@ -35,6 +35,7 @@ from tieout.contracts.gateway import (
     RESUBMIT,
     RESUBMIT_MANY,
     SHOW_DOCUMENT,
+    CommandView,
     Decided,
     Dismissed,
     DocumentView,
@@ -45,9 +46,9 @@ from tieout.contracts.gateway import (
 )
 from tieout.devstack import consent, hints, questions
 from tieout.devstack.failures import CommandFailed
+from tieout.devstack.languages import listed, said, told, told_count
 from tieout.devstack.moments import moment
 from tieout.devstack.terminal import Screen
-from tieout.devstack.wording import counted
 
 PAGE = 100
 LISTED_MAX = 1000
@@ -125,24 +126,31 @@ def render(
     groups: Sequence[QuarantineGroup] = (),
 ) -> None:
     if not documents:
-        console.print(f"Nothing {'of that choice ' if chosen else ''}is in quarantine.", style="green")
+        nothing = told("Nothing of that choice is in quarantine.") if chosen else told("Nothing is in quarantine.")
+        console.print(nothing, style="green")
         return
-    console.print(f"{waiting:,} {'waits' if waiting == 1 else 'wait'} for a decision", highlight=False)
+    console.print(told_count("{count} waits for a decision", "{count} wait for a decision", waiting), highlight=False)
     if waiting > FEW:
         render_groups(groups, console)
         console.print()
     for entry in documents:
-        named = f"{entry.kind} {entry.number}".strip() or "unreadable"
+        named = f"{said(entry.kind)} {entry.number}".strip() or told("unreadable")
         heading = f"{entry.intake_id}  {moment(entry.refused_at)}  {entry.satellite}  {named}"
         console.print(Text(heading), soft_wrap=True)
-        reason = Text(entry.reason, style="dim" if entry.decision else "red")
+        reason = Text(_reason(entry.reason), style="dim" if entry.decision else "red")
         if entry.decision:
-            reason.append(f" ({entry.decision})")
-        told = Text.assemble(reason, " ", (entry.field, "bold"), ": " if entry.field else "", entry.detail)
-        console.print(Padding(told, (0, 0, 0, 4)))
+            reason.append(f" ({said(entry.decision)})")
+        why = Text.assemble(reason, " ", (entry.field, "bold"), told(": ") if entry.field else "", said(entry.detail))
+        console.print(Padding(why, (0, 0, 0, 4)))
     if more:
-        console.print("There are more. Narrow it down with --satellite, --reason or --field.", style="dim")
-    console.print(f"Look at one with: {hints.command('quarantine show INTAKE_ID')}", style="dim")
+        console.print(told("There are more. Narrow it down with --satellite, --reason or --field."), style="dim")
+    look = hints.command("quarantine show INTAKE_ID")
+    console.print(told("Look at one with: {command}", command=look), style="dim")
+
+
+def _reason(code: str) -> str:
+    """In words, with the code that --reason is given."""
+    return f"{words} ({code})" if (words := said(code)) != code else code
 
 
 def render_groups(groups: Sequence[QuarantineGroup], console: Console) -> None:
@@ -150,10 +158,11 @@ def render_groups(groups: Sequence[QuarantineGroup], console: Console) -> None:
     counts = [f"{group.documents:,}" for group in groups]
     wide = max((len(count) for count in counts), default=0)
     for count, group in zip(counts, groups, strict=True):
-        told = Text.assemble(f"{count.rjust(wide)}  {group.satellite}  ", (group.reason, "red"), " ", group.field)
-        console.print(Padding(told, (0, 0, 0, 2), expand=False), highlight=False)
+        reason = (_reason(group.reason), "red")
+        line = Text.assemble(f"{count.rjust(wide)}  {group.satellite}  ", reason, " ", group.field)
+        console.print(Padding(line, (0, 0, 0, 2), expand=False), highlight=False)
     if len(groups) == GROUPS_MAX:
-        console.print(Padding(Text("… and smaller ones"), (0, 0, 0, 2)), style="dim")
+        console.print(Padding(Text(told("… and smaller ones")), (0, 0, 0, 2)), style="dim")
 
 
 def _show(arguments: argparse.Namespace) -> int:
@@ -166,21 +175,30 @@ def _show(arguments: argparse.Namespace) -> int:
 
 
 def render_document(view: DocumentView, console: Console) -> None:
-    console.print(f"[bold]{view.intake_id}[/]  {view.state}")
+    console.print(f"[bold]{view.intake_id}[/]  {said(view.state)}")
     where = f"{view.satellite}/{view.channel} {view.topic}".strip()
-    console.print(Text(f"{where}, received {moment(view.received_at)}, {counted(view.bytes, 'byte')}"))
+    came = told_count(
+        "{where}, received {at}, {count} byte",
+        "{where}, received {at}, {count} bytes",
+        view.bytes,
+        where=where,
+        at=moment(view.received_at),
+    )
+    console.print(Text(came))
     if view.corrects is not None:
-        console.print(f"takes the place of {view.corrects}")
+        console.print(told("takes the place of {intake_id}", intake_id=view.corrects))
     for refusal in view.refusals:
-        fault = Text.assemble((refusal.reason, "bold red"), f" {refusal.field}: {refusal.detail}")
+        place = f" {refusal.field}{told(': ')}{said(refusal.detail)}"
+        fault = Text.assemble((_reason(refusal.reason), "bold red"), place)
         console.print(Text(f"{moment(refusal.at)}  ").append_text(fault))
         if refusal.decision:
-            place = f" by {refusal.corrected_by}" if refusal.corrected_by else ""
+            decision = said(refusal.decision)
+            if refusal.corrected_by:
+                decision = told("corrected by {intake_id}", intake_id=refusal.corrected_by)
             when = f"{moment(refusal.decided_at)}  " if refusal.decided_at else ""
-            told = f"{when}{refusal.decision}{place} ({refusal.decided_by}) {refusal.note}".rstrip()
-            console.print(Text(told, style="dim"))
+            console.print(Text(f"{when}{decision} ({refusal.decided_by}) {refusal.note}".rstrip(), style="dim"))
     for command in view.commands:
-        console.print(Text(f"became {command.kind} {command.number} of {command.company}", style="green"))
+        console.print(Text(told("became {document}", document=_document(command)), style="green"))
     console.print()
     if console.is_terminal:
         console.print(Text(_pretty(view.content)), soft_wrap=True)
@@ -188,26 +206,33 @@ def render_document(view: DocumentView, console: Console) -> None:
         console.file.write(f"{_pretty(view.content)}\n")
 
 
+def _document(command: CommandView) -> str:
+    kind, number, company = said(command.kind), command.number, command.company
+    return told("{kind} {number} of {company}", kind=kind, number=number, company=company)
+
+
 def _correct(arguments: argparse.Namespace) -> int:
     try:
         content = sys.stdin.read() if arguments.file == "-" else Path(arguments.file).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise CommandFailed(f"{arguments.file} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+        why = getattr(error, "strerror", None) or error
+        raise CommandFailed(told("{file} cannot be read: {why}", file=arguments.file, why=why)) from None
     body = {"content": content, "note": arguments.note}
     decided = questions.post(arguments.dir, _path(CORRECT.path, arguments.id), Decided, body)
-    again = "The correction was quarantined too"
-    return _decided(arguments, decided, f"Submitted as {decided.intake_id}.", again=again)
+    again = told("The correction was quarantined too")
+    submitted = told("Submitted as {intake_id}.", intake_id=decided.intake_id)
+    return _decided(arguments, decided, submitted, again=again)
 
 
 def _make_sure_of_choice(arguments: argparse.Namespace) -> None:
     if not any(_chosen(arguments).values()):
-        raise CommandFailed("name an intake id, or choose with --satellite, --reason or --field")
+        raise CommandFailed(told("name an intake id, or choose with --satellite, --reason or --field"))
 
 
 def _one(arguments: argparse.Namespace) -> bool:
     """Whether one document is meant. Both an id and a choice is a slip: one of them would be left out silently."""
     if arguments.id and any(_chosen(arguments).values()):
-        raise CommandFailed("name an intake id, or choose with --satellite, --reason and --field; not both")
+        raise CommandFailed(told("name an intake id, or choose with --satellite, --reason and --field; not both"))
     return bool(arguments.id)
 
 
@@ -215,20 +240,23 @@ def _resubmit(arguments: argparse.Namespace) -> int:
     if _one(arguments):
         path = _path(RESUBMIT.path, arguments.id)
         decided = questions.post(arguments.dir, path, Decided, {"note": arguments.note})
-        return _decided(arguments, decided, "It is mapped again.", again="It was quarantined again")
+        return _decided(arguments, decided, told("It is mapped again."), again=told("It was quarantined again"))
     _make_sure_of_choice(arguments)
     chosen = {**_chosen(arguments), "note": arguments.note}
     # Once: what is refused again would be found again.
-    told = questions.post(arguments.dir, RESUBMIT_MANY.path, Resubmitted, {**chosen, "limit": RESUBMITTED_MAX})
+    again = questions.post(arguments.dir, RESUBMIT_MANY.path, Resubmitted, {**chosen, "limit": RESUBMITTED_MAX})
     if arguments.json:
-        _print_json(told)
+        _print_json(again)
     else:
-        more = " There may be more; call it again." if told.documents == RESUBMITTED_MAX else ""
-        left = f" What is refused again is listed by: {hints.command(f'quarantine list{_options(arguments)}')}"
-        sys.stdout.write(
-            f"{counted(told.documents, 'document is', 'documents are')} mapped again.{more}"
-            f"{left if told.documents else ''}\n"
-        )
+        lines = [
+            told_count("{count} document is mapped again.", "{count} documents are mapped again.", again.documents)
+        ]
+        if again.documents == RESUBMITTED_MAX:
+            lines.append(told("There may be more; call it again."))
+        if again.documents:
+            listing = hints.command(f"quarantine list{_options(arguments)}")
+            lines.append(told("What is refused again is listed by: {command}", command=listing))
+        sys.stdout.write(" ".join(lines) + "\n")
     return 0
 
 
@@ -237,7 +265,7 @@ def _dismiss(arguments: argparse.Namespace) -> int:
         return _dismiss_many(arguments)
     path = _path(DISMISS.path, arguments.id)
     decided = questions.post(arguments.dir, path, Decided, {"note": arguments.note})
-    return _decided(arguments, decided, "It stays out of the books.")
+    return _decided(arguments, decided, told("It stays out of the books."))
 
 
 def _dismiss_many(arguments: argparse.Namespace) -> int:
@@ -247,24 +275,35 @@ def _dismiss_many(arguments: argparse.Namespace) -> int:
     preview = questions.get(arguments.dir, QUARANTINE.path, QuarantinePage, {**chosen, "limit": 1})
     if not arguments.json:
         if not preview.open:
-            sys.stdout.write("Nothing of that choice is in quarantine.\n")
+            sys.stdout.write(told("Nothing of that choice is in quarantine.") + "\n")
             return 0
         screen = Screen()
-        screen.print(f"{counted(preview.open, 'document')} would stay out of the books:", highlight=False)
+        would = told_count(
+            "{count} document would stay out of the books:",
+            "{count} documents would stay out of the books:",
+            preview.open,
+        )
+        screen.print(would, highlight=False)
         render_groups(preview.groups, screen)
-        screen.print(f"See: {hints.command(f'quarantine list{_options(arguments)}')}", style="dim")
+        see = hints.command(f"quarantine list{_options(arguments)}")
+        screen.print(told("See: {command}", command=see), style="dim")
     dismissed = 0
     if preview.open:
         consent.make_sure(yes=arguments.yes)
         asked = {**chosen, "note": arguments.note, "upto": preview.newest, "limit": DISMISSED_AT_ONCE}
-        while told := questions.post(arguments.dir, DISMISS_MANY.path, Dismissed, asked).documents:
-            dismissed += told
+        while several := questions.post(arguments.dir, DISMISS_MANY.path, Dismissed, asked).documents:
+            dismissed += several
     if arguments.json:
         _print_json(Dismissed(dismissed))
     else:
-        stay = counted(dismissed, "document stays", "documents stay")
-        others = " The others were decided by somebody else meanwhile." if dismissed < preview.open else ""
-        sys.stdout.write(f"{stay} out of the books.{others}\n")
+        lines = [
+            told_count(
+                "{count} document stays out of the books.", "{count} documents stay out of the books.", dismissed
+            )
+        ]
+        if dismissed < preview.open:
+            lines.append(told("The others were decided by somebody else meanwhile."))
+        sys.stdout.write(" ".join(lines) + "\n")
     return 0
 
 
@@ -274,10 +313,13 @@ def _decided(arguments: argparse.Namespace, decided: Decided, sentence: str, *, 
     if arguments.json:
         _print_json(decided)
     else:
-        repeated = " That had been decided before." if decided.repeated else ""
-        told = f" {outcome(view, again)}" if view is not None else ""
-        see = hints.command(f"quarantine show {decided.intake_id}")
-        sys.stdout.write(f"{sentence}{repeated}{told} See: {see}\n")
+        lines = [sentence]
+        if decided.repeated:
+            lines.append(told("That had been decided before."))
+        if view is not None:
+            lines.append(outcome(view, again))
+        lines.append(told("See: {command}", command=hints.command(f"quarantine show {decided.intake_id}")))
+        sys.stdout.write(" ".join(lines) + "\n")
     return 1 if view is not None and view.state == "quarantined" else 0
 
 
@@ -295,21 +337,28 @@ def outcome(view: DocumentView, again: str) -> str:
     """What became of a document, in a sentence."""
     if view.state == "quarantined" and view.refusals:
         last = view.refusals[-1]
-        return f"{again}: {f'{last.reason} {last.field}'.strip()}: {last.detail.rstrip('.')}."
+        why = said(last.detail).rstrip(".")
+        return told(
+            "{again}: {reason}: {why}.", again=again, reason=f"{_reason(last.reason)} {last.field}".strip(), why=why
+        )
     if view.commands:
-        return f"It became {', '.join(f'{one.kind} {one.number} of {one.company}' for one in view.commands)}."
+        return told("It became {documents}.", documents=listed(map(_document, view.commands)))
     if view.state == "ignored":
-        return f"It means nothing to the books: {view.ignored}."
+        return told("It means nothing to the books: {why}.", why=said(view.ignored))
     if view.state == "waiting":
-        return f"It waits for the order that it names, {view.waits_for}."
-    return "It has not been mapped yet." if view.state == "pending" else f"It is {view.state}."
+        return told("It waits for the order that it names, {order}.", order=view.waits_for)
+    if view.state == "pending":
+        return told("It has not been mapped yet.")
+    return told("It is {state}.", state=said(view.state))
 
 
 def _path(template: str, intake_id: str) -> str:
     try:
         UUID(intake_id)
     except ValueError:
-        raise CommandFailed(f"{intake_id!r} is no intake id. See: {hints.command('quarantine list')}") from None
+        see = hints.command("quarantine list")
+        why = told("{given} is no intake id. See: {command}", given=repr(intake_id), command=see)
+        raise CommandFailed(why) from None
     return template.replace("{intake_id}", intake_id)
 
 

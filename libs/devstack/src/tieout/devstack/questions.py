@@ -8,6 +8,7 @@ import httpx
 import msgspec
 from tieout.devstack import endpoints, hints, remote
 from tieout.devstack.failures import CommandFailed
+from tieout.devstack.languages import said
 from tieout.devstack.wording import why_silent
 
 Answer = TypeVar("Answer")
@@ -57,7 +58,7 @@ def _ask(folder: Path, method: str, path: str, answer: type[Answer], seconds_max
     except (httpx.HTTPError, OSError) as error:
         raise CommandFailed(f"{where.gateway} does not answer ({why_silent(error)}). {hints.status()}") from None
     if response.is_error:
-        raise CommandFailed(refusal(response))
+        raise CommandFailed(said(refusal(response)))
     try:
         return msgspec.json.decode(response.content, type=answer)
     except msgspec.MsgspecError as error:

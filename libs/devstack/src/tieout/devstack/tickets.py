@@ -23,6 +23,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
+from rich.cells import set_cell_size
 from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
@@ -40,9 +41,9 @@ from tieout.contracts.ticket import (
     TicketStory,
 )
 from tieout.devstack import hints, questions
+from tieout.devstack.languages import in_chinese, listed, marked, said, told, told_count
 from tieout.devstack.moments import moment
 from tieout.devstack.terminal import Screen
-from tieout.devstack.wording import counted
 
 LISTED_MAX = 200
 ACTIONS = {
@@ -138,8 +139,8 @@ def _list(arguments: argparse.Namespace) -> int:
         "order_no": arguments.order,
         "limit": LISTED_MAX,
     }
-    told = questions.get(arguments.dir, LIST_TICKETS.path, Tickets, chosen)
-    return _print(arguments, told, lambda: render(told, Screen(), standing=not arguments.all))
+    found = questions.get(arguments.dir, LIST_TICKETS.path, Tickets, chosen)
+    return _print(arguments, found, lambda: render(found, Screen(), standing=not arguments.all))
 
 
 def _change(arguments: argparse.Namespace) -> int:
@@ -152,14 +153,14 @@ def _change(arguments: argparse.Namespace) -> int:
     elif action == "prioritise":
         body["priority"] = arguments.to
     path = CHANGE_TICKET.path.replace("{number}", str(arguments.number)).replace("{action}", action)
-    told = questions.post(arguments.dir, path, TicketChanged, body)
+    changed = questions.post(arguments.dir, path, TicketChanged, body)
 
     def say() -> None:
-        if told.repeated:
-            sys.stdout.write("It was so already.\n")
-        Screen().print(heading(told.ticket), soft_wrap=True)
+        if changed.repeated:
+            sys.stdout.write(told("It was so already.") + "\n")
+        Screen().print(heading(changed.ticket), soft_wrap=True)
 
-    return _print(arguments, told, say)
+    return _print(arguments, changed, say)
 
 
 def _print(arguments: argparse.Namespace, answer: Any, render: Any) -> int:
@@ -170,53 +171,74 @@ def _print(arguments: argparse.Namespace, answer: Any, render: Any) -> int:
     return 0
 
 
-def render(told: Tickets, console: Console, *, standing: bool = True) -> None:
+def render(found: Tickets, console: Console, *, standing: bool = True) -> None:
     """`standing`: only those that are not resolved were asked for."""
-    if not told.tickets:
-        nothing = "No ticket stands." if standing else "There are no tickets."
-        console.print(f"No such ticket, of {told.total:,} in all." if told.total else nothing, style="green")
+    if not found.tickets:
+        nothing = told("No ticket stands.") if standing else told("There are no tickets.")
+        none = told("No such ticket, of {total} in all.", total=f"{found.total:,}")
+        console.print(none if found.total else nothing, style="green")
         return
-    console.print(_head(told, standing=standing), highlight=False)
-    for ticket in told.tickets:
+    console.print(_head(found, standing=standing), highlight=False)
+    for ticket in found.tickets:
         console.print(heading(ticket), soft_wrap=True)
-        console.print(Padding(Text(ticket.title_zh), (0, 0, 0, 4)))
-        if ticket.detail:
-            console.print(Padding(Text(ticket.detail), (0, 0, 0, 4)))
+        for below in filter(None, (_title_below(ticket), said(ticket.detail))):
+            console.print(Padding(Text(below), (0, 0, 0, 4)))
         console.print(Padding(Text(_whom(ticket), style="dim"), (0, 0, 0, 4)))
-    if told.next_after:
-        console.print("There are more. Narrow it down with --kind, --service, --owner or --order.", style="dim")
-    console.print(f"Look at one with: {hints.command('tickets show NUMBER')}", style="dim", soft_wrap=True)
+    if found.next_after:
+        console.print(told("There are more. Narrow it down with --kind, --service, --owner or --order."), style="dim")
+    look = hints.command("tickets show NUMBER")
+    console.print(told("Look at one with: {command}", command=look), style="dim", soft_wrap=True)
 
 
-def _head(told: Tickets, *, standing: bool) -> str:
+def _head(found: Tickets, *, standing: bool) -> str:
     """2 tickets of 7 in all stand, 1 overdue"""
-    filtered = f" of {told.total:,} in all" if told.found < told.total else ""
-    stand = (" stands" if told.found == 1 else " stand") if standing else ""
-    late = f", {told.overdue:,} overdue" if told.overdue else ""
-    return counted(told.found, "ticket") + filtered + stand + late
+    total = f"{found.total:,}"
+    if standing and found.found < found.total:
+        told_so = told_count(
+            "{count} ticket of {total} in all stands",
+            "{count} tickets of {total} in all stand",
+            found.found,
+            total=total,
+        )
+    elif standing:
+        told_so = told_count("{count} ticket stands", "{count} tickets stand", found.found)
+    elif found.found < found.total:
+        told_so = told_count(
+            "{count} ticket of {total} in all", "{count} tickets of {total} in all", found.found, total=total
+        )
+    else:
+        told_so = told_count("{count} ticket", "{count} tickets", found.found)
+    return told_so + (told(", {count} overdue", count=f"{found.overdue:,}") if found.overdue else "")
+
+
+def _title_below(ticket: Ticket) -> str:
+    """An English list shows the Chinese title too, for both read it."""
+    return "" if in_chinese() else ticket.title_zh
 
 
 def heading(ticket: Ticket) -> Text:
     """12  P1  open  Billing shipments: …  (@finance)"""
     style = {"resolved": "green", "muted": "dim"}.get(ticket.state, "red" if ticket.priority == 1 else "yellow")
-    told = Text(f"{ticket.number:>4}  P{ticket.priority}  ")
-    told.append(ticket.state, style=style)
+    line = Text(f"{ticket.number:>4}  P{ticket.priority}  ")
+    line.append(said(ticket.state), style=style)
     if ticket.overdue:
-        told.append(" overdue", style="bold red")
-    told.append(f"  {ticket.title_en}", style="bold")
-    return told.append(f"  {ticket.assignee or '@' + ticket.owner}", style="dim")
+        line.append(f" {told('overdue')}", style="bold red")
+    line.append(f"  {ticket.title_zh if in_chinese() else ticket.title_en}", style="bold")
+    return line.append(f"  {ticket.assignee or '@' + ticket.owner}", style="dim")
 
 
 def _whom(ticket: Ticket) -> str:
-    parts = [f"{counted(ticket.count, 'time')}, last {moment(ticket.last_at)}"]
+    last = moment(ticket.last_at)
+    parts = [told_count("{count} time, last {at}", "{count} times, last {at}", ticket.count, at=last)]
     if ticket.orders:
-        parts.append(counted(ticket.orders, "order"))
+        parts.append(told_count("{count} order", "{count} orders", ticket.orders))
     parts += [money(one) for one in ticket.money]
     if ticket.state in ("open", "acknowledged"):
-        years = ", ".join(map(str, ticket.unpublished))
-        parts.append(f"due {moment(ticket.due_at)}" + (f" (holidays of {years} are not published)" if years else ""))
+        years = listed(map(str, ticket.unpublished))
+        due = told("due {at}", at=moment(ticket.due_at))
+        parts.append(due + (told(" (holidays of {years} are not published)", years=years) if years else ""))
     if ticket.muted_until:
-        parts.append(f"until {moment(ticket.muted_until)}")
+        parts.append(told("until {at}", at=moment(ticket.muted_until)))
     return " · ".join(parts)
 
 
@@ -227,27 +249,31 @@ def money(sum_: Money) -> str:
 def render_story(story: TicketStory, console: Console) -> None:
     ticket = story.ticket
     console.print(heading(ticket), soft_wrap=True)
-    for line in (ticket.title_zh, _whom(ticket), ticket.detail):
-        if line:
-            console.print(Padding(Text(line), (0, 0, 0, 4)))
+    for below in (_title_below(ticket), _whom(ticket), said(ticket.detail)):
+        if below:
+            console.print(Padding(Text(below), (0, 0, 0, 4)))
     if ticket.runbook:
-        console.print(Padding(Text(f"runbook: docs/runbooks/{ticket.runbook}.md", style="dim"), (0, 0, 0, 4)))
+        runbook = told("runbook: {file}", file=f"docs/runbooks/{ticket.runbook}.md")
+        console.print(Padding(Text(runbook, style="dim"), (0, 0, 0, 4)))
     console.print()
     for step in story.history:
-        told = Text.assemble(f"{moment(step.at)}  ", (step.what, "bold"), f" by {step.actor}")
-        console.print(told.append(f": {step.note}" if step.note else ""), soft_wrap=True)
+        line = Text.assemble(f"{moment(step.at)}  ", (said(step.what), "bold"), told(" by {actor}", actor=step.actor))
+        console.print(line.append(f"{told(': ')}{said(step.note)}" if step.note else ""), soft_wrap=True)
     if story.orders:
         console.print()
-    for name, papers in (("orders", False), ("other documents", True)):
+    for name, papers in ((told("orders"), False), (told("other documents"), True)):
         named = [f"{one.company} {one.order_no}{_of(one)}".strip() for one in story.orders if one.paper == papers]
         if named:
-            console.print(Text(f"{name}: {', '.join(named)}"))
-        if not papers and ticket.orders > len(named):
-            console.print(f"… and {counted(ticket.orders - len(named), 'more order')}", style="dim", highlight=False)
+            console.print(Text(f"{name}{told(': ')}{listed(named)}"))
+        if not papers and (left := ticket.orders - len(named)) > 0:
+            more = told_count("… and {count} more order", "… and {count} more orders", left)
+            console.print(more, style="dim", highlight=False)
     for letter in story.letters:
-        console.print(Text(f"letter {letter.number}  {moment(letter.at)}  {letter.order_no}  {letter.detail}"))
+        number = told("letter {number}", number=letter.number)
+        console.print(Text(f"{number}  {moment(letter.at)}  {letter.order_no}  {said(letter.detail)}"))
     if story.letters:
-        console.print(f"Look at one with: {hints.command('tickets letter NUMBER')}", style="dim", soft_wrap=True)
+        look = hints.command("tickets letter NUMBER")
+        console.print(told("Look at one with: {command}", command=look), style="dim", soft_wrap=True)
 
 
 def _of(order: Any) -> str:
@@ -255,29 +281,33 @@ def _of(order: Any) -> str:
 
 
 def render_letter(letter: DeadLetterStory, console: Console) -> None:
-    console.print(Text.assemble((f"letter {letter.number}", "bold"), f"  ticket {letter.ticket}  {moment(letter.at)}"))
+    which = told("letter {number}", number=letter.number), told("ticket {number}", number=letter.ticket)
+    console.print(Text.assemble((which[0], "bold"), f"  {which[1]}  {moment(letter.at)}"))
+    sequence, stream = letter.sequence, letter.stream
     facts = {
-        "reason": f"{letter.reason} {letter.field}".strip(),
-        "detail": letter.detail,
-        "flow": f"{letter.flow} (version {letter.version})",
-        "order": f"{letter.company} {letter.order_no}".strip(),
-        "from": f"{letter.stream} sequence {letter.sequence}, {letter.subject}",
-        "attempts": f"{letter.attempts}: {', '.join(at[:23] for at in letter.tries)}",
-        "trace": letter.trace_id,
-        "cause": letter.cause,
-        "body": f"sha256 {letter.fingerprint}",
+        marked("reason"): f"{said(letter.reason)} {letter.field}".strip(),
+        marked("detail"): said(letter.detail),
+        marked("flow"): told("{flow} (version {version})", flow=letter.flow, version=letter.version),
+        marked("order"): f"{letter.company} {letter.order_no}".strip(),
+        marked("from"): told("{stream} sequence {sequence}, ", stream=stream, sequence=sequence) + letter.subject,
+        marked("attempts"): f"{letter.attempts}: {', '.join(at[:23] for at in letter.tries)}",
+        marked("trace"): letter.trace_id,
+        marked("cause"): letter.cause,
+        marked("body"): f"sha256 {letter.fingerprint}",
     }
     for name, value in facts.items():
         if value:
-            console.print(Text.assemble((f"  {name:<9}", "dim"), value), soft_wrap=True)
+            console.print(Text.assemble((f"  {set_cell_size(told(name), 9)}", "dim"), value), soft_wrap=True)
     for name, value in letter.headers.items():
-        console.print(Text.assemble(("  header   ", "dim"), f"{name}: {value}"), soft_wrap=True)
+        heading = set_cell_size(told("header"), 9)
+        console.print(Text.assemble((f"  {heading}", "dim"), f"{name}: {value}"), soft_wrap=True)
     console.print()
     content = letter.body or letter.body_base64
     if not content:
-        console.print(f"The body is too large for a letter; it stands in {letter.stream} {letter.sequence}.")
+        console.print(told("The body is too large for a letter; it stands in {where}.", where=f"{stream} {sequence}"))
     with contextlib.suppress(msgspec.MsgspecError, RecursionError):  # It was given up for a reason.
         content = msgspec.json.format(content, indent=2)
     console.print(Text(content))
     if letter.body_cut:
-        console.print(f"This is its beginning; all of it stands in {letter.stream} {letter.sequence}.", style="dim")
+        whole = told("This is its beginning; all of it stands in {where}.", where=f"{stream} {sequence}")
+        console.print(whole, style="dim")

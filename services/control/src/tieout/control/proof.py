@@ -41,6 +41,7 @@ from tieout.control import disagreements
 from tieout.control.colleagues import Colleagues, Unanswered
 from tieout.control.domain import agreement as rules
 from tieout.control.domain.agreement import Floor
+from tieout.control.domain.verdicts import sentence
 from tieout.control.drill import ROWS_ABOVE_WATERMARK_MAX, Drill, Finding, result_of
 from tieout.control.totals import Standing, Told, Totals, hear, questions, totals
 from tieout.servicekit import Database, sql
@@ -157,18 +158,20 @@ class Prover:
             (*unanswered, *checked.unknown, *(service for service, _ in checked.unchecked)),
             unpublished,
         )
+        words, words_zh = sentence(
+            verdict,
+            results,
+            len(violations),
+            unanswered,
+            unpublished,
+            unchecked=checked.unknown,
+            unlooked=checked.unlooked,
+            given_up=[f"{service} {one.rule}" for service, one in checked.unchecked],
+        )
         return Agreement(
             verdict=verdict,
-            sentence=rules.sentence(
-                verdict,
-                results,
-                len(violations),
-                unanswered,
-                unpublished,
-                unchecked=checked.unknown,
-                unlooked=checked.unlooked,
-                given_up=[f"{service} {one.rule}" for service, one in checked.unchecked],
-            ),
+            sentence=words,
+            sentence_zh=words_zh,
             at=_text(at),
             took_ms=round((time.perf_counter() - started) * 1000, 1),
             measures=tuple(results),
@@ -342,7 +345,8 @@ class Prover:
         sides = tuple(await asyncio.gather(*map(summed, result.sides)))
         result = msgspec.structs.replace(result, sides=sides)
         if result.state == "agree" and not rules.same_money(sides):
-            return msgspec.structs.replace(result, state="differ", note="the same in all, but not in each currency")
+            note, note_zh = "the same in all, but not in each currency", "合计相同，但分币种不同"
+            return msgspec.structs.replace(result, state="differ", note=note, note_zh=note_zh)
         return result
 
     async def _rules(self, *, anew: bool) -> "_Checked":
@@ -407,7 +411,15 @@ def _of_digests(
     either = " or ".join(dict.fromkeys(book.service for book in measure.books))
     told = f"a digest that is not its rows, in {where or f'{either}: its own rules have not been checked yet'}"
     told += f" ({DIGEST_RULE})" if where else ""
-    return msgspec.structs.replace(result, digests=hidden, note="; ".join(filter(None, (result.note, told))))
+    whose_zh = where or f"{either.replace(' or ', ' 或 ')}（各自的规则尚未检查）"
+    told_zh = f"{whose_zh} 的摘要与其明细不符" + (f"（{DIGEST_RULE}）" if where else "")
+    return msgspec.structs.replace(_noted(result, told, told_zh), digests=hidden)
+
+
+def _noted(result: MeasureResult, told: str, told_zh: str) -> MeasureResult:
+    """With a note more, in both languages."""
+    note = "; ".join(filter(None, (result.note, told)))
+    return msgspec.structs.replace(result, note=note, note_zh="；".join(filter(None, (result.note_zh, told_zh))))
 
 
 def _beyond(finding: Finding, totals: Totals, never_given_out: Mapping[int, int]) -> Finding:
@@ -417,12 +429,12 @@ def _beyond(finding: Finding, totals: Totals, never_given_out: Mapping[int, int]
         f"{totals.beyond} holds rows up to position {totals.highest}, but {result.producer} has given out none above "
         f"{last}: written by hand, or {result.producer} was restored from a backup"
     )
-    result = msgspec.structs.replace(
-        result,
-        state="differ",
-        differing=result.differing + 1,
-        note="; ".join(filter(None, (result.note, told))),
+    told_zh = (
+        f"{totals.beyond} 的记录位置达到 {totals.highest}，而 {result.producer} 只发出到 {last}："
+        f"系手工写入，或 {result.producer} 由备份恢复"
     )
+    result = _noted(result, told, told_zh)
+    result = msgspec.structs.replace(result, state="differ", differing=result.differing + 1)
     return Finding(
         result, finding.differences, finding.causes, caught_up=False, compared_whole=False, hidden=finding.hidden
     )

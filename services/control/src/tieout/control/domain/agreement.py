@@ -15,7 +15,6 @@ from tieout.contracts.control import (
     Cause,
     Difference,
     DifferenceSide,
-    MeasureResult,
     MeasureState,
     RepairKind,
     Verdict,
@@ -233,9 +232,6 @@ def state_of(*, differing: int, dead: int, in_flight: int, parked: int) -> Measu
     return "open" if in_flight or parked else "agree"
 
 
-RULES_NAMED = 3  # In a sentence; the answer has all.
-
-
 def verdict_of(
     states: Iterable[MeasureState], violations: int, unanswered: Sequence[str], unpublished: int = 0
 ) -> Verdict:
@@ -243,64 +239,3 @@ def verdict_of(
     if violations or "differ" in seen:
         return "differ"
     return "open" if unanswered or unpublished or seen & {"open", "unanswered"} else "agree"
-
-
-def sentence(
-    verdict: Verdict,
-    measures: Sequence[MeasureResult],
-    violations: int,
-    unanswered: Sequence[str],
-    unpublished: int = 0,
-    *,
-    unchecked: Sequence[str] = (),
-    unlooked: Sequence[str] = (),
-    given_up: Sequence[str] = (),
-    shown: int = 3,
-) -> str:
-    """The verdict as people say it: what disagrees first, then what is still on its way.
-
-    `unlooked`: whose balances nobody has checked since they started, and this was not to wait for it. The verdict is
-    that of the books then, so the sentence says which part of the proof it leaves out. `given_up`: rules whose check
-    did not come to its end.
-    """
-    told = []
-    for measure in measures:
-        if events := measure.differing - measure.digests:
-            told.append(f"{measure.title}: {_count(events, 'event')} with different values")
-        if measure.digests:
-            told.append(f"{measure.title}: {measure.note}")
-        if measure.dead:
-            told.append(f"{measure.title}: {_count(measure.dead, 'message')} in the dead letters")
-        if measure.state == "differ" and not measure.differing and not measure.dead:
-            told.append(f"{measure.title}: {measure.note}")
-    if violations:
-        are = "is not the sum of its facts" if violations == 1 else "are not the sums of their facts"
-        told.append(f"{_count(violations, 'kept balance')} {are}")
-    on_the_way = sum(measure.in_flight for measure in measures)
-    waiting = sum(measure.parked for measure in measures)
-    if on_the_way:
-        told.append(f"{_count(on_the_way, 'event')} still on the way")
-    if waiting:
-        told.append(f"{_count(waiting, 'event')} waiting for a partner document")
-    if unpublished:
-        told.append(f"{_count(unpublished, 'event')} committed that the broker has not taken")
-    if unanswered:
-        told.append(f"no answer from {', '.join(unanswered)}")
-    if unchecked:
-        told.append(f"the balances of {', '.join(unchecked)} are not checked against their facts yet")
-    if given_up:
-        more = f" and {len(given_up) - RULES_NAMED} more" if len(given_up) > RULES_NAMED else ""
-        told.append(f"not checked: {', '.join(given_up[:RULES_NAMED])}{more}")
-    rest = f", and {len(told) - shown} more" if len(told) > shown else ""
-    detail = "; ".join(told[:shown]) + rest
-    left_out = f"the balances of {', '.join(unlooked)} were not checked against their facts since the start"
-    if verdict == "agree":
-        return f"Orders, stock and books agree{f'; {left_out}' if unlooked else ''}."
-    told_too = f" T{left_out[1:]}." if unlooked else ""
-    if verdict == "differ":
-        return f"The books differ. {detail}.{told_too}"
-    return f"Nothing disagrees, but not all is there. {detail}.{told_too}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -40,12 +40,14 @@ def compare(
     verdict: Literal["agree", "open", "differ"] = "agree"
     if differences:
         verdict = "differ" if any(one.cause == "unknown" for one in differences) else "open"
+    told, told_zh = _sentence(period, differences)
     return PeriodAgreement(
         company=company,
         period=period,
         currency=moves.currency,
         verdict=verdict,
-        sentence=_sentence(period, differences),
+        sentence=told,
+        sentence_zh=told_zh,
         figures=(stock, counted),
         differences=tuple(differences),
         closed_through=postings.closed_through,
@@ -106,18 +108,17 @@ def _rest(figure: PeriodFigure, *, caught_up: bool) -> PeriodDifference:
     return PeriodDifference(figure.name, cause, figure.unexplained_minor, why, why_zh)
 
 
-def _sentence(period: str, differences: Sequence[PeriodDifference]) -> str:
+def _sentence(period: str, differences: Sequence[PeriodDifference]) -> tuple[str, str]:
+    """In English and Chinese."""
     if not differences:
-        return f"All that happened in {period} is posted in it."
+        return f"All that happened in {period} is posted in it.", f"{period} 发生的业务均已记入当期。"
     words = {
-        "period_deferred": "posted in another period",
-        "waiting_approval": "waiting for approval",
-        "in_flight": "still on the way",
-        "unknown": "without a reason",
+        "period_deferred": ("posted in another period", "记入其他期间"),
+        "waiting_approval": ("waiting for approval", "待审批"),
+        "in_flight": ("still on the way", "在途"),
+        "unknown": ("without a reason", "原因不明"),
     }
-    told = []
-    for cause, meaning in words.items():
-        count = sum(one.cause == cause for one in differences)
-        if count:
-            told.append(f"{count} {meaning}")
-    return f"Not all of {period} is posted in it: {', '.join(told)}."
+    counts = {cause: sum(one.cause == cause for one in differences) for cause in words}
+    told = ", ".join(f"{count} {words[cause][0]}" for cause, count in counts.items() if count)
+    told_zh = "、".join(f"{words[cause][1]} {count} 项" for cause, count in counts.items() if count)
+    return f"Not all of {period} is posted in it: {told}.", f"{period} 的业务未全部记入当期：{told_zh}。"
