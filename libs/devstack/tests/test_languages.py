@@ -4,14 +4,28 @@ import argparse
 import ast
 import io
 import re
+from datetime import date
 from pathlib import Path
 from string import Formatter
+from typing import Any, Literal
 
 import pytest
+from msgspec.structs import replace
 from rich.cells import cell_len
-from tieout.contracts.control import Agreement, Difference, DifferenceSide, Journey, Journeys, JourneyStep
+from tieout.contracts.control import (
+    Agreement,
+    Difference,
+    DifferenceSide,
+    Journey,
+    JourneyChoice,
+    JourneyPaper,
+    Journeys,
+    JourneyStep,
+)
+from tieout.contracts.finance import PeriodStanding
+from tieout.contracts.operation import MoneyPaper, MoneyStanding
 from tieout.contracts.ticket import Ticket, Tickets
-from tieout.devstack import agreement, cli, journey, languages, quarantine, sentences, tickets
+from tieout.devstack import agreement, cli, journey, languages, periods, quarantine, sentences, tickets
 from tieout.devstack.failures import CommandFailed
 from tieout.devstack.languages import CATALOGUES, said, speaking, told, told_count
 from tieout.devstack.terminal import Screen
@@ -69,7 +83,7 @@ NO_WORDS = re.compile(r"(\[[a-z /]*\]|[^A-Za-z]|\b[A-Z]\b|sha256|UTC|docs/runboo
 @pytest.mark.parametrize("module", SPOKEN)
 def test_nothing_is_printed_past_the_catalogue(module: str) -> None:
     """Words that are given to what prints, without `told` around them."""
-    assert SPOKEN == ["journey", "agreement", "quarantine", "tickets"]
+    assert SPOKEN == ["journey", "agreement", "quarantine", "periods", "tickets"]
     tree = ast.parse(Path(languages.__file__).with_name(f"{module}.py").read_text(encoding="utf-8"))
     assert [text for call in ast.walk(tree) for text in untold(call)] == []
 
@@ -191,6 +205,51 @@ def test_a_journey_in_chinese() -> None:
         "└── ", ""
     )
     assert "内容不完整：网关没有应答。" in shown
+
+
+def test_money_and_what_has_no_order_in_chinese() -> None:
+    papers = (MoneyPaper("payment", "P1", 33900, 40000),)
+    money = MoneyStanding("CNY", 33900, 11300, 17600, 5000, 0, 22600, 11300, 50, papers=papers)
+    of_nobody = MoneyStanding("JPY", 500, 0, 500, 0, 0, customer="K1")
+    of_payment = Journey(
+        "P1", "C1", "c", "", AT, AT, 0.0, (), papers=(JourneyPaper("payment", "P1"),), money=(money, of_nobody)
+    )
+    text, console = screen()
+    with speaking("zh"):
+        assert journey.heading(replace(of_payment, order_no="9999")) == "没有订单 9999 的记录；提及它的单据：收款 P1"
+        assert journey.heading(replace(of_payment, papers=(JourneyPaper("credit", "G1"),) * 5)).endswith(
+            "：红字单据 G1、红字单据 G1、红字单据 G1 等，另有 2 份"
+        )
+        journey.render(Journeys((of_payment,)), console)
+        journey.render_choices("记-1", (JourneyChoice("C1", "1001"), JourneyChoice("C2", "7")), console)
+    shown = " ".join(text.getvalue().split()).replace("│ ", "")
+    assert shown.startswith("收款 P1（无对应订单） 公司 C1")
+    assert "款项 已收 339.00 CNY = 已核销 113.00 + 暂存 176.00 + 已退 50.00；未收 0.00（" in shown
+    assert "已红冲 113.00、无款结清 0.50" in shown
+    assert "收款 P1 339.00 CNY（全额 400.00 CNY）" in shown
+    assert "客户 K1 未指明订单的款项：已收 500 JPY = 已核销 0 + 暂存 500 + 已退 0" in shown
+    assert "记-1 对应 2 家公司的 2 张订单或单据，请选择：" in shown
+
+
+def test_months_in_chinese_with_commands_as_they_are() -> None:
+    def month(period: str, state: Literal["open", "closed"], **more: Any) -> PeriodStanding:
+        return PeriodStanding("C1", period, state, "Asia/Shanghai", date(2026, 11, 30), **more)
+
+    found = (
+        month("2026-09", "open", ended=True, counts=1, counts_unasked=1, missing_minor=7000, currency="CNY"),
+        month("2026-10", "open", ended=True),
+        month("2026-11", "open", ended=False),
+    )
+    text, console = screen()
+    with speaking("zh"):
+        answer = periods.Answer(periods.judged(found, {}), (periods.Obstacle("in_flight", "3 个事件在途"),))
+        periods.render(answer, console)
+    lines = [line.strip() for line in text.getvalue().splitlines()]
+    assert "C1 2026-09：1 张盘点单仍在 1901（盘亏 70.00 CNY）：1 张尚未提交审批：" in lines
+    assert "C1 2026-10：2026-09 尚未结账，将一并结账：" in lines
+    assert "C1 2026-11：该月最后一天为 2026-11-30 (Asia/Shanghai)。" in lines
+    assert lines[-1] == "所有公司：3 个事件在途。"
+    assert any(line.endswith("periods close C1 2026-09 --why WHY") for line in lines)
 
 
 def test_an_agreement_in_chinese_keeps_its_columns() -> None:

@@ -26,7 +26,7 @@ from tieout.contracts.period import PERIOD_AGREEMENT, PeriodAgreement, PeriodFig
 from tieout.devstack import hints, questions
 from tieout.devstack.failures import CommandFailed
 from tieout.devstack.journey import quantity
-from tieout.devstack.languages import in_chinese, listed, marked, said, told, told_count
+from tieout.devstack.languages import listed, marked, of_both, said, told, told_count
 from tieout.devstack.moments import moment
 from tieout.devstack.terminal import Screen, fits, tell
 
@@ -152,7 +152,7 @@ def render(answer: Agreement, console: Console, *, explain: bool = False, quick:
         console.print(steps, highlight=False, soft_wrap=True)
     style = {"agree": "bold green", "open": "bold yellow", "differ": "bold red"}[answer.verdict]
     sign = {"agree": "✓", "open": "…", "differ": "✗"}[answer.verdict]
-    console.print(f"{sign} {_own(answer.sentence, answer.sentence_zh)}", style=style, highlight=False)
+    console.print(f"{sign} {of_both(answer.sentence, answer.sentence_zh)}", style=style, highlight=False)
 
 
 def _held_back(watermark: Watermark) -> str:
@@ -208,11 +208,6 @@ def _tell_how_far(answer: Agreement, console: Console, *, quick: bool) -> None:
         console.print(line, style="yellow", soft_wrap=True, highlight=False)
 
 
-def _own(english: str, chinese: str) -> str:
-    """Of an answer that holds both languages the reader's; an older service may not know the other one."""
-    return chinese if in_chinese() and chinese else english
-
-
 def _of_period(arguments: argparse.Namespace) -> int:
     if not arguments.company:
         again = hints.command(f"agreement --period {arguments.period} --company C1")
@@ -234,15 +229,15 @@ def render_period(answer: PeriodAgreement, console: Console) -> None:
         console.print(table)
     else:
         for figure in answer.figures:
-            console.print(_own(figure.title, figure.title_zh), style="bold", highlight=False)
+            console.print(of_both(figure.title, figure.title_zh), style="bold", highlight=False)
             for name, amount in _period_amounts(figure).items():
                 heading = set_cell_size(told(name), 9)
                 console.print(f"  {heading}  {spelled(amount, answer.currency):>24}", highlight=False)
     for one in answer.differences:
         line = Text(f"{spelled(one.amount_minor, answer.currency)}  ").append_text(Text.from_markup(_cause(one.cause)))
-        tell(console, line.append(told(": ")).append(_own(one.why, one.why_zh)))
+        tell(console, line.append(told(": ")).append(of_both(one.why, one.why_zh)))
     style = {"agree": "bold green", "open": "bold yellow", "differ": "bold red"}[answer.verdict]
-    console.print(_own(answer.sentence, answer.sentence_zh), style=style, highlight=False)
+    console.print(of_both(answer.sentence, answer.sentence_zh), style=style, highlight=False)
 
 
 def _period_table(answer: PeriodAgreement) -> Table:
@@ -252,7 +247,7 @@ def _period_table(answer: PeriodAgreement) -> Table:
         table.add_column(told(column), justify="right", no_wrap=True)
     for figure in answer.figures:
         amounts = _period_amounts(figure).values()
-        table.add_row(_own(figure.title, figure.title_zh), *(spelled(amount, answer.currency) for amount in amounts))
+        table.add_row(of_both(figure.title, figure.title_zh), *(spelled(amount, answer.currency) for amount in amounts))
     return table
 
 
@@ -281,7 +276,7 @@ def _measures(answer: Agreement) -> Table:
         currencies = _currencies(measure)
         table.add_row(
             _SIGNS[measure.state],
-            f"[bold]{_own(measure.title, measure.title_zh)}[/]",
+            f"[bold]{of_both(measure.title, measure.title_zh)}[/]",
             "",
             *(f"[dim]{_label(value)}[/]" for value in measure.values),
             _remark(measure),
@@ -341,7 +336,7 @@ def _remark(measure: MeasureResult) -> str:
         state = said(measure.open_state) or told("on the way")
         parts.append(f"[yellow]{told('{count} {state}', count=f'{measure.in_flight:,}', state=state)}[/]")
     if measure.note:
-        parts.append(f"[dim]{escape(_own(measure.note, measure.note_zh))}[/]")
+        parts.append(f"[dim]{escape(of_both(measure.note, measure.note_zh))}[/]")
     return listed(parts)
 
 
@@ -380,7 +375,7 @@ def _differences(answer: Agreement, *, explain: bool = False) -> Table:
     for column in (told("order"), told("measure"), told("line"), told("cause"), told("the books say")):
         table.add_column(column, overflow="fold")
     for difference in answer.differences:
-        why = _own(difference.why, difference.why_zh)
+        why = of_both(difference.why, difference.why_zh)
         table.add_row(
             escape(f"{difference.company} {difference.order_no or difference.chain_id}".lstrip()),
             said(difference.name),

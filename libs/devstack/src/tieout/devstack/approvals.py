@@ -43,6 +43,7 @@ from tieout.contracts.finance import (
 from tieout.devstack import endpoints, hints, questions, remote
 from tieout.devstack.failures import CommandFailed
 from tieout.devstack.journey import duration
+from tieout.devstack.languages import in_chinese, said, told, told_count
 from tieout.devstack.terminal import Screen, tell
 from tieout.devstack.wording import counted
 
@@ -231,14 +232,23 @@ def _told(arguments: argparse.Namespace, view: RequestView) -> int:
 
 def outcome(view: RequestView, gateway: str) -> str:
     """How a request stands after this, in a sentence or two. `gateway`: where another person sends his verdict."""
-    told = f"{_kind(view)} {view.subject} of {view.company}{_amount(view)}"
+    request = told(
+        "{kind} {subject} of {company}", kind=_kind(view), subject=view.subject, company=view.company
+    ) + _amount(view)
     if view.state == "rejected":
-        return f"{told}: rejected. It may be asked for again."
+        return told("{request}: rejected. It may be asked for again.", request=request)
+    if view.state == "done" and view.voucher_no:
+        return told("{request}: approved and done, voucher {number}.", request=request, number=view.voucher_no)
     if view.state == "done":
-        return f"{told}: approved and done{f', voucher {view.voucher_no}' if view.voucher_no else ''}."
-    left = view.approvals_needed - sum(verdict.approved for verdict in view.verdicts)
-    step = _by_another(str(view.request_id), gateway)
-    return f"{told}: {counted(left, 'more approval')} needed, by somebody else than {view.requested_by}: {step}"
+        return told("{request}: approved and done.", request=request)
+    return told_count(
+        "{request}: {count} more approval needed, by somebody else than {who}: {step}",
+        "{request}: {count} more approvals needed, by somebody else than {who}: {step}",
+        view.approvals_needed - sum(verdict.approved for verdict in view.verdicts),
+        request=request,
+        who=view.requested_by,
+        step=_by_another(str(view.request_id), gateway),
+    )
 
 
 def _by_another(request: str, gateway: str) -> str:
@@ -319,7 +329,7 @@ def _sums(counts: StandingCounts) -> str:
 
 
 def _kind(view: RequestView) -> str:
-    return view.kind.replace("_", "-")
+    return said(view.kind) if in_chinese() else view.kind.replace("_", "-")
 
 
 def _amount(view: RequestView) -> str:

@@ -89,6 +89,7 @@ COMMANDS = (
         "tieout.devstack.periods",
         "Which months are closed, what stands in the way; close one, ask to reopen.",
         remote=True,
+        spoken=True,
     ),
     Command(
         "tickets",

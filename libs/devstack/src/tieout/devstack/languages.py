@@ -75,6 +75,11 @@ def in_chinese() -> bool:
     return _SPOKEN.get() is not _ENGLISH
 
 
+def of_both(english: str, chinese: str) -> str:
+    """The reader's own of an answer that holds both languages; an older service may not know the other one."""
+    return chinese if in_chinese() and chinese else english
+
+
 def told(text: str, **values: object) -> str:
     """`{name}` stands for a value, and is left as it is where no value is given."""
     translated = _SPOKEN.get().gettext(text)

@@ -34,11 +34,20 @@ from tieout.contracts.finance import (
 from tieout.contracts.period import PERIOD_AGREEMENT, PeriodAgreement
 from tieout.devstack import approvals, endpoints, hints, questions
 from tieout.devstack.failures import CommandFailed
+from tieout.devstack.languages import listed, marked, of_both, speaking, told, told_count
 from tieout.devstack.moments import day, moment
 from tieout.devstack.terminal import Screen, fits, tell
-from tieout.devstack.wording import counted
 
 PERIOD_SECONDS_MAX = 40.0  # All moves of a month are read.
+_HEADINGS = (
+    marked("company"),
+    marked("month"),
+    marked("state"),
+    marked("vouchers"),
+    marked("closed by"),
+    marked("at"),
+    marked("why"),
+)
 
 
 class Obstacle(msgspec.Struct, frozen=True):
@@ -77,15 +86,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action.add_argument(
             "--json", action="store_true", default=argparse.SUPPRESS, help="the answer as one JSON document"
         )
-    told = "also where earlier months are still open, or the books do not agree yet"
-    close.add_argument("--anyway", action="store_true", help=told)
+    anyway = "also where earlier months are still open, or the books do not agree yet"
+    close.add_argument("--anyway", action="store_true", help=anyway)
     parser.set_defaults(action="list", company="", closed=12, json=False)
 
 
 def _add_choices(parser: argparse.ArgumentParser, default: str | None) -> None:
     parser.add_argument("--company", default=default, metavar="C", help="of this company only")
-    told = "how many of the latest closed months of each company to list (default 12)"
-    parser.add_argument("--closed", type=_many, default=default, metavar="N", help=told)
+    many = "how many of the latest closed months of each company to list (default 12)"
+    parser.add_argument("--closed", type=_many, default=default, metavar="N", help=many)
     parser.add_argument("--json", action="store_true", default=default, help="the answer as one JSON document")
 
 
@@ -99,7 +108,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.action == "list":
         return _list(arguments)
     if not arguments.why.strip():
-        raise CommandFailed("--why is empty: say why, for whoever looks at this month later")
+        raise CommandFailed(told("--why is empty: say why, for whoever looks at this month later"))
     if arguments.action == "close":
         return _close(arguments)
     body = {"reason": arguments.why}
@@ -112,11 +121,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    answer = _answer(arguments, arguments.company, arguments.closed)
     if arguments.json:
-        _print_json(answer)
+        with speaking("en"):  # What stands in the way is said here, and other programs read it.
+            _print_json(_answer(arguments, arguments.company, arguments.closed))
     else:
-        render(answer, Screen())
+        render(_answer(arguments, arguments.company, arguments.closed), Screen())
     return 0
 
 
@@ -156,26 +165,42 @@ def judged(
 
 def _in_the_way(one: PeriodStanding, first: PeriodStanding) -> tuple[Obstacle, ...]:
     if not one.ended:
-        return (Obstacle("not_ended", f"its last day is {day(one.last_day, one.zone)}"),)
+        return (Obstacle("not_ended", told("its last day is {day}", day=day(one.last_day, one.zone))),)
     found = []
     if one.counts:
-        amounts = ((one.missing_minor, "missing"), (one.found_minor, "found"))
-        sums = ", ".join(f"{spelled(amount, one.currency)} {how}" for amount, how in amounts if amount)
-        standing = counted(one.counts, "count stands", "counts stand")
-        asked = "somebody has asked for each" if not one.counts_unasked else ""
-        asked = asked or f"nobody has asked for the approval of {one.counts_unasked:,}"
         step = hints.command(f"approvals list --company {shlex.quote(one.company)}")
-        found.append(Obstacle("open_counts", f"{standing} on 1901 ({sums}): {asked}", step))
+        found.append(Obstacle("open_counts", _open_counts(one), step))
     if one.waiting:
-        told = (
-            counted(one.waiting, "request waits", "requests wait") + " for a verdict; closed before, what they ask for"
+        why = told_count(
+            "{count} request waits for a verdict; closed before, what they ask for is posted in a later month",
+            "{count} requests wait for a verdict; closed before, what they ask for is posted in a later month",
+            one.waiting,
         )
         step = hints.command(f"approvals list --company {shlex.quote(one.company)}")
-        found.append(Obstacle("waiting_requests", f"{told} is posted in a later month", step))
+        found.append(Obstacle("waiting_requests", why, step))
     if first.period != one.period:
-        told = f"{first.period} is still open, and would be closed with it"
-        found.append(Obstacle("earlier_month", told, _closing(first)))
+        why = told("{period} is still open, and would be closed with it", period=first.period)
+        found.append(Obstacle("earlier_month", why, _closing(first)))
     return tuple(found)
+
+
+def _open_counts(one: PeriodStanding) -> str:
+    sums = []
+    if one.missing_minor:
+        sums.append(told("{amount} missing", amount=spelled(one.missing_minor, one.currency)))
+    if one.found_minor:
+        sums.append(told("{amount} found", amount=spelled(one.found_minor, one.currency)))
+    if one.counts_unasked:
+        asked = told("nobody has asked for the approval of {count}", count=f"{one.counts_unasked:,}")
+    else:
+        asked = told("somebody has asked for each")
+    return told_count(
+        "{count} count stands on 1901 ({sums}): {asked}",
+        "{count} counts stand on 1901 ({sums}): {asked}",
+        one.counts,
+        sums=listed(sums),
+        asked=asked,
+    )
 
 
 def _beside(arguments: argparse.Namespace, one: PeriodStanding) -> tuple[Obstacle, ...]:
@@ -185,7 +210,8 @@ def _beside(arguments: argparse.Namespace, one: PeriodStanding) -> tuple[Obstacl
     try:
         answer = questions.get(arguments.dir, path, PeriodAgreement, {}, seconds_max=PERIOD_SECONDS_MAX)
     except CommandFailed as failure:
-        return (Obstacle("unknown", f"nobody could say whether all that happened is posted: {failure}", step),)
+        why = told("nobody could say whether all that happened is posted: {why}", why=failure)
+        return (Obstacle("unknown", why, step),)
     return differences(answer, step)
 
 
@@ -195,8 +221,11 @@ def differences(answer: PeriodAgreement, step: str) -> tuple[Obstacle, ...]:
     for cause, code in (("in_flight", "in_flight"), ("unknown", "differences")):
         amounts = [spelled(one.amount_minor, answer.currency) for one in answer.differences if one.cause == cause]
         if amounts:
-            words = "is on its way to the ledger" if cause == "in_flight" else "happened and is not posted"
-            found.append(Obstacle(code, f"{' and '.join(amounts)} {words}", step))
+            sums = told(" and ").join(amounts)
+            if cause == "in_flight":
+                found.append(Obstacle(code, told("{sums} is on its way to the ledger", sums=sums), step))
+            else:
+                found.append(Obstacle(code, told("{sums} happened and is not posted", sums=sums), step))
     return tuple(found)
 
 
@@ -210,7 +239,7 @@ def _books(arguments: argparse.Namespace) -> tuple[Obstacle, ...]:
             seconds_max=90,
         )
     except CommandFailed as failure:
-        return (Obstacle("unknown", f"Nobody could say whether the books agree: {failure}"),)
+        return (Obstacle("unknown", told("Nobody could say whether the books agree: {why}", why=failure)),)
     return of_books(answer)
 
 
@@ -218,17 +247,24 @@ def of_books(answer: Agreement) -> tuple[Obstacle, ...]:
     """Of all companies together, whose events are not told apart there."""
     found = []
     if answer.verdict == "differ":
-        found.append(Obstacle("differences", answer.sentence, hints.command("agreement --explain")))
+        verdict = of_both(answer.sentence, answer.sentence_zh)
+        found.append(Obstacle("differences", verdict, hints.command("agreement --explain")))
     parked = sum(measure.parked for measure in answer.measures)
     if parked:
-        told = (
-            counted(parked, "event waits", "events wait") + " for a partner; what comes after a close is posted later"
+        why = told_count(
+            "{count} event waits for a partner; what comes after a close is posted later",
+            "{count} events wait for a partner; what comes after a close is posted later",
+            parked,
         )
-        found.append(Obstacle("waiting_partner", told, hints.command("status")))
+        found.append(Obstacle("waiting_partner", why, hints.command("status")))
     flying = sum(measure.in_flight for measure in answer.measures)
     if flying:
-        told = counted(flying, "event is", "events are") + " on their way; what comes after a close is posted later"
-        found.append(Obstacle("in_flight", told))
+        why = told_count(
+            "{count} event is on its way; what comes after a close is posted later",
+            "{count} events are on their way; what comes after a close is posted later",
+            flying,
+        )
+        found.append(Obstacle("in_flight", why))
     return tuple(found)
 
 
@@ -241,9 +277,9 @@ def _close(arguments: argparse.Namespace) -> int:
         _print_json(view)
     else:
         console = Screen()
-        told = closed(view)
-        console.print(Text(told[0]), soft_wrap=True)
-        for warning in told[1:]:
+        done, *warnings = closed(view)
+        console.print(Text(done), soft_wrap=True)
+        for warning in warnings:
             console.print(Text(warning, style="yellow"), soft_wrap=True)
     return 0
 
@@ -257,30 +293,57 @@ def _refuse_in_the_way(arguments: argparse.Namespace) -> None:
     found = [*month.obstacles, *(one for one in answer.books if one.code == "differences")]
     if not found:
         return
-    told = "; ".join(f"{one.why}. {one.step}" if one.step else one.why for one in found)
+    why = told("; ").join(told("{why}. {step}", why=one.why, step=one.step) if one.step else one.why for one in found)
+    words = told("{period} of {company} stays open: {why}", period=arguments.period, company=arguments.company, why=why)
     finances = {"open_counts", "not_ended"}
-    anyway = "" if finances & {one.code for one in found} else " With --anyway it is closed as it stands"
-    raise CommandFailed(f"{arguments.period} of {arguments.company} stays open: {told}{anyway}")
+    if not finances & {one.code for one in found}:
+        words += told(" With --anyway it is closed as it stands")
+    raise CommandFailed(words)
 
 
 def closed(view: PeriodView) -> list[str]:
     """What was done in a sentence, and what should have been done before: each in one of its own."""
-    was = "was closed already" if view.repeated else "is closed"
-    told = [
-        f"{view.period} of {view.company} {was}, by {view.closed_by} at {moment(view.closed_at)}; "
-        f"{counted(view.vouchers, 'voucher')} in it. The first open month is {view.first_open}."
-    ]
+    facts = {
+        "period": view.period,
+        "company": view.company,
+        "by": view.closed_by,
+        "at": moment(view.closed_at),
+        "vouchers": told_count("{count} voucher", "{count} vouchers", view.vouchers),
+        "first": view.first_open,
+    }
+    if view.repeated:
+        done = told(
+            "{period} of {company} was closed already, by {by} at {at}; {vouchers} in it. "
+            "The first open month is {first}.",
+            **facts,
+        )
+    else:
+        done = told(
+            "{period} of {company} is closed, by {by} at {at}; {vouchers} in it. The first open month is {first}.",
+            **facts,
+        )
+    return [done, *_left_undone(view)]
+
+
+def _left_undone(view: PeriodView) -> Iterable[str]:
     if view.not_revalued:
-        told.append(
-            f"Open items in {', '.join(view.not_revalued)} were not valued at a closing rate of this month (T21): "
-            f"POST /v1/companies/{view.company}/periods/{view.period}/revalue"
+        yield told(
+            "Open items in {currencies} were not valued at a closing rate of this month (T21): {request}",
+            currencies=listed(view.not_revalued),
+            request=f"POST /v1/companies/{view.company}/periods/{view.period}/revalue",
         )
     if view.free_goods_undeclared:
-        orders = counted(view.free_goods_undeclared, "order")
-        told.append(f"{orders} given away, whose deemed output tax nobody declared (T22): POST …/free-goods")
+        yield told_count(
+            "{count} order given away, whose deemed output tax nobody declared (T22): {request}",
+            "{count} orders given away, whose deemed output tax nobody declared (T22): {request}",
+            view.free_goods_undeclared,
+            request="POST …/free-goods",
+        )
     if view.allowance_short_minor:
-        told.append("More was written off than was provided for: 1231 is in debit (T15p): POST …/bad-debt-provisions")
-    return told
+        yield told(
+            "More was written off than was provided for: 1231 is in debit (T15p): {request}",
+            request="POST …/bad-debt-provisions",
+        )
 
 
 def _path(path: str, arguments: argparse.Namespace) -> str:
@@ -290,7 +353,7 @@ def _path(path: str, arguments: argparse.Namespace) -> str:
 def render(answer: Answer, console: Console) -> None:
     """The months, then what stands in the way of each that is open."""
     if not answer.months:
-        console.print("There is no company yet.")
+        console.print(told("There is no company yet."))
         return
     table = next((one for one in (_table(answer), _table(answer, why=False)) if fits(console, one)), None)
     if table is not None:
@@ -299,34 +362,31 @@ def render(answer: Answer, console: Console) -> None:
         for month in answer.months:
             tell(console, Text("  ".join(filter(None, _cells(month)))))
     for month in answer.months:
-        for number, (told, step) in enumerate(_said(month)):
-            named = (
-                Text(f"{month.standing.company} {month.standing.period}: ", style="bold")
-                if not number
-                else Text("    ")
-            )
-            _say(console, named.append(told, style="not bold"), step)
+        for number, (words, step) in enumerate(_said(month)):
+            named = f"{month.standing.company} {month.standing.period}{told(': ')}"
+            line = Text("    ") if number else Text(named, style="bold")
+            _say(console, line.append(words, style="not bold"), step)
     for obstacle in answer.books:
-        _say(console, Text(f"All companies: {obstacle.why}"), obstacle.step)
+        _say(console, Text(told("All companies: {why}", why=obstacle.why)), obstacle.step)
 
 
 def _said(month: Month) -> Iterable[tuple[str, str]]:
     """What there is to say of it, each with the next command."""
     one = month.standing
     if one.reopening_id is not None:
-        told = f"{one.reopening_asked_by} asks for it to be opened again; somebody else approves:"
-        yield told, hints.command(f"approvals approve {one.reopening_id}")
+        asks = told("{who} asks for it to be opened again; somebody else approves:", who=one.reopening_asked_by)
+        yield asks, hints.command(f"approvals approve {one.reopening_id}")
     elif one.state == "open" and not month.obstacles:
-        yield "can be closed:", _closing(one)
+        yield told("can be closed:"), _closing(one)
     for obstacle in month.obstacles:
         yield obstacle.why, obstacle.step
 
 
-def _say(console: Console, told: Text, step: str) -> None:
+def _say(console: Console, line: Text, step: str) -> None:
     """A command stands on a line of its own: whoever copies it gets it whole."""
-    if not told.plain.endswith((".", ":")):
-        told.append(":" if step else ".")
-    tell(console, told)
+    if not line.plain.endswith((".", ":", "。", "：")):
+        line.append(told(": ").rstrip() if step else told("."))
+    tell(console, line)
     if step:
         console.print(Text(f"      {step}", style="dim"), soft_wrap=True)
 
@@ -337,8 +397,8 @@ def _closing(one: PeriodStanding) -> str:
 
 def _table(answer: Answer, *, why: bool = True) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-    for heading in ("company", "month", "state", "vouchers", "closed by", "at", *(("why",) if why else ())):
-        table.add_column(heading, justify="right" if heading == "vouchers" else "left", no_wrap=heading != "why")
+    for heading in _HEADINGS if why else _HEADINGS[:-1]:
+        table.add_column(told(heading), justify="right" if heading == "vouchers" else "left", no_wrap=heading != "why")
     for month in answer.months:
         table.add_row(*(Text(cell) for cell in _cells(month)[: len(table.columns)]))
     return table
@@ -349,16 +409,16 @@ def _cells(month: Month) -> tuple[str, ...]:
     by, at, why = one.closed_by, moment(one.closed_at) if one.closed_at else "", one.reason
     if one.reopened_at is not None:
         at = moment(one.reopened_at)
-        why = f"opened again by {one.reopened_by} and {one.reopening_approved_by}"
+        why = told("opened again by {one} and {other}", one=one.reopened_by, other=one.reopening_approved_by)
     return one.company, one.period, _state(month), f"{one.vouchers:,}", by, at, why
 
 
 def _state(month: Month) -> str:
     if month.standing.state == "closed":
-        return "closed"
+        return told("closed")
     if not month.standing.ended:
-        return "open, goes on"
-    return "open, not ready" if month.obstacles else "open, ready"
+        return told("open, goes on")
+    return told("open, not ready") if month.obstacles else told("open, ready")
 
 
 def _print_json(answer: Any) -> None:

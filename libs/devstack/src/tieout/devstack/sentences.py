@@ -19,6 +19,7 @@ from babel.messages.catalog import Catalog
 from babel.messages.pofile import read_po, write_po
 from tieout.contracts import gateway, ticket
 from tieout.contracts.agreement import MEASURES
+from tieout.contracts.finance.approvals import RequestView
 from tieout.contracts.finance.events import OrdersSettled
 from tieout.contracts.streams import CORE_SERVICES, EVENTS
 from tieout.devstack.languages import CATALOGUES, COLON, DIVIDERS, SAID
@@ -97,6 +98,7 @@ def _contracts() -> Iterator[str]:
     for literal in (gateway.State, ticket.State, ticket.Kind, OrdersSettled.__annotations__["cause"]):
         yield from get_args(literal)
     yield from get_args(gateway.Quarantined.__annotations__["decision"])
+    yield from get_args(RequestView.__annotations__["kind"])
     for subject in EVENTS:
         yield subject.split(".")[1]
 
