@@ -170,6 +170,8 @@ def test_what_services_say_is_known_by_its_pattern_and_in_lists() -> None:
         assert said("S-1: Two lines have the same line number.") == "S-1：两行的行号相同。"
         assert said("unknown_sku") == "商品未知"
         assert said("the customer moved, call him") == "the customer moved, call him"  # A person's own words.
+        assert said("no order, voucher or letter A of it") == "no order, voucher or letter A of it"  # Not by halves.
+        assert said("There is no company C9.") == "没有公司 C9。"
         assert said("") == ""
 
 

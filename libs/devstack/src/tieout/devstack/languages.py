@@ -16,7 +16,7 @@ import io
 import os
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
@@ -117,7 +117,8 @@ def _said(text: str, spoken: "_Spoken") -> str | None:
         return exact
     for pattern in spoken.patterns:
         if found := pattern.narrow.fullmatch(text):
-            return _Saying(spoken).vformat(pattern.translation, found.groups(), {})
+            with suppress(LookupError):
+                return _Saying(spoken).vformat(pattern.translation, found.groups(), {})
     for divider in DIVIDERS:
         if len(parts := text.split(divider)) == 1:
             continue
@@ -128,7 +129,8 @@ def _said(text: str, spoken: "_Spoken") -> str | None:
         return reasoned
     for pattern in spoken.patterns:
         if found := pattern.wide.fullmatch(text):
-            return _Saying(spoken).vformat(pattern.translation, found.groups(), {})
+            with suppress(LookupError):
+                return _Saying(spoken).vformat(pattern.translation, found.groups(), {})
     return None
 
 
@@ -148,13 +150,19 @@ def _is_data(text: str) -> bool:
 
 
 class _Saying(Formatter):
-    """`{0:said}` in a translation: the value may be words of a service itself."""
+    """`{0:said}` in a translation: the value may be words of a service itself. Raises LookupError where nobody knows
+    these: half a sentence in each language is worse than a whole one in English."""
 
     def __init__(self, spoken: "_Spoken") -> None:
         self._spoken = spoken
 
     def format_field(self, value: Any, format_spec: str) -> str:
-        return (_said(value, self._spoken) or value) if format_spec == SAID else str(value)
+        if format_spec != SAID:
+            return str(value)
+        words = _said(value, self._spoken)
+        if words is None and not _is_data(value):
+            raise LookupError(value)
+        return words or str(value)
 
 
 class _Pattern(Struct, frozen=True):

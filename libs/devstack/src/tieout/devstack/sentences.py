@@ -32,7 +32,15 @@ _MORE = (
     *("{0} line with {1} of carriage or another service", "{0} lines with {1} of carriage or another service"),
     *("by {0}: {1}", "{0} Settled since.", "waits for order {0} to ship"),
     *(f"{{0}} of {bound} {{1}} is expected" for bound in ("at least", "at most", "more than", "less than")),
-    "Nothing is known of an order or document {0}. If the document was refused, it stands in the quarantine: {1}",
+    "Nothing is known of an order, document or voucher {0}. If a document was refused, it stands in the quarantine: "
+    "{1}",
+    "Nothing is known of an order, document or voucher {0} of company {1}. If a document was refused, it stands in the "
+    "quarantine: {2}",
+    *("There is no company {0}.", "There is no company {0}. GET /v1/companies lists them."),
+    "There is no company {0}. Open it with PUT /v1/companies/{1}.",
+    "{0} ends on {1}, and in {2} it is {3}: what is still sold in it would go into the next one. "
+    "Close it when it is over.",
+    "1901 is not zero: nobody has approved count {0}. Ask with {1} and have it approved.",
     *("{0} or {1}", "{0} entry", "{0} entries", "{0} character", "{0} characters"),
     *("order", "cancel", "credit", "receipt", "adjustment", "confirmation", "delivery", "payment", "refund"),
     *("voucher", "document", "application", "it took longer than {0} s"),
