@@ -22,12 +22,13 @@ class PeriodRequest(Struct, frozen=True):
     upto: int
 
 
-class PeriodMoves(Struct, frozen=True):
+class PeriodMoves(Struct, frozen=True, omit_defaults=True):
     """Inventory: what happened in the period by its business dates."""
 
     currency: str
     value_minor: int  # What all moves did to the value of the stock.
     counted_minor: int  # Of these: what counts have found.
+    moves: int | None = None  # How many there were. None: from an older version.
 
 
 class Deferred(Struct, frozen=True):
@@ -64,6 +65,7 @@ class PeriodPostings(Struct, frozen=True):
     deferred: tuple[Deferred, ...]  # The first DEFERRED_MAX of both.
     open_counts: tuple[OpenCount, ...]
     closed_through: str = ""
+    zone: str = ""  # Of the company; in it the period ends. "": from an older version.
 
 
 DEFERRED_MAX = 500

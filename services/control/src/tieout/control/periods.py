@@ -2,6 +2,8 @@
 
 import asyncio
 import time
+from datetime import date, datetime
+from zoneinfo import ZoneInfo
 
 from tieout.contracts.agreement import MEASURES, Mark
 from tieout.contracts.operation import Nothing
@@ -40,7 +42,12 @@ async def period_agreement(request: PeriodAgreementRequest, colleagues: Colleagu
         if error.refusal is not None and error.refusal.problem.status == 404:  # There is no such company.
             raise error.refusal from None
         raise Refused("unavailable", f"{error.service} has no answer: {error.why}", status=503) from None
-    return compare(request.company, request.period, moves, postings, caught_up=done)
+    return compare(request.company, request.period, moves, postings, caught_up=done, today=_today(postings.zone))
+
+
+def _today(zone: str) -> date | None:
+    """Where the company is; None where nobody said which zone that is."""
+    return datetime.now(ZoneInfo(zone)).date() if zone else None
 
 
 async def _followed(sequence: int, colleagues: Colleagues) -> bool:

@@ -60,4 +60,5 @@ async def period_postings(request: PeriodRequest, database: Database) -> PeriodP
             if row["left"]
         ),
         closed_through=company["closed_through"],
+        zone=company["zone"],
     )

@@ -1,5 +1,5 @@
 -- name: company
-SELECT closed_through FROM company WHERE company = $1;
+SELECT closed_through, zone FROM company WHERE company = $1;
 
 -- name: posted
 -- An event has several vouchers at most of one period; its lines count once.

@@ -22,4 +22,4 @@ async def period_moves(request: PeriodRequest, database: Database) -> PeriodMove
             raise Refused("not_found", f"There is no company {request.company}.", field="company", status=404)
         row = await connection.fetchrow(statements.moves, request.company, first, after, request.upto)
     assert row is not None
-    return PeriodMoves(currency, row["value"], row["counted"])
+    return PeriodMoves(currency, row["value"], row["counted"], row["moves"])

@@ -1,6 +1,8 @@
 """Why what happened in a period is not what was posted in it. Pure: both sides come in, named differences go out."""
 
+from calendar import monthrange
 from collections.abc import Sequence
+from datetime import date
 from typing import Literal
 
 from tieout.contracts.period import (
@@ -13,11 +15,14 @@ from tieout.contracts.period import (
     PeriodPostings,
 )
 
+Pair = tuple[str, str]  # English, Chinese.
+
 
 def compare(
-    company: str, period: str, moves: PeriodMoves, postings: PeriodPostings, *, caught_up: bool
+    company: str, period: str, moves: PeriodMoves, postings: PeriodPostings, *, caught_up: bool, today: date | None
 ) -> PeriodAgreement:
-    """`caught_up`: finance has handled all of these moves; else what is not explained is still on its way."""
+    """`caught_up`: finance has handled all of these moves; else what is not explained is still on its way. `today`: of
+    the company, as far as its zone is known."""
     stock = _figure(
         "stock_value",
         "moves of stock at their value",
@@ -40,7 +45,8 @@ def compare(
     verdict: Literal["agree", "open", "differ"] = "agree"
     if differences:
         verdict = "differ" if any(one.cause == "unknown" for one in differences) else "open"
-    told, told_zh = _sentence(period, differences)
+    nothing = moves.moves == 0 and not any((stock.posted_minor, counted.posted_minor, differences))
+    told, told_zh = _sentence(period, differences, _until(period, today), postings.zone, nothing=nothing)
     return PeriodAgreement(
         company=company,
         period=period,
@@ -108,10 +114,28 @@ def _rest(figure: PeriodFigure, *, caught_up: bool) -> PeriodDifference:
     return PeriodDifference(figure.name, cause, figure.unexplained_minor, why, why_zh)
 
 
-def _sentence(period: str, differences: Sequence[PeriodDifference]) -> tuple[str, str]:
-    """In English and Chinese."""
+def _until(period: str, today: date | None) -> date | None:
+    """The last day of a month that is not over; None where it is."""
+    year, month = int(period[:4]), int(period[5:])
+    if today is None or (today.year, today.month) > (year, month):
+        return None
+    return date(year, month, monthrange(year, month)[1])
+
+
+def _sentence(
+    period: str, differences: Sequence[PeriodDifference], until: date | None, zone: str, *, nothing: bool
+) -> Pair:
+    """`until`: the month is not over. `nothing`: no stock moved in it and nothing is posted, of which "all is posted"
+    would be true and no help."""
+    if nothing:
+        return _of_nothing(period, until, zone)
+    over, over_zh = (f" It goes on until {until} ({zone}).", f"该月至 {until}（{zone}）才结束。") if until else ("", "")
     if not differences:
-        return f"All that happened in {period} is posted in it.", f"{period} 发生的业务均已记入当期。"
+        far, far_zh = (" so far", "迄今") if until else ("", "")
+        return (
+            f"All that happened in {period}{far} is posted in it.{over}",
+            f"{period} {far_zh}发生的业务均已记入当期。{over_zh}",
+        )
     words = {
         "period_deferred": ("posted in another period", "记入其他期间"),
         "waiting_approval": ("waiting for approval", "待审批"),
@@ -121,4 +145,16 @@ def _sentence(period: str, differences: Sequence[PeriodDifference]) -> tuple[str
     counts = {cause: sum(one.cause == cause for one in differences) for cause in words}
     told = ", ".join(f"{count} {words[cause][0]}" for cause, count in counts.items() if count)
     told_zh = "、".join(f"{words[cause][1]} {count} 项" for cause, count in counts.items() if count)
-    return f"Not all of {period} is posted in it: {told}.", f"{period} 的业务未全部记入当期：{told_zh}。"
+    return f"Not all of {period} is posted in it: {told}.{over}", f"{period} 的业务未全部记入当期：{told_zh}。{over_zh}"
+
+
+def _of_nothing(period: str, until: date | None, zone: str) -> Pair:
+    if until is None:
+        return (
+            f"No stock moved in {period}, and nothing of stock is posted in it.",
+            f"{period} 没有库存变动，也没有相关入账。",
+        )
+    return (
+        f"No stock has moved in {period} yet, and nothing of stock is posted in it. It goes on until {until} ({zone}).",
+        f"{period} 尚无库存变动，也没有相关入账。该月至 {until}（{zone}）才结束。",
+    )
