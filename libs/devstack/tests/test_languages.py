@@ -171,6 +171,13 @@ def test_what_services_say_is_known_by_its_pattern_and_in_lists() -> None:
         assert said("unknown_sku") == "商品未知"
         assert said("the customer moved, call him") == "the customer moved, call him"  # A person's own words.
         assert said("no order, voucher or letter A of it") == "no order, voucher or letter A of it"  # Not by halves.
+        assert said(
+            "Order 7: settled by P1; A customer without an order: settled by P2. Nothing is left to claim."
+        ) == ("订单 7：已由 P1 结清；未指明订单的客户：已由 P2 结清。已无应收回的款项。")
+        assert said(
+            "F1: Of order 1010 0.00 EUR came by then and 31.24 EUR went back. The refund is booked, and the difference "
+            "is a claim on the customer: send the payment if it is missing, or claim the money back."
+        ).startswith("F1：订单 1010 截至当时已收 0.00 EUR，已退 31.24 EUR。")
         assert said("There is no company C9.") == "没有公司 C9。"
         assert said("") == ""
 

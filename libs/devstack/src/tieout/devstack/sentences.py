@@ -36,6 +36,21 @@ _MORE = (
     "{1}",
     "Nothing is known of an order, document or voucher {0} of company {1}. If a document was refused, it stands in the "
     "quarantine: {2}",
+    *(
+        f"Of {whose} {{1}} came by then and {{2}} went back. The refund is booked, and the difference is a claim on "
+        "the customer: send the payment if it is missing, or claim the money back."
+        for whose in ("order {0}", "customer {0} without an order")
+    ),
+    # Why a ticket is resolved.
+    *(
+        f"{ended}{rest}"
+        for ended in ("Order {0}: settled by {1}", "A customer without an order: settled by {0}")
+        for rest in ("", ". Nothing is left to claim.")
+    ),
+    *("Nothing is left to claim.", "All of its rules are checked again."),
+    *("The flow handles messages again.", "Nothing waits too long any more.", "It moves again.", "It was proved."),
+    *("a later proof no longer finds it", "The channel takes messages again.", "It is priority {0} now."),
+    "Replay {0} booked its messages, and the books agree.",
     *("There is no company {0}.", "There is no company {0}. GET /v1/companies lists them."),
     "There is no company {0}. Open it with PUT /v1/companies/{1}.",
     "{0} ends on {1}, and in {2} it is {3}: what is still sold in it would go into the next one. "

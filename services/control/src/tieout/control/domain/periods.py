@@ -68,14 +68,14 @@ def _figure(
 
 def _deferred(one: Deferred, period: str) -> PeriodDifference:
     """Out of the period it is missing there; into it, it is more than what happened."""
-    posted, posted_zh = f"posted in {one.period} as {one.voucher_no}", f"记入 {one.period},凭证 {one.voucher_no}"
+    posted, posted_zh = f"posted in {one.period} as {one.voucher_no}", f"记入 {one.period}，凭证 {one.voucher_no}"
     amount = one.value_minor if one.deferred_from == period else -one.value_minor
     return PeriodDifference(
         figure="stock_value",
         cause="period_deferred",
         amount_minor=amount,
         why=f"{one.document_no} belongs to {one.deferred_from}, which was closed: {posted}",
-        why_zh=f"{one.document_no} 属于 {one.deferred_from},该期间已关闭:{posted_zh}",
+        why_zh=f"{one.document_no} 属于 {one.deferred_from}，该期间已结账：{posted_zh}",
         document_no=one.document_no,
         chain_id=one.chain_id,
         voucher_no=one.voucher_no,
@@ -90,13 +90,13 @@ def _waiting(one: OpenCount) -> PeriodDifference:
     else:
         left = one.approvals_needed - one.approvals
         why = f"{one.asked_by} asked for its approval at {one.asked_at}, {left} more must give it"
-        why_zh = f"{one.asked_by} 于 {one.asked_at} 提交审批,还需 {left} 人批准"
+        why_zh = f"{one.asked_by} 于 {one.asked_at} 提交审批，还需 {left} 人批准"
     return PeriodDifference(
         figure="counted",
         cause="waiting_approval",
         amount_minor=one.left_minor,
         why=f"count {one.document_no} stands on 1901: {why}",
-        why_zh=f"盘点 {one.document_no} 仍在 1901:{why_zh}",
+        why_zh=f"盘点 {one.document_no} 仍在 1901：{why_zh}",
         document_no=one.document_no,
         chain_id=one.chain_id,
     )
@@ -108,7 +108,7 @@ def _rest(figure: PeriodFigure, *, caught_up: bool) -> PeriodDifference:
     else:
         why, why_zh = (
             "no deferral and no approval explains it: ./tieout agreement",
-            "既非跨期也非待审批:./tieout agreement",
+            "既非跨期也非待审批： ./tieout agreement",
         )
     cause: Literal["in_flight", "unknown"] = "unknown" if caught_up else "in_flight"
     return PeriodDifference(figure.name, cause, figure.unexplained_minor, why, why_zh)
