@@ -112,6 +112,25 @@ def test_an_unknown_action_or_option_is_told_with_the_one_that_is_meant(capsys):
     assert "--json comes after an action: list, show" in wrong_usage(["quarantine", "--json"], capsys)[0]
 
 
+SAID = [
+    ["replay", "run", "3", "--why"],
+    ["repair", "run", "--reason"],
+    ["tickets", "mute", "12", "--for", "8h", "--reason"],
+    ["quarantine", "dismiss", "x", "--note"],
+    ["approvals", "ask", "--company", "C1", "--number", "7", "--cause", "person", "--reason"],
+    ["periods", "close", "C1", "2026-10", "--why"],
+    ["give-up", "finance-bill-shipments", "--reason"],
+]
+
+
+@pytest.mark.parametrize("words", SAID, ids=lambda words: words[0])
+def test_who_has_to_say_why_is_told_the_same_whatever_the_command(words, capsys):
+    for given, told in ((" ", "say why in a few words"), ("x" * 2001, "at most 2,000 characters; these are 2,001")):
+        first, *_ = wrong_usage([*words, given], capsys)
+        assert f"argument {words[-1]}: " in first
+        assert told in first
+
+
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_every_example_names_a_command_that_takes_it(name):
     """Parsed as it stands; placeholders are texts, and numbers are numbers."""

@@ -89,7 +89,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     approve.add_argument("--period", type=period, default="", metavar="P", help=told)
     reject.add_argument("id", metavar="REQUEST_ID", help="as the list has it")
     for action in (approve, reject):
-        action.add_argument("--note", default="", help="why; kept with the verdict")
+        action.add_argument("--note", default="", metavar="WHY", help="why; kept with the verdict")
     for action in (listing, asking, approve, reject):
         action.add_argument("--json", action="store_true", help="the answer as one JSON document")
     parser.set_defaults(action="list", company="", period="", json=False)

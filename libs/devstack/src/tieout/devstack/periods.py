@@ -98,8 +98,6 @@ def _many(text: str) -> int:
 def run(arguments: argparse.Namespace) -> int:
     if arguments.action == "list":
         return _list(arguments)
-    if not arguments.why.strip():
-        raise CommandFailed("--why is empty: say why, for whoever looks at this month later")
     if arguments.action == "close":
         return _close(arguments)
     body = {"reason": arguments.why}

@@ -76,7 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for action in (item, edit):
         action.add_argument("item", type=int, help="the item's number")
     for action in (new, run_, edit, *steering):
-        action.add_argument("--why", required=True, help="the reason; it is kept with your name")
+        action.add_argument("--why", required=True, metavar="WHY", help="the reason; it is kept with your name")
     for action in actions.choices.values():
         action.add_argument("--json", action="store_true", help="the answer as one JSON document")
     parser.set_defaults(action="list", json=False)

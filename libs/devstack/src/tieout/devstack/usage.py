@@ -11,10 +11,12 @@ import textwrap
 from collections.abc import Iterable
 from typing import Any, NoReturn
 
+from tieout.contracts.reason import wrong_reason
 from tieout.devstack import hints
 from tieout.devstack.terminal import visible
 
 EXAMPLE = "for example: "
+WHY = "WHY"  # The metavar of every option by which a person says why.
 # Where the names of what a command takes do not say enough by themselves.
 EXAMPLES = {
     "feed": "feed --format uci-online-retail FILE.csv.gz",
@@ -81,6 +83,12 @@ class Parser(argparse.ArgumentParser):
         self._words = self.prog.removeprefix("tieout ")
         if not self.epilog and self._words in EXAMPLES:
             self.epilog = f"{EXAMPLE}{hints.program()} {EXAMPLES[self._words]}"
+
+    def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
+        """What the help calls WHY is a reason: it is judged before anything is asked or shown, as the gateway would."""
+        if action.metavar == WHY and (action.required or arg_string.strip()) and (wrong := wrong_reason(arg_string)):
+            raise argparse.ArgumentError(action, wrong)
+        return super()._get_value(action, arg_string)
 
     def error(self, message: str) -> NoReturn:
         lines = [f"{self.prog}: {self._told(message)}"]
