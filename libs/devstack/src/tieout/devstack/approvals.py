@@ -2,8 +2,8 @@
 
     tieout approvals list [--company C] [--period P]
                                              counts that stand on 1901, and requests that wait for a verdict
-    tieout approvals ask --company C --source S --number N --cause management|disaster|person --reason WHY
-                                             ask to take a count out of 1901
+    tieout approvals ask --company C --number N --cause … --reason WHY
+                                             ask to take a count (of --source S) out of 1901
     tieout approvals ask --company C --period P --cause … --reason WHY
                                              the same for each count of a month that nobody has asked for
     tieout approvals approve ID [--note N]   as another person than the one who asked

@@ -64,6 +64,8 @@ class FittedHelp(argparse.RawDescriptionHelpFormatter):
 def _filled(line: str, width: int) -> list[str]:
     """A list's line goes on below its explanation, which two blanks divide from what it explains. Where that leaves the
     explanation too little room, it stands on lines of its own."""
+    if line.startswith(EXAMPLE):
+        return _typed(line, width)
     start = len(line) - len(line.lstrip())
     explained = re.match(r"( +\S.*?)  +(?=\S)", line)
     if explained is None or len(line) <= width:
@@ -75,11 +77,23 @@ def _filled(line: str, width: int) -> list[str]:
     return textwrap.wrap(explained[1], width, subsequent_indent=below) + rest
 
 
+def _typed(example: str, width: int) -> list[str]:
+    """A long example goes on as a shell wants it, so that it can be copied: never inside a quoted word."""
+    lines = [""]
+    for word in re.findall(r'(?:"[^"]*"|\S)+', example):
+        if lines[-1] and len(lines[-1]) + len(word) + 3 > width:
+            lines[-1] += " \\"
+            lines.append(f"   {word}")
+        else:
+            lines[-1] += f" {word}" if lines[-1] else word
+    return lines
+
+
 class Parser(argparse.ArgumentParser):
     """Complains in words and with an example instead of the bare usage. The exit code stays 2: wrong usage."""
 
     def __init__(self, *arguments: Any, **more: Any) -> None:
-        super().__init__(*arguments, **more)
+        super().__init__(*arguments, **{"formatter_class": FittedHelp, **more})
         self._words = self.prog.removeprefix("tieout ")
         if not self.epilog and self._words in EXAMPLES:
             self.epilog = f"{EXAMPLE}{hints.program()} {EXAMPLES[self._words]}"
