@@ -9,9 +9,11 @@ import pytest
 from cloudevents.core.exceptions import CloudEventValidationError
 from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
-from tieout.contracts.agreement import MEASURES
+from tieout.contracts.agreement import MEASURES, RebookRequest, RestartFlowRequest
+from tieout.contracts.catalogue import CONTRACTS
 from tieout.contracts.event import NAMESPACE, Envelope, event_id, order_id
 from tieout.contracts.order import OrderPlaced, PlacedLine
+from tieout.contracts.reason import Reason, ReasonIfAny, wrong_reason_of
 from tieout.contracts.schemas import FOLDER, schemas
 from tieout.contracts.streams import CORE_SERVICES, DEAD_STREAM, EVENTS, FLOW, FLOWS, UNHEARD, subjects_of
 
@@ -99,3 +101,39 @@ def test_the_committed_schemas_are_those_of_the_code() -> None:
         committed = msgspec.json.decode((FOLDER / f"{stem}.json").read_bytes())
         now = msgspec.json.decode(msgspec.json.encode(document))
         assert now == committed, "run: python -m tieout.contracts.schemas, and commit what it writes"
+
+
+SAYS_WHY = ("reason", "note", "why")
+CODES = {"DismissMany.reason", "ResubmitMany.reason", "ListQuarantine.reason"}  # Of the gateway's refusals.
+
+
+def test_whoever_says_why_says_it_by_one_rule():
+    """Of every request of a person, and of what services ask each other for one."""
+    asked = [operation.request for contract in CONTRACTS for operation in contract.OPERATIONS]
+    found = {
+        f"{kind.__name__}.{field.name}": field.type
+        for kind in (*asked, RebookRequest, RestartFlowRequest)
+        for field in msgspec.structs.fields(kind)
+        if field.name in SAYS_WHY
+    }
+    assert {name for name, kind in found.items() if kind not in (Reason, ReasonIfAny)} == CODES
+    assert len(found) > len(CODES) + 12
+
+
+@pytest.mark.parametrize(
+    ("kind", "told", "wrong"),
+    [
+        (Reason, "x", ""),
+        (Reason, " \t", "say why"),
+        (Reason, None, "say why"),
+        (Reason, "x" * 2001, "these are 2,001"),
+        (ReasonIfAny, None, ""),
+        (ReasonIfAny, " ", ""),
+        (ReasonIfAny, "x" * 2001, "these are 2,001"),
+        (str, "", ""),
+        (Reason, 7, ""),  # No text: that is told by the contract's type.
+    ],
+)
+def test_a_reason_that_is_none_is_told_with_the_next_step(kind, told, wrong):
+    assert wrong in wrong_reason_of(kind, told)
+    assert bool(wrong_reason_of(kind, told)) == bool(wrong)

@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 import http.server
 import importlib
 import re
@@ -112,6 +113,25 @@ def test_an_unknown_action_or_option_is_told_with_the_one_that_is_meant(capsys):
     assert "--json comes after an action: list, show" in wrong_usage(["quarantine", "--json"], capsys)[0]
 
 
+SAID = [
+    ["replay", "run", "3", "--why"],
+    ["repair", "run", "--reason"],
+    ["tickets", "mute", "12", "--for", "8h", "--reason"],
+    ["quarantine", "dismiss", "x", "--note"],
+    ["approvals", "ask", "--company", "C1", "--number", "7", "--cause", "person", "--reason"],
+    ["periods", "close", "C1", "2026-10", "--why"],
+    ["give-up", "finance-bill-shipments", "--reason"],
+]
+
+
+@pytest.mark.parametrize("words", SAID, ids=lambda words: words[0])
+def test_who_has_to_say_why_is_told_the_same_whatever_the_command(words, capsys):
+    for given, told in ((" ", "say why in a few words"), ("x" * 2001, "at most 2,000 characters; these are 2,001")):
+        first, *_ = wrong_usage([*words, given], capsys)
+        assert f"argument {words[-1]}: " in first
+        assert told in first
+
+
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_every_example_names_a_command_that_takes_it(name):
     """Parsed as it stands; placeholders are texts, and numbers are numbers."""
@@ -135,6 +155,43 @@ def test_every_command_explains_itself(name, capsys):
         main([name, "--help"])
     assert ended.value.code == 0
     assert f"tieout {name}" in capsys.readouterr().out
+
+
+def actions_of(parser):
+    return [one for entry in parser._actions for one in (getattr(entry, "choices", None) or ())]
+
+
+@pytest.mark.parametrize("name", [command.name for command in COMMANDS])
+def test_help_fits_80_columns_and_keeps_every_line_that_somebody_types(name, capsys, monkeypatch):
+    """ruff format dedents a docstring whose lines are all indented: then the lines of a synopsis would run together."""
+    monkeypatch.setenv("COLUMNS", "80")
+    module = importlib.import_module(next(one.module for one in COMMANDS if one.name == name))
+    parser = Parser(prog=f"tieout {name}")
+    module.add_arguments(parser)
+    actions = [] if name == "test" else [one for one in actions_of(parser) if isinstance(one, str) and one.isalpha()]
+    told = ""
+    for words in ([], *([action] for action in actions)):
+        with contextlib.suppress(SystemExit):
+            main([name, *words, "--help"])
+        told += capsys.readouterr().out
+    assert max(map(len, told.splitlines())) <= 80
+    typed = re.findall(r"^ *tieout .*?(?=  |$)", module.__doc__, re.MULTILINE)
+    assert all(line.startswith("    ") for line in typed)
+    shown = [line.rstrip() for line in told.splitlines()]
+    assert [line for line in typed if not any(one.startswith(line) for one in shown)] == []
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_an_example_that_is_too_long_for_the_terminal_goes_on_as_a_shell_wants_it(name, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit):
+        main([*name.split(), "--help"])
+    shown = capsys.readouterr().out
+    shown = shown[shown.rindex("for example: ") :] if "for example: " in shown else ""
+    if shown:  # `feed` has another epilog, and tells its example when something is missing.
+        assert shlex.split(shown.replace("\\\n", ""))[-len(shlex.split(EXAMPLES[name])) :] == shlex.split(
+            EXAMPLES[name]
+        )
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tieout.contracts.gateway import DOCUMENT_BYTES_MAX
 from tieout.devstack import formats
 from tieout.devstack.formats import FormatError, Run, tieout_ndjson, uci_online_retail
 
@@ -239,6 +240,17 @@ def test_a_mark_of_the_byte_order_is_no_part_of_the_first_document(tmp_path: Pat
     file = tmp_path / "day.ndjson"
     file.write_text('{"kind": "order", "number": "1"}', encoding="utf-8-sig")
     assert [document.number for document in tieout_ndjson.read([file], "auto").documents] == ["1"]
+
+
+def test_what_the_gateway_refuses_unread_counts_as_it_counts_it(tmp_path: Path) -> None:
+    file = tmp_path / "huge.ndjson"
+    order = {"kind": "order", "number": "1", "business_date": "2020-11-02", "lines": [{"quantity_micro": 5}]}
+    file.write_text(json.dumps({**order, "note": "x" * DOCUMENT_BYTES_MAX}))
+    run = tieout_ndjson.read([file], "auto")
+    assert len(run.documents) == 1
+    (measured,) = run.input.values()
+    assert (measured.documents, measured.lines, measured.quantity_micro) == (1, 0, 0)
+    assert "2020-11" not in run.input
 
 
 def test_parts_of_one_credited_canonical_line_count_once(tmp_path: Path) -> None:

@@ -166,6 +166,35 @@ def test_a_checkup_goes_on_below_its_explanation(width, monkeypatch):
     assert all(line.startswith(" " * 20) for line in told[first + 1 : last])
 
 
+STEPS = (
+    "See what its process says, and start it again: kill -CONT 4711 4712",
+    "The pod's last words: kubectl logs deployment/tieout-finance --previous; then look at its memory.",
+    'Whoever holds the lock: psql -c "SELECT pg_terminate_backend(4711)" (as the owner), then wait.',
+    "Start control; `./tieout logs control` has its last words, and what is known of it stands in ./tieout status.",
+    "./tieout agreement; ./tieout settings",
+    "Make room, or lower the retention: docs/retention.md says how long which of the tables keep what they have.",
+)
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_next_step_fits_the_terminal_and_no_command_in_it_is_broken(step, monkeypatch):
+    console = screen(80)
+    monkeypatch.setattr(doctor, "Screen", lambda: console)
+    doctor._show([Check("x", "look", f"What is wrong. {step}", "Why it matters.", step)], everything=False)
+    told = lines_of(console)
+    assert max(map(len, told)) <= 80
+    for command in re.findall(r"(?:kill -CONT|kubectl|psql|\./tieout) [^;`.()]*(?:\(\d+\)\")?", step):
+        assert sum(command.strip() in line for line in told) == 2
+
+
+def test_a_command_wider_than_the_terminal_is_one_line_that_the_terminal_folds(monkeypatch):
+    console = screen(80)
+    step = f"Look at it: ./tieout logs finance --dir /tmp/{'long/' * 20}x"
+    monkeypatch.setattr(doctor, "Screen", lambda: console)
+    doctor._show([Check("x", "look", "It is wrong.", "", step)], everything=False)
+    assert step.partition(": ")[2] in "\n".join(lines_of(console))
+
+
 def test_what_no_terminal_shows_is_one_line():
     console = Screen(file=io.StringIO(), width=40)
     tell(console, Text("word " * 30), first=4)

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 import urllib.request
+from pathlib import Path
 
 import asyncpg
 import nats
@@ -324,3 +325,32 @@ async def test_a_foreground_stack_says_at_its_end_where_its_data_lies_and_how_to
     assert last.startswith(f"stopped; what it has stored stays in {folder}. Start it again with: ")
     assert last.endswith(f"up --replicas order=2{hints.option(folder)}")
     assert (folder / "postgres").is_dir()
+
+
+LAUNCHED = """
+import sys
+from pathlib import Path
+from tieout.devstack import processes
+
+ask = "import os; print(*(os.readlink(f'/proc/self/fd/{fd}') for fd in (0, 1, 2)), *os.listdir('/proc/self/fd'))"
+processes.start([sys.executable, "-c", ask], log=Path(sys.argv[1])).wait()
+print("ready")
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="only Linux tells which files a process has open")
+def test_a_server_holds_no_pipe_of_its_launcher(tmp_path):
+    """`tieout up --detach | tail` ends when the launcher does, and not when the servers do."""
+    reader, writer = os.pipe()
+    try:
+        log = tmp_path / "server.log"
+        launched = subprocess.run(
+            [sys.executable, "-c", LAUNCHED, str(log)], capture_output=True, text=True, pass_fds=[writer], check=True
+        )
+    finally:
+        os.close(reader)
+        os.close(writer)
+    assert launched.stdout == "ready\n"
+    given, out, error, *held = log.read_text().split()
+    assert (given, out, error) == ("/dev/null", str(log), str(log))
+    assert set(held) <= {"0", "1", "2", "3"}  # The last is its look at the list itself.

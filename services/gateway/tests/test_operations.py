@@ -529,3 +529,20 @@ async def test_an_admin_token_that_was_exchanged_lets_in_without_a_restart_and_t
     (tmp_path / "token").unlink()  # What cannot be read leaves what was.
     await asyncio.sleep(1.1)
     assert (await house.client.get("/v1/satellites", headers=new)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        ("/v1/replays/3/run", {"reason": "  "}, "reason"),
+        ("/v1/replays/3/run", {}, "reason"),
+        ("/v1/repairs", {"token": "x", "reason": ""}, "reason"),
+        ("/v1/quarantine/dismiss", {"upto": 1, "satellite": "web", "note": " "}, "note"),
+    ],
+)
+async def test_a_missing_reason_is_told_by_its_field_and_what_to_do(house, path, body, field):
+    told = problem(await house.client.post(path, json=body, headers=house.admin), 422, "invalid")
+    assert (told["detail"], told["field"]) == (
+        f"{field}: say why in a few words, for whoever looks at this later.",
+        field,
+    )

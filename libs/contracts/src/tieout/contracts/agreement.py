@@ -5,6 +5,7 @@ all its books compare the same set: rows with `position <= watermark`. See docs/
 """
 
 from msgspec import Struct
+from tieout.contracts.reason import Reason
 
 LEAF_BITS = 8  # A leaf is a range of 256 positions.
 BRANCH_BITS = 8  # A branch is 256 leaves.
@@ -377,7 +378,7 @@ class RebookRequest(Struct, frozen=True):
     positions: tuple[int, ...]
     repair_id: str
     actor: str
-    reason: str
+    reason: Reason
 
 
 class Rebooked(Struct, frozen=True):
@@ -454,7 +455,7 @@ class RestartFlowRequest(Struct, frozen=True):
 
     flow: str
     actor: str
-    reason: str
+    reason: Reason
     give_up_unreadable: bool = False  # What stops it because it cannot be read becomes dead letters.
 
 

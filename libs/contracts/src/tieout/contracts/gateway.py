@@ -8,9 +8,11 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from tieout.contracts.event import Company, Warehouse
 from tieout.contracts.operation import Operation
 from tieout.contracts.order import ControlPasses
+from tieout.contracts.reason import Reason, ReasonIfAny
+
+DOCUMENT_BYTES_MAX = 2 << 20  # Of one document, unless a gateway is set otherwise: what is larger is refused unread.
 
 Satellite = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$")]
-Reason = Annotated[str, Meta(max_length=500)]
 
 Authentication = Literal[
     "key",  # Bearer or X-Api-Key; the gateway makes the key and keeps only its hash.
@@ -226,21 +228,21 @@ class CorrectDocument(Struct, frozen=True):
 
     intake_id: UUID
     content: Annotated[str, Meta(min_length=1)]
-    note: Reason = ""
+    note: ReasonIfAny = ""
 
 
 class ResubmitDocument(Struct, frozen=True):
     """Map the same bytes again: the mapping was mended, or the SKU is known by now."""
 
     intake_id: UUID
-    note: Reason = ""
+    note: ReasonIfAny = ""
 
 
 class DismissDocument(Struct, frozen=True):
     """It stays out of the books, and somebody says why."""
 
     intake_id: UUID
-    note: Annotated[str, Meta(min_length=1, max_length=500)]
+    note: Reason
 
 
 class DismissMany(Struct, frozen=True):
@@ -249,7 +251,7 @@ class DismissMany(Struct, frozen=True):
     since then stays open."""
 
     upto: Annotated[int, Meta(ge=1)]
-    note: Annotated[str, Meta(min_length=1, max_length=500)]
+    note: Reason
     satellite: str = ""
     reason: str = ""
     field: str = ""
@@ -271,7 +273,7 @@ class ResubmitMany(Struct, frozen=True):
     satellite: str = ""
     reason: str = ""
     limit: Annotated[int, Meta(ge=1, le=10_000)] = 1000
-    note: Reason = ""
+    note: ReasonIfAny = ""
     field: str = ""
 
 

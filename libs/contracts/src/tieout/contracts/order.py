@@ -16,6 +16,7 @@ from tieout.contracts.event import (
     Warehouse,
 )
 from tieout.contracts.operation import Operation
+from tieout.contracts.reason import ReasonIfAny
 
 # What a line is to the books; finance maps each to an account of the company's chart (in brackets: the default one).
 Account = Literal[
@@ -429,7 +430,7 @@ class CancelOrder(Struct, frozen=True):
     company: str = ""
     source: str = ""
     lines: tuple[CancelLine, ...] = ()  # None: all that can still be stopped.
-    reason: Annotated[str, Meta(max_length=500)] = ""
+    reason: ReasonIfAny = ""
 
 
 class CancelAnswer(Struct, frozen=True):

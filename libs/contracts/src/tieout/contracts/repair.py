@@ -17,6 +17,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 from tieout.contracts.control import Cause, Difference, RepairKind, Verdict
 from tieout.contracts.operation import Operation
+from tieout.contracts.reason import Reason
 from tieout.contracts.replay import Effect, OutcomeCount
 
 State = Literal["proved", "not_proved", "failed"]
@@ -63,7 +64,7 @@ class RepairPreview(Struct, frozen=True, omit_defaults=True):
 
 class RepairRequest(Struct, frozen=True):
     token: Annotated[str, Meta(min_length=1, max_length=64)]
-    reason: Annotated[str, Meta(min_length=1, max_length=500)]
+    reason: Reason
     order_no: str = ""  # As previewed.
     cause: Cause | Literal[""] = ""
     measure: str = ""

@@ -11,6 +11,7 @@ from uuid import UUID
 from msgspec import Meta, Raw, Struct
 from tieout.contracts.event import Number
 from tieout.contracts.operation import Operation
+from tieout.contracts.reason import Reason
 
 # ---------------------------------------------------------------------------------------- between the services
 
@@ -145,7 +146,6 @@ State = Literal[
     "unproved",  # It ran, but something failed, waits, or does not agree; `sentence` says what.
     "cancelled",
 ]
-Reason = Annotated[str, Meta(min_length=3, max_length=500)]
 
 
 class Selection(Struct, frozen=True, omit_defaults=True):

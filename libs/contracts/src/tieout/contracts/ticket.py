@@ -6,6 +6,7 @@ from uuid import UUID
 from msgspec import Meta, Struct
 from tieout.contracts.event import Event
 from tieout.contracts.operation import Operation
+from tieout.contracts.reason import ReasonIfAny
 
 # What a ticket is about. The first word of its fingerprint is its kind.
 Kind = Literal[
@@ -180,7 +181,7 @@ class ChangeTicket(Struct, frozen=True):
 
     number: Annotated[int, Meta(ge=1)]
     action: Action
-    reason: Annotated[str, Meta(max_length=2000)] = ""
+    reason: ReasonIfAny = ""
     until: str = ""  # mute: RFC 3339, at most 90 days ahead.
     to: Annotated[str, Meta(max_length=200)] = ""  # assign: a team (@finance) or a person.
     priority: Annotated[int, Meta(ge=0, le=4)] = 0  # prioritise: 1 to 4.

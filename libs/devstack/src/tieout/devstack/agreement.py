@@ -114,6 +114,8 @@ def _many(text: str) -> int:
 def run(arguments: argparse.Namespace) -> int:
     if arguments.period:
         return _of_period(arguments)
+    if arguments.company:
+        raise CommandFailed(told("--company goes with --period: the proof of the books is of all companies"))
     answer = questions.get(
         arguments.dir,
         "/v1/agreement",

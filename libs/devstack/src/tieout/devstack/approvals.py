@@ -2,8 +2,8 @@
 
     tieout approvals list [--company C] [--period P]
                                              counts that stand on 1901, and requests that wait for a verdict
-    tieout approvals ask --company C --source S --number N --cause management|disaster|person --reason WHY
-                                             ask to take a count out of 1901
+    tieout approvals ask --company C --number N --cause … --reason WHY
+                                             ask to take a count (of --source S) out of 1901
     tieout approvals ask --company C --period P --cause … --reason WHY
                                              the same for each count of a month that nobody has asked for
     tieout approvals approve ID [--note N]   as another person than the one who asked
@@ -90,7 +90,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     approve.add_argument("--period", type=period, default="", metavar="P", help=told)
     reject.add_argument("id", metavar="REQUEST_ID", help="as the list has it")
     for action in (approve, reject):
-        action.add_argument("--note", default="", help="why; kept with the verdict")
+        action.add_argument("--note", default="", metavar="WHY", help="why; kept with the verdict")
     for action in (listing, asking, approve, reject):
         action.add_argument("--json", action="store_true", help="the answer as one JSON document")
     parser.set_defaults(action="list", company="", period="", json=False)

@@ -1,10 +1,12 @@
 """How the desk works: teams, deadlines of tickets, working hours, holidays. Without an action it shows all of it.
 
-tieout desk [show] [--year Y]
-tieout desk team SERVICE --to TEAM
-tieout desk deadline PRIORITY --minutes M [--clock working|wall]
-tieout desk hours "09:00-12:00 13:00-18:00" [--zone Asia/Shanghai] [--holidays CN|none]
-tieout desk year 2027 --free 2027-01-01,2027-02-08..2027-02-12 --worked 2027-02-06
+    tieout desk [show] [--year Y]
+    tieout desk team SERVICE --to TEAM
+    tieout desk deadline PRIORITY --minutes M [--clock working|wall]
+    tieout desk hours "09:00-12:00 13:00-18:00" [--zone Z] [--holidays H]
+    tieout desk year 2027 --free 2027-01-01,2027-02-08..2027-02-12
+
+All that an action takes: `tieout desk ACTION --help`.
 """
 
 import argparse

@@ -135,7 +135,7 @@ def _show(found: Sequence[Check], *, everything: bool) -> None:
         if check.why:
             tell(console, Text(f"why it matters  {check.why}"), indent=20, first=4)
         if check.next_step:
-            console.print(f"    next step       {escape(hints.fitted(check.next_step))}", highlight=False)
+            tell(console, Text(f"next step       {hints.fitted(check.next_step)}"), indent=20, first=4)
         if check.runbook:
             console.print(f"    runbook         docs/runbooks/{check.runbook}.md", highlight=False)
     well = sum(check.state == "ok" for check in found)

@@ -379,7 +379,7 @@ async def _settled(
     while True:
         books = await outcomes.read(client, source=satellite)
         law = balance(source.input, _since(before, books))
-        steps.tell("lines in the books", due - law.total.missing.lines, due)
+        steps.tell("lines accounted for", due - law.total.missing.lines, due)
         now = time.monotonic()
         if books != last:
             quiet_since, last = now, books

@@ -16,7 +16,7 @@ LINE_SECONDS = 5.0  # Into a file or a pipe: seldom enough for a log, often enou
 
 @dataclass
 class Steps:
-    """What is counted, one after the other: `sent`, then `lines in the books`."""
+    """What is counted, one after the other: `sent`, then `lines accounted for`."""
 
     console: Console
     clock: Callable[[], float] = time.monotonic
@@ -66,7 +66,10 @@ class Sent:
 
     def interrupted(self) -> str:
         """What a person wants to know who pressed Ctrl-C."""
-        again = "give the same command again: what has come before is told as duplicate, and booked once"
+        again = (
+            "give the same command again: what has come before is told as duplicate, and booked once; what was refused "
+            "before stands in the quarantine twice then"
+        )
         if not (self.taken or self.on_the_way):
             return "interrupted before any document was sent. To go on, give the same command again"
         if self.taken == self.total:

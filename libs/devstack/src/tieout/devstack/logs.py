@@ -18,8 +18,14 @@ _QUIET_POLLS, _QUIET_SECONDS = 10, 1.0  # Who waits for a line of an idle stack 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("service", nargs="*", help="a service, or postgres, hub, store-1, migrations (default: all)")
-    parser.add_argument("-n", "--lines", type=int, default=100, metavar="N", help="the last N of each (default 100)")
+    parser.add_argument("-n", "--lines", type=_many, default=100, metavar="N", help="the last N of each (default 100)")
     parser.add_argument("-f", "--follow", action="store_true", help="go on as new lines come; end with Ctrl-C")
+
+
+def _many(text: str) -> int:
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of lines: give one from 0 on")
+    return int(text)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -13,7 +13,7 @@ import argparse
 import shlex
 import sys
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
 
 import msgspec
@@ -107,8 +107,6 @@ def _many(text: str) -> int:
 def run(arguments: argparse.Namespace) -> int:
     if arguments.action == "list":
         return _list(arguments)
-    if not arguments.why.strip():
-        raise CommandFailed(told("--why is empty: say why, for whoever looks at this month later"))
     if arguments.action == "close":
         return _close(arguments)
     body = {"reason": arguments.why}
@@ -398,7 +396,10 @@ def _closing(one: PeriodStanding) -> str:
 def _table(answer: Answer, *, why: bool = True) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     for heading in _HEADINGS if why else _HEADINGS[:-1]:
-        table.add_column(told(heading), justify="right" if heading == "vouchers" else "left", no_wrap=heading != "why")
+        # Where there is not room for all, who, when and why go on below themselves.
+        wraps = heading in _HEADINGS[-3:]
+        justify: Literal["right", "left"] = "right" if heading == "vouchers" else "left"
+        table.add_column(told(heading), justify=justify, no_wrap=not wraps, min_width=10 if wraps else None)
     for month in answer.months:
         table.add_row(*(Text(cell) for cell in _cells(month)[: len(table.columns)]))
     return table

@@ -78,8 +78,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action.add_argument("--field", default="", metavar="F", help="only for this field; lines[].sku: of any line")
     dismiss.add_argument("--yes", action="store_true", help="do not ask before all of a choice are dismissed")
     for action in (correct, resubmit):
-        action.add_argument("--note", default="", help="why; kept with the decision")
-    dismiss.add_argument("--note", required=True, help="why; kept with the decision")
+        action.add_argument("--note", default="", metavar="WHY", help="why; kept with the decision")
+    dismiss.add_argument("--note", required=True, metavar="WHY", help="why; kept with the decision")
     for action in (listing, show, correct, resubmit, dismiss):
         action.add_argument("--json", action="store_true", help="the answer as one JSON document")
     parser.set_defaults(action="list", all=False, satellite="", reason="", field="", json=False)

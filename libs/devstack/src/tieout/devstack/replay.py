@@ -2,7 +2,7 @@
 
     tieout replay new --ticket 7 --why "mended the tax code"     choose, freeze, and rehearse; nothing is booked
     tieout replay new --order 1001 --order 1002 --why …
-    tieout replay new --satellite web --since 2026-11-23T00:00Z --step finance --why …
+    tieout replay new --satellite web --step finance --why …
     tieout replay new --stream INVENTORY --sequences 100-250 --why …
     tieout replay run ID --why WHY [--rate N]       run what was rehearsed, then prove it
     tieout replay show ID                           progress, what would happen, what did, who and why
@@ -76,7 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for action in (item, edit):
         action.add_argument("item", type=int, help="the item's number")
     for action in (new, run_, edit, *steering):
-        action.add_argument("--why", required=True, help="the reason; it is kept with your name")
+        action.add_argument("--why", required=True, metavar="WHY", help="the reason; it is kept with your name")
     for action in actions.choices.values():
         action.add_argument("--json", action="store_true", help="the answer as one JSON document")
     parser.set_defaults(action="list", json=False)

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.measure import Measurement
 from rich.padding import Padding
@@ -20,6 +21,9 @@ def visible(text: str) -> str:
 
 
 _COMMAND = re.compile(r"\btieout [a-z]")
+# A command in a sentence, to where the sentence goes on or ends.
+_TYPED = re.compile(r"(?:\S*\btieout [a-z]|\bkill -|\bkubectl |\bpsql ).*?(?=[`;)]|[.,:](?:\s|$)|$)", re.MULTILINE)
+_GLUE = "\ue000"  # A blank inside a command, where no line ends.
 
 
 class Screen(Console):
@@ -53,6 +57,9 @@ def tell(console: Console, told: Text, indent: int = 4, first: int = 0) -> None:
     if not console.is_terminal:
         console.print(Text(" " * first).append_text(told), soft_wrap=True)
         return
+    if _TYPED.search(told.plain):
+        _tell_with_commands(console, told, indent, first)
+        return
     begun = told.wrap(console, max(console.width - first, 20))[0]
     begun.rstrip()
     rest = told[len(begun) :]
@@ -60,3 +67,20 @@ def tell(console: Console, told: Text, indent: int = 4, first: int = 0) -> None:
     console.print(Padding(begun, (0, 0, 0, first), expand=False), soft_wrap=False)
     if rest.plain:
         console.print(Padding(rest, (0, 0, 0, indent), expand=False), soft_wrap=False)
+
+
+def _tell_with_commands(console: Console, told: Text, indent: int, first: int) -> None:
+    """Broken between words and around commands. One that is wider than the terminal has a line of its own, which the
+    terminal folds: copied, it is still one."""
+    glued = _TYPED.sub(lambda found: found[0].replace(" ", _GLUE), told.plain)
+    start, since = first, 0
+    lines: list[tuple[int, int, int]] = []  # Indentation, and from where to where.
+    last = 0
+    for word in re.finditer(r"\S+", glued):
+        if last and (start + cell_len(glued[since : word.end()]) > console.width or "\n" in glued[last : word.start()]):
+            lines.append((start, since, last))
+            wide = indent + cell_len(word[0]) > console.width
+            start, since = (min(indent, 4) if wide else indent), word.start()
+        last = word.end()
+    for margin, begin, end in [*lines, (start, since, last)]:
+        console.print(Text(" " * margin).append_text(told[begin:end]), soft_wrap=True)

@@ -1,6 +1,6 @@
 """What needs a person: one ticket per cause, the most urgent first. Without an action it lists.
 
-    tieout tickets list [--all] [--kind K] [--service S] [--owner O] [--order NO]
+    tieout tickets list [--all] [--kind K] [--service S] [--owner O]
     tieout tickets show NUMBER                  its history, its orders, its dead letters
     tieout tickets letter NUMBER                one dead letter: the original message, its headers, every attempt
     tieout tickets ack NUMBER                   you have it

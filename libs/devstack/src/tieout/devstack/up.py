@@ -1,7 +1,8 @@
 """Start the whole stack and keep it running: real Postgres, a real NATS hub, a leaf site, and every service.
 
-Runs in the foreground and shows the services' logs; Ctrl-C stops everything in order. With --detach it returns as
-soon as the stack is ready, and `tieout down` stops it.
+Stays in the foreground and shows the services' logs, until Ctrl-C stops everything in order: `tieout up | tail` ends
+when the stack does. With --detach it returns as soon as the stack is ready, and whatever reads its output ends with it;
+`tieout down` stops the stack.
 """
 
 import argparse

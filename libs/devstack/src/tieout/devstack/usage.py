@@ -11,10 +11,12 @@ import textwrap
 from collections.abc import Iterable
 from typing import Any, NoReturn
 
+from tieout.contracts.reason import wrong_reason
 from tieout.devstack import hints
 from tieout.devstack.terminal import visible
 
 EXAMPLE = "for example: "
+WHY = "WHY"  # The metavar of every option by which a person says why.
 # Where the names of what a command takes do not say enough by themselves.
 EXAMPLES = {
     "feed": "feed --format uci-online-retail FILE.csv.gz",
@@ -62,6 +64,8 @@ class FittedHelp(argparse.RawDescriptionHelpFormatter):
 def _filled(line: str, width: int) -> list[str]:
     """A list's line goes on below its explanation, which two blanks divide from what it explains. Where that leaves the
     explanation too little room, it stands on lines of its own."""
+    if line.startswith(EXAMPLE):
+        return _typed(line, width)
     start = len(line) - len(line.lstrip())
     explained = re.match(r"( +\S.*?)  +(?=\S)", line)
     if explained is None or len(line) <= width:
@@ -73,14 +77,32 @@ def _filled(line: str, width: int) -> list[str]:
     return textwrap.wrap(explained[1], width, subsequent_indent=below) + rest
 
 
+def _typed(example: str, width: int) -> list[str]:
+    """A long example goes on as a shell wants it, so that it can be copied: never inside a quoted word."""
+    lines = [""]
+    for word in re.findall(r'(?:"[^"]*"|\S)+', example):
+        if lines[-1] and len(lines[-1]) + len(word) + 3 > width:
+            lines[-1] += " \\"
+            lines.append(f"   {word}")
+        else:
+            lines[-1] += f" {word}" if lines[-1] else word
+    return lines
+
+
 class Parser(argparse.ArgumentParser):
     """Complains in words and with an example instead of the bare usage. The exit code stays 2: wrong usage."""
 
     def __init__(self, *arguments: Any, **more: Any) -> None:
-        super().__init__(*arguments, **more)
+        super().__init__(*arguments, **{"formatter_class": FittedHelp, **more})
         self._words = self.prog.removeprefix("tieout ")
         if not self.epilog and self._words in EXAMPLES:
             self.epilog = f"{EXAMPLE}{hints.program()} {EXAMPLES[self._words]}"
+
+    def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
+        """What the help calls WHY is a reason: it is judged before anything is asked or shown, as the gateway would."""
+        if action.metavar == WHY and (action.required or arg_string.strip()) and (wrong := wrong_reason(arg_string)):
+            raise argparse.ArgumentError(action, wrong)
+        return super()._get_value(action, arg_string)
 
     def error(self, message: str) -> NoReturn:
         lines = [f"{self.prog}: {self._told(message)}"]

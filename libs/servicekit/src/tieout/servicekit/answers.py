@@ -33,6 +33,7 @@ from tieout.contracts.agreement import (
     ViolationsRequest,
 )
 from tieout.contracts.operation import UNREADABLE_EVENTS, Health, Nothing, Operation, Trail, TrailRequest
+from tieout.contracts.reason import wrong_reason
 from tieout.contracts.replay import Kept, KeptRequest, PlayedBatch, PlayRequest
 from tieout.contracts.watch import Vitals, VitalsRequest
 from tieout.servicekit import parked, settings_log, sql
@@ -176,6 +177,8 @@ class OwnAnswers:
             raise Refused(
                 "not_found", f"{self._name} has no flow {request.flow!r}; it has: {flows}.", field="flow", status=404
             )
+        if wrong := wrong_reason(request.reason):
+            raise Refused("invalid", f"reason: {wrong}.", field="reason", status=422)
         if request.give_up_unreadable:
             if not subscriber.stopped_why.startswith(UNREADABLE_EVENTS):
                 raise Refused(

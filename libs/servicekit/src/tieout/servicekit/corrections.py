@@ -8,6 +8,7 @@ from collections import Counter
 
 import asyncpg
 from tieout.contracts.agreement import BEFORE_ALL, DIGEST_VERSION, Rebooked, RebookRequest
+from tieout.contracts.reason import wrong_reason
 from tieout.servicekit import sql
 from tieout.servicekit.agreement import Evidence
 from tieout.servicekit.books import Book, by_table
@@ -27,8 +28,8 @@ class Corrections:
 
     async def rebook(self, request: RebookRequest, database: Database) -> Rebooked:
         """Idempotent: what counts as it did before the hand came is left alone. Raises Refused."""
-        if not request.reason.strip():
-            raise Refused("invalid", "Say why: a correction is read by auditors.", field="reason", status=422)
+        if wrong := wrong_reason(request.reason):
+            raise Refused("invalid", f"reason: {wrong}.", field="reason", status=422)
         if not 0 < len(request.positions) <= POSITIONS_MAX:
             raise Refused("invalid", f"Give 1 to {POSITIONS_MAX} positions.", field="positions", status=422)
         asked = self._evidence.book(request.measure, request.book, DIGEST_VERSION)

@@ -1,6 +1,7 @@
 """What the gateway can be told from outside."""
 
 from tieout import servicekit
+from tieout.contracts.gateway import DOCUMENT_BYTES_MAX
 
 
 class Settings(servicekit.Settings, frozen=True, kw_only=True):
@@ -9,7 +10,7 @@ class Settings(servicekit.Settings, frozen=True, kw_only=True):
     admin_token_file: str = ""  # Bearer token of those who may call every operation; "": none can.
     sites: str = ""  # Leaf sites that the hub sources, separated by commas.
     body_bytes_max: int = 32 << 20  # Of one request, after unpacking.
-    document_bytes_max: int = 2 << 20
+    document_bytes_max: int = DOCUMENT_BYTES_MAX
     documents_max: int = 50_000  # In one request.
     depth_max: int = 64  # Nesting of JSON.
     requests_max: int = 256  # Under way at once; more are told to come again.

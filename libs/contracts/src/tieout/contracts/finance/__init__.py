@@ -22,7 +22,6 @@ from tieout.contracts.finance.approvals import (
     StandingCount,
     StandingCounts,
     StandingSum,
-    Text,
     Verdict,
 )
 from tieout.contracts.finance.companies import (
@@ -223,7 +222,6 @@ __all__ = [
     "SubmitPayment",
     "SubmitRefund",
     "TakeDiscount",
-    "Text",
     "TrialBalance",
     "TrialBalanceLine",
     "TrialBalanceRequest",

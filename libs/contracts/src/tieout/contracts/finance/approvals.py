@@ -7,10 +7,9 @@ from uuid import UUID
 from msgspec import Meta, Struct
 from tieout.contracts.event import Company, Currency, Number, Period
 from tieout.contracts.operation import Operation
+from tieout.contracts.reason import Reason, ReasonIfAny
 
 Limit = Annotated[int, Meta(ge=1, le=200)]
-
-Text = Annotated[str, Meta(min_length=1, max_length=500)]
 
 Source = Annotated[str, Meta(min_length=1, max_length=64)]
 
@@ -20,7 +19,7 @@ class RequestReopening(Struct, frozen=True, kw_only=True):
 
     company: Company
     period: Period
-    reason: Text
+    reason: Reason
 
 
 class RequestWriteOff(Struct, frozen=True, kw_only=True):
@@ -36,7 +35,7 @@ class RequestWriteOff(Struct, frozen=True, kw_only=True):
     currency: Currency
     amount_minor: Annotated[int, Meta(ge=1, le=10**15)]
     business_date: date
-    reason: Text
+    reason: Reason
     recover: bool = False
 
 
@@ -47,7 +46,7 @@ class RequestCountApproval(Struct, frozen=True, kw_only=True):
     source: Annotated[str, Meta(max_length=64)]  # Of the count; "" for a revaluation of counted goods.
     number: Number
     cause: Literal["management", "disaster", "person"]  # 6602.08, 6711, 1221.
-    reason: Text
+    reason: Reason
     abnormal: bool = False  # Lost by bad management (非正常损失): the input tax of the goods is transferred out.
     input_tax_minor: Annotated[int, Meta(ge=0, le=10**15)] = 0  # How much; named where, and only where, it is abnormal.
 
@@ -59,7 +58,7 @@ class RequestProvision(Struct, frozen=True, kw_only=True):
     number: Number  # Of this document: the same again is the same request.
     amount_minor: Annotated[int, Meta(ge=-(10**15), le=10**15)]  # In the company's currency.
     business_date: date
-    reason: Text
+    reason: Reason
 
 
 class DecideRequest(Struct, frozen=True, kw_only=True):
@@ -67,7 +66,7 @@ class DecideRequest(Struct, frozen=True, kw_only=True):
 
     request_id: UUID
     approve: bool = True
-    note: Annotated[str, Meta(max_length=500)] = ""
+    note: ReasonIfAny = ""
 
 
 class Verdict(Struct, frozen=True):

@@ -8,6 +8,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from tieout.contracts.event import Company, Currency, Period
 from tieout.contracts.operation import Operation
 from tieout.contracts.order import ControlPasses
+from tieout.contracts.reason import ReasonIfAny
 
 AccountCode = Annotated[str, Meta(pattern=r"^\d{4}(\.\d{2}){0,3}$")]
 
@@ -56,7 +57,7 @@ class ClosePeriod(Struct, frozen=True):
 
     company: Company
     period: Period
-    reason: Annotated[str, Meta(max_length=500)] = ""  # Kept with the close.
+    reason: ReasonIfAny = ""  # Kept with the close.
 
 
 class PeriodView(Struct, frozen=True):

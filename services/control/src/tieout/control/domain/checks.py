@@ -198,7 +198,7 @@ def parked(vitals: Mapping[str, Vitals], instances: Iterable[Health]) -> Check:
         "look",
         f"{_waiting(count)} for a partner document, the oldest {_span(oldest)}.",
         "The order that a payment, cancellation or return names has not come; perhaps its source never sent it.",
-        "./tieout census SATELLITE FILE finds what never arrived.",
+        "What never arrived is found by: ./tieout census SATELLITE FILE",
         "Parked",
     )
 

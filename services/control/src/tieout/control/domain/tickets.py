@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from msgspec import Struct
 from msgspec.structs import replace
+from tieout.contracts.reason import wrong_reason
 from tieout.contracts.ticket import Action
 from tieout.control.domain.hours import Clock
 
@@ -56,7 +57,7 @@ def change(
     Raises Refusal.
     """
     if wish.action not in NEEDS_NO_REASON and not wish.reason.strip():
-        raise Refusal("invalid", "reason", f"Say why: {wish.action} needs a reason, which stays in the history.")
+        raise Refusal("invalid", "reason", f"{wish.action} needs a reason: {wrong_reason(wish.reason)}.")
     match wish.action:
         case "comment":
             return before

@@ -20,6 +20,7 @@ from litestar.types import ASGIApp, Method
 from nats.aio.client import Client
 from tieout.contracts.catalogue import CONTRACTS
 from tieout.contracts.operation import Operation, Problem
+from tieout.contracts.reason import wrong_reason_of
 from tieout.gateway.channels.reading import inspect
 from tieout.gateway.domain.faults import Fault
 from tieout.gateway.http import openapi
@@ -180,6 +181,9 @@ async def _request_of(operation: Operation, fields: dict[str, Any], asked: Asked
             check_keys(told, keys_of(operation.request))
         except Fault as fault:
             raise _invalid(fault.field, fault.detail) from None
+    for name, kind in fields.items():
+        if wrong := wrong_reason_of(kind, told.get(name)):
+            raise _invalid(name, wrong)
     try:
         request: Any = msgspec.convert(told, strict(operation.request))
     except msgspec.ValidationError as error:
