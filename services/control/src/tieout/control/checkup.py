@@ -55,6 +55,7 @@ async def check_up(
         checks.services(states),
         checks.replicas(instances),
         checks.databases(vitals),
+        checks.durability(vitals),
         _broker(flows),
         checks.stalls(alarms),
         checks.stopped(vitals),
