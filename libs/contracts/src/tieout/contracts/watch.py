@@ -90,6 +90,7 @@ Cause = Literal[
     "passing",
     "long_batch",
     "not_consumed",
+    "paused",
     "silent",
     "unknown",
 ]
