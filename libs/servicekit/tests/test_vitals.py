@@ -20,6 +20,7 @@ MB = 1 << 20
 def patient(monkeypatch):
     """A database that answers, however slowly, is not away."""
     monkeypatch.setattr(vitals_, "DATABASE_SECONDS_MAX", PATIENCE_SECONDS)
+    monkeypatch.setattr(vitals_, "FREE_SECONDS_MAX", PATIENCE_SECONDS)
 
 
 async def test_a_process_that_was_killed_is_found_by_the_next_one_and_one_that_stopped_is_not(
@@ -87,6 +88,18 @@ async def test_vitals_come_although_the_database_hangs(start_service, owner, toy
         return (await vitals(operator)).database == ""
 
     await toy.until(answers)
+
+
+async def test_commits_that_do_not_wait_for_the_disk_are_told_by_what_lets_them(
+    start_service, testbed, toy_database, operator, patient
+) -> None:
+    """The server of tests does not wait for its disk either."""
+    superuser = await asyncpg.connect(testbed.postgres.url(toy_database.name))
+    await superuser.execute(f"ALTER DATABASE {toy_database.name} SET synchronous_commit = off")
+    await superuser.close()
+    await start_service()
+    told = await vitals(operator)
+    assert told.unsafe == ("fsync", "full_page_writes", "synchronous_commit")
 
 
 async def test_a_lock_on_the_kits_own_tables_is_no_database_that_is_away(

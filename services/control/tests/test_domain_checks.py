@@ -23,6 +23,8 @@ FOUND = [
     (checks.databases(by()), "ok"),
     (checks.databases(by(database="refused")), "wrong"),
     (checks.databases(by(database_ms=900.0)), "look"),
+    (checks.durability(by()), "ok"),
+    (checks.durability(by(unsafe=("fsync", "synchronous_commit"))), "wrong"),
     (checks.locks(by()), "ok"),
     (checks.locks(by(blocked=(Blocked(1, 20.0, "x", 2, "order_owner"),))), "wrong"),
     (checks.locks(by(blocked=(Blocked(1, 3.0, "x", 2, "order_owner"),))), "look"),

@@ -43,6 +43,14 @@ def test_a_service_that_answers_tells_why_its_flow_stands(vitals: Vitals, cause:
     assert verdict.next_step
 
 
+def test_a_consumer_that_was_paused_is_named_with_until_when() -> None:
+    paused = replace(FLOW, paused_until="2026-11-24T08:00:00Z")
+    verdict = why_it_stands(paused, WELL, "", None)
+    assert verdict.cause == "paused"
+    assert all(f"{DURABLE}" in told and "2026-11-24T08:00:00Z" in told for told in (verdict.told, verdict.told_zh))
+    assert why_it_stands(paused, None, "gone", None).cause == "process_gone"
+
+
 def test_what_hides_another_cause_is_named_first() -> None:
     both = replace(flow(trouble="timeout", attempts=9), blocked=(LOCK,))
     assert why_it_stands(FLOW, both, "", None).cause == "blocked_by_lock"

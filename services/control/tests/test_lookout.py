@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from tieout.contracts.watch import Alarms, AlarmsRequest, Checkup, CheckupRequest, Vitals, VitalsRequest
 from tieout.control.alarms import Lookout
 from tieout.control.watch import Watch
-from tieout.devstack.patience import ask, until
+from tieout.devstack.patience import PATIENCE_SECONDS, ask, until
 
 DURABLE = "finance-bill-shipments"
 
@@ -56,6 +56,25 @@ async def test_a_lock_is_named_with_its_holder_and_the_alarm_ends_with_it(trio: 
     await until_standing(look, trio.control.database)
     assert await alarms(trio) == []
     assert ("stall:finance:blocked_by_lock", "resolved") in await tickets(trio)
+
+
+async def test_a_consumer_that_somebody_paused_is_told_at_once_and_goes_on(trio: Any) -> None:
+    until_then = "2126-01-01T00:00:00Z"
+    await trio.finance.jetstream.pause_consumer("INVENTORY", DURABLE, until_then)
+    await trio.ship("paused")
+    look = lookout(trio, stall_seconds=PATIENCE_SECONDS)
+    (standing,) = await until_standing(look, trio.control.database, (DURABLE, "paused"))
+    assert until_then in standing.verdict.told
+    answer = await ask(trio.control.nats, "rpc.control.checkup", CheckupRequest(), Checkup)
+    (broker,) = (check for check in answer.checks if check.name == "broker")
+    assert (broker.state, until_then in broker.found) == ("wrong", True)
+    watching = asyncio.create_task(Watch(trio.colleagues(), 0.05).run(trio.control.database))
+    try:
+        await trio.settled()
+    finally:
+        watching.cancel()
+    await until_standing(look, trio.control.database)
+    assert await alarms(trio) == []
 
 
 async def test_what_it_saw_is_told_as_metrics_and_its_age_grows_when_nobody_looks(trio: Any) -> None:

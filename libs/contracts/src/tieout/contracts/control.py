@@ -211,6 +211,7 @@ class FlowState(Struct, frozen=True, omit_defaults=True):
     drained_per_second: float = 0.0  # Messages, lately.
     arriving_per_second: float = 0.0
     done_in_seconds: float = 0.0  # Until nothing waits, at the present pace; -1: the backlog does not shrink.
+    paused_until: str = ""  # RFC 3339: somebody paused it on the hub until then; control has it resumed.
 
 
 class Agreement(Struct, frozen=True, omit_defaults=True):

@@ -67,6 +67,7 @@ class Vitals(Struct, frozen=True, omit_defaults=True):
     memory_limit_bytes: int = 0  # 0: none.
     database: str = ""  # Why it does not answer; empty where it does.
     database_ms: float = 0.0
+    unsafe: tuple[str, ...] = ()  # Settings of the database with which a cut of the power loses commits, or pages.
     flows: tuple[FlowVitals, ...] = ()
     blocked: tuple[Blocked, ...] = ()
     endings: tuple[Ending, ...] = ()  # Of the last hour.
@@ -89,6 +90,7 @@ Cause = Literal[
     "passing",
     "long_batch",
     "not_consumed",
+    "paused",
     "silent",
     "unknown",
 ]

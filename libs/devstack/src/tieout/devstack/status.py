@@ -131,6 +131,8 @@ def show(console: Console, gateway: str, facts: list[dict[str, Any]], status: St
     for told in _replicas(status):
         console.print(told, highlight=False)
     for flow in status.flows:
+        if flow.paused_until:
+            console.print(f"[red]{flow.durable} was paused on the hub until {flow.paused_until}[/]")
         if flow.stalled_seconds > 0:
             wait = counted(flow.waiting, "waits", "wait")
             console.print(f"[red]{flow.durable} has not moved for {flow.stalled_seconds:.0f} s, {wait}[/]")

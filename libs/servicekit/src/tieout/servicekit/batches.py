@@ -40,6 +40,7 @@ from tieout.servicekit.intake import Intake
 from tieout.servicekit.outbox import IN_HAND
 from tieout.servicekit.packs import Arrival, unpacked
 from tieout.servicekit.received import Reader, Received
+from tieout.servicekit.streams import resume
 from tieout.servicekit.wire import acknowledge, delivery
 
 log = structlog.get_logger(__name__)
@@ -127,12 +128,13 @@ class FlowSubscriber(BatchPullStreamSubscriber):
         else:
             config.filter_subjects = list(hears.subjects)
         try:
-            found = (await self.jetstream.consumer_info(hears.stream, hears.durable)).config
+            found = await self.jetstream.consumer_info(hears.stream, hears.durable)
         except NotFoundError:
             await self.jetstream.add_consumer(hears.stream, config)
             return
-        if _settings_of(found) != _settings_of(config):
+        if _settings_of(found.config) != _settings_of(config):
             await self.jetstream.add_consumer(hears.stream, config)
+        await resume(self.jetstream, found)
 
     async def _consume_pull(self) -> None:
         self.idle.clear()

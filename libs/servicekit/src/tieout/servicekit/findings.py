@@ -297,7 +297,7 @@ def _altered(row: Any) -> Violation:
         counted = f"Postgres counts {row['edits']} edited or deleted rows there, the log of edits {row['logged']}. "
     return Violation(
         "guards_untouched",
-        " ".join(filter(None, (_ALTERED[row["kind"]][0], row["tab"]))),
+        _ALTERED[row["kind"]][0] + (f" of {row['tab']}" if row["tab"] else ""),
         row["found"],
         row["recorded"],
         f"{row['names'] or row['tab']}: {_ALTERED[row['kind']][1]}. {counted}See the runbook BooksDiffer",
@@ -305,10 +305,16 @@ def _altered(row: Any) -> Violation:
 
 
 _ALTERED = {  # What it is, and what no migration did to it.
-    "trigger": ("triggers of", "switched off and on, or made anew: rows may have been edited meanwhile unseen"),
-    "rule": ("rules of", "made or altered: they may change what is written"),
-    "function": ("functions", "replaced: while they were others, edits may have gone unseen"),
-    "columns": ("columns of", "altered, and the table was rewritten: its values may be others"),
+    "trigger": ("triggers", "switched off and on, or made anew: rows may have been edited meanwhile unseen"),
+    "rule": ("rules", "made or altered: they may change what is written"),
+    "function": ("functions", "replaced, or granted to others: while they were others, edits may have gone unseen"),
+    "columns": ("columns", "altered, and the table was rewritten: its values may be others"),
+    "constraint": ("constraints", "dropped, altered or added: it may hold now what it refused, or refuse what it held"),
+    "column": ("columns' rules", "may be empty now, may not, or have other defaults"),
+    "index": ("indexes", "dropped, broken or altered: twice the same may be in there, or each look reads the table"),
+    "rights": ("rights", "granted, taken away, or another owner's: who may change what it holds is not as it was"),
+    "policy": ("policies", "made or altered: they may hide rows from the service, or refuse them"),
+    "setting": ("settings of sessions", "set for whole sessions: commits may not wait for the disk, names mean others"),
 }
 
 

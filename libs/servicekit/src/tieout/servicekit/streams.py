@@ -1,8 +1,8 @@
 """The service's own stream: created, kept as the contracts say, and compared with the outbox.
 
 Uses of the JetStream API, for permissions: STREAM.INFO, CREATE, UPDATE, PURGE of the own stream; DIRECT.GET and
-CONSUMER.LIST of it; CONSUMER.INFO, CONSUMER.CREATE (with and without filter), CONSUMER.MSG.NEXT of the own durables on
-other producers' streams.
+CONSUMER.LIST of it; CONSUMER.INFO, CONSUMER.CREATE (with and without filter), CONSUMER.PAUSE (to resume) and
+CONSUMER.MSG.NEXT of the own durables on other producers' streams.
 """
 
 import asyncio
@@ -100,6 +100,18 @@ async def _put_back(js: JetStreamContext, found: StreamConfig, config: StreamCon
     found.discard, found.allow_direct, found.max_msgs, found.max_msgs_per_subject, found.max_msg_size = _SAFE
     await js.update_stream(found)
     return True
+
+
+async def resume(js: JetStreamContext, consumer: Any) -> None:
+    """A consumer (its info) that the hub keeps from delivering goes on. Nobody of ours pauses one: it was a hand."""
+    if consumer.paused:
+        await js.resume_consumer(consumer.stream_name, consumer.name)
+        log.warning(
+            "the consumer was paused by hand and goes on",
+            flow=consumer.name,
+            paused_until=consumer.config.pause_until,
+            runbook="ConsumerStalled",
+        )
 
 
 class Audit:
@@ -317,4 +329,4 @@ class Audit:
         return lost, sorted(set(positions) - known)
 
 
-__all__ = ["MESSAGE_BYTES_MAX", "Audit", "dead_stream", "ensure_stream", "own_stream"]
+__all__ = ["MESSAGE_BYTES_MAX", "Audit", "dead_stream", "ensure_stream", "own_stream", "resume"]

@@ -33,6 +33,7 @@ STARTING_SECONDS = 0.1  # Between two looks whether a process that starts is rea
 IDLE_NOTE_SECONDS = 30.0  # and of an idle one: a row of a few bytes twice a minute.
 LOST_SECONDS = 600.0  # Another host's process that has not been heard of for so long is lost.
 DATABASE_SECONDS_MAX = 1.0  # Whoever asks wants to know now whether it answers.
+FREE_SECONDS_MAX = 0.2  # For a connection of those that all may be waiting.
 NEARLY = 0.85  # Of the limit: a process that was killed there was killed for it.
 TABLES_TOLD = 12
 
@@ -159,7 +160,7 @@ class Witness:
     async def vitals(self, request: VitalsRequest, database: Database) -> Vitals:
         seen, away = _Seen(), ""
         if self._look is None or self._look.done():
-            self._look = asyncio.create_task(self._look_at_database(request.tables))
+            self._look = asyncio.create_task(self._look_at_database(database, request.tables))
         # Not cancelled when it takes too long: the end of a cancelled statement is waited for at the same server.
         done, _ = await asyncio.wait({self._look}, timeout=DATABASE_SECONDS_MAX)
         if not done:
@@ -180,6 +181,7 @@ class Witness:
             memory_limit_bytes=memory_limit(),
             database=away,
             database_ms=round(seen.seconds * 1000, 1),
+            unsafe=seen.unsafe,
             flows=tuple(flow_vitals(flow) for flow in self._flows()),
             blocked=seen.blocked,
             endings=seen.endings,
@@ -187,7 +189,7 @@ class Witness:
             tables=seen.tables,
         )
 
-    async def _look_at_database(self, tables: bool) -> "_Seen":
+    async def _look_at_database(self, database: Database, tables: bool) -> "_Seen":
         async with self._pool.acquire() as connection:
             began = time.monotonic()
             await connection.execute("SELECT 1")
@@ -201,14 +203,28 @@ class Witness:
                     if tables:
                         found = await connection.fetch(statements.tables, TABLES_TOLD)
                         seen.tables = tuple(TableSize(*row) for row in found)
+                seen.unsafe = await _unsafe(database)
             except asyncpg.LockNotAvailableError:  # Somebody holds our own tables; who waits for him has been seen.
                 log.warning("vitals are told in part: a table of the kit is locked")
             return seen
 
 
+async def _unsafe(database: Database) -> tuple[str, ...]:
+    """Our own pool does not wait for the disk on purpose, so one that writes documents is asked, where one is free."""
+    try:
+        connection = await database.pool.acquire(timeout=FREE_SECONDS_MAX)
+    except TimeoutError:
+        return ()
+    try:
+        return tuple(await connection.fetchval(statements.unsafe))
+    finally:
+        await database.pool.release(connection)
+
+
 class _Seen(Struct):
     seconds: float = 0.0
     blocked: tuple[Blocked, ...] = ()
+    unsafe: tuple[str, ...] = ()
     endings: tuple[Ending, ...] = ()
     parked: float = 0.0
     tables: tuple[TableSize, ...] = ()

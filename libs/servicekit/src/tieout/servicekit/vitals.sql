@@ -48,6 +48,11 @@ JOIN pg_stat_activity b ON b.pid = by.pid
 WHERE a.datname = current_database() AND a.usename = current_user
 ORDER BY 2 DESC LIMIT 20;
 
+-- name: unsafe
+-- As sessions have it that write documents; who set it (the server's file, the database, a role) is in pg_settings.
+SELECT array_remove(ARRAY[CASE current_setting('fsync') WHEN 'off' THEN 'fsync' END, CASE current_setting('full_page_writes') WHEN 'off' THEN 'full_page_writes' END,
+    CASE current_setting('synchronous_commit') WHEN 'off' THEN 'synchronous_commit' END], NULL);
+
 -- name: parked_oldest
 SELECT coalesce(extract(epoch FROM clock_timestamp() - min(parked_at)), 0)::float8 FROM parked;
 

@@ -150,7 +150,7 @@ class Lookout:
             return self._broker_stands(error)
         self._broker_silent = 0.0
         self._busy = any(flow.waiting or flow.unacked for flow in flows)
-        standing = [flow for flow in flows if flow.stalled_seconds >= self._stall_seconds]
+        standing = [flow for flow in flows if flow.stalled_seconds >= self._stall_seconds or flow.paused_until]
         now = time.monotonic()
         everybody = now - self._remembered > REMEMBER_SECONDS
         if everybody:

@@ -55,6 +55,7 @@ async def check_up(
         checks.services(states),
         checks.replicas(instances),
         checks.databases(vitals),
+        checks.durability(vitals),
         _broker(flows),
         checks.stalls(alarms),
         checks.stopped(vitals),
@@ -104,6 +105,11 @@ def _broker(flows: tuple[FlowState, ...] | None) -> Check:
         return Check(
             "broker", "wrong", "NATS does not answer about its consumers.", why, "./tieout logs hub", "BrokerAway"
         )
+    paused = [f"{flow.durable} until {flow.paused_until}" for flow in flows if flow.paused_until]
+    if paused:
+        why = "Documents behind it wait until then. No part of this system pauses a consumer: it was a hand."
+        told, then = f"Paused on the hub: {', '.join(paused)}.", "control has them resumed. Find out who did it."
+        return Check("broker", "wrong", told, why, then, "ConsumerStalled")
     missing = [flow.durable for flow in flows if flow.missing]
     if missing:
         why = "The broker keeps nothing for a consumer that it does not know; its service makes it when it starts."

@@ -48,12 +48,18 @@ class _Info(Struct):
     error: _ApiError | None = None
 
 
+class _ConsumerConfig(Struct):
+    pause_until: str = ""
+
+
 class _ConsumerInfo(_Info):
     """The few fields of JetStream's answers that the proof needs."""
 
     ack_floor: _AckFloor = msgspec.field(default_factory=_AckFloor)
     num_pending: int = 0
     num_ack_pending: int = 0
+    paused: bool = False
+    config: _ConsumerConfig = msgspec.field(default_factory=_ConsumerConfig)
 
 
 class _StreamState(Struct):
@@ -136,8 +142,8 @@ class Colleagues:
         info = await self._api(f"CONSUMER.INFO.{FLOW[durable].stream}.{durable}", _read_consumer)
         if info.error is not None:
             return None
-        floor = info.ack_floor
-        return Floor.of(floor.stream_seq, info.num_pending, info.num_ack_pending, floor.consumer_seq)
+        floor, until = info.ack_floor, info.config.pause_until if info.paused else ""
+        return Floor.of(floor.stream_seq, info.num_pending, info.num_ack_pending, floor.consumer_seq, until)
 
     async def _api(self, call: str, read: Callable[[bytes], Told]) -> Told:
         """One question to JetStream. An answer that says "not found" is given back, other errors are Unanswered."""

@@ -2,8 +2,10 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 
 import structlog
+from tieout.contracts.agreement import RestartedFlow, RestartFlowRequest
 from tieout.contracts.control import FlowState
 from tieout.contracts.streams import FLOWS
 from tieout.control.colleagues import Colleagues, Unanswered
@@ -39,6 +41,7 @@ class Watch:
                 floor=floor.confirmed if floor else 0,
                 stalled_seconds=self._stalled(flow.durable, floor, now) if floor else 0.0,
                 missing=floor is None,
+                paused_until=floor.paused_until if floor else "",
                 drained_per_second=pace.drained_per_second,
                 arriving_per_second=pace.arriving_per_second,
                 done_in_seconds=pace.done_in_seconds,
@@ -46,6 +49,19 @@ class Watch:
             for flow in FLOWS
             for floor, pace in ((floors.get(flow.durable), paces.get(flow.durable, idle)),)
         )
+
+    async def _resume(self, flows: Sequence[FlowState]) -> None:
+        """Whoever paused them has told nobody, and nobody of ours does: their own services let them go on."""
+        for flow in flows:
+            log.warning(
+                "consumer paused by hand", flow=flow.durable, until=flow.paused_until, runbook="ConsumerStalled"
+            )
+            asked = RestartFlowRequest(flow.durable, "control", f"paused on the hub until {flow.paused_until}")
+            service = flow.durable.partition("-")[0]
+            try:
+                await self._colleagues.ask(service, "restart_flow", asked, RestartedFlow)
+            except Unanswered as error:  # It resumes it by itself when it starts.
+                log.warning("a paused consumer waits for its service", flow=flow.durable, why=error.why)
 
     def _pace(self, durable: str, floor: Floor, now: float) -> Pace:
         track = self._tracks.setdefault(durable, Track())
@@ -72,6 +88,7 @@ class Watch:
             try:
                 flows = await self.flows()
                 self.stalled = {flow.durable: flow.stalled_seconds for flow in flows if flow.stalled_seconds}
+                await self._resume([flow for flow in flows if flow.paused_until])
                 stalled = {flow.durable for flow in flows if flow.stalled_seconds > 2 * self._seconds}
                 for durable in stalled - told:
                     log.warning("consumer stalled", flow=durable, runbook="ConsumerStalled")

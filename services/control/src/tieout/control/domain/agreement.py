@@ -32,10 +32,11 @@ class Floor(Struct, frozen=True):
     unacked: int = 0
     confirmed: int = 0  # The broker's own figure.
     handled: int = 0  # The consumer's own count of what it confirmed; other subjects of the stream are not in it.
+    paused_until: str = ""  # The broker delivers nothing until then: a hand's doing.
 
     @classmethod
-    def of(cls, ack_floor: int, waiting: int, unacked: int, handled: int = 0) -> "Floor":
-        return cls(ack_floor if waiting or unacked else NEVER, waiting, unacked, ack_floor, handled)
+    def of(cls, ack_floor: int, waiting: int, unacked: int, handled: int = 0, paused_until: str = "") -> "Floor":
+        return cls(ack_floor if waiting or unacked else NEVER, waiting, unacked, ack_floor, handled, paused_until)
 
 
 Rows = Mapping[int, Mapping[int, Row]]  # position -> line -> row

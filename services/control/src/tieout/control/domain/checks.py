@@ -73,6 +73,19 @@ def databases(vitals: Mapping[str, Vitals]) -> Check:
     return Check("databases", "ok", f"{len(vitals)} databases answer.")
 
 
+def durability(vitals: Mapping[str, Vitals]) -> Check:
+    found = {name: one.unsafe for name, one in vitals.items() if one.unsafe}
+    if not found:
+        return Check("durability", "ok", "What is committed is on disk.")
+    told = "; ".join(f"{name}: {', '.join(unsafe)}" for name, unsafe in found.items())
+    why = "A cut of the power loses documents that were acknowledged, or leaves a database that cannot be read."
+    next_step = (
+        "SELECT name, setting, source, sourcefile FROM pg_settings WHERE setting = 'off' tells who set it; on again, "
+        "then SELECT pg_reload_conf(). A database that ran without fsync is copied to another disk, and its copy used."
+    )
+    return Check("durability", "wrong", f"Switched off in Postgres, {told}.", why, next_step, "BooksDiffer")
+
+
 def locks(vitals: Mapping[str, Vitals]) -> Check:
     held = [(name, held_up(name, service.blocked)) for name, service in vitals.items()]
     found = [(name, one) for name, one in held if one is not None and one.waits_seconds > 1]
@@ -233,7 +246,7 @@ def findings(instances: Iterable[Health]) -> Check:
     told = ", ".join(f"{one.service} {one.findings}" for one in found)
     if given_up:
         told += f"; not checked: {', '.join(given_up)}"
-    why = "Somebody edited a fact, a kept balance or a setting behind the service's back, or disarmed a trigger."
+    why = "Somebody edited a fact, a kept balance or a setting behind the service's back, or a guard."
     return Check("by hand", "wrong", f"Findings: {told}.", why, "./tieout agreement; ./tieout settings", "BooksDiffer")
 
 

@@ -28,6 +28,13 @@ def why_it_stands(flow: FlowState, vitals: Vitals | None, silence: str, before: 
     service = flow.durable.partition("-")[0]
     if vitals is None:
         return _silent(service, silence, before)
+    if flow.paused_until:
+        return Verdict(
+            "paused",
+            f"Somebody paused {flow.durable} on the hub until {flow.paused_until}",
+            f"有人在消息中心将 {flow.durable} 暂停至 {flow.paused_until}",
+            f"control has {service} resume it. Does it come again: find out who does that ($JS.API.CONSUMER.PAUSE).",
+        )
     if vitals.database:
         return Verdict(
             "database_away",

@@ -31,6 +31,7 @@ from tieout.servicekit import Service
 from tieout.servicekit.connection import Message
 from tieout.servicekit.errors import Cause, cause_of
 from tieout.servicekit.intake import Intake
+from tieout.servicekit.streams import resume
 from tieout.servicekit.wire import acknowledge
 
 log = structlog.get_logger(__name__)
@@ -175,9 +176,11 @@ class Site:
             max_deliver=-1,
         )
         try:
-            await self._service.jetstream.consumer_info(self._stream, DURABLE)
+            found = await self._service.jetstream.consumer_info(self._stream, DURABLE)
         except NotFoundError:
             await self._service.jetstream.add_consumer(self._stream, config)
+        else:
+            await resume(self._service.jetstream, found)
 
     async def _keep(self, messages: list[Message]) -> None:
         """Until all are on disk, however long the database is away."""
