@@ -164,7 +164,7 @@ class Rebuilding:
     async def _deliveries(self, stream: str, since: datetime | None) -> AsyncIterator[list[Delivery]]:
         part: list[Delivery] = []
         async for message in read_stream(self._js, stream, since):
-            part.append(delivery_of(stream, message.sequence, message.subject, message.body))
+            part.append(delivery_of(stream, message.sequence, message.subject, message.body, message.headers))
             if len(part) == TAKEN_AT_ONCE:
                 yield part
                 part = []

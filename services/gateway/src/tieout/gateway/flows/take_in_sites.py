@@ -7,6 +7,7 @@ it is in our database, so the site's copy may only age away after that. A messag
 import asyncio
 import contextlib
 import json
+from collections.abc import Mapping
 from hashlib import sha256
 
 import nats.errors
@@ -31,12 +32,14 @@ from tieout.servicekit import Service
 from tieout.servicekit.connection import Message
 from tieout.servicekit.errors import Cause, cause_of
 from tieout.servicekit.intake import Intake
+from tieout.servicekit.letters import headers_of
 from tieout.servicekit.wire import acknowledge
 
 log = structlog.get_logger(__name__)
 
 SITE_STREAM, SITE_SUBJECT = "SAT", "sale.>"  # At each site.
 LEAF_NODES = "$SYS.ACCOUNT.TIEOUT.CONNECT"  # Somebody has connected to the hub.
+SOURCE, MESSAGE_ID = "Nats-Stream-Source", "Nats-Msg-Id"  # The hub's word: stream and sequence; and the till's own.
 DURABLE = "gateway-take-in"
 BATCH = 500
 LINGER_SECONDS = 0.02
@@ -106,7 +109,8 @@ class Site:
         self._due = [loop.call_later(seconds, self._resume.set) for seconds in RESUME_AFTER_SECONDS]
 
     async def keep_sourcing(self) -> None:
-        """Putting the sources away and back makes the hub ask the site at once. Nothing comes twice by that."""
+        """Putting the sources away and back makes the hub ask the site at once. Where two processes do so at the same
+        moment it may copy everything again: that is no other delivery."""
         self._resume.set()  # The hub may have been restarted while we were away.
         while True:
             await self._resume.wait()
@@ -207,12 +211,21 @@ class Site:
     def _delivery(self, message: Message) -> Delivery:
         place = message.reply.split(".")
         sequence = place[5] if len(place) == 9 else place[7]  # Later servers put domain and account first.
-        return delivery_of(self._stream, int(sequence), message.subject, message.data)
+        headers = headers_of(message.raw_headers)
+        return delivery_of(self._stream, int(sequence), message.subject, message.data, headers)
 
 
-def delivery_of(stream: str, sequence: int, subject: str, body: bytes) -> Delivery:
+def delivery_of(stream: str, sequence: int, subject: str, body: bytes, headers: Mapping[str, str]) -> Delivery:
     """Named by its place and its content: the same message again is the same delivery; a place that is used again,
-    because the stream was lost and filled anew, is another one."""
+    because the stream was lost and filled anew, is another one.
+
+    The hub copies a site's messages again when it forgets how far it was. Then each stands at another place of the
+    hub's stream, and at the same one of the site's. But a site whose own stream was lost begins anew at 1, and nothing
+    that the hub has tells its streams apart. So that place counts where the till has named the message as well. What it
+    has not named is rather taken in twice than lost.
+    """
     _, site, topic = subject.split(".", 2)
-    name = f"{stream}:{sequence}:{sha256(body).hexdigest()[:32]}"
-    return Delivery(site, canonical.NAME, topic[:100], [body], name)
+    named, source = headers.get(MESSAGE_ID, ""), headers.get(SOURCE, "").split(" ")
+    place = f"site:{source[1]}" if named and len(source) > 1 and source[1].isdecimal() else str(sequence)
+    content = sha256(f"{named}\n{subject}\n".encode("utf-8", "replace") + body).hexdigest()
+    return Delivery(site, canonical.NAME, topic[:100], [body], f"{stream}:{place}:{content[:32]}")
