@@ -6,6 +6,7 @@ from pathlib import Path
 import asyncpg
 import msgspec
 import nats
+from nats.js.api import DiscardPolicy
 from nats.js.errors import NotFoundError
 from tieout.contracts.gateway import PUT_SATELLITE
 from tieout.contracts.streams import site_stream
@@ -91,10 +92,10 @@ async def test_what_the_hub_copies_again_from_a_store_is_kept_once_and_a_store_t
             return [row["body"].decode() for row in rows]
 
         async def settled() -> int:
-            """How many messages the hub has ever copied, once all of them are taken in."""
-            consumer = await hub.consumer_info(STREAM, "gateway-take-in")
-            waiting = (consumer.num_pending or 0) + (consumer.num_ack_pending or 0)
-            return 0 if waiting else (await hub.stream_info(STREAM)).state.last_seq
+            """The last sequence that the hub gave, once everything up to it is taken in."""
+            copied = (await hub.stream_info(STREAM)).state.last_seq
+            floor = (await hub.consumer_info(STREAM, "gateway-take-in")).ack_floor
+            return copied if floor is not None and floor.stream_seq >= copied else 0
 
         async def forget(first_sequence: int) -> None:
             """The hub's stream begins anew, so that it copies everything again, each to another place."""
@@ -122,5 +123,15 @@ async def test_what_the_hub_copies_again_from_a_store_is_kept_once_and_a_store_t
         await sell(b"broken", "m3")
         await forget(201)
         await until(kept, lambda found: found.count("broken") == 3)
+
+        config = (await hub.stream_info(STREAM)).config
+        config.discard, config.max_msgs, config.max_bytes = DiscardPolicy.OLD, 1, 10_000_000
+        await hub.update_stream(config)
+
+        async def limits() -> tuple[object, ...]:
+            config = (await hub.stream_info(STREAM)).config
+            return config.discard, config.max_msgs, config.max_bytes, len(config.sources or ())
+
+        await until(limits, lambda found: found == (DiscardPolicy.NEW, -1, 10_000_000, 1))
         await books.close()
         await till.close()

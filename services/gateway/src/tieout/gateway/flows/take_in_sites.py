@@ -17,6 +17,7 @@ from nats.aio.msg import Msg
 from nats.js.api import (
     AckPolicy,
     ConsumerConfig,
+    DiscardPolicy,
     ExternalStream,
     StorageType,
     StreamConfig,
@@ -41,6 +42,7 @@ SITE_STREAM, SITE_SUBJECT = "SAT", "sale.>"  # At each site.
 LEAF_NODES = "$SYS.ACCOUNT.TIEOUT.CONNECT"  # Somebody has connected to the hub.
 SOURCE, MESSAGE_ID = "Nats-Stream-Source", "Nats-Msg-Id"  # The hub's word: stream and sequence; and the till's own.
 DURABLE = "gateway-take-in"
+LOOK_SECONDS = 5.0  # Between two looks at the stream's settings: one small question per site.
 BATCH = 500
 LINGER_SECONDS = 0.02
 ACK_WAIT_SECONDS = 6  # Extended while a batch runs; so long a killed process' messages wait for another one.
@@ -48,6 +50,12 @@ ACK_WAIT_SECONDS = 6  # Extended while a batch runs; so long a killed process' m
 RESUME_AFTER_SECONDS = (0.3, 1.5, 3.0, 6.0)
 
 _AWAY = (nats.errors.Error, nats.js.errors.Error, OSError, TimeoutError)
+
+
+def _is_safe(found: StreamConfig) -> bool:
+    """It throws nothing away for what is new; else sales are lost that are not taken in yet."""
+    limits = (found.max_msgs, found.max_msgs_per_subject, found.max_msg_size)
+    return found.discard == DiscardPolicy.NEW and all(limit is None or limit <= 0 for limit in limits)
 
 
 class Sites:
@@ -113,20 +121,29 @@ class Site:
         moment it may copy everything again: that is no other delivery."""
         self._resume.set()  # The hub may have been restarted while we were away.
         while True:
-            await self._resume.wait()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._resume.wait(), LOOK_SECONDS)
+            resumed = self._resume.is_set()
             self._resume.clear()
             try:
-                await self._ensure_stream()
+                found = await self._ensure_stream()
+                if not resumed and _is_safe(found):
+                    continue
+                if not _is_safe(found):
+                    log.warning("the stream's settings were not ours and are put back", stream=self._stream)
                 jetstream = self._service.jetstream
-                await jetstream.update_stream(self._config(sourcing=False))
-                await jetstream.update_stream(self._config(sourcing=True))
+                await jetstream.update_stream(self._config(sourcing=False, max_bytes=found.max_bytes))
+                await jetstream.update_stream(self._config(sourcing=True, max_bytes=found.max_bytes))
                 log.info("site is sourced", site=self.name)
             except _AWAY as error:
+                if not resumed:
+                    continue  # Whoever is back announces it.
                 log.warning("site cannot be sourced yet", site=self.name, error=repr(error)[:200])
                 await asyncio.sleep(0.5)
                 self._resume.set()
 
-    def _config(self, *, sourcing: bool) -> StreamConfig:
+    def _config(self, *, sourcing: bool, max_bytes: int | None = None) -> StreamConfig:
+        """`max_bytes` is the operator's: a full stream refuses, and the hub asks the site again until there is room."""
         source = StreamSource(
             name=SITE_STREAM,
             external=ExternalStream(api=f"$JS.{self.name}.API"),
@@ -136,6 +153,8 @@ class Site:
         return StreamConfig(
             name=self._stream,
             storage=StorageType.FILE,
+            discard=DiscardPolicy.NEW,
+            max_bytes=max_bytes,
             num_replicas=self._replicas,
             max_age=self._days * 86_400,
             duplicate_window=0,  # Else one site's message ids could swallow another's.
@@ -143,11 +162,11 @@ class Site:
             sources=[source] if sourcing else [],
         )
 
-    async def _ensure_stream(self) -> None:
+    async def _ensure_stream(self) -> StreamConfig:
         try:
-            await self._service.jetstream.stream_info(self._stream)
+            return (await self._service.jetstream.stream_info(self._stream)).config
         except NotFoundError:
-            await self._service.jetstream.add_stream(self._config(sourcing=True))
+            return (await self._service.jetstream.add_stream(self._config(sourcing=True))).config
 
     # ---------------------------------------------------------------------------------------------- taking in
 
