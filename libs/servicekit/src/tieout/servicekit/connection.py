@@ -15,7 +15,7 @@ from tieout.servicekit.packs import events_in
 
 
 class Message(Struct):
-    """One message of a flow: a pack of events. Its headers stay as they came: only a dead letter reads them."""
+    """One message of a flow: a pack of events. Its headers stay as they came: few read them."""
 
     subject: str
     reply: str

@@ -33,6 +33,7 @@ class Message(Struct, frozen=True):
     sequence: int
     subject: str
     body: bytes
+    headers: Mapping[str, str] = {}
 
 
 class Announced(Struct, frozen=True):
@@ -281,7 +282,7 @@ async def read_stream(js: JetStreamContext, stream: str, since: datetime | None 
         while True:
             for message in await subscription.fetch(FETCHED, timeout=FETCH_SECONDS):
                 sequence = message.metadata.sequence.stream
-                yield Message(stream, sequence, message.subject, message.data)
+                yield Message(stream, sequence, message.subject, message.data, message.headers or {})
                 if sequence >= state.last_seq:
                     return
     finally:

@@ -60,13 +60,22 @@ class Standing(Struct, frozen=True):
 
 
 class Lookout:
-    """What this process saw last. `look_seconds` between two looks; `stall_seconds` without movement are an alarm."""
+    """What this process saw last. `look_seconds` between two looks; `stall_seconds` without movement are an alarm, but
+    of one batch that is worked on `long_seconds`."""
 
-    def __init__(self, colleagues: Colleagues, watch: Watch, look_seconds: float, stall_seconds: float) -> None:
+    def __init__(
+        self,
+        colleagues: Colleagues,
+        watch: Watch,
+        look_seconds: float,
+        stall_seconds: float,
+        long_seconds: float = LONG_SECONDS,
+    ) -> None:
         self._colleagues = colleagues
         self._watch = watch
         self._look_seconds = look_seconds
         self._stall_seconds = stall_seconds
+        self._long_seconds = long_seconds
         self._before: dict[str, Vitals] = {}
         self._remembered = 0.0
         self._broker_silent = 0.0
@@ -161,7 +170,7 @@ class Lookout:
         for flow in standing:
             service = flow.durable.partition("-")[0]
             verdict = why_it_stands(flow, vitals.get(service), silent.get(service, ""), self._before.get(service))
-            if verdict.cause == "long_batch" and flow.stalled_seconds < LONG_SECONDS:
+            if verdict.cause == "long_batch" and flow.stalled_seconds < self._long_seconds:
                 continue
             found.append(Standing("stall", flow.durable, verdict, _ago(flow.stalled_seconds), _behind(flow)))
         self._before.update(vitals)

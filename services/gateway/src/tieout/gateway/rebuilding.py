@@ -16,10 +16,13 @@ from tieout.contracts.event import Envelope
 from tieout.contracts.order import SubmitOrder
 from tieout.contracts.streams import site_stream
 from tieout.gateway.domain.judging import CONTRACTS, verdict_of
+from tieout.gateway.flows import map_documents
 from tieout.gateway.flows.map_documents import COMMAND_COLUMNS
 from tieout.gateway.flows.take_in_sites import delivery_of
 from tieout.gateway.identifiers import document_of
 from tieout.gateway.intake.keeping import Delivery, Keeper, Kept
+from tieout.gateway.papers import Paper, attempt, interpret, read
+from tieout.gateway.satellites import Satellites
 from tieout.servicekit import Database, sql
 from tieout.servicekit.lost_part import Announced, read_stream
 from tieout.servicekit.rebuilding import Recovery, SendAgain
@@ -27,6 +30,7 @@ from tieout.servicekit.rebuilding import Recovery, SendAgain
 statements = sql.load(__file__)
 
 TAKEN_AT_ONCE = 500
+READ_AT_ONCE = 50  # With their bytes.
 # The last before the backup may have been on its way for so long: it was answered, and the backup missed its commit.
 UNDER_WAY = timedelta(minutes=1)
 STREAMS_LISTED = 256  # By the broker in one answer.
@@ -89,6 +93,7 @@ class Rebuilding:
         return {}
 
     async def finish(self, found: Recovery) -> None:
+        await self._note_orders()
         async with self._database.transaction() as tx:
             await tx.execute(statements.leave_queue)
             await tx.execute(statements.stop_waiting)
@@ -111,6 +116,29 @@ class Rebuilding:
             strangers = [row["satellite"] for row in rows if not row["known"]]
             rates = await self._unknown_rates(tx)
         found.not_back = _not_back(strangers, rates)
+
+    async def _note_orders(self) -> None:
+        """What stood in the queue or in quarantine and has led to its command is not mapped again, and who sends it
+        again is told that it is here: so its bytes tell now which order its source's own id names. Before anything
+        leaves the queue, so that a recovery that is killed does it again."""
+        members = await Satellites(self._database).all()
+        async with self._database.read() as connection:
+            left: list[UUID] = [row[0] for row in await connection.fetch(statements.led_to_commands)]
+        for start in range(0, len(left), READ_AT_ONCE):
+            async with self._database.transaction() as tx:
+                told: dict[tuple[str, str], bytes] = {}
+                for row in await tx.fetch(statements.documents, left[start : start + READ_AT_ONCE]):
+                    paper = Paper(*row)
+                    attempt(paper, read, members)
+                    if paper.fault is None and paper.names is None:
+                        attempt(paper, interpret, None)
+                    if paper.mapped is not None and paper.mapped.knows is not None:
+                        external_id, order = paper.mapped.knows
+                        told.setdefault((paper.satellite, external_id), msgspec.json.encode(order))
+                if told:
+                    keys = sorted(told)
+                    columns = [s for s, _ in keys], [external for _, external in keys], [told[key] for key in keys]
+                    await tx.execute(map_documents.statements.note_orders, *columns, [True] * len(keys))
 
     async def _take_in_sites(self) -> dict[str, int]:
         """How many sales of each leaf site came back. One that is here already is the same delivery, and kept once."""
@@ -136,7 +164,7 @@ class Rebuilding:
     async def _deliveries(self, stream: str, since: datetime | None) -> AsyncIterator[list[Delivery]]:
         part: list[Delivery] = []
         async for message in read_stream(self._js, stream, since):
-            part.append(delivery_of(stream, message.sequence, message.subject, message.body))
+            part.append(delivery_of(stream, message.sequence, message.subject, message.body, message.headers))
             if len(part) == TAKEN_AT_ONCE:
                 yield part
                 part = []

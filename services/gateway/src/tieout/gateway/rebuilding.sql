@@ -21,6 +21,17 @@ SELECT d.id, d.satellite, $3 FROM unnest($1::uuid[], $2::text[]) AS d (id, satel
 WHERE NOT EXISTS (SELECT FROM raw_document r WHERE r.id = d.id)
 ON CONFLICT DO NOTHING;
 
+-- name: led_to_commands
+-- What was in the queue or in quarantine when the backup was made, and has led to its commands since. In the order of
+-- arrival: of two documents that tell of one order the first stands.
+SELECT d.id FROM (
+    SELECT unnest(ids) AS id FROM pending
+    UNION SELECT f.id FROM refusal f WHERE NOT EXISTS (SELECT FROM decision d WHERE d.entry = f.entry)
+) d WHERE EXISTS (SELECT FROM command c WHERE c.id = overlay(d.id::text placing '1' from 36 for 1)::uuid) ORDER BY d.id;
+
+-- name: documents
+SELECT id, satellite, channel, topic, body, received_at FROM raw_document WHERE id = ANY($1::uuid[]) ORDER BY id;
+
 -- name: leave_queue
 -- What was in the queue when the backup was made, and has led to its commands since.
 WITH looked AS (

@@ -7,6 +7,7 @@ it is in our database, so the site's copy may only age away after that. A messag
 import asyncio
 import contextlib
 import json
+from collections.abc import Mapping
 from hashlib import sha256
 
 import nats.errors
@@ -16,6 +17,7 @@ from nats.aio.msg import Msg
 from nats.js.api import (
     AckPolicy,
     ConsumerConfig,
+    DiscardPolicy,
     ExternalStream,
     StorageType,
     StreamConfig,
@@ -31,6 +33,7 @@ from tieout.servicekit import Service
 from tieout.servicekit.connection import Message
 from tieout.servicekit.errors import Cause, cause_of
 from tieout.servicekit.intake import Intake
+from tieout.servicekit.letters import headers_of
 from tieout.servicekit.streams import resume
 from tieout.servicekit.wire import acknowledge
 
@@ -38,7 +41,9 @@ log = structlog.get_logger(__name__)
 
 SITE_STREAM, SITE_SUBJECT = "SAT", "sale.>"  # At each site.
 LEAF_NODES = "$SYS.ACCOUNT.TIEOUT.CONNECT"  # Somebody has connected to the hub.
+SOURCE, MESSAGE_ID = "Nats-Stream-Source", "Nats-Msg-Id"  # The hub's word: stream and sequence; and the till's own.
 DURABLE = "gateway-take-in"
+LOOK_SECONDS = 5.0  # Between two looks at the stream's settings: one small question per site.
 BATCH = 500
 LINGER_SECONDS = 0.02
 ACK_WAIT_SECONDS = 6  # Extended while a batch runs; so long a killed process' messages wait for another one.
@@ -46,6 +51,12 @@ ACK_WAIT_SECONDS = 6  # Extended while a batch runs; so long a killed process' m
 RESUME_AFTER_SECONDS = (0.3, 1.5, 3.0, 6.0)
 
 _AWAY = (nats.errors.Error, nats.js.errors.Error, OSError, TimeoutError)
+
+
+def _is_safe(found: StreamConfig) -> bool:
+    """It throws nothing away for what is new; else sales are lost that are not taken in yet."""
+    limits = (found.max_msgs, found.max_msgs_per_subject, found.max_msg_size)
+    return found.discard == DiscardPolicy.NEW and all(limit is None or limit <= 0 for limit in limits)
 
 
 class Sites:
@@ -107,23 +118,33 @@ class Site:
         self._due = [loop.call_later(seconds, self._resume.set) for seconds in RESUME_AFTER_SECONDS]
 
     async def keep_sourcing(self) -> None:
-        """Putting the sources away and back makes the hub ask the site at once. Nothing comes twice by that."""
+        """Putting the sources away and back makes the hub ask the site at once. Where two processes do so at the same
+        moment it may copy everything again: that is no other delivery."""
         self._resume.set()  # The hub may have been restarted while we were away.
         while True:
-            await self._resume.wait()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._resume.wait(), LOOK_SECONDS)
+            resumed = self._resume.is_set()
             self._resume.clear()
             try:
-                await self._ensure_stream()
+                found = await self._ensure_stream()
+                if not resumed and _is_safe(found):
+                    continue
+                if not _is_safe(found):
+                    log.warning("the stream's settings were not ours and are put back", stream=self._stream)
                 jetstream = self._service.jetstream
-                await jetstream.update_stream(self._config(sourcing=False))
-                await jetstream.update_stream(self._config(sourcing=True))
+                await jetstream.update_stream(self._config(sourcing=False, max_bytes=found.max_bytes))
+                await jetstream.update_stream(self._config(sourcing=True, max_bytes=found.max_bytes))
                 log.info("site is sourced", site=self.name)
             except _AWAY as error:
+                if not resumed:
+                    continue  # Whoever is back announces it.
                 log.warning("site cannot be sourced yet", site=self.name, error=repr(error)[:200])
                 await asyncio.sleep(0.5)
                 self._resume.set()
 
-    def _config(self, *, sourcing: bool) -> StreamConfig:
+    def _config(self, *, sourcing: bool, max_bytes: int | None = None) -> StreamConfig:
+        """`max_bytes` is the operator's: a full stream refuses, and the hub asks the site again until there is room."""
         source = StreamSource(
             name=SITE_STREAM,
             external=ExternalStream(api=f"$JS.{self.name}.API"),
@@ -133,6 +154,8 @@ class Site:
         return StreamConfig(
             name=self._stream,
             storage=StorageType.FILE,
+            discard=DiscardPolicy.NEW,
+            max_bytes=max_bytes,
             num_replicas=self._replicas,
             max_age=self._days * 86_400,
             duplicate_window=0,  # Else one site's message ids could swallow another's.
@@ -140,11 +163,11 @@ class Site:
             sources=[source] if sourcing else [],
         )
 
-    async def _ensure_stream(self) -> None:
+    async def _ensure_stream(self) -> StreamConfig:
         try:
-            await self._service.jetstream.stream_info(self._stream)
+            return (await self._service.jetstream.stream_info(self._stream)).config
         except NotFoundError:
-            await self._service.jetstream.add_stream(self._config(sourcing=True))
+            return (await self._service.jetstream.add_stream(self._config(sourcing=True))).config
 
     # ---------------------------------------------------------------------------------------------- taking in
 
@@ -210,12 +233,21 @@ class Site:
     def _delivery(self, message: Message) -> Delivery:
         place = message.reply.split(".")
         sequence = place[5] if len(place) == 9 else place[7]  # Later servers put domain and account first.
-        return delivery_of(self._stream, int(sequence), message.subject, message.data)
+        headers = headers_of(message.raw_headers)
+        return delivery_of(self._stream, int(sequence), message.subject, message.data, headers)
 
 
-def delivery_of(stream: str, sequence: int, subject: str, body: bytes) -> Delivery:
+def delivery_of(stream: str, sequence: int, subject: str, body: bytes, headers: Mapping[str, str]) -> Delivery:
     """Named by its place and its content: the same message again is the same delivery; a place that is used again,
-    because the stream was lost and filled anew, is another one."""
+    because the stream was lost and filled anew, is another one.
+
+    The hub copies a site's messages again when it forgets how far it was. Then each stands at another place of the
+    hub's stream, and at the same one of the site's. But a site whose own stream was lost begins anew at 1, and nothing
+    that the hub has tells its streams apart. So that place counts where the till has named the message as well. What it
+    has not named is rather taken in twice than lost.
+    """
     _, site, topic = subject.split(".", 2)
-    name = f"{stream}:{sequence}:{sha256(body).hexdigest()[:32]}"
-    return Delivery(site, canonical.NAME, topic[:100], [body], name)
+    named, source = headers.get(MESSAGE_ID, ""), headers.get(SOURCE, "").split(" ")
+    place = f"site:{source[1]}" if named and len(source) > 1 and source[1].isdecimal() else str(sequence)
+    content = sha256(f"{named}\n{subject}\n".encode("utf-8", "replace") + body).hexdigest()
+    return Delivery(site, canonical.NAME, topic[:100], [body], f"{stream}:{place}:{content[:32]}")
