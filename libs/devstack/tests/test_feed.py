@@ -22,7 +22,7 @@ def test_on_a_terminal_progress_is_a_bar():
     console = Console(file=io.StringIO(), width=80, force_terminal=True)
     with Steps(console) as steps:
         steps.tell("documents sent", 500, 2000)
-        steps.tell("lines in the books", 7, 9)
+        steps.tell("lines accounted for", 7, 9)
     shown = console.file.getvalue()
     assert "documents sent" in shown
     assert "500/2000" in shown
