@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -231,3 +232,30 @@ def test_an_answer_that_may_unpack_to_anything_is_refused(served):
     served |= {"stream": Endless(b"1"), "headers": {"Content-Encoding": "gzip, gzip"}}
     with pytest.raises(CommandFailed, match="packed as 'gzip, gzip'"):
         census_source.content("http://shop.example/orders")
+
+
+async def test_a_source_that_cannot_be_asked_is_told(served):
+    report = census.Report("web", 1, 0, [census.Counted("1", "missing")], [])
+    body = served["stream"] = Endless(b"1")
+    await census._request("http://shop.example/resend", report)
+    assert (report.requested, body.taken) == (1, 0)
+    with pytest.raises(CommandFailed, match="cannot be asked"):
+        await census._request("http://[::1", report)
+
+
+async def test_an_order_that_never_ends_is_not_handed_in(served, monkeypatch, tmp_path: Path, capsys):
+    monkeypatch.setattr(census, "FETCHED_BYTES_MAX", 3 << 20)
+    secret = tmp_path / "secret"
+    secret.write_text("s")
+    report = census.Report("web", 1, 0, [census.Counted("1", "missing")], [])
+    words = asked("-", "--fetch", "http://shop.example/{number}", "--secret-file", str(secret))
+
+    async def satellites(*_: object) -> object:
+        return SimpleNamespace(satellites=[SimpleNamespace(satellite="web", authentication="key")])
+
+    monkeypatch.setattr(census, "call", satellites)
+    served["stream"] = Endless(bytes(1 << 20))
+    async with httpx.AsyncClient(base_url="http://gateway") as client:
+        await census._fetch(client, words, report)
+    assert report.fetched == 0
+    assert "1: not fetched: http://shop.example/1 has more than 3 MiB" in capsys.readouterr().err

@@ -17,6 +17,8 @@ A number with a leading # in the list is the one without it here, and the other 
 compared. Nothing is booked by comparing; what is fetched goes through intake like everything else, so nothing is ever
 booked twice.
 
+A number listed more than once is one order; that is told. A list has at most 256 MiB, and a URL 2 minutes to answer.
+
 Exit code 0 when the list and we agree, 1 where they differ.
 """
 
@@ -212,7 +214,7 @@ async def _request(url: str, report: Report) -> None:
         ):
             pass
     except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
-        told = str(error) or type(error).__name__
+        told = str(error).rstrip(".") or type(error).__name__
         raise CommandFailed(f"{url} cannot be asked: {told}. Whether it began to send, its own log tells") from None
     if answer.is_error:
         raise CommandFailed(

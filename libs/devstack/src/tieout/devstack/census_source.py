@@ -34,6 +34,7 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 def content(source: str) -> str:
     """Raises CommandFailed, and OSError of a file as it is."""
     if source == "-":
+        source = "standard input"
         return text(_taken(source, lambda: os.read(sys.stdin.fileno(), CHUNK)), source)
     scheme = _SCHEME.match(source)
     if scheme is None:
@@ -100,7 +101,7 @@ async def _of_url(url: str) -> tuple[bytes, str, str]:
     except TimeoutError:
         raise _endless(url) from None
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        told = str(error) or type(error).__name__
+        told = str(error).rstrip(".") or type(error).__name__
         raise CommandFailed(f"{url} cannot be read: {told}. Fetch it another way, and give the file") from None
     return data, url, charset
 
