@@ -46,6 +46,8 @@ def test_without_an_action_tokens_are_listed():
         (("create", "li", "--actor", "Li", "--scopes", "all"), "--scopes"),
         (("create", "l i", "--actor", "Li"), "no name of a token"),
         (("create", "li", "--actor", "Li", "--days", "-1"), "--days"),
+        (("create", "li", "--actor", "Li", "--days", "0"), "--days takes 1 to 3650"),
+        (("rotate", "li", "--days", "0"), "--days takes 1 to 3650"),
         (("revoke", "../satellites"), "no name of a token"),
         (("rotate", "a/b"), "no name of a token"),
     ],

@@ -17,6 +17,8 @@ A number with a leading # in the list is the one without it here, and the other 
 compared. Nothing is booked by comparing; what is fetched goes through intake like everything else, so nothing is ever
 booked twice.
 
+A number listed more than once is one order; that is told. A list has at most 256 MiB, and a URL 2 minutes to answer.
+
 Exit code 0 when the list and we agree, 1 where they differ.
 """
 
@@ -25,8 +27,10 @@ import asyncio
 import csv
 import io
 import json
+import re
 import shlex
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import date
 from decimal import Decimal, InvalidOperation
@@ -53,7 +57,7 @@ from tieout.contracts.watch import (
     OursRequest,
     other_sign,
 )
-from tieout.devstack import endpoints, hints
+from tieout.devstack import census_source, endpoints, hints
 from tieout.devstack.calling import call
 from tieout.devstack.failures import CommandFailed
 from tieout.devstack.satellites import Door, key_headers, shopify_headers
@@ -63,6 +67,10 @@ from tieout.devstack.wording import counted, why_silent
 PART = 2_000  # Orders in one question.
 LISTED_MAX = 50  # On the screen; --json tells all.
 SOURCE_SECONDS = 30.0
+FETCHED_BYTES_MAX = 32 << 20  # As the gateway takes in.
+# Halves of a character, as JSON can spell them, and what ends or steers a line.
+UNWRITABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+AMOUNT_END = 2**63  # As the books count.
 
 
 class Report(Struct):
@@ -76,12 +84,13 @@ class Report(Struct):
     still_waiting: int = 0  # Documents of the satellite that are not mapped yet: some of the missing may be among them.
     fetched: int = 0
     requested: int = 0
+    listed_again: list[str] = []  # Numbers that the source lists more than once; each is one order of `listed`.
     other_sign: list[str] = []  # As listed; here they are the same with, or without, a leading #.
     theirs: dict[str, Listed] = {}  # Of those that differ: as the source lists them.
 
     @property
     def missing(self) -> list[str]:
-        return [one.number for one in self.found if one.state == "missing"]
+        return list(dict.fromkeys(one.number for one in self.found if one.state == "missing"))
 
     @property
     def holds(self) -> bool:
@@ -107,7 +116,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     if arguments.fetch and ("{number}" not in arguments.fetch or not arguments.secret_file):
         raise CommandFailed("--fetch needs {number} in its URL, and --secret-file to hand in what it fetches")
-    listed = read(_content(arguments.source), arguments)
+    listed = read(census_source.content(arguments.source), arguments)
     if not listed:
         raise CommandFailed(
             f"{arguments.source} lists no order, so nothing can be compared. Give the satellite's own list: "
@@ -147,23 +156,35 @@ async def _make_sure_of(client: httpx.AsyncClient, satellite: str) -> None:
 
 
 async def compare(client: httpx.AsyncClient, satellite: str, listed: Sequence[Listed]) -> Report:
-    """Part by part, so a list may be of any length."""
-    agree = 0
+    """Part by part, so a list may be of any length. Entries with one number are one order: each entry is compared, as a
+    list with a line per item has its amount in the first alone, and the order agrees where all do."""
+    entries = Counter(one.number for one in listed)
+    asked = list(dict.fromkeys(listed))
     found: list[Counted] = []
     same: list[str] = []
-    for start in range(0, len(listed), PART):
-        request = CensusRequest(satellite, tuple(listed[start : start + PART]))
+    for start in range(0, len(asked), PART):
+        request = CensusRequest(satellite, tuple(asked[start : start + PART]))
         part: CensusPart = await call(client, CENSUS, request)
-        agree += part.agree
         found += part.found
         same += part.other_sign
-    report = Report(satellite, len(listed), agree, found, await _only_ours(client, satellite, listed, same))
+    found, same = list(dict.fromkeys(found)), list(dict.fromkeys(same))
+    agree = len(entries) - len({one.number for one in found})
+    report = Report(satellite, len(entries), agree, found, await _only_ours(client, satellite, asked, same))
+    report.listed_again = [number for number, times in entries.items() if times > 1]
     report.other_sign = same
-    differing = {one.number for one in found if one.state == "differs"}
-    report.theirs = {one.number: one for one in listed if one.number in differing}
+    differing = {one.number: one for one in found if one.state == "differs"}
+    for one in asked:
+        ours = differing.get(one.number)
+        if ours is not None and _differs(one, ours):
+            report.theirs.setdefault(one.number, one)
     progress: ProgressView = await call(client, PROGRESS, ProgressRequest(satellite))
     report.still_waiting = sum(one.pending + one.waiting for one in progress.satellites)
     return report
+
+
+def _differs(theirs: Listed, ours: Counted) -> bool:
+    """Whether this entry is meant, of several with one number."""
+    return any(getattr(theirs, field) not in (None, "", getattr(ours, field)) for field in ours.fields)
 
 
 async def _only_ours(
@@ -184,8 +205,17 @@ async def _only_ours(
 
 
 async def _request(url: str, report: Report) -> None:
-    async with httpx.AsyncClient(timeout=SOURCE_SECONDS) as source:
-        answer = await source.post(url, json={"satellite": report.satellite, "numbers": report.missing})
+    body = {"satellite": report.satellite, "numbers": report.missing}
+    try:
+        async with (
+            asyncio.timeout(census_source.TRANSFER_SECONDS),
+            httpx.AsyncClient(timeout=SOURCE_SECONDS) as source,
+            source.stream("POST", url, json=body) as answer,  # What it says is not read: it may never end.
+        ):
+            pass
+    except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
+        told = str(error).rstrip(".") or type(error).__name__
+        raise CommandFailed(f"{url} cannot be asked: {told}. Whether it began to send, its own log tells") from None
     if answer.is_error:
         raise CommandFailed(
             f"{url} answered HTTP {answer.status_code}. Nothing was asked for; see the source's own log"
@@ -202,11 +232,17 @@ async def _fetch(client: httpx.AsyncClient, arguments: argparse.Namespace, repor
     try:
         async with httpx.AsyncClient(timeout=SOURCE_SECONDS) as source:
             for number in report.missing:
-                answer = await source.get(arguments.fetch.replace("{number}", quote(number, safe="")))
-                if answer.is_error:
-                    print(f"{number}: the source answered HTTP {answer.status_code}", file=sys.stderr)
+                url = arguments.fetch.replace("{number}", quote(number, safe=""))
+                try:
+                    async with asyncio.timeout(census_source.TRANSFER_SECONDS):
+                        body, _ = await census_source.download(source, url, FETCHED_BYTES_MAX)
+                except httpx.HTTPStatusError as error:
+                    print(f"{number}: the source answered HTTP {error.response.status_code}", file=sys.stderr)
                     continue
-                body, delivery = answer.content, f"census-{number}"
+                except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, CommandFailed) as error:
+                    print(f"{number}: not fetched: {str(error) or type(error).__name__}", file=sys.stderr)
+                    continue
+                delivery = f"census-{number}"
                 headers = (
                     shopify_headers(secret, arguments.topic, delivery, body)
                     if signed
@@ -224,19 +260,6 @@ async def _fetch(client: httpx.AsyncClient, arguments: argparse.Namespace, repor
 # ------------------------------------------------------------------ the source's list
 
 
-def _content(source: str) -> str:
-    if source == "-":
-        return sys.stdin.read()
-    if source.startswith(("http://", "https://")):
-        try:
-            answer = httpx.get(source, timeout=SOURCE_SECONDS, follow_redirects=True)
-            answer.raise_for_status()
-        except httpx.HTTPError as error:
-            raise CommandFailed(f"{source} cannot be read: {error}. Fetch it another way, and give the file") from None
-        return answer.text
-    return Path(source).read_text(encoding="utf-8-sig")
-
-
 def read(content: str, arguments: argparse.Namespace) -> list[Listed]:
     """CSV with a header line, a JSON array (also inside an object), or one JSON object a line."""
     found = []
@@ -246,6 +269,9 @@ def read(content: str, arguments: argparse.Namespace) -> list[Listed]:
             told = f"entry {line} has no {arguments.number!r}; it has {', '.join(map(str, row))[:200]}"
             raise CommandFailed(f"{told}. Name the field with --number")
         currency = str(row.get(arguments.currency) or "").strip()
+        if UNWRITABLE.search(number + currency):
+            told = f"entry {line} has {ascii(number)[:120]} with a character that no number has"
+            raise CommandFailed(f"{told}. Mend it in the list, or name another field with --number")
         day = str(row.get(arguments.date) or "").strip()
         found.append(Listed(number, _minor(row.get(arguments.amount), currency, line), currency, _day(day, line)))
     return found
@@ -254,20 +280,53 @@ def read(content: str, arguments: argparse.Namespace) -> list[Listed]:
 def _rows(content: str) -> Iterator[dict[str, Any]]:
     text = content.strip()
     if not text.startswith(("[", "{")):
-        header = text.partition("\n")[0]
-        for separator, name in ((";", "semicolons"), ("\t", "tabs")):
-            if separator in header and "," not in header:
-                raise CommandFailed(f"the columns are separated by {name}. Save it with commas (,) between them")
-        yield from csv.DictReader(io.StringIO(text))
+        yield from _csv_rows(text)
         return
+    for line, row in enumerate(_json_rows(text), 1):
+        if not isinstance(row, dict):
+            told = f"entry {line} is {json.dumps(row, default=str)[:50]}, which is no object"
+            raise CommandFailed(f'{told}. Give a JSON object for each order: {{"number": "1001"}}')
+        yield row
+
+
+def _csv_rows(text: str) -> Iterator[dict[str, Any]]:
+    header = text.partition("\n")[0]
+    for separator, name in ((";", "semicolons"), ("\t", "tabs")):
+        if separator in header and "," not in header:
+            raise CommandFailed(f"the columns are separated by {name}. Save it with commas (,) between them")
+    rows = csv.reader(io.StringIO(text, newline=None))
     try:
-        whole = json.loads(text, parse_float=Decimal)
-    except json.JSONDecodeError:
+        names = [_cell(name) for name in next(rows, [])]
+        twice = sorted({name for name in names if name and names.count(name) > 1})
+        if twice:
+            told = f"the header line names {', '.join(map(repr, twice))[:200]} more than once"
+            raise CommandFailed(f"{told}, so it is not known which column is meant. Rename or remove one of them")
+        for row in rows:
+            if row:
+                yield dict(zip(names, map(_cell, row), strict=False))
+    except csv.Error as error:
+        told = f"line {rows.line_num} cannot be read as CSV: {error}"
+        raise CommandFailed(f'{told}. Look for a quote (") that nothing closes, or give another list') from None
+
+
+def _cell(cell: str) -> str:
+    """Spreadsheets write ="1001" to keep a number's leading zeros."""
+    cell = cell.strip()
+    return cell[2:-1] if len(cell) > 2 and cell.startswith('="') and cell.endswith('"') else cell
+
+
+def _json_rows(text: str) -> Iterator[Any]:
+    try:
         try:
-            yield from (json.loads(line, parse_float=Decimal) for line in text.splitlines() if line.strip())
-        except json.JSONDecodeError as error:
-            raise CommandFailed(f"neither JSON nor CSV: {error}. Give a header line, or valid JSON") from None
-        return
+            whole = json.loads(text, parse_float=Decimal)
+        except json.JSONDecodeError:
+            yield from (json.loads(line, parse_float=Decimal) for line in text.split("\n") if line.strip())
+            return
+    except RecursionError:
+        told = "the JSON has brackets in brackets, deeper than any list of orders"
+        raise CommandFailed(f"{told}. Give an array of objects, or one object a line") from None
+    except ValueError as error:  # Also of a number with thousands of digits.
+        raise CommandFailed(f"neither JSON nor CSV: {error}. Give a header line, or valid JSON") from None
     if isinstance(whole, dict):
         whole = next((value for value in whole.values() if isinstance(value, list)), [whole])
     yield from whole
@@ -282,10 +341,11 @@ def _minor(amount: Any, currency: str, line: int) -> int | None:
         raise CommandFailed(f"{told}. Name the field with --currency, or leave the amounts out: --amount none")
     try:
         scaled = Decimal(str(amount)).scaleb(EXPONENTS[currency])
-        if scaled != int(scaled):
+        # First the size: of 1E+999999999 the digits alone would fill the memory.
+        if abs(scaled) >= AMOUNT_END or scaled != int(scaled):
             raise InvalidOperation
-    except (InvalidOperation, ValueError, OverflowError):
-        raise CommandFailed(f"entry {line}: {amount!r} is no amount in {currency}") from None
+    except (ArithmeticError, ValueError):
+        raise CommandFailed(f"entry {line}: {str(amount)[:50]!r} is no amount in {currency}") from None
     return int(scaled)
 
 
@@ -295,7 +355,7 @@ def _day(text: str, line: int) -> str:
     try:
         return date.fromisoformat(text[:10]).isoformat()
     except ValueError:
-        raise CommandFailed(f"entry {line}: {text!r} does not begin with a day like 2026-11-23") from None
+        raise CommandFailed(f"entry {line}: {text[:50]!r} does not begin with a day like 2026-11-23") from None
 
 
 # ------------------------------------------------------------------ for people
@@ -305,6 +365,12 @@ def show(report: Report, console: Console) -> None:
     here = counted(report.agree, "is", "are")
     listed = counted(report.listed, "order")
     console.print(f"{report.satellite}: {listed} listed, {here} here as listed", highlight=False)
+    if report.listed_again:
+        again = report.listed_again
+        told = f"{counted(len(again), 'order is', 'orders are')} listed more than once, and counted only once"
+        more = f" and {len(again) - LISTED_MAX} more: --json tells all" if len(again) > LISTED_MAX else ""
+        names = escape(", ".join(again[:LISTED_MAX]))
+        console.print(f"[yellow]{told}[/]: {names}{more}", highlight=False)
     if report.other_sign:
         first, taken = report.other_sign[0], "they were" if len(report.other_sign) > 1 else "it was"
         told = f"{counted(len(report.other_sign), 'order is', 'orders are')} listed with another sign than here"

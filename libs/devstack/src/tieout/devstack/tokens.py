@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for action in (create, rotate, revoke):
         action.add_argument("name", help="the token's name, which is not its secret")
     for action in (create, rotate):
-        action.add_argument("--days", type=int, default=0, metavar="N", help="it ends after so many days")
+        action.add_argument("--days", type=int, metavar="N", help="it ends after so many days")
     for action in (listing, create, rotate, revoke):
         action.add_argument("--json", action="store_true", help="the answer as one JSON document")
     parser.set_defaults(action="list", all=False, json=False)
@@ -120,11 +120,12 @@ def _name(name: str) -> str:
     return name
 
 
-def _end(days: int) -> dict[str, str]:
-    if not days:
+def _end(days: int | None) -> dict[str, str]:
+    """Only who names no days gets a token without an end: 0, as a script may have reckoned it, is no wish for that."""
+    if days is None:
         return {}
     if not 0 < days <= 3650:
-        raise CommandFailed("--days takes 1 to 3650")
+        raise CommandFailed("--days takes 1 to 3650. Leave it out for a token without an end")
     return {"expires_at": (datetime.now(UTC) + timedelta(days=days)).isoformat()}
 
 
