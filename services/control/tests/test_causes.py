@@ -13,6 +13,7 @@ from tieout.contracts.replay import FREEZE_REPLAY
 from tieout.control.causes import Causes
 from tieout.control.continuous import Continuous
 from tieout.control.domain.agreement import BookRows
+from tieout.control.domain.repairs import SHOWN
 from tieout.control.proof import Prover
 from tieout.control.repairs import Repairs
 from tieout.control.replay.asking import Asking, read_view
@@ -290,6 +291,28 @@ async def test_a_repair_does_only_what_was_previewed_and_its_reason_is_kept(trio
     newest, *older = (await repairs.list(RepairsRequest(), trio.control.database)).results
     assert tuple(older) == noted  # A repair that was refused is none.
     assert (newest.order_nos, newest.reason, newest.actor, newest.state) == (("1001",), "a test", "control", "proved")
+    assert await repair(trio) == [("edited_by_hand", "reverse_and_rebook", "proved")]
+
+
+async def test_a_token_of_other_values_is_refused_though_it_names_the_same_events(trio: Any) -> None:
+    """More events than a preview shows: the last one is edited again, and the new value was never shown."""
+    numbers = [f"{number}" for number in range(1001, 1001 + SHOWN + 1)]
+    await trio.ship(*numbers)
+    await trio.settled()
+    await trio.by_hand("finance", "UPDATE billed_line SET quantity_micro = quantity_micro + 100")
+    repairs = repairs_of(trio)
+    preview = await repairs.preview(RepairPreviewRequest(), trio.control.database)
+    (step,) = preview.steps
+    assert numbers[-1] not in {one.order_no for one in step.differences}
+    assert (await repairs.preview(RepairPreviewRequest(), trio.control.database)).token == preview.token
+    again = "UPDATE billed_line SET quantity_micro = quantity_micro + 5 WHERE order_no = $1"
+    await trio.by_hand("finance", again, numbers[-1])
+    noted = (await repairs.list(RepairsRequest(), trio.control.database)).results
+    with pytest.raises(Refused, match="Preview again") as refused:
+        await repairs.run(RepairRequest(token=preview.token, reason="a test"), trio.control.database)
+    assert refused.value.problem.status == 409
+    assert (await repairs.list(RepairsRequest(), trio.control.database)).results == noted
+    assert await rows_of(trio, "finance", "correction") == 0
     assert await repair(trio) == [("edited_by_hand", "reverse_and_rebook", "proved")]
 
 
