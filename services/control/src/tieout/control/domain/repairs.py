@@ -101,8 +101,8 @@ def _taken_out(service: str, book: str, told: Sequence[Difference]) -> tuple[boo
         False,
         f"take out of {service}'s {book} what no event has",
         f"从 {service} 的 {book} 中删除不属于任何事件的行",
-        f"the owner of {service}'s database deletes the rows of its book {book}: {rows}{more}; the deletion is told as touched_by_hand "
-        "until he says why: CALL trust_touched('TABLE', 'who wrote it, and why')",
+        f"the owner of {service}'s database deletes the rows of its book {book}: {rows}{more}; "
+        "it is told as touched_by_hand until he says why: CALL trust_touched('TABLE', 'who wrote it, and why')",
     )
 
 
