@@ -134,6 +134,20 @@ async def test_a_deleted_row_that_was_corrected_and_then_booked_again_does_not_c
     assert await causes(trio) == []
 
 
+async def test_what_was_taken_out_with_its_owners_word_is_not_put_in_again_by_a_repair_beside_it(trio: Any) -> None:
+    (position,) = await trio.ship("1001")
+    await prove(trio)
+    line = "INSERT INTO billed_line SELECT position, 9, order_id, order_no, 1 FROM billed_line WHERE position = $1"
+    async with trio.finance.database.transaction() as tx:  # With the service's own role: no log holds it.
+        await tx.execute(line, position)
+    await trio.by_hand("finance", "DELETE FROM billed_line WHERE position = $1 AND line_no = 9", position)
+    await trio.by_hand("finance", "CALL trust_touched('billed_line', 'no event has it')")
+    assert (await prove(trio, AgreementRequest(wait_seconds=PATIENCE_SECONDS))).verdict == "agree"
+    await trio.by_hand("finance", "UPDATE billed_line SET quantity_micro = 7 WHERE position = $1", position)
+    assert await repair(trio) == [("edited_by_hand", "reverse_and_rebook", "proved")]
+    assert await causes(trio) == []
+
+
 async def test_what_the_broker_lost_is_named_and_published_again(trio: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     await trio.ship("1001")
     await lose(trio, monkeypatch, "1002")
