@@ -23,6 +23,11 @@ UNSENT = """SELECT o.batch, o.bodies FROM outbox o JOIN command c ON c.position 
 # What a process has in hand at its first attempt is free for others so soon, if it says no more.
 FREE_SOON = "SELECT due_at <= now() + interval '6 seconds' FROM parked WHERE order_no = $1"
 
+SURPLUS = """INSERT INTO shipped_line (position, order_position, from_micro, to_micro, net_minor, tax_minor, line_no,
+                                       from_reserved)
+             SELECT position, order_position, 0, 1000000, 0, 0, 99, from_reserved FROM shipped_line
+             WHERE order_id_at(order_position)::text = $1::text LIMIT 1 RETURNING position"""
+
 
 @asynccontextmanager
 async def owner_of(trade, service):
@@ -114,6 +119,37 @@ async def test_a_row_changed_by_hand_is_found_and_named_and_a_repair_is_believed
             assert service in {owner for owner, _ in found.violations}
         finally:
             await connection.execute(CHANGES[service], order_id, -7)
+    assert (await trade.agreement()).verdict == "agree"
+
+
+async def test_a_row_that_no_event_has_is_named_as_that_though_the_service_itself_wrote_it(trade):
+    (sale,) = await sell(trade, 1)
+    await trade.until(lambda: trade.vouchers(sale), bool)
+    assert (await trade.agreement()).verdict == "agree"
+    order_id = (await trade.order(sale)).summary.order_id
+    where = trade.stack.endpoints().databases["order"]
+    itself = await asyncpg.connect(where.dsn, password=Path(where.password_file).read_text().strip())
+    async with owner_of(trade, "order") as owner:
+        try:
+            position = await itself.fetchval(SURPLUS, str(order_id))
+            found = await trade.agreement()
+            told = [(one.name, one.cause, one.service, one.line_no, one.surplus) for one in found.differences]
+            both = [(name, "edited_by_hand", "order", 99, True) for name in ("shipped", "billed")]
+            assert told == both, found.sentence  # One row, in the books of two measures; the second has only two books.
+            assert {(one.cause, one.events) for one in found.causes} == {("edited_by_hand", 1)}
+            steps = (await call(trade.client, PREVIEW_REPAIR, RepairPreviewRequest())).steps
+            assert {(one.measure, one.service, one.runs) for one in steps} == {
+                ("shipped", "order", False),
+                ("billed", "order", False),
+            }
+            assert all(f"position {position} line 99" in one.words for one in steps)
+        finally:
+            await itself.close()
+            await owner.execute("DELETE FROM shipped_line WHERE line_no = 99")
+        left = await trade.agreement()
+        assert {(owner, one.rule) for owner, one in left.violations} == {("order", "touched_by_hand")}
+        assert left.differences == ()
+        await owner.execute("CALL trust_touched('shipped_line', 'a test')")
     assert (await trade.agreement()).verdict == "agree"
 
 

@@ -429,6 +429,25 @@ async def test_an_edit_of_state_that_was_meant_is_trusted_with_a_reason_and_a_la
     assert found.facts == '{"customer": "robert"}'
 
 
+async def test_only_of_a_fact_that_was_taken_out_its_owner_may_say_that_it_should_not_have_been_there(
+    findings, database, owner
+) -> None:
+    """Written with the service's own role, a row that no event has leaves no trace until somebody takes it out."""
+    gone = {("touched_by_hand", 'demand {"line_no": 1, "position": 7}')}
+    await owner.execute("UPDATE demand SET amount = 8 WHERE position = 8")
+    with pytest.raises(asyncpg.RaiseError, match="nothing was taken out"):
+        await owner.execute("CALL trust_touched('demand', 'because')")
+    edited = {("touched_by_hand", 'demand {"line_no": 1, "position": 8}')}
+    await owner.execute("DELETE FROM demand WHERE position = 7")
+    assert await told(findings, database) == gone | edited
+    await owner.execute("CALL trust_touched('demand', 'no event has it, ticket 8')")
+    assert await told(findings, database) == edited  # An edit is no matter of trust.
+    assert await owner.fetchval("SELECT count(*) FROM guard_trusted WHERE reason LIKE '%ticket 8'") == 1
+    await owner.execute("INSERT INTO demand SELECT 7, 1, order_id, '7', 3, 7 FROM demand WHERE position = 9")
+    await owner.execute("DELETE FROM demand WHERE position = 7")
+    assert await told(findings, database) == gone | edited  # Taken out once more: found once more.
+
+
 async def test_state_edited_behind_disabled_triggers_is_found_by_its_table_and_never_truncated(
     findings, database, owner
 ) -> None:

@@ -13,6 +13,7 @@ from tieout.contracts.replay import FREEZE_REPLAY
 from tieout.control.causes import Causes
 from tieout.control.continuous import Continuous
 from tieout.control.domain.agreement import BookRows
+from tieout.control.domain.repairs import SHOWN
 from tieout.control.proof import Prover
 from tieout.control.repairs import Repairs
 from tieout.control.replay.asking import Asking, read_view
@@ -129,6 +130,20 @@ async def test_a_deleted_row_that_was_corrected_and_then_booked_again_does_not_c
         "finance", f"UPDATE billed_line SET quantity_micro = {row['quantity_micro']} WHERE order_no = '1001'"
     )
     assert await causes(trio) == [("1001", "edited_by_hand")]  # Put back beside its correction: one too many.
+    assert await repair(trio) == [("edited_by_hand", "reverse_and_rebook", "proved")]
+    assert await causes(trio) == []
+
+
+async def test_what_was_taken_out_with_its_owners_word_is_not_put_in_again_by_a_repair_beside_it(trio: Any) -> None:
+    (position,) = await trio.ship("1001")
+    await prove(trio)
+    line = "INSERT INTO billed_line SELECT position, 9, order_id, order_no, 1 FROM billed_line WHERE position = $1"
+    async with trio.finance.database.transaction() as tx:  # With the service's own role: no log holds it.
+        await tx.execute(line, position)
+    await trio.by_hand("finance", "DELETE FROM billed_line WHERE position = $1 AND line_no = 9", position)
+    await trio.by_hand("finance", "CALL trust_touched('billed_line', 'no event has it')")
+    assert (await prove(trio, AgreementRequest(wait_seconds=PATIENCE_SECONDS))).verdict == "agree"
+    await trio.by_hand("finance", "UPDATE billed_line SET quantity_micro = 7 WHERE position = $1", position)
     assert await repair(trio) == [("edited_by_hand", "reverse_and_rebook", "proved")]
     assert await causes(trio) == []
 
@@ -290,6 +305,28 @@ async def test_a_repair_does_only_what_was_previewed_and_its_reason_is_kept(trio
     newest, *older = (await repairs.list(RepairsRequest(), trio.control.database)).results
     assert tuple(older) == noted  # A repair that was refused is none.
     assert (newest.order_nos, newest.reason, newest.actor, newest.state) == (("1001",), "a test", "control", "proved")
+    assert await repair(trio) == [("edited_by_hand", "reverse_and_rebook", "proved")]
+
+
+async def test_a_token_of_other_values_is_refused_though_it_names_the_same_events(trio: Any) -> None:
+    """More events than a preview shows: the last one is edited again, and the new value was never shown."""
+    numbers = [f"{number}" for number in range(1001, 1001 + SHOWN + 1)]
+    await trio.ship(*numbers)
+    await trio.settled()
+    await trio.by_hand("finance", "UPDATE billed_line SET quantity_micro = quantity_micro + 100")
+    repairs = repairs_of(trio)
+    preview = await repairs.preview(RepairPreviewRequest(), trio.control.database)
+    (step,) = preview.steps
+    assert numbers[-1] not in {one.order_no for one in step.differences}
+    assert (await repairs.preview(RepairPreviewRequest(), trio.control.database)).token == preview.token
+    again = "UPDATE billed_line SET quantity_micro = quantity_micro + 5 WHERE order_no = $1"
+    await trio.by_hand("finance", again, numbers[-1])
+    noted = (await repairs.list(RepairsRequest(), trio.control.database)).results
+    with pytest.raises(Refused, match="Preview again") as refused:
+        await repairs.run(RepairRequest(token=preview.token, reason="a test"), trio.control.database)
+    assert refused.value.problem.status == 409
+    assert (await repairs.list(RepairsRequest(), trio.control.database)).results == noted
+    assert await rows_of(trio, "finance", "correction") == 0
     assert await repair(trio) == [("edited_by_hand", "reverse_and_rebook", "proved")]
 
 

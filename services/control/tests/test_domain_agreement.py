@@ -5,7 +5,7 @@ from array import array
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from tieout.contracts.agreement import MEASURES, Book, CurrencySum, DigestEntry, Measure, Row
+from tieout.contracts.agreement import MEASURES, Book, CurrencySum, DigestEntry, Measure, Row, Touch
 from tieout.contracts.control import BookSide, MeasureResult
 from tieout.control.domain.agreement import (
     NEVER,
@@ -21,10 +21,13 @@ from tieout.control.domain.agreement import (
     line_differences,
     same_money,
     state_of,
+    surplus,
     totals_equal,
     unequal_positions,
     verdict_of,
 )
+from tieout.control.domain.causes import Evidence, explain
+from tieout.control.domain.repairs import plan
 from tieout.control.domain.verdicts import sentence
 
 PRODUCER = Book("inventory", "shipped_line")
@@ -113,6 +116,37 @@ def test_the_differing_lines_are_named_with_the_values_of_each_book() -> None:
         (2, "1007", [(True, 6), (True, 9)]),
         (3, "1007", [(True, 1), (False, 0)]),
     ]
+
+
+def test_a_row_that_no_event_has_is_named_with_its_book_and_taken_out_by_a_person() -> None:
+    """A service's own role wrote it, so no hand was seen; the source and another book know nothing of it."""
+    rest, more = rows((7, 1, 5)), rows((7, 1, 5), (7, 99, 3))
+    three = [BookRows(PRODUCER, rest), BookRows(FINANCE, rest), BookRows(ORDER, more)]
+    told = explain(SHIPPED, 7, "differs", three, context(p7=9), Evidence())
+    assert (told.cause, told.service, told.surplus) == ("edited_by_hand", "order", True)
+    assert told.why == "no event has line 99 of order's shipped_line at position 7: written with the service's own role"
+    measure = replace(SHIPPED, books=(PRODUCER, FINANCE, ORDER))
+    (step,) = plan(line_differences(measure, 7, told, three), {"shipped": measure}, 200)
+    assert (step.service, step.book, step.runs, step.positions) == ("order", "shipped_line", False, (7,))
+    assert "deletes the rows of its book shipped_line: position 7 line 99" in step.words
+    assert "CALL trust_touched(" in step.words
+
+
+def test_a_row_more_is_named_as_that_only_where_two_books_and_their_source_say_so() -> None:
+    rest, more, other = rows((7, 1, 5)), rows((7, 1, 5), (7, 99, 3)), rows((7, 1, 6), (7, 99, 3))
+    for produced, finance, order in (
+        (more, rest, rest),  # The source may be right, and both others short of it.
+        (rest, rest, other),  # Another value as well.
+        (rest, more, more),
+        (rows(), rows(), more),  # No such event at all: missing at its source.
+    ):
+        three = [BookRows(PRODUCER, produced), BookRows(FINANCE, finance), BookRows(ORDER, order)]
+        assert surplus(7, three) is None
+    assert surplus(7, [BookRows(PRODUCER, rest), BookRows(FINANCE, more)]) is None
+    hand = Touch(7, 1, "UPDATE", "order_owner", "", counted=True)
+    three = [BookRows(PRODUCER, rest), BookRows(FINANCE, rest), BookRows(ORDER, more)]
+    seen = explain(SHIPPED, 7, "differs", three, context(p7=9), Evidence(touches={7: [("order", hand)]}))
+    assert not seen.surplus  # A hand was seen: it is reversed.
 
 
 def test_a_book_without_rows_equals_zeros_and_a_cancelled_out_leaf() -> None:

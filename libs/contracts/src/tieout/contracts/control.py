@@ -171,6 +171,7 @@ class Difference(Struct, frozen=True, omit_defaults=True):
     flow: str = ""  # In flight, parked or dead: in which.
     repair: RepairKind | Literal[""] = ""
     service: str = ""  # Edited by hand or booked twice: in whose books.
+    surplus: bool = False  # A row there that no event has, though no hand was seen: the service's own role wrote it.
 
 
 class CauseCount(Struct, frozen=True, omit_defaults=True):

@@ -139,7 +139,8 @@ class Book:
         """$1 positions: each row of them that a hand touched, with what stood there before the first touch.
 
         The table's own expressions read the remembered row, as if it still stood there. A deleted row is settled only
-        while it is gone: its event may come again (a replay, a stream published anew) and is booked then.
+        while it is gone: its event may come again (a replay, a stream published anew) and is booked then. One that was
+        taken out with its owner's word (trust_touched) should not have been there, and is never put in again.
         """
         return f"""
             SELECT x.position, x.line, x.key, x.last_id, x.was, x.op, x.who, x.at, x.counts, x.a, x.b,
@@ -147,7 +148,11 @@ class Book:
                        SELECT FROM {self._tab} WHERE {self._place} = x.position AND ({self._line})::bigint = x.line
                    )) AS settled
             FROM (SELECT {self._place} AS position, ({self._line})::bigint AS line, t.key::text AS key, t.last_id,
-                         t.was, t.op, t.who, t.at::text AS at, coalesce(({self._where}), false) AND t.was AS counts,
+                         t.was, t.op, t.who, t.at::text AS at,
+                         coalesce(({self._where}), false) AND t.was AND NOT (t.gone AND EXISTS (
+                             SELECT FROM guard_trusted g WHERE g.kind = 'row' AND g.tab = '{self.table}'
+                                                           AND g.name = t.key::text AND g.found::bigint >= t.last_id
+                         )) AS counts,
                          coalesce(({self._a})::bigint, 0) AS a, coalesce(({self._b})::bigint, 0) AS b, t.gone,
                          EXISTS (SELECT FROM settled_tamper s
                                  WHERE s.tab = '{self.table}' AND s.key = t.key AND s.tamper_id >= t.last_id) AS settled

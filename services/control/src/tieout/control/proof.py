@@ -30,6 +30,7 @@ from tieout.contracts.control import (
     Agreement,
     AgreementRequest,
     BookSide,
+    CauseCount,
     Difference,
     FlowState,
     MeasureResult,
@@ -136,6 +137,7 @@ class Prover:
             else finding
             for finding in findings
         ]
+        findings = self._one_row_many_books(findings)
         requests, answer_bytes = asking.requests, asking.answer_bytes
         reached = await self._raise_watermarks(findings, marks, known, at, database)
         differences = [difference for finding in findings for difference in finding.differences]
@@ -189,6 +191,17 @@ class Prover:
             requests=requests,
             answer_bytes=answer_bytes,
         )
+
+    def _one_row_many_books(self, findings: Sequence[Finding]) -> list[Finding]:
+        """A row that no event has counts in every book of its table; a measure of three books tells of all."""
+        producers = {measure.number: measure.producer for measure in self._measures}
+        known = {
+            (producers[one.measure], one.position, one.line_no, one.service): one
+            for finding in findings
+            for one in finding.differences
+            if one.surplus
+        }
+        return [_as_known(finding, producers, known) for finding in findings] if known else list(findings)
 
     async def _with_companies(self, differences: Sequence[Difference], database: Database) -> tuple[Difference, ...]:
         """A number alone does not tell whose order it is."""
@@ -438,6 +451,48 @@ def _beyond(finding: Finding, totals: Totals, never_given_out: Mapping[int, int]
     return Finding(
         result, finding.differences, finding.causes, caught_up=False, compared_whole=False, hidden=finding.hidden
     )
+
+
+def _as_known(
+    finding: Finding, producers: Mapping[int, str], known: Mapping[tuple[str, int, int, str], Difference]
+) -> Finding:
+    told: list[Difference] = []
+    moved: set[int] = set()
+    for one in finding.differences:
+        holders = [side.service for side in one.sides if side.present]
+        same = known.get((producers[one.measure], one.position, one.line_no, holders[0])) if len(holders) == 1 else None
+        if same is not None and one.cause == "unknown":
+            moved.add(one.position)
+            one = msgspec.structs.replace(
+                one,
+                cause=same.cause,
+                why=same.why,
+                why_zh=same.why_zh,
+                flow="",
+                repair=same.repair,
+                service=same.service,
+                surplus=True,
+            )
+        told.append(one)
+    moved -= {
+        one.position for one in told if one.cause == "unknown"
+    }  # Counted by event: another line is still unknown.
+    if not moved:
+        return msgspec.structs.replace(finding, differences=tuple(told))
+    left = len(moved)
+    causes: list[CauseCount] = []
+    for count in finding.causes:
+        fewer = min(left, count.events) if count.cause == "unknown" else 0
+        left -= fewer
+        if fewer:
+            causes.append(
+                msgspec.structs.replace(
+                    count, cause="edited_by_hand", events=fewer, flow="", repair="reverse_and_rebook"
+                )
+            )
+        if count.events > fewer:
+            causes.append(msgspec.structs.replace(count, events=count.events - fewer))
+    return msgspec.structs.replace(finding, differences=tuple(told), causes=tuple(causes))
 
 
 async def _unanswered(measure: Measure, watermark: int, service: str) -> Finding:

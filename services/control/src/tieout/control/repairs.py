@@ -1,7 +1,8 @@
 """Preview, do, prove: what mends the differences that a proof finds, and who asked for it.
 
-A preview is a proof with a plan; its token is a hash of what it shows, so that only what was shown is done. Each step
-is noted before it is done and closed after the proof that follows; a step that ends without proof says so.
+A preview is a proof with a plan; its token is a hash of what it shows and of what the books hold there, so that only
+what was shown is done. Each step is noted before it is done and closed after the proof that follows; a step that ends
+without proof says so.
 """
 
 import asyncio
@@ -12,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import msgspec
-from msgspec.structs import replace
+from msgspec.structs import astuple, replace
 from tieout.contracts.agreement import (
     MEASURES,
     Measure,
@@ -69,7 +70,8 @@ class Repairs:
         steps = tuple([await self._rehearsed(s, database) for s in plan(chosen, self._measures, request.limit)])
         verdict = _verdict(answer, request, steps)
         told = _sentence(answer, steps, verdict)
-        return RepairPreview(steps, told, _token(steps) if steps else "", verdict, answer.unanswered)
+        token = self._token(steps, answer.differences) if steps else ""
+        return RepairPreview(steps, told, token, verdict, answer.unanswered)
 
     async def _rehearsed(self, step: RepairStep, database: Database) -> RepairStep:
         """A step that runs events again says what would come of it; one that would mend nothing is not run."""
@@ -86,7 +88,7 @@ class Repairs:
         if preview.token != request.token:
             raise Refused(
                 "conflict",
-                "The differences are not those that were previewed any more. Look at a new preview.",
+                "The differences or their values are not those that were previewed any more. Preview again.",
                 field="token",
                 status=409,
             )
@@ -107,6 +109,33 @@ class Repairs:
             results.append(replace(one, state=state, told=why, replay=replay))
         proved = sum(result.state == "proved" for result in results)
         return RepairResults(tuple(results), f"{proved} of {len(results)} repairs are proved.")
+
+    def _token(self, steps: Sequence[RepairStep], differences: Sequence[Difference]) -> str:
+        """Without what moves by itself: how long something waits does not make it another repair."""
+        content = [
+            (s.measure, s.cause, s.repair, s.positions, s.runs, s.would, s.effects, self._values(s, differences))
+            for s in steps
+        ]
+        return hashlib.sha256(msgspec.json.encode(content)).hexdigest()[:32]
+
+    def _values(self, step: RepairStep, differences: Sequence[Difference]) -> Sequence[object]:
+        """What every book holds where a step changes something: of all its events, not only of those shown.
+
+        One table may fill the books of several measures, and what a hand did to it is reversed in each of them.
+        """
+        if step.repair == "wait":
+            return ()
+        rebooks, producer = step.repair == "reverse_and_rebook", self._measures[step.measure].producer
+        positions = set(step.positions)
+        return sorted(
+            (one.measure, one.position, one.line_no, one.currency, [astuple(s) for s in one.sides])
+            for one in differences
+            if one.position in positions
+            and (
+                one.name == step.measure
+                or (rebooks and one.service == step.service and self._measures[one.name].producer == producer)
+            )
+        )
 
     async def list(self, request: RepairsRequest, database: Database) -> RepairResults:
         async with database.read() as connection:
@@ -203,7 +232,10 @@ class Repairs:
             return f"of {step.service} is not checked: {', '.join(one.rule for one in found.unchecked)}"
         if not names:
             return ""
-        return f"{step.service} still breaks {', '.join(names)}: its owner has to put the row back as `tamper` has it"
+        return (
+            f"{step.service} still breaks {', '.join(names)}: its owner has to put the row back as `tamper` has it; "
+            "then run the repair once more, for the correction stands beside the row"
+        )
 
     async def _prove(self, steps: Sequence[RepairStep], database: Database) -> dict[str, set[int]]:
         """Positions per measure that still differ; asked again while some do, for what was sent needs a moment."""
@@ -241,12 +273,6 @@ def _wanted(difference: Difference, request: RepairPreviewRequest) -> bool:
         and request.cause in ("", difference.cause)
         and request.measure in ("", difference.name)
     )
-
-
-def _token(steps: Sequence[RepairStep]) -> str:
-    """Without what moves by itself: how long something waits does not make it another repair."""
-    content = [(s.measure, s.cause, s.repair, s.positions, s.runs, s.would) for s in steps]
-    return hashlib.sha256(msgspec.json.encode(content)).hexdigest()[:32]
 
 
 def _verdict(answer: Agreement, request: RepairPreviewRequest, steps: Sequence[RepairStep]) -> Verdict:

@@ -71,7 +71,7 @@ CREATE FUNCTION number_of(content jsonb) RETURNS numeric LANGUAGE sql IMMUTABLE 
     SELECT CASE WHEN jsonb_typeof(content) = 'number' THEN content::numeric ELSE 0 END;
 $$;
 
--- Rows that were touched by hand, are not as they were before, and were not corrected since.
+-- Rows that were touched by hand, are not as they were before, and were not corrected since; of those taken out, not trusted since.
 CREATE FUNCTION touched_by_hand() RETURNS TABLE (tab text, key jsonb, before jsonb, now jsonb, op text, who text, at timestamptz)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
@@ -88,7 +88,9 @@ BEGIN
              CROSS JOIN LATERAL jsonb_populate_record(NULL::%1$I, t.key) k
              LEFT JOIN %1$I r ON %2$s
              WHERE t.before IS DISTINCT FROM to_jsonb(r)
-               AND NOT EXISTS (SELECT FROM settled_tamper s WHERE s.tab = t.tab AND s.key = t.key AND s.tamper_id >= t.last_id)', touched.tab, touched.same);
+               AND NOT EXISTS (SELECT FROM settled_tamper s WHERE s.tab = t.tab AND s.key = t.key AND s.tamper_id >= t.last_id)
+               AND NOT (to_jsonb(r) IS NULL AND EXISTS (SELECT FROM guard_trusted g
+                    WHERE g.kind = ''row'' AND g.tab = t.tab AND g.name = t.key::text AND g.found::bigint >= t.last_id))', touched.tab, touched.same);
     END LOOP;
     -- State goes on to change, so what hands did to it is added up from their log, of the columns that they changed: a number that
     -- was put back by as much, another column that is again what it was, or what the service wrote there since; a row that came and

@@ -71,6 +71,7 @@ class Explanation(Struct, frozen=True):
     why_zh: str
     flow: str = ""
     service: str = ""  # Whose book is wrong, where that is known.
+    surplus: bool = False  # It holds rows that no event has, and no hand was seen.
 
 
 def caught_up(book: Book, floors: Mapping[str, Floor], sequence: int) -> bool:
@@ -213,9 +214,24 @@ def line_differences(measure: Measure, position: int, told: Explanation, books: 
                 flow=told.flow,
                 repair=told.repair,
                 service=told.service,
+                surplus=told.surplus,
             )
         )
     return found
+
+
+def surplus(position: int, books: Sequence[BookRows]) -> BookRows | None:
+    """The only book with lines that no other has, where two others and more, the source among them, hold the same rest.
+
+    Of two books nobody can say which one is wrong, and what its source holds alone others may have lost.
+    """
+    held = {number: _lines(book.rows.get(position)) for number, book in enumerate(books)}
+    for number, book in enumerate(books):
+        others = [lines for other, lines in held.items() if other != number]
+        if book.book.durables and len(others) > 1 and len({*others}) == 1 and frozenset() < others[0] < held[number]:
+            lines = {line for line, _, _ in held[number]}
+            return book if len(lines) == len(held[number]) else None
+    return None
 
 
 def same_money(sides: Sequence[BookSide]) -> bool:

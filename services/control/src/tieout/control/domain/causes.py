@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 from tieout.contracts.agreement import WAITS_FOR_APPROVAL, Measure, Touch, Waiting
 from tieout.contracts.control import Cause, RepairKind
-from tieout.control.domain.agreement import BookRows, Context, Excuse, Explanation, behind, hears
+from tieout.control.domain.agreement import BookRows, Context, Excuse, Explanation, behind, hears, surplus
 
 STALLED_SECONDS = 15.0  # A consumer with work that has not moved for so long stands still.
 
@@ -129,6 +129,9 @@ def _not_excused(
             f"{touch.who} 于 {touch.at} 在 {service} 中手工 {touch.op}",
             service=service,
         )
+    odd = surplus(position, books)
+    if odd is not None:
+        return _surplus(position, odd, next(book for book in books if book is not odd))
     absent = [book for book in books if not book.rows.get(position)]
     if position in evidence.lost and any(book.book.durables for book in absent):
         sequence = context.sequences.get(position, 0)
@@ -165,4 +168,20 @@ def _not_excused(
         "no hand was seen, nothing is on the way, the stream holds the message",
         "未见手工修改,没有在途消息,消息流完整:原因不明",
         flow,
+    )
+
+
+def _surplus(position: int, odd: BookRows, other: BookRows) -> Explanation:
+    service, book = odd.book.service, odd.book.name
+    more = sorted(odd.rows[position].keys() - other.rows[position].keys())
+    lines, lines_zh = ", ".join(map(str, more)), "、".join(map(str, more))
+    one = len(more) == 1
+    return Explanation(
+        "edited_by_hand",
+        REPAIRS["edited_by_hand"],
+        f"no event has line{'' if one else 's'} {lines} of {service}'s {book} at position {position}: written with the "
+        f"service's own role",
+        f"{service} 的 {book} 中位置 {position} 的第 {lines_zh} 行不属于任何事件，系以该服务自身的账号写入",
+        service=service,
+        surplus=True,
     )

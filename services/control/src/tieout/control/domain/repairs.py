@@ -11,7 +11,7 @@ from tieout.contracts.streams import FLOW, stream_of
 SHOWN = 5  # Differences of a step that a preview shows with both values.
 ORDERS_IN_WORDS = 20
 
-Group = tuple[str, Cause, str, str, str]  # measure, cause, flow, service, book
+Group = tuple[str, Cause, str, str, str, bool]  # measure, cause, flow, service, book, surplus
 
 
 def plan(differences: Sequence[Difference], measures: Mapping[str, Measure], events_max: int) -> tuple[RepairStep, ...]:
@@ -19,7 +19,8 @@ def plan(differences: Sequence[Difference], measures: Mapping[str, Measure], eve
     groups: dict[Group, list[Difference]] = {}
     for difference in differences:
         service, book = _place(difference, measures[difference.name])
-        groups.setdefault((difference.name, difference.cause, difference.flow, service, book), []).append(difference)
+        group = (difference.name, difference.cause, difference.flow, service, book, difference.surplus)
+        groups.setdefault(group, []).append(difference)
     return tuple(_step(group, found, events_max) for group, found in groups.items())
 
 
@@ -33,12 +34,15 @@ def _place(difference: Difference, measure: Measure) -> tuple[str, str]:
 
 
 def _step(group: Group, found: Sequence[Difference], events_max: int) -> RepairStep:
-    measure, cause, flow, service, book = group
+    measure, cause, flow, service, book, surplus = group
     positions = sorted({difference.position for difference in found})[:events_max]
     told = [difference for difference in found if difference.position in set(positions)]
     orders = tuple(sorted({difference.order_no for difference in told} - {""}))
     repair: RepairKind = told[0].repair or "replay"
-    runs, title, title_zh, words = _words(cause, repair, flow, service, orders, len(positions))
+    if surplus:
+        runs, title, title_zh, words = _taken_out(service, book, told)
+    else:
+        runs, title, title_zh, words = _words(cause, repair, flow, service, orders, len(positions))
     return RepairStep(
         measure=measure,
         cause=cause,
@@ -85,6 +89,20 @@ def why_by_a_person(step: RepairStep, would: Sequence[OutcomeCount], trouble: st
         return f"mend the cause first, it would fail again: {', '.join(failed)}"
     return (
         f"{step.flow or step.service} takes them for handled, so running them again changes nothing; its log says why"
+    )
+
+
+def _taken_out(service: str, book: str, told: Sequence[Difference]) -> tuple[bool, str, str, str]:
+    """By its owner: no log holds such a row, so nothing says what stood there before except the other books."""
+    places = sorted({(one.position, one.line_no) for one in told})
+    rows = ", ".join(f"position {position} line {line}" for position, line in places[:ORDERS_IN_WORDS])
+    more = f" and {len(places) - ORDERS_IN_WORDS} more" if len(places) > ORDERS_IN_WORDS else ""
+    return (
+        False,
+        f"take out of {service}'s {book} what no event has",
+        f"从 {service} 的 {book} 中删除不属于任何事件的行",
+        f"the owner of {service}'s database deletes the rows of its book {book}: {rows}{more}; "
+        "it is told as touched_by_hand until he says why: CALL trust_touched('TABLE', 'who wrote it, and why')",
     )
 
 
