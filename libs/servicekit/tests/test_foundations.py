@@ -1,9 +1,10 @@
 """Settings, statements, migrations: what a service stands on before its first message."""
 
 import asyncpg
+import nats.js.errors
 import pytest
 from tieout.servicekit import Misconfigured, Settings, migrate, secret, sql
-from tieout.servicekit.errors import MigrationFailed
+from tieout.servicekit.errors import MigrationFailed, told
 
 
 class OwnSettings(Settings, frozen=True, kw_only=True):
@@ -19,6 +20,26 @@ def test_settings_come_from_the_environment_and_default_to_something_safe() -> N
 def test_a_senseless_setting_is_refused_by_the_name_of_its_variable() -> None:
     with pytest.raises(Misconfigured, match="TIEOUT_HORIZON_DAYS='soon'"):
         OwnSettings.from_environment({"TIEOUT_HORIZON_DAYS": "soon"})
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "wanted"),
+    [
+        ("TIEOUT_STREAM_MAX_AGE_DAYS", "-1", "a whole number, at least 0 and at most 36500"),
+        ("TIEOUT_STREAM_REPLICAS", "0", "a whole number, at least 1 and at most 5"),
+        ("TIEOUT_RULE_SECONDS_MAX", "nan", "a number, more than 0 and at most 86400"),
+        ("TIEOUT_LOG", "xml", "json or text"),
+    ],
+)
+def test_a_setting_beyond_its_bounds_is_refused_with_what_it_may_be(variable, value, wanted) -> None:
+    with pytest.raises(Misconfigured, match=f"{variable}='{value}'.*Set it to {wanted}"):
+        OwnSettings.from_environment({variable: value})
+
+
+def test_the_brokers_own_words_are_told_of_its_refusals() -> None:
+    refusal = nats.js.errors.ServerError(code=500, err_code=10052, description="max age needs to be >= 100ms")
+    assert "max age needs to be >= 100ms" in told(refusal)
+    assert told(TimeoutError("so")) == "TimeoutError('so')"
 
 
 def test_a_missing_secret_file_is_named(tmp_path) -> None:

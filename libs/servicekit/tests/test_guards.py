@@ -10,7 +10,7 @@ from tieout.contracts.agreement import MarkRequest
 from tieout.contracts.inventory import OrderRefused
 from tieout.devstack import databases
 from tieout.devstack.postgres import binaries
-from tieout.servicekit import migrate, recovery
+from tieout.servicekit import Refused, migrate, recovery
 from tieout.servicekit.agreement import Evidence
 from tieout.servicekit.findings import Findings
 from tieout.servicekit.migrate import checksums
@@ -576,3 +576,25 @@ async def test_a_sequence_that_was_set_back_and_a_forged_mark_are_found(
     assert await told(findings, database) == set()
     await owner.execute(statement)
     assert {rule for rule, _ in await told(findings, database)} - {"touched_by_hand"} == {"positions_only_grow"}
+
+
+async def test_a_mark_whose_row_is_gone_is_named_and_right_again_once_it_is_put_back(
+    findings, database, owner, toy
+) -> None:
+    async with database.transaction() as tx:
+        (position,) = await tx.positions(1)
+        event = OrderRefused(toy.placed("1").order_id, "C1", "1", ())
+        tx.announce(event, position=position, key=("1",), chain="1")
+    async with database.transaction() as tx:
+        await tx.execute("UPDATE outbox SET first_seq = batch, last_seq = batch")  # As if published.
+    evidence = Evidence(database)
+    for _ in range(3):
+        before = await evidence.mark(MarkRequest(), database)
+    await owner.execute("DELETE FROM mark")
+    with pytest.raises(Refused, match=r"row of table mark is gone.*INSERT INTO mark DEFAULT VALUES"):
+        await evidence.mark(MarkRequest(), database)
+    assert ("positions_only_grow", "mark") in await told(findings, database)
+    await owner.execute("INSERT INTO mark DEFAULT VALUES")
+    for _ in range(3):
+        after = await evidence.mark(MarkRequest(), database)
+    assert (after.position, after.sequences) == (before.position, before.sequences)

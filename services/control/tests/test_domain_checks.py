@@ -58,6 +58,7 @@ FOUND = [
     (checks.endings(by(endings=(Ending("", "out_of_memory", 1),))), "wrong"),
     (checks.quarantine(2), "look"),
     (checks.streams({"ORDER": 5 << 30}, 0), "ok"),
+    (checks.streams({"ORDER": None, "FINANCE": 7}, 0), "wrong"),
     (checks.streams({"ORDER": 5 << 30}, 6 << 30), "look"),
     (checks.tables(by(tables=(TableSize("open_item", 1 << 30, 10_000, 900_000),))), "look"),
     (checks.tables(by(tables=(TableSize("open_item", 1 << 30, 5_000_000, 900_000),))), "ok"),
@@ -100,3 +101,10 @@ def test_count_differences_that_wait_are_told_with_number_amount_and_age():
     )
     assert told.next_step == "./tieout approvals"
     assert "1 count stands" in checks.approvals((StandingSum("CNY", 1, 70, 0),), 60.0).found
+
+
+def test_a_stream_that_does_not_exist_is_named_with_what_happens_next() -> None:
+    told = checks.streams({"ORDER": None, "FINANCE": 7}, 0)
+    assert told.found == "Streams that do not exist: ORDER."
+    assert "makes it anew" in told.why
+    assert "./tieout logs order" in told.next_step

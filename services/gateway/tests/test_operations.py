@@ -86,6 +86,10 @@ async def test_fields_are_checked_and_named(house):
     assert told["field"] == "satellite"
     problem(await put("/v1/satellites/x", content=b"{", headers=admin), 422, "invalid")
     problem(await put("/v1/satellites/x", content=b"[]", headers=admin), 422, "invalid")
+    deep = problem(
+        await put("/v1/satellites/x", content=b'{"a":' * 3000 + b"1" + b"}" * 3000, headers=admin), 422, "too_deep"
+    )
+    assert "nested deeper than 100 levels" in deep["detail"]
     twice = await put("/v1/satellites/x", content=b'{"zone":"UTC","zone":"Asia/Tokyo"}', headers=admin)
     assert problem(twice, 422, "invalid")["field"] == "zone"
     problem(

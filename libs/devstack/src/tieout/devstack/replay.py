@@ -168,7 +168,14 @@ def _rehearsed(arguments: argparse.Namespace, replay: int) -> int:
 def _run(arguments: argparse.Namespace) -> int:
     asked = {"reason": arguments.why, "per_second": arguments.rate}
     questions.post(arguments.dir, _path(contract.RUN_REPLAY, arguments.id), ReplayView, asked)
-    view = _followed(arguments, arguments.id)
+    try:
+        view = _followed(arguments, arguments.id)
+    except KeyboardInterrupt:
+        show = hints.command(f"replay show {arguments.id}")
+        cancel = hints.command(f"replay cancel {arguments.id} --why REASON")
+        told = f"replay {arguments.id} goes on in control: only this look at it has ended. How far it is: {show}"
+        print(f"\ntieout replay: {told}\nEnd it, keeping what was booked: {cancel}", file=sys.stderr)
+        return 130
     if arguments.json:
         _print_json(view)
     else:

@@ -10,6 +10,7 @@ from array import array
 from datetime import UTC
 from typing import Any
 
+import structlog
 from msgspec import structs
 from tieout.contracts.agreement import (
     BEFORE_ALL,
@@ -49,8 +50,17 @@ statements = sql.load(__file__)
 KNOWN_ANSWER = -2186038058745988139  # On Postgres 18, as on those before it that we know.
 PRODUCER = {measure.number: measure.producer for measure in MEASURES}
 ROWS_MAX = 20_000
+log = structlog.get_logger(__name__)
+
 MARK_TRIES = 5
 NOTHING = DigestEntry(-1, 0, 0, 0, "0")
+
+# Made anew it is right after two looks: what was closed is read from the outbox again. Not by the service itself: a
+# database that lost one row may have lost others, and at a start the mark is what tells that it is an old copy.
+MARK_GONE = (
+    "The row of table mark is gone, so nobody can say up to where events are closed, and the agreement is not proved. "
+    "If nothing else was deleted: as the owner of its database, INSERT INTO mark DEFAULT VALUES"
+)
 
 
 class Evidence:
@@ -122,7 +132,9 @@ class Evidence:
                     break
                 await asyncio.sleep(0.005)
                 row = await connection.fetchrow(statements.take_mark)
-            assert row is not None
+            if row is None or row["m"] is None:
+                log.error("the row of mark is gone", service=database.service, next_step=MARK_GONE)
+                raise Refused("mark_gone", f"{database.service}: {MARK_GONE}", status=503)
             held = None if row["closed"] else await connection.fetchrow(statements.held_back)
         mark = MarkAnswer(row["m"], {stream_of(database.service): row["q"]}, row["last_position"])
         if held is None:

@@ -5,7 +5,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import structlog
-from tieout.servicekit.errors import Cause, OlderThanItsStream, cause_of
+from tieout.servicekit.errors import Cause, OlderThanItsStream, cause_of, told
 from tieout.servicekit.letterbox import Letterbox
 from tieout.servicekit.lifetime import Lifetime
 from tieout.servicekit.outbox import SWEEP_ROWS, Outbox
@@ -61,6 +61,6 @@ class Auditing:
                 if cause_of(error) is Cause.CODE:
                     log.exception("audit failed")
                 else:
-                    log.warning("audit waits for the broker", error=repr(error)[:300])
+                    log.warning("audit waits for the broker", error=told(error))
             await asyncio.sleep(pause)
             pause = min(pause * 2, 0.5)

@@ -20,6 +20,7 @@ from typing import Any
 import asyncpg
 import msgspec
 import nats.errors
+import nats.js.errors
 from tieout.contracts.operation import Problem
 
 
@@ -122,6 +123,11 @@ def cause_of(error: BaseException) -> Cause:
     if isinstance(error, asyncpg.InterfaceError) and "clos" in str(error):  # "connection is closed", "pool is closing"
         return Cause.PASSING
     return Cause.CODE
+
+
+def told(error: BaseException) -> str:
+    """For a log. An error of the broker has its description only as a text: repr() of it is `ServerError()`."""
+    return (str(error) if isinstance(error, nats.js.errors.APIError) else repr(error))[:300]
 
 
 def field_of(detail: str) -> str:

@@ -17,6 +17,7 @@ from msgspec import structs
 from tieout.contracts.agreement import Unchecked, Violation, Violations, ViolationsRequest
 from tieout.contracts.operation import Nothing
 from tieout.servicekit import sql
+from tieout.servicekit.agreement import MARK_GONE
 from tieout.servicekit.database import Database
 from tieout.servicekit.errors import Cause, cause_of
 from tieout.servicekit.unawaited import Unawaited
@@ -221,6 +222,8 @@ class Findings:
             )
             for row in await connection.fetch(statements.set_back)
         )
+        if await connection.fetchval(statements.mark_is_gone):
+            found.append(Violation("positions_only_grow", "mark", "no row", "one row", MARK_GONE))
         found.extend(
             Violation(
                 "settings_by_hand",

@@ -29,6 +29,9 @@ GROUP BY kind, tab ORDER BY kind DESC, tab;
 -- name: copies
 SELECT at::text, recorded, found FROM copies_to_be_told() ORDER BY number;
 
+-- name: mark_is_gone
+SELECT NOT EXISTS (SELECT FROM mark);
+
 -- name: set_back
 SELECT what, held_at, given_out FROM positions_set_back();
 

@@ -12,7 +12,7 @@ from tieout.servicekit.auditing import Auditing
 from tieout.servicekit.batches import FlowSubscriber
 from tieout.servicekit.connection import QuickClient
 from tieout.servicekit.database import Database
-from tieout.servicekit.errors import Cause, cause_of
+from tieout.servicekit.errors import Cause, cause_of, told
 from tieout.servicekit.outbox import statements as outbox_statements
 from tieout.servicekit.retention import Retention
 
@@ -67,7 +67,7 @@ class Housekeeping:
                 if cause_of(error) is Cause.CODE:
                     log.exception("housekeeping failed")
                 else:
-                    log.warning("housekeeping waits", error=repr(error)[:300])
+                    log.warning("housekeeping waits", error=told(error))
 
     async def _round(self) -> None:
         transactions = self._database.transactions

@@ -17,7 +17,8 @@ from nats.js.api import DiscardPolicy, StorageType, StreamConfig, StreamState
 from nats.js.errors import APIError, NotFoundError
 from tieout.contracts.event import Notice
 from tieout.contracts.streams import DEAD_STREAM, DEAD_SUBJECT, notice_subject, stream_of, subjects_of
-from tieout.servicekit.errors import OlderThanItsStream
+from tieout.servicekit.agreement import MARK_GONE
+from tieout.servicekit.errors import Misconfigured, OlderThanItsStream
 from tieout.servicekit.outbox import MESSAGE_BYTES_MAX, Outbox, statements
 from tieout.servicekit.packs import packed
 from tieout.servicekit.wire import when
@@ -149,6 +150,8 @@ class Audit:
         # Not by the sequence alone: a dump reads its sequences later than its rows. And no mark is taken before we
         # know: it would close numbers as never committed that others have booked.
         row = await self._pool.fetchrow(_KNOWN, announced)
+        if row is None:
+            raise Misconfigured(MARK_GONE)
         known: int = row["m"]
         if row["written"]:
             return announced

@@ -153,8 +153,8 @@ async def _approvals(colleagues: Colleagues) -> Check:
     return checks.approvals(told.sums, (datetime.now(UTC) - oldest).total_seconds())
 
 
-async def _streams(colleagues: Colleagues) -> dict[str, int]:
-    found = {}
+async def _streams(colleagues: Colleagues) -> dict[str, int | None]:
+    found: dict[str, int | None] = {}
     for name in (*map(stream_of, CORE_SERVICES), DEAD_STREAM):
         try:
             found[name] = await colleagues.stream_bytes(name)

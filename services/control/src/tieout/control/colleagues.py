@@ -125,9 +125,10 @@ class Colleagues:
         info = await self._api(f"STREAM.INFO.{stream}", _read_stream)
         return info.state.last_seq
 
-    async def stream_bytes(self, stream: str) -> int:
-        """What a stream holds. Raises Unanswered."""
-        return (await self._api(f"STREAM.INFO.{stream}", _read_stream)).state.bytes
+    async def stream_bytes(self, stream: str) -> int | None:
+        """What a stream holds; None where the broker knows of none. Raises Unanswered."""
+        info = await self._api(f"STREAM.INFO.{stream}", _read_stream)
+        return None if info.error is not None else info.state.bytes
 
     async def floors(self, durables: Iterable[str]) -> dict[str, Floor]:
         """How far each durable consumer has confirmed; those that the broker does not know are left out.

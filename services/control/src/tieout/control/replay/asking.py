@@ -306,16 +306,24 @@ def _item_view(row: Any) -> ItemView:
     )
 
 
+_FOLLOW = " It goes on by itself: ./tieout replay show {replay}. To end it: ./tieout replay cancel {replay} --why …"
+_NEXT_STEPS = {
+    ("running", "frozen"): " Rehearse it first: nobody runs what he has not seen.",
+    ("running", "running"): _FOLLOW,
+    ("running", "proving"): _FOLLOW,
+    ("running", "paused"): " Go on with it: ./tieout replay resume {replay} --why …",
+    ("running", "rehearsing"): " Wait for the end of its rehearsal: ./tieout replay show {replay}",
+}
+
+
 async def _move(tx: Transaction, replay: int, action: str, state: str) -> None:
     """Lock it, and change its state where that is possible. Raises Refused."""
     found = await tx.fetchval(statements.lock, replay)
     if found is None:
         raise _unknown(replay)
     if found not in FROM_STATES[action]:
-        first = (
-            " Rehearse it first: nobody runs what he has not seen." if (action, found) == ("running", "frozen") else ""
-        )
-        detail = f"The replay is {found}; this needs {' or '.join(FROM_STATES[action])}.{first}"
+        next_step = _NEXT_STEPS.get((action, found), "").format(replay=replay)
+        detail = f"The replay is {found}; this needs {' or '.join(FROM_STATES[action])}.{next_step}"
         raise Refused("conflict", detail, field="replay", status=409)
     await tx.execute(statements.move, replay, state)
 

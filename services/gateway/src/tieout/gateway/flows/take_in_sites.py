@@ -31,7 +31,7 @@ from tieout.gateway.intake.keeping import Delivery, Keeper, KeyReused
 from tieout.gateway.settings import Settings
 from tieout.servicekit import Service
 from tieout.servicekit.connection import Message
-from tieout.servicekit.errors import Cause, cause_of
+from tieout.servicekit.errors import Cause, cause_of, told
 from tieout.servicekit.intake import Intake
 from tieout.servicekit.letters import headers_of
 from tieout.servicekit.streams import resume
@@ -139,7 +139,7 @@ class Site:
             except _AWAY as error:
                 if not resumed:
                     continue  # Whoever is back announces it.
-                log.warning("site cannot be sourced yet", site=self.name, error=repr(error)[:200])
+                log.warning("site cannot be sourced yet", site=self.name, error=told(error))
                 await asyncio.sleep(0.5)
                 self._resume.set()
 

@@ -30,6 +30,7 @@ from tieout.gateway.http.callers import Caller, Callers
 from tieout.gateway.http.keys import check_keys, keys_of
 from tieout.gateway.http.once import said_once
 from tieout.gateway.http.problems import MEDIA_TYPE, body_of, headers_of
+from tieout.gateway.intake.splitting import depth_exceeds
 from tieout.gateway.known_fields import strict, told_unknown, unknown_field
 from tieout.gateway.wording import explained
 from tieout.servicekit import ACTOR, ACTOR_HEADER, Answers, Database, Refused, sql
@@ -42,6 +43,7 @@ OPERATIONS: tuple[Operation, ...] = tuple(
     operation for contract in CONTRACTS for operation in getattr(contract, "OPERATIONS", ())
 )
 BODY_BYTES_MAX = 8 << 20
+DEPTH_MAX = 100  # Nesting of a body: a document's own limit, and what an operation puts around it.
 MESSAGE_BYTES_MAX = 1_000_000  # Of a request to another service.
 NUL = b"\\u0000"  # As JSON has it. No database of ours keeps it, so nothing can be found under it either.
 PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'"
@@ -213,9 +215,11 @@ async def _body_of(asked: Asked, digest: Any) -> dict[str, Any]:
         digest.update(content)
     if not content.strip():
         return {}
+    if depth_exceeds(content, DEPTH_MAX):  # Else the decoder ends at the interpreter's limit, of which nobody knows.
+        raise Refused("too_deep", f"The body is nested deeper than {DEPTH_MAX} levels, which is the most.", status=422)
     try:
         told = _decode(content)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise Refused("invalid", f"The body is no JSON: {error}.", status=422) from None
     if not isinstance(told, dict):
         raise Refused("invalid", "The body must be a JSON object.", status=422)
