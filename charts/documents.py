@@ -63,7 +63,7 @@ def settings_of(service: str) -> Schema:
         if field.name not in OWNED:
             said = comments.get(field.name, field.name.replace("_", " ").capitalize() + ".")
             properties[field.name] = {
-                "type": TYPES[field.type],
+                **_typed(field.type),
                 "description": f"{said} Default: {json.dumps(field.default)}.",
             }
     return {
@@ -72,6 +72,26 @@ def settings_of(service: str) -> Schema:
         "additionalProperties": False,
         "properties": properties,
     }
+
+
+def _typed(kind: Any) -> Schema:
+    """Its type and bounds: what the service would refuse at its start, helm refuses before."""
+    if typing.get_origin(kind) is typing.Literal:
+        return {"enum": list(typing.get_args(kind))}
+    if typing.get_origin(kind) is not typing.Annotated:
+        return {"type": TYPES[kind]}
+    bare, *said = typing.get_args(kind)
+    bounds: Schema = {}
+    for one in said:
+        for key, bound in (
+            ("minimum", one.ge),
+            ("exclusiveMinimum", one.gt),
+            ("maximum", one.le),
+            ("exclusiveMaximum", one.lt),
+        ):
+            if bound is not None:
+                bounds[key] = bound
+    return {"type": TYPES[bare], **bounds}
 
 
 def schema_of(service: str) -> Schema:
