@@ -129,6 +129,7 @@ async def test_a_month_is_valued_at_its_average_and_closed(trade, capsys):
     assert [(one.cause, one.amount_minor) for one in into.differences] == [("period_deferred", -10_000)]
 
     valued = await month.value(month.next_period)  # 15 of 22,500 and 5 of 10,000: 1,625 each.
+    month.moves += valued.revalued  # A wait for N1 that counted one too few was over before N1 came, or never.
     shelf = await month.shelf()
     assert (shelf.on_hand_micro, shelf.value_minor) == (17 * MICRO, 17 * 1_625)
     await trade.until(lambda: month.turnovers(month.next_period), lambda found: found["1405"][2] == shelf.value_minor)
