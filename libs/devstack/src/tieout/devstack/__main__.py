@@ -1,5 +1,5 @@
 import sys
 
-from tieout.devstack.cli import main
+from tieout.devstack.entry import main
 
 sys.exit(main())

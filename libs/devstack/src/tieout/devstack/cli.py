@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from msgspec import Struct
-from tieout.devstack import hints, languages, remote, version
+from tieout.devstack import hints, interrupts, languages, remote, version
 from tieout.devstack.failures import CommandFailed
 from tieout.devstack.processes import ServerFailed
 from tieout.devstack.terminal import visible
@@ -137,9 +137,12 @@ def main(words: Sequence[str] | None = None) -> int:
         if chosen.spoken:
             languages.add_argument(parser)
         if chosen.name == "test":
-            return int(module.run(*parser.parse_known_args(words[1:])) or 0)
+            known, others = parser.parse_known_args(words[1:])
+            interrupts.end_in_order()
+            return int(module.run(known, others) or 0)
         arguments = parser.parse_args(words[1:])
         gateway = _where(parser, arguments, remotely=chosen.remote) if chosen.on_a_stack else None
+        interrupts.end_in_order()
         with languages.speaking(languages.chosen(arguments) if chosen.spoken else "en"), remote.speaking_to(gateway):
             return int(module.run(arguments) or 0)
     except (CommandFailed, ServerFailed) as failure:

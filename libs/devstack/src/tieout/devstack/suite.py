@@ -116,6 +116,7 @@ class Stack:
                 self.start_service(name)
             self._watch = asyncio.create_task(self._restart_dead_servers())
             await self.wait_until_ready()
+            _go_on()
             self._ready = True
             endpoints = self.endpoints()
             endpoints.write(self.folder)
@@ -174,6 +175,8 @@ class Stack:
         deadline = time.monotonic() + seconds
         for name in self.services_wanted if names is None else names:
             while not await self._is_ready(name):
+                if not self._ready:
+                    _go_on()
                 service = self._supervisor.services[name]
                 if not self._ready and service.deaths >= _STARTING_DEATHS_MAX:
                     told = processes.end_of(service.log)
@@ -343,7 +346,9 @@ class Stack:
             self._start_servers()
             for name, site in self.sites.items():
                 await sites.prepare(name, site, self.secrets)
+                _go_on()
             made = await databases.prepare(self.postgres, self.secrets, self.services_wanted)
+            _go_on()
             if (made or not current) and self.services_wanted:
                 if current:
                     await migrations.start()
@@ -428,3 +433,11 @@ class Stack:
             **{name: (it.process, it.restarts, it.log) for name, it in self._supervisor.services.items()},
         }
         self._kept.note(known)
+
+
+def _go_on() -> None:
+    """Raises CancelledError where this start was given up: clients of servers swallow that while they connect, and the
+    start would go on to its end with nobody left who stops it."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError

@@ -23,6 +23,7 @@ from tieout.devstack.stack_folder import StackFolder
 from tieout.devstack.suite import Stack
 
 REPLICAS_MAX = 8  # On one machine.
+_PATIENCE_SECONDS = 30.0  # Databases are closed in order.
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -172,9 +173,14 @@ def _detached(arguments: argparse.Namespace) -> int:
     command += ["--jaeger"] if arguments.jaeger == "" else []
     command += ["--no-jaeger"] if arguments.no_jaeger else []
     offset = log.stat().st_size if log.exists() else 0
-    with log.open("ab") as out:
-        background = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True)
+    given_up: list[int] = []
+    ending = [one for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(one) != signal.SIG_IGN]
+    before = {one: signal.signal(one, lambda number, _: given_up.append(number)) for one in ending}
     try:
+        with log.open("ab") as out:
+            background = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
+            )
         while True:
             told = log.read_bytes()[offset:].decode(errors="replace")
             lines = told.splitlines()
@@ -183,10 +189,14 @@ def _detached(arguments: argparse.Namespace) -> int:
                 return 0
             if background.poll() is not None:
                 raise CommandFailed(told.strip().removeprefix("tieout up: ") or f"it ended at once. See {log}")
+            if given_up:  # The one in the background would be ready later, and nobody would know.
+                processes.stop(background, patience_seconds=_PATIENCE_SECONDS)
+                _say(_ended(arguments, "stopped before it was ready"))
+                return 130
             time.sleep(0.05)
-    except KeyboardInterrupt:
-        processes.stop(background)
-        raise
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
 
 
 def _jaeger(arguments: argparse.Namespace) -> Path | None:
