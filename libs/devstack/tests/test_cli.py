@@ -110,7 +110,7 @@ def test_what_is_missing_is_named_and_an_example_follows(words, missing, example
 def test_an_unknown_action_or_option_is_told_with_the_one_that_is_meant(capsys):
     assert "Did you mean show?" in wrong_usage(["quarantine", "sho"], capsys)[0]
     assert "Did you mean --json?" in wrong_usage(["status", "--jsn"], capsys)[0]
-    assert "--json comes after an action: list, show" in wrong_usage(["quarantine", "--json"], capsys)[0]
+    assert "--reason comes after an action: list, resubmit" in wrong_usage(["quarantine", "--reason", "x"], capsys)[0]
 
 
 SAID = [
@@ -319,6 +319,44 @@ def test_the_folder_may_stand_before_the_action_or_after_it(tmp_path, capsys):
     for words in (["quarantine", "--dir", str(tmp_path), "list"], ["quarantine", "list", "--dir", str(tmp_path)]):
         assert main(words) == 1
         assert f"no stack runs in {tmp_path}" in capsys.readouterr().err
+
+
+ACTIONS = [
+    ["quarantine", "list"],
+    ["quarantine", "show", "x"],
+    ["approvals", "list"],
+    ["approvals", "reject", "x"],
+    ["tickets", "list"],
+    ["tickets", "ack", "3"],
+    ["desk", "show"],
+    ["desk", "deadline", "2", "--minutes", "5"],
+    ["periods", "list"],
+    ["periods", "reopen", "C1", "2026-10", "--why", "invoice 7"],
+    ["replay", "list"],
+    ["replay", "show", "3"],
+    ["token", "list"],
+    ["repair", "list"],
+]
+
+
+@pytest.mark.parametrize("words", ACTIONS, ids=" ".join)
+def test_what_every_action_takes_may_stand_before_it_or_after_it(words, tmp_path, monkeypatch):
+    command = next(one for one in COMMANDS if one.name == words[0])
+    given = ["--json", "--dir", str(tmp_path)]
+    if command.spoken:
+        given += ["--language", "zh"]
+    taken = []
+    monkeypatch.setattr(importlib.import_module(command.module), "run", lambda known: taken.append(vars(known)))
+    for call in ([words[0], *given, *words[1:]], [*words, *given], words):
+        assert main(call) == 0
+    before, after, neither = taken
+    assert before == after
+    assert (before["json"], before["dir"], before.get("language")) == (
+        True,
+        tmp_path,
+        "zh" if command.spoken else None,
+    )
+    assert (neither["json"], neither.get("language")) == (False, None)
 
 
 @pytest.mark.parametrize("words", [["up"], ["up", "-d"]])

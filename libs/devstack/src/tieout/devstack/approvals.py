@@ -40,7 +40,7 @@ from tieout.contracts.finance import (
     StandingCount,
     StandingCounts,
 )
-from tieout.devstack import endpoints, hints, questions, remote
+from tieout.devstack import endpoints, hints, questions, remote, usage
 from tieout.devstack.failures import CommandFailed
 from tieout.devstack.journey import duration
 from tieout.devstack.languages import in_chinese, said, told, told_count
@@ -91,9 +91,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     reject.add_argument("id", metavar="REQUEST_ID", help="as the list has it")
     for action in (approve, reject):
         action.add_argument("--note", default="", metavar="WHY", help="why; kept with the verdict")
-    for action in (listing, asking, approve, reject):
-        action.add_argument("--json", action="store_true", help="the answer as one JSON document")
-    parser.set_defaults(action="list", company="", period="", json=False)
+    usage.add_json(parser)
+    parser.set_defaults(action="list", company="", period="")
 
 
 def period(text: str) -> str:

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.text import Text
 from tieout.contracts.desk import PUT_DEADLINE, PUT_HOURS, PUT_TEAM, PUT_YEAR, SHOW_DESK, Desk
 from tieout.contracts.streams import CORE_SERVICES
-from tieout.devstack import hints, questions
+from tieout.devstack import hints, questions, usage
 from tieout.devstack.terminal import Screen
 
 
@@ -42,9 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     year.add_argument("year", type=int)
     year.add_argument("--free", type=_days, default=[], metavar="DAYS", help="2027-01-01,2027-02-08..2027-02-12")
     year.add_argument("--worked", type=_days, default=[], metavar="DAYS", help="weekend days that are worked (调休)")
-    for action in (show, team, deadline, hours, year):
-        action.add_argument("--json", action="store_true", help="the answer as one JSON document")
-    parser.set_defaults(action="show", year=0, json=False)
+    usage.add_json(parser)
+    parser.set_defaults(action="show", year=0)
 
 
 def _days(text: str) -> list[str]:

@@ -32,7 +32,7 @@ from tieout.contracts.finance import (
     RequestView,
 )
 from tieout.contracts.period import PERIOD_AGREEMENT, PeriodAgreement
-from tieout.devstack import approvals, endpoints, hints, questions
+from tieout.devstack import approvals, endpoints, hints, questions, usage
 from tieout.devstack.failures import CommandFailed
 from tieout.devstack.languages import listed, marked, of_both, speaking, told, told_count
 from tieout.devstack.moments import day, moment
@@ -83,19 +83,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action.add_argument("company", metavar="COMPANY", help="whose month")
         action.add_argument("period", metavar="YYYY-MM", type=approvals.period, help="which, as 2026-10")
         action.add_argument("--why", required=True, metavar="WHY", help="kept in the books")
-        action.add_argument(
-            "--json", action="store_true", default=argparse.SUPPRESS, help="the answer as one JSON document"
-        )
     anyway = "also where earlier months are still open, or the books do not agree yet"
     close.add_argument("--anyway", action="store_true", help=anyway)
-    parser.set_defaults(action="list", company="", closed=12, json=False)
+    usage.add_json(parser)
+    parser.set_defaults(action="list", company="", closed=12)
 
 
 def _add_choices(parser: argparse.ArgumentParser, default: str | None) -> None:
     parser.add_argument("--company", default=default, metavar="C", help="of this company only")
     many = "how many of the latest closed months of each company to list (default 12)"
     parser.add_argument("--closed", type=_many, default=default, metavar="N", help=many)
-    parser.add_argument("--json", action="store_true", default=default, help="the answer as one JSON document")
 
 
 def _many(text: str) -> int:

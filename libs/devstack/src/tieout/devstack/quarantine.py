@@ -44,7 +44,7 @@ from tieout.contracts.gateway import (
     QuarantinePage,
     Resubmitted,
 )
-from tieout.devstack import consent, hints, questions
+from tieout.devstack import consent, hints, questions, usage
 from tieout.devstack.failures import CommandFailed
 from tieout.devstack.languages import listed, said, told, told_count
 from tieout.devstack.moments import moment
@@ -80,9 +80,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for action in (correct, resubmit):
         action.add_argument("--note", default="", metavar="WHY", help="why; kept with the decision")
     dismiss.add_argument("--note", required=True, metavar="WHY", help="why; kept with the decision")
-    for action in (listing, show, correct, resubmit, dismiss):
-        action.add_argument("--json", action="store_true", help="the answer as one JSON document")
-    parser.set_defaults(action="list", all=False, satellite="", reason="", field="", json=False)
+    usage.add_json(parser)
+    parser.set_defaults(action="list", all=False, satellite="", reason="", field="")
 
 
 def run(arguments: argparse.Namespace) -> int:

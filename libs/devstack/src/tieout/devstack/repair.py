@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from tieout.contracts.repair import RepairPreview, RepairResults, RepairStep
-from tieout.devstack import consent, questions
+from tieout.devstack import consent, questions, usage
 from tieout.devstack.moments import moment
 from tieout.devstack.terminal import Screen
 
@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         one.add_argument("--measure", default="", metavar="M", help="only this measure: shipped, billed …")
     for one in (preview, run, shown):
         one.add_argument("--order", default="", metavar="NO", help="only this order number")
-        one.add_argument("--json", action="store_true", help="the same as one JSON document")
+    usage.add_json(parser, "the same as one JSON document")
 
 
 def run(arguments: argparse.Namespace) -> int:

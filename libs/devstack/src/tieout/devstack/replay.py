@@ -34,7 +34,7 @@ from tieout.contracts import replay as contract
 from tieout.contracts.currency import spelled
 from tieout.contracts.operation import Operation
 from tieout.contracts.replay import Effect, ItemBody, Items, ItemView, OutcomeCount, Replays, ReplayView, Selection
-from tieout.devstack import hints, questions
+from tieout.devstack import hints, questions, usage
 from tieout.devstack.failures import CommandFailed
 from tieout.devstack.journey import quantity
 from tieout.devstack.moments import moment
@@ -77,9 +77,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action.add_argument("item", type=int, help="the item's number")
     for action in (new, run_, edit, *steering):
         action.add_argument("--why", required=True, metavar="WHY", help="the reason; it is kept with your name")
-    for action in actions.choices.values():
-        action.add_argument("--json", action="store_true", help="the answer as one JSON document")
-    parser.set_defaults(action="list", json=False)
+    usage.add_json(parser)
+    parser.set_defaults(action="list")
 
 
 _STEERING = (

@@ -40,7 +40,7 @@ from tieout.contracts.ticket import (
     Tickets,
     TicketStory,
 )
-from tieout.devstack import hints, questions
+from tieout.devstack import hints, questions, usage
 from tieout.devstack.languages import in_chinese, listed, marked, said, told, told_count
 from tieout.devstack.moments import moment
 from tieout.devstack.terminal import Screen
@@ -83,22 +83,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     letter = actions.add_parser("letter", help="one dead letter: the original message, its headers, every attempt")
     for action in (show, letter):
         action.add_argument("number", type=_number, help="its number")
-    every = [listing, show, letter]
     for name in ACTIONS:
         action = actions.add_parser(name, help=HELP[name])
         action.add_argument("number", type=_number, help="its number")
         needed = name not in ("ack", "assign")
         action.add_argument("--reason", default="", required=needed, metavar="WHY", help="stays in its history")
-        every.append(action)
         if name == "mute":
             action.add_argument("--for", dest="span", required=True, type=_span, metavar="T", help="30m, 8h or 14d")
         elif name == "assign":
             action.add_argument("--to", required=True, metavar="WHOM", help="@finance is a team, all else a person")
         elif name == "priority":
             action.add_argument("--to", required=True, type=int, choices=(1, 2, 3, 4), help="1 is the most urgent")
-    for action in every:
-        action.add_argument("--json", action="store_true", help="the answer as one JSON document")
-    parser.set_defaults(action="list", all=False, kind="", service="", owner="", order="", json=False)
+    usage.add_json(parser)
+    parser.set_defaults(action="list", all=False, kind="", service="", owner="", order="")
 
 
 def _number(text: str) -> int:

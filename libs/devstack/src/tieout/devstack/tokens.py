@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 from tieout.contracts.access import CREATE_TOKEN, REVOKE_TOKEN, ROTATE_TOKEN, TOKENS, TokenMade, Tokens, TokenView
-from tieout.devstack import hints, questions
+from tieout.devstack import hints, questions, usage
 from tieout.devstack.failures import CommandFailed
 from tieout.devstack.moments import moment
 from tieout.devstack.terminal import Screen
@@ -40,9 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action.add_argument("name", help="the token's name, which is not its secret")
     for action in (create, rotate):
         action.add_argument("--days", type=int, metavar="N", help="it ends after so many days")
-    for action in (listing, create, rotate, revoke):
-        action.add_argument("--json", action="store_true", help="the answer as one JSON document")
-    parser.set_defaults(action="list", all=False, json=False)
+    usage.add_json(parser)
+    parser.set_defaults(action="list", all=False)
 
 
 def run(arguments: argparse.Namespace) -> int:

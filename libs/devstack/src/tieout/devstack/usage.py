@@ -162,6 +162,15 @@ def _written(action: argparse.Action) -> str:
     return " ".join((*action.option_strings[-1:], value))
 
 
+def add_json(parser: argparse.ArgumentParser, told: str = "the answer as one JSON document") -> None:
+    """`--json`, before an action or after it: there it has no default, which would undo what stood before."""
+    parser.add_argument("--json", action="store_true", help=told)
+    for entry in parser._actions:
+        if isinstance(entry, argparse._SubParsersAction):
+            for action in entry.choices.values():
+                action.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help=told)
+
+
 def meant(given: str, known: Iterable[str]) -> str:
     """. Did you mean status?"""
     found = difflib.get_close_matches(given, list(known), n=1, cutoff=0.6)
