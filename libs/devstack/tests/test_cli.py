@@ -1,3 +1,4 @@
+import ast
 import asyncio
 import contextlib
 import http.server
@@ -10,7 +11,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tieout.devstack import demo, hints, jaeger, silent, status, up
+from tieout.contracts.operation import Operation
+from tieout.devstack import demo, hints, jaeger, sentences, silent, status, up
 from tieout.devstack.cli import COMMANDS, main
 from tieout.devstack.endpoints import DatabaseEndpoint, Endpoints, NatsEndpoint
 from tieout.devstack.failures import CommandFailed
@@ -110,7 +112,7 @@ def test_what_is_missing_is_named_and_an_example_follows(words, missing, example
 def test_an_unknown_action_or_option_is_told_with_the_one_that_is_meant(capsys):
     assert "Did you mean show?" in wrong_usage(["quarantine", "sho"], capsys)[0]
     assert "Did you mean --json?" in wrong_usage(["status", "--jsn"], capsys)[0]
-    assert "--reason comes after an action: list, resubmit" in wrong_usage(["quarantine", "--reason", "x"], capsys)[0]
+    assert "--reason=x comes after an action: list, resubmit" in wrong_usage(["quarantine", "--reason=x"], capsys)[0]
 
 
 SAID = [
@@ -500,3 +502,39 @@ def test_each_example_of_a_help_stands_on_a_line_of_its_own(command, capsys, mon
         line.startswith(f"    tieout {command} ") for line in lines
     )
     assert max(map(len, lines)) <= 80
+
+
+def told_in_code(file):
+    """The texts of a file, with {} for each value; not its docstrings."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    inside = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            inside.add(node.value)
+        if isinstance(node, ast.JoinedStr):
+            inside.update(part for part in node.values if isinstance(part, ast.Constant))
+            yield "".join(str(part.value) if isinstance(part, ast.Constant) else "{}" for part in node.values)
+    yield from (
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in inside
+    )
+
+
+def test_a_refusal_that_names_a_route_names_the_command_first_where_there_is_one():
+    """The same sentence is read by who calls HTTP and by who types commands."""
+    offices = {"quarantine", "approvals", "periods", "tickets", "desk", "replay", "token"}
+    modules = [importlib.import_module(command.module) for command in COMMANDS if command.name in offices]
+    asked = {one for module in modules for one in vars(module).values() if isinstance(one, Operation)}
+    routes = {f"{one.method} {re.sub('{[^}]*}', '{}', one.path)}" for one in asked}
+    assert "GET /v1/requests" in routes
+    files = [file for folder in sentences.ROOT.glob("services/*/src") for file in folder.rglob("*.py")]
+    named = {
+        text: found
+        for file in files
+        for text in told_in_code(file)
+        if "openapi" not in file.name and (found := re.search(r"(GET|POST|PUT) /v1/[^\s.;,)]*", text))
+    }
+    assert len(named) > 10
+    wrong = [text for text, found in named.items() if found[0] in routes and "./tieout " not in text[: found.start()]]
+    assert wrong == []

@@ -51,10 +51,12 @@ _MORE = (
     *("The flow handles messages again.", "Nothing waits too long any more.", "It moves again.", "It was proved."),
     *("a later proof no longer finds it", "The channel takes messages again.", "It is priority {0} now."),
     "Replay {0} booked its messages, and the books agree.",
-    *("There is no company {0}.", "There is no company {0}. GET /v1/companies lists them."),
+    *("There is no company {0}.", "There is no company {0}. {1} lists them."),
     "There is no company {0}. Open it with PUT /v1/companies/{1}.",
     "{0} ends on {1}, and in {2} it is {3}: what is still sold in it would go into the next one. "
     "Close it when it is over.",
+    "There is no such request. See {0}.",
+    "Nothing was ever refused for the field {0}. Write it as {1} does.",
     "1901 is not zero: nobody has approved count {0}. Ask with {1} and have it approved.",
     *("{0} or {1}", "{0} entry", "{0} entries", "{0} character", "{0} characters"),
     *("order", "cancel", "credit", "receipt", "adjustment", "confirmation", "delivery", "payment", "refund"),

@@ -20,7 +20,7 @@ async def list_periods(request: ListPeriods, database: Database) -> Periods:
     async with database.read() as c:
         companies = await c.fetch(statements.companies, request.company)
         if request.company and not companies:
-            detail = f"There is no company {request.company}. GET /v1/companies lists them."
+            detail = f"There is no company {request.company}. ./tieout periods list (GET /v1/companies) lists them."
             raise Refused("not_found", detail, field="company", status=404)
         closes = _by_company(await c.fetch(statements.closes, request.company))
         reopenings = _by_company(await c.fetch(statements.reopenings, request.company))

@@ -182,7 +182,7 @@ def voucher_no(row: Any) -> str:
 async def _functional_currency(c: Connection, company: str) -> str:
     currency = await c.fetchval(statements.functional_currency, company)
     if currency is None:
-        detail = f"There is no company {company}. GET /v1/companies lists them."
+        detail = f"There is no company {company}. ./tieout periods list (GET /v1/companies) lists them."
         raise Refused("not_found", detail, field="company", status=404)
     return cast("str", currency)
 

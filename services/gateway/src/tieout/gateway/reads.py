@@ -173,7 +173,8 @@ async def check_choice(connection: "Connection[Any]", satellite: str, reason: st
         detail = f"There is no reason {reason[:60]!r}; there are: {', '.join(REASONS)}, and what satellites tell."
         raise Refused("not_found", detail, field="reason", status=404)
     if field and not await connection.fetchval(statements.is_field, field):
-        detail = f"Nothing was ever refused for the field {field[:60]!r}. Write it as GET /v1/quarantine does."
+        spelled = "Write it as ./tieout quarantine list (GET /v1/quarantine) does."
+        detail = f"Nothing was ever refused for the field {field[:60]!r}. {spelled}"
         raise Refused("not_found", detail, field="field", status=404)
 
 

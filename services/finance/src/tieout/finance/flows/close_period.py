@@ -85,8 +85,9 @@ async def refuse_open_counts(tx: Transaction, request: ClosePeriod) -> None:
     if found:
         named = ", ".join(f"{row['number']} of source {row['source']!r} ({row['left']})" for row in found[:5])
         more = f" and {len(found) - 5} more" if len(found) > 5 else ""
+        every = f"--company {request.company} --period {request.period} --cause … --reason …"
         detail = (
-            f"1901 is not zero: nobody has approved count {named}{more}. "
-            f"Ask with POST /v1/companies/{request.company}/count-approvals and have it approved."
+            f"1901 is not zero: nobody has approved count {named}{more}. Ask with ./tieout approvals ask {every} "
+            f"(POST /v1/companies/{request.company}/count-approvals) and have it approved."
         )
         raise Refused("open_counts", detail, field="period", status=409)

@@ -27,9 +27,8 @@ async def decide_request(request: DecideRequest, database: Database) -> RequestV
         await tx.execute(approvals.statements.hold, request.request_id)
         row = await tx.fetchrow(approvals.statements.request, request.request_id)
         if row is None:
-            raise Refused(
-                "not_found", "There is no such request. See GET /v1/requests.", field="request_id", status=404
-            )
+            detail = "There is no such request. See ./tieout approvals list (GET /v1/requests)."
+            raise Refused("not_found", detail, field="request_id", status=404)
         before = (await approvals.views(tx, [row]))[0]
         if any(verdict.by == actor and verdict.approved == request.approve for verdict in before.verdicts):
             return before  # The same again.

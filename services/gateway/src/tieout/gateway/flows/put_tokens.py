@@ -107,7 +107,8 @@ def _check_end(at: datetime | None) -> None:
 
 
 def _unknown(name: str) -> Refused:
-    return Refused("not_found", f"There is no token {name}. See GET /v1/tokens.", field="name", status=404)
+    detail = f"There is no token {name}. See ./tieout token list (GET /v1/tokens)."
+    return Refused("not_found", detail, field="name", status=404)
 
 
 def _view(row: Any) -> TokenView:
