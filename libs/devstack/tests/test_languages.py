@@ -252,7 +252,7 @@ def test_months_in_chinese_with_commands_as_they_are() -> None:
     text, console = screen()
     with speaking("zh"):
         answer = periods.Answer(periods.judged(found, {}), (periods.Obstacle("in_flight", "3 个事件在途"),))
-        periods.render(answer, console)
+        periods.render(answer, console, "http://gateway")
     lines = [line.strip() for line in text.getvalue().splitlines()]
     assert "C1 2026-09：1 张盘点单仍在 1901（盘亏 70.00 CNY）：1 张尚未提交审批：" in lines
     assert "C1 2026-10：2026-09 尚未结账，将一并结账：" in lines

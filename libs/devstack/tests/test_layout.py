@@ -302,11 +302,12 @@ def test_months_tell_what_stands_in_the_way_of_closing_them(width):
         (),
     )
     answer = periods.Answer(periods.judged(MONTHS, beside), periods.of_books(books))
-    lines = seen(width, lambda console: periods.render(answer, console))
+    lines = seen(width, lambda console: periods.render(answer, console, "http://gateway"))
     whole = " ".join(" ".join(lines).split())
     for told in (
         "C1 2026-08 closed 1,234 Anna Li",
-        f"Wang asks for it to be opened again; somebody else approves: {hints.program()} approvals approve {REQUEST}",
+        f"Wang asks for it to be opened again; somebody else approves: {hints.program()} approvals approve {REQUEST} "
+        "--url http://gateway --token-file FILE",
         "3 counts stand on 1901 (70.00 CNY missing, 30.00 CNY found): nobody has asked for the approval of 2: "
         f"{hints.program()} approvals list --company C1",
         "1 request waits for a verdict; closed before, what they ask for is posted in a later month",

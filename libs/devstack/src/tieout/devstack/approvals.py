@@ -246,11 +246,11 @@ def outcome(view: RequestView, gateway: str) -> str:
         view.approvals_needed - sum(verdict.approved for verdict in view.verdicts),
         request=request,
         who=view.requested_by,
-        step=_by_another(str(view.request_id), gateway),
+        step=by_another(str(view.request_id), gateway),
     )
 
 
-def _by_another(request: str, gateway: str) -> str:
+def by_another(request: str, gateway: str) -> str:
     """Whoever uses the stack's folder is always the same person, `admin`."""
     return f"{hints.program()} approvals approve {request} --url {gateway} --token-file FILE"
 
@@ -300,7 +300,7 @@ def render(
     if asked:
         console.print(f"Decide one: {hints.command('approvals approve REQUEST_ID')}", style="dim", highlight=False)
         if remote.chosen() is None and gateway:
-            words = _by_another("REQUEST_ID", gateway)
+            words = by_another("REQUEST_ID", gateway)
             console.print(f"As another person, with a token of his own: {words}", style="dim", highlight=False)
 
 

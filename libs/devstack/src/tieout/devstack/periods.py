@@ -120,7 +120,8 @@ def _list(arguments: argparse.Namespace) -> int:
         with speaking("en"):  # What stands in the way is said here, and other programs read it.
             _print_json(_answer(arguments, arguments.company, arguments.closed))
     else:
-        render(_answer(arguments, arguments.company, arguments.closed), Screen())
+        answer = _answer(arguments, arguments.company, arguments.closed)
+        render(answer, Screen(), endpoints.of_stack(arguments.dir).gateway)
     return 0
 
 
@@ -345,8 +346,9 @@ def _path(path: str, arguments: argparse.Namespace) -> str:
     return path.replace("{company}", quote(arguments.company, safe="")).replace("{period}", arguments.period)
 
 
-def render(answer: Answer, console: Console) -> None:
-    """The months, then what stands in the way of each that is open."""
+def render(answer: Answer, console: Console, gateway: str) -> None:
+    """The months, then what stands in the way of each that is open. `gateway`: where another person sends his
+    verdict."""
     if not answer.months:
         console.print(told("There is no company yet."))
         return
@@ -357,7 +359,7 @@ def render(answer: Answer, console: Console) -> None:
         for month in answer.months:
             tell(console, Text("  ".join(filter(None, _cells(month)))))
     for month in answer.months:
-        for number, (words, step) in enumerate(_said(month)):
+        for number, (words, step) in enumerate(_said(month, gateway)):
             named = f"{month.standing.company} {month.standing.period}{told(': ')}"
             line = Text("    ") if number else Text(named, style="bold")
             _say(console, line.append(words, style="not bold"), step)
@@ -365,12 +367,12 @@ def render(answer: Answer, console: Console) -> None:
         _say(console, Text(told("All companies: {why}", why=obstacle.why)), obstacle.step)
 
 
-def _said(month: Month) -> Iterable[tuple[str, str]]:
+def _said(month: Month, gateway: str) -> Iterable[tuple[str, str]]:
     """What there is to say of it, each with the next command."""
     one = month.standing
     if one.reopening_id is not None:
         asks = told("{who} asks for it to be opened again; somebody else approves:", who=one.reopening_asked_by)
-        yield asks, hints.command(f"approvals approve {one.reopening_id}")
+        yield asks, approvals.by_another(str(one.reopening_id), gateway)
     elif one.state == "open" and not month.obstacles:
         yield told("can be closed:"), _closing(one)
     for obstacle in month.obstacles:
