@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 from tieout.contracts.finance import COMPANIES, PUT_COMPANY, ListCompanies, PutCompany
 from tieout.contracts.gateway import SATELLITES, ListSatellites, PutSatellite
-from tieout.devstack import establish, feed, formats
+from tieout.devstack import establish, feed, feed_report, formats
 from tieout.devstack.calling import call
 from tieout.devstack.conservation import OUTCOMES
 from tieout.devstack.failures import CommandFailed
@@ -188,6 +188,7 @@ async def test_a_feed_of_which_nothing_came_into_the_books_says_so(trade, tmp_pa
     assert report.balance.holds
     assert report.in_vain
     console = Console(file=io.StringIO(), width=200)
+    feed_report.render(report.balance, report.terms, report.currency, console, in_vain=report.in_vain)
     feed.warn(report, console)
     assert "Nothing of it came into the books" in console.file.getvalue()
     assert "2 of 2 documents are in quarantine" in console.file.getvalue()

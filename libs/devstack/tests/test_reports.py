@@ -3,18 +3,19 @@
 import io
 from collections import Counter
 
+from msgspec.structs import replace
 from rich.console import Console
 from tieout.contracts.watch import Counted, Listed
 from tieout.devstack import census, feed_report
 from tieout.devstack.conservation import Term, balance
-from tieout.devstack.demo_report import Line, Side, compare, outcomes_of
+from tieout.devstack.demo_report import Goods, Line, Side, compare, outcomes_of, whereabouts
 from tieout.devstack.formats import Measured
 from tieout.devstack.terminal import Screen
 
 
-def printed(law, terms):
+def printed(law, terms, **more):
     told = io.StringIO()
-    feed_report.render(law, terms, "GBP", Console(file=told, width=120))
+    feed_report.render(law, terms, "GBP", Console(file=told, width=120), **more)
     return told.getvalue()
 
 
@@ -50,6 +51,25 @@ def test_books_agree_where_those_that_hold_an_amount_hold_the_same():
     assert Side("C1", "billed", "CNY", 5, None, 5).agrees
     assert not Side("C1", "billed", "CNY", 5, None, 6).agrees
     assert not Side("C1", "billed", "CNY", 5, 4, 5).agrees
+
+
+def test_a_feed_that_came_to_nothing_has_one_verdict():
+    fed = {"2010-12": Measured(documents=1, lines=1, amount_minor=5)}
+    for outcome, one in (("quarantined", "accounted for."), ("", "The books do not account for everything")):
+        terms = [Term("2010-12", outcome, "gateway", 1, 1, 0, 5)] if outcome else []
+        told = printed(balance(fed, terms), terms, sent="1 document in 0.1 s.", in_vain=True)
+        (verdict,) = [line for line in told.splitlines() if line.startswith(("✓", "✗"))]
+        assert verdict.startswith("✗")
+        assert one in verdict
+        assert told.rstrip().endswith(verdict)
+
+
+def test_the_ordered_quantity_is_told_as_the_sum_of_what_became_of_it():
+    goods = Goods(163_450_000, 14_000_000, 142_450_000, 5_000_000, 2_000_000)
+    told = whereabouts(goods).plain
+    assert told.startswith("✓  ordered 163.45 = shipped 142.45 + refused or cancelled 14 + still open 7 (5 reserved, 2")
+    assert whereabouts(replace(goods, reserved=4_000_000)).plain.startswith("✗")
+    assert whereabouts(replace(goods, reserved=4_000_000)).plain.endswith("; 1 in none of them")
 
 
 def test_the_demo_says_why_there_are_more_outcomes_than_documents():

@@ -155,6 +155,7 @@ async def play(stack: Stack, seed: int, orders: int, console: Console, began: fl
             await feeding.close()
         journeys: Journeys = await call(client, SHOW_JOURNEY, JourneyRequest(order_no=day.example))
         sides = await demo_sides.read(client)
+        promised = await demo_sides.promised(client)
     turned_away = _turned_away(day.documents)
     lines = demo_report.compare(planned + turned_away, told + _keys(feeding.rejected))
     return DemoReport(
@@ -164,6 +165,7 @@ async def play(stack: Stack, seed: int, orders: int, console: Console, began: fl
         accounted=all(line.planned == line.told for line in lines),
         lines=lines,
         sides=sides,
+        goods=demo_report.goods_of(agreement, *promised),
         agreement=agreement,
         timing=Timing(ready, last - fed, settled - last, time.monotonic() - began),
         documents_per_second=len(day.documents) / (last - fed),

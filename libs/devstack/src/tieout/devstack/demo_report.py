@@ -52,6 +52,22 @@ class Side(Struct, frozen=True):
         return len({side for side in (self.order, self.inventory, self.finance) if side is not None}) <= 1
 
 
+class Goods(Struct, frozen=True):
+    """Where the ordered quantity is, in millionths: the first three as the agreement has them, what is still open as
+    the stock has it."""
+
+    ordered: int
+    stopped: int  # Refused or cancelled.
+    shipped: int
+    reserved: int
+    back_ordered: int
+
+    @property
+    def missing(self) -> int:
+        """Ordered, and in none of the others: 0 where the line ties out."""
+        return self.ordered - self.stopped - self.shipped - self.reserved - self.back_ordered
+
+
 class Timing(Struct, frozen=True):
     start: float  # Seconds until the stack was ready.
     feed: float  # From the first to the last document.
@@ -72,6 +88,7 @@ class DemoReport(Struct, frozen=True):
     accounted: bool
     lines: tuple[Line, ...]
     sides: tuple[Side, ...]
+    goods: Goods
     agreement: Agreement
     timing: Timing
     documents_per_second: float
@@ -92,6 +109,7 @@ class DemoReport(Struct, frozen=True):
             and not self.dead_letters
             and not self.parked
             and all(side.agrees for side in self.sides)
+            and not self.goods.missing
         )
 
 
@@ -110,6 +128,7 @@ def render(report: DemoReport, console: Console) -> None:
         console.print(f"unexpected: {surprise}", style="red", highlight=False, markup=False)
     console.rule("[bold]Three books side by side")
     console.print(_sides(report.sides))
+    console.print(whereabouts(report.goods))
     console.rule("[bold]The agreement, proved from each service's own database")
     agreement_view.render(report.agreement, console)
     console.rule("[bold]How long it took")
@@ -143,6 +162,27 @@ def outcomes_of(lines: Sequence[Line], documents: int) -> str:
         f"{counted(outcomes, 'outcome')} of {counted(documents, 'document')}: a refund webhook that paid money back "
         "became two, a credit and a refund."
     )
+
+
+def goods_of(agreement: Agreement, reserved: int, back_ordered: int) -> Goods:
+    first = {measure.name: measure.sides[0].a for measure in agreement.measures if measure.sides}
+    ordered, stopped, shipped = (first.get(name, 0) for name in ("ordered", "stopped", "shipped"))
+    return Goods(ordered, stopped, shipped, reserved, back_ordered)
+
+
+def whereabouts(goods: Goods) -> Text:
+    """The ordered quantity as the sum of what became of it."""
+    still_open = goods.reserved + goods.back_ordered
+    told = (
+        f"ordered {quantity(goods.ordered)} = shipped {quantity(goods.shipped)} + refused or cancelled "
+        f"{quantity(goods.stopped)} + still open {quantity(still_open)}"
+    )
+    if still_open:
+        told += f" ({quantity(goods.reserved)} reserved, {quantity(goods.back_ordered)} back-ordered)"
+    sign = Text.from_markup(f"{_sign(not goods.missing)}  ")
+    if goods.missing:
+        told += f"; {quantity(goods.missing)} in none of them"
+    return sign.append(told)
 
 
 def _sides(sides: Sequence[Side]) -> Table:
@@ -203,6 +243,8 @@ def _verdict(report: DemoReport) -> Text:
         reasons.append(f"{report.dead_letters} dead letters")
     if not all(side.agrees for side in report.sides):
         reasons.append("a balance differs between two books")
+    if report.goods.missing:
+        reasons.append("the ordered quantity is not the sum of what became of it")
     if report.surprises:
         reasons.append(f"{len(report.surprises)} unexpected answers")
     return Text("✗ " + ", ".join(reasons) + ".", style="bold red")

@@ -12,7 +12,7 @@ from tieout.contracts.finance import (
     TrialBalance,
     TrialBalanceRequest,
 )
-from tieout.contracts.inventory import STOCK, ListStock, StockPage
+from tieout.contracts.inventory import STOCK, ListStock, StockPage, StockView
 from tieout.contracts.order import LIST_ORDERS, ListOrders, OrderPage
 from tieout.devstack.calling import call
 from tieout.devstack.demo_report import Side
@@ -82,10 +82,21 @@ async def _settled(client: httpx.AsyncClient, company: str) -> int:
 
 
 async def _stock_value(client: httpx.AsyncClient, company: str) -> int:
-    value, after = 0, ""
+    return sum(line.value_minor for line in await _stock(client, company))
+
+
+async def promised(client: httpx.AsyncClient) -> tuple[int, int]:
+    """What orders still wait for, in millionths: reserved for them, and back-ordered."""
+    stock = [line for company in COMPANIES for line in await _stock(client, company.code)]
+    return sum(line.reserved_micro for line in stock), sum(line.back_ordered_micro for line in stock)
+
+
+async def _stock(client: httpx.AsyncClient, company: str) -> list[StockView]:
+    found: list[StockView] = []
+    after = ""
     while True:
         page: StockPage = await call(client, STOCK, ListStock(company=company, after=after, limit=200))
-        value += sum(line.value_minor for line in page.stock)
+        found += page.stock
         after = page.next
         if not after:
-            return value
+            return found

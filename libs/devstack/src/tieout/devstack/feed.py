@@ -142,15 +142,16 @@ def _run(arguments: argparse.Namespace, sent: Sent) -> int:
         raise CommandFailed(f"{where.gateway} does not answer ({why_silent(error)}). {step}") from None
     if arguments.json:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(report), indent=2).decode() + "\n")
+        feed_report.verdict(report.balance.holds, console, in_vain=report.in_vain)
     else:
-        feed_report.render(report.balance, report.terms, report.currency, console)
-        console.print(f"{counted(report.documents, 'document')} in {report.seconds:.1f} s.", style="dim")
+        told = f"{counted(report.documents, 'document')} in {report.seconds:.1f} s."
+        feed_report.render(report.balance, report.terms, report.currency, console, sent=told, in_vain=report.in_vain)
     warn(report, console)
     return 0 if report.balance.holds and (arguments.allow_refused or not report.in_vain) else 1
 
 
 def warn(report: FeedReport, console: Console) -> None:
-    """What is accounted for may still not be what was wanted. The last word, where the eye ends."""
+    """What somebody has to look at. The last word, where the eye ends."""
     told = []
     all_ = counted(report.documents, "document")
     if report.quarantined:
@@ -160,8 +161,6 @@ def warn(report: FeedReport, console: Console) -> None:
     if report.refused:
         were = "was" if report.refused == 1 else "were"
         told.append(f"{report.refused:,} of {all_} {were} refused for want of stock.")
-    if report.in_vain:
-        console.print("✗ Nothing of it came into the books.", style="bold red")
     for sentence in told:
         console.print(f"! {sentence}", style="red" if report.in_vain else "yellow", highlight=False, soft_wrap=True)
 

@@ -17,8 +17,12 @@ _VIEWS: tuple[tuple[str, Callable[[Measured, str], str]], ...] = (
 _NOTHING = Measured()
 
 
-def render(law: Balance, terms: Iterable[Term], currency: str, console: Console) -> None:
-    """Three tables, lines, quantity and amount; then reasons, then the verdict."""
+def render(
+    law: Balance, terms: Iterable[Term], currency: str, console: Console, *, sent: str = "", in_vain: bool = False
+) -> None:
+    """Three tables, lines, quantity and amount; then reasons, then the verdict.
+
+    `sent`: how many documents went in, and how fast; `in_vain`: nothing of it came into the books."""
     months = [month for month in law.months if _moved(month)]
     shown = [name for name in OUTCOMES if any(month.outcomes.get(name, _NOTHING) != _NOTHING for month in months)]
     for title, view in _VIEWS:
@@ -53,10 +57,21 @@ def render(law: Balance, terms: Iterable[Term], currency: str, console: Console)
     rounding = law.total.input.rounding_micro
     if rounding:
         console.print(f"Rounding of the lines: {rounding / 1_000_000:.6f} minor units.", style="dim")
-    if law.holds:
-        console.print("✓ Everything that went in is accounted for.", style="bold green")
+    if sent:
+        console.print(sent, style="dim")
+    verdict(law.holds, console, in_vain=in_vain)
+
+
+def verdict(holds: bool, console: Console, *, in_vain: bool) -> None:
+    """In one sentence: what is accounted for may still not be what was wanted."""
+    if not holds:
+        nothing = ", and nothing of it came into them" if in_vain else ""
+        console.print(f"✗ The books do not account for everything that went in{nothing}.", style="bold red")
+    elif in_vain:
+        told = "✗ Nothing of it came into the books; what became of each document is accounted for."
+        console.print(told, style="bold red")
     else:
-        console.print("✗ The books do not account for everything that went in.", style="bold red")
+        console.print("✓ Everything that went in is accounted for.", style="bold green")
 
 
 def _moved(month: MonthBalance) -> bool:
