@@ -4,10 +4,11 @@ import argparse
 import ast
 import io
 import re
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from string import Formatter
 from typing import Any, Literal
+from uuid import UUID
 
 import pytest
 from msgspec.structs import replace
@@ -22,10 +23,18 @@ from tieout.contracts.control import (
     Journeys,
     JourneyStep,
 )
-from tieout.contracts.finance import PeriodStanding
+from tieout.contracts.desk import CalendarYear, Desk, DeskHours, ServiceTeam, TicketDeadline
+from tieout.contracts.finance import (
+    PeriodStanding,
+    Requests,
+    RequestView,
+    StandingCount,
+    StandingCounts,
+    StandingSum,
+)
 from tieout.contracts.operation import MoneyPaper, MoneyStanding
 from tieout.contracts.ticket import Ticket, Tickets
-from tieout.devstack import agreement, cli, journey, languages, periods, quarantine, sentences, tickets
+from tieout.devstack import agreement, approvals, cli, desk, journey, languages, periods, quarantine, sentences, tickets
 from tieout.devstack.failures import CommandFailed
 from tieout.devstack.languages import CATALOGUES, said, speaking, told, told_count
 from tieout.devstack.terminal import Screen
@@ -33,6 +42,7 @@ from tieout.devstack.terminal import Screen
 CATALOGUE = CATALOGUES / "zh.po"
 CHINESE = re.compile("[\u4e00-\u9fff]")
 AT = "2026-11-23T08:00:00Z"
+NOW = datetime(2026, 11, 23, 8, tzinfo=UTC)
 SPOKEN = [command.module.rpartition(".")[2] for command in cli.COMMANDS if command.spoken]
 
 
@@ -83,7 +93,7 @@ NO_WORDS = re.compile(r"(\[[a-z /]*\]|[^A-Za-z]|\b[A-Z]\b|sha256|UTC|docs/runboo
 @pytest.mark.parametrize("module", SPOKEN)
 def test_nothing_is_printed_past_the_catalogue(module: str) -> None:
     """Words that are given to what prints, without `told` around them."""
-    assert SPOKEN == ["journey", "agreement", "quarantine", "periods", "tickets"]
+    assert SPOKEN == ["journey", "agreement", "quarantine", "approvals", "periods", "tickets", "desk"]
     tree = ast.parse(Path(languages.__file__).with_name(f"{module}.py").read_text(encoding="utf-8"))
     assert [text for call in ast.walk(tree) for text in untold(call)] == []
 
@@ -308,3 +318,48 @@ def test_a_reason_of_the_quarantine_is_told_in_words_with_the_code_to_choose_it_
     with speaking("zh"):
         assert quarantine._reason("unknown_sku") == "商品未知 (unknown_sku)"
         assert quarantine._reason("senders own") == "senders own"
+
+
+def test_what_waits_for_an_approval_in_chinese() -> None:
+    count = StandingCount("C1", "wms", "CNT-7", NOW.date(), NOW, "CNY", 7000)
+    request = RequestView(
+        UUID(int=7), "count", "C1", "CNT-8 of wms", "CNY", 1200, "recounted", "Wang", NOW, 2, (), "waiting"
+    )
+    counts = StandingCounts((count,), (StandingSum("CNY", 1, 7000, 0),))
+    text, console = screen()
+    with speaking("zh"):
+        approvals.render(counts, Requests((request,), 1), console, NOW, "http://gateway")
+    lines = [line.strip() for line in text.getvalue().splitlines()]
+    assert "1 张盘点单仍在 1901：盘亏 70.00 CNY" in lines
+    assert "C1  盘点单 CNT-7（来源 wms）  盘亏 70.00 CNY" in lines
+    assert "1 项申请待审批" in lines
+    assert "C1，Wang 于 0 毫秒 前申请：recounted（已批准 0，共需 2 人）" in lines
+    with speaking("zh"):
+        assert said("Wang has asked for it; somebody else must approve.") == "这是 Wang 申请的，须由他人批准。"
+        assert said("There is no such request. See ./tieout approvals list --dir a (GET /v1/requests).").startswith(
+            "没有这项申请。请看 ./tieout approvals list"
+        )
+
+
+def test_the_desk_in_chinese_and_english() -> None:
+    note = "The holidays of 2027 are not published: weekdays are counted. Enter them as soon as they are announced: "
+    found = Desk(
+        (ServiceTeam("finance", "books"),),
+        (TicketDeadline(1, 90, "wall"), TicketDeadline(2, 240, "working")),
+        DeskHours("Asia/Shanghai", "09:00-12:00", "CN"),
+        CalendarYear(2026, "company", ("2026-10-01",), ()),
+        2026,
+        f"{note}./tieout desk year 2027 --free … --worked …",
+    )
+    shown = {}
+    for language in ("zh", "en"):
+        text, console = screen()
+        with speaking(language):
+            desk.render(found, console)
+        shown[language] = [line.strip() for line in text.getvalue().splitlines()]
+    assert {"负责团队", "P1  1 小时 30 分钟（自然时间）", "P2  4 小时（工作时间）", "2026 (公司自定)"} <= set(
+        shown["zh"]
+    )
+    assert any(line.startswith("2027 年的节假日尚未公布") for line in shown["zh"])
+    assert {"teams", "P1  1 h 30 min by the wall clock", "P2  4 h of working hours"} <= set(shown["en"])
+    assert {"free    10-01", "worked  weekdays only"} <= set(shown["en"])

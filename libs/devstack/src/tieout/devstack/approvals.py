@@ -43,9 +43,8 @@ from tieout.contracts.finance import (
 from tieout.devstack import endpoints, hints, questions, remote, usage
 from tieout.devstack.failures import CommandFailed
 from tieout.devstack.journey import duration
-from tieout.devstack.languages import in_chinese, said, told, told_count
+from tieout.devstack.languages import in_chinese, listed, said, told, told_count
 from tieout.devstack.terminal import Screen, tell
-from tieout.devstack.wording import counted
 
 LISTED_MAX = 200
 PERIOD = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
@@ -72,8 +71,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     asking.add_argument("--source", default="", metavar="S", help="where the count came from (none: a revaluation)")
     which = asking.add_mutually_exclusive_group(required=True)
     which.add_argument("--number", default="", metavar="N", help="the count's number")
-    told = "instead of a number: all counted in this month that nobody has asked for"
-    which.add_argument("--period", type=period, default="", metavar="P", help=told)
+    all_of_it = "instead of a number: all counted in this month that nobody has asked for"
+    which.add_argument("--period", type=period, default="", metavar="P", help=all_of_it)
     causes = "management (6602.08), disaster (6711), person (1221)"
     asking.add_argument("--cause", required=True, choices=CAUSES, help=f"who bears it: {causes}")
     asking.add_argument("--reason", required=True, metavar="WHY", help="kept in the books")
@@ -86,8 +85,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     approve.add_argument("id", nargs="?", default="", metavar="REQUEST_ID", help="as the list has it")
     approve.add_argument("--company", default="", metavar="C", help="with --period, instead of an id: of its counts")
-    told = "all that was asked for of the counts of this month"
-    approve.add_argument("--period", type=period, default="", metavar="P", help=told)
+    all_of_it = "all that was asked for of the counts of this month"
+    approve.add_argument("--period", type=period, default="", metavar="P", help=all_of_it)
     reject.add_argument("id", metavar="REQUEST_ID", help="as the list has it")
     for action in (approve, reject):
         action.add_argument("--note", default="", metavar="WHY", help="why; kept with the verdict")
@@ -115,7 +114,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.action == "ask":
         return _told(arguments, _ask(arguments, arguments.source, arguments.number))
     if not arguments.id:
-        raise CommandFailed("name a request, or the counts of a month: --company C --period 2026-10")
+        raise CommandFailed(told("name a request, or the counts of a month: --company C --period 2026-10"))
     return _told(arguments, _decide(arguments, arguments.id))
 
 
@@ -123,9 +122,11 @@ def _of_period(arguments: argparse.Namespace) -> int:
     """One request for each count: what was done stays done, and run again it goes on with the rest."""
     asks = arguments.action == "ask"
     if not arguments.company or (not asks and arguments.id):
-        raise CommandFailed("--period stands for all counts of a month, with --company and without an id")
+        raise CommandFailed(told("--period stands for all counts of a month, with --company and without an id"))
     if asks and (arguments.source or arguments.input_tax):
-        raise CommandFailed("--source and --input-tax belong to one count: name it with --number instead of --period")
+        raise CommandFailed(
+            told("--source and --input-tax belong to one count: name it with --number instead of --period")
+        )
     chosen = [count for count in _standing(arguments) if (count.request_id is None) is asks]
     views: list[RequestView] = []
     try:
@@ -133,8 +134,14 @@ def _of_period(arguments: argparse.Namespace) -> int:
             request = str(count.request_id)
             views.append(_ask(arguments, count.source, count.number) if asks else _decide(arguments, request))
     except CommandFailed as failure:
-        told = f"{len(views)} of {counted(len(chosen), 'count')}, then: {failure}"
-        raise CommandFailed(f"{told} Run again, it goes on with the rest") from None
+        stopped = told_count(
+            "{done} of {count} count, then: {failure} Run again, it goes on with the rest",
+            "{done} of {count} counts, then: {failure} Run again, it goes on with the rest",
+            len(chosen),
+            done=len(views),
+            failure=failure,
+        )
+        raise CommandFailed(stopped) from None
     if arguments.json:
         _print_json(views)
     else:
@@ -145,17 +152,40 @@ def _of_period(arguments: argparse.Namespace) -> int:
 
 def outcome_of_period(views: Sequence[RequestView], arguments: argparse.Namespace, gateway: str) -> str:
     """What became of a month's counts. `gateway`: where another person sends his verdict."""
-    counts, of = counted(len(views), "count"), f"of {arguments.company} in {arguments.period}"
+    of = {"company": arguments.company, "period": arguments.period}
     if arguments.action == "ask":
         if not views:
-            return f"For every count {of} that stands on 1901 somebody has asked already, or none stands."
+            return told(
+                "For every count of {company} in {period} that stands on 1901 somebody has asked already, or none "
+                "stands.",
+                **of,
+            )
         words = f"approvals approve --company {arguments.company} --period {arguments.period}"
         step = f"{hints.program()} {words} --url {gateway} --token-file FILE"
-        return f"Asked for {counts} {of}. Somebody else than {views[0].requested_by} approves them: {step}"
+        return told_count(
+            "Asked for {count} count of {company} in {period}. Somebody else than {who} approves it: {step}",
+            "Asked for {count} counts of {company} in {period}. Somebody else than {who} approves them: {step}",
+            len(views),
+            who=views[0].requested_by,
+            step=step,
+            **of,
+        )
     if not views:
-        return f"Nobody has asked for a count {of}, or none stands on 1901."
-    waiting = sum(view.state == "waiting" for view in views)
-    return f"{counts} {of} approved{f'; {waiting} need one more approval' if waiting else ' and done'}."
+        return told("Nobody has asked for a count of {company} in {period}, or none stands on 1901.", **of)
+    if waiting := sum(view.state == "waiting" for view in views):
+        return told_count(
+            "{count} count of {company} in {period} approved; {waiting} need one more approval.",
+            "{count} counts of {company} in {period} approved; {waiting} need one more approval.",
+            len(views),
+            waiting=waiting,
+            **of,
+        )
+    return told_count(
+        "{count} count of {company} in {period} approved and done.",
+        "{count} counts of {company} in {period} approved and done.",
+        len(views),
+        **of,
+    )
 
 
 def _standing(arguments: argparse.Namespace) -> list[StandingCount]:
@@ -190,11 +220,11 @@ def _list(arguments: argparse.Namespace) -> int:
 def _narrower(company: str, period: str) -> str:
     """How to come at the counts that a list leaves out, by what was chosen already."""
     if not company:
-        return "choose with --company"
+        return told("choose with --company")
     if not period:
-        return "choose with --period"
+        return told("choose with --period")
     every = f"approvals ask --company {company} --period {period} --cause management --reason WHY"
-    return f"for all that nobody has asked for: {hints.command(every)}"
+    return told("for all that nobody has asked for: {command}", command=hints.command(every))
 
 
 def _ask(arguments: argparse.Namespace, source: str, number: str) -> RequestView:
@@ -214,8 +244,8 @@ def _decide(arguments: argparse.Namespace, request: str) -> RequestView:
     try:
         UUID(request)
     except ValueError:
-        told = f"{request!r} is no id of a request. See: {hints.command('approvals list')}"
-        raise CommandFailed(told) from None
+        see = hints.command("approvals list")
+        raise CommandFailed(told("{given} is no id of a request. See: {see}", given=repr(request), see=see)) from None
     path = DECIDE_REQUEST.path.replace("{request_id}", request)
     body = {"approve": arguments.action == "approve", "note": arguments.note}
     return questions.post(arguments.dir, path, RequestView, body)
@@ -261,47 +291,70 @@ def render(
     console: Console,
     now: datetime,
     gateway: str = "",
-    narrower: str = "choose with --company",
+    narrower: str = "",
 ) -> None:
     """Counts without a request first: somebody has to ask. `gateway`: where another person sends his verdict;
     `narrower`: how to see the counts that are not listed."""
     unasked = [count for count in counts.counts if count.request_id is None]
     found = sum(one.counts for one in counts.sums)
     if not found and not requests.requests:
-        console.print("Nothing waits for an approval.", style="green")
+        console.print(told("Nothing waits for an approval."), style="green")
         return
     if found:
-        standing = counted(found, "count stands", "counts stand")
-        tell(console, Text(f"{standing} on 1901: {_sums(counts)}", style="bold"))
+        standing = told_count(
+            "{count} count stands on 1901: {sums}", "{count} counts stand on 1901: {sums}", found, sums=_sums(counts)
+        )
+        tell(console, Text(standing, style="bold"))
     for count in unasked:
         tell(console, Text(f"{count.company}  {_named(count)}  {_left(count)}"))
-        why = "its last request was rejected" if count.rejected else "nobody has asked for its approval"
+        why = told("its last request was rejected") if count.rejected else told("nobody has asked for its approval")
         age = duration((now - count.posted_at).total_seconds() * 1000)
-        tell(console, Text(f"counted {count.business_date}, booked {age} ago; {why}", style="dim"), first=4)
+        booked = told("counted {day}, booked {age} ago; {why}", day=count.business_date, age=age, why=why)
+        tell(console, Text(booked, style="dim"), first=4)
     if unasked:
-        console.print(f"Ask for one: {_asking(unasked[0])}", style="dim", highlight=False)
+        step = told("Ask for one: {command}", command=_asking(unasked[0]))
+        console.print(step, style="dim", highlight=False)
     if found > len(counts.counts):
-        left = counted(found - len(counts.counts), "more count")
-        console.print(f"… and {left}; {narrower}.", style="dim", highlight=False, soft_wrap=True)
+        rest = told_count(
+            "… and {count} more count; {narrower}.",
+            "… and {count} more counts; {narrower}.",
+            found - len(counts.counts),
+            narrower=narrower or told("choose with --company"),
+        )
+        console.print(rest, style="dim", highlight=False, soft_wrap=True)
     asked = max(requests.found, len(requests.requests))  # A service of before does not tell how many there are.
     if asked:
-        told = counted(asked, "request waits", "requests wait")
-        console.print(Text(f"{told} for a verdict", style="bold"))
+        waiting = told_count("{count} request waits for a verdict", "{count} requests wait for a verdict", asked)
+        console.print(Text(waiting, style="bold"))
     for view in requests.requests:
         tell(console, Text(f"{view.request_id}  {_kind(view)} {view.subject}{_amount(view)}"))
         given = sum(verdict.approved for verdict in view.verdicts)
         age = duration((now - view.requested_at).total_seconds() * 1000)
-        request = f"{view.company}, {view.requested_by} asked {age} ago: {view.reason}"
-        needed = f" ({given} of {counted(view.approvals_needed, 'approval')})"
-        tell(console, Text(request + needed, style="dim"), first=4)
+        request = told_count(
+            "{company}, {who} asked {age} ago: {why} ({given} of {count} approval)",
+            "{company}, {who} asked {age} ago: {why} ({given} of {count} approvals)",
+            view.approvals_needed,
+            company=view.company,
+            who=view.requested_by,
+            age=age,
+            why=view.reason,
+            given=given,
+        )
+        tell(console, Text(request, style="dim"), first=4)
     if more := asked - len(requests.requests):
-        told = f"… and {counted(more, 'more request')}, asked for earlier; choose with --company."
-        console.print(told, style="dim", highlight=False)
+        rest = told_count(
+            "… and {count} more request, asked for earlier; choose with --company.",
+            "… and {count} more requests, asked for earlier; choose with --company.",
+            more,
+        )
+        console.print(rest, style="dim", highlight=False)
     if asked:
-        console.print(f"Decide one: {hints.command('approvals approve REQUEST_ID')}", style="dim", highlight=False)
+        step = told("Decide one: {command}", command=hints.command("approvals approve REQUEST_ID"))
+        console.print(step, style="dim", highlight=False)
         if remote.chosen() is None and gateway:
             words = by_another("REQUEST_ID", gateway)
-            console.print(f"As another person, with a token of his own: {words}", style="dim", highlight=False)
+            step = told("As another person, with a token of his own: {command}", command=words)
+            console.print(step, style="dim", highlight=False)
 
 
 def _asking(count: StandingCount) -> str:
@@ -311,19 +364,23 @@ def _asking(count: StandingCount) -> str:
 
 
 def _named(count: StandingCount) -> str:
-    return f"count {count.number} of {count.source}" if count.source else f"revaluation {count.number}"
+    if count.source:
+        return told("count {number} of {source}", number=count.number, source=count.source)
+    return told("revaluation {number}", number=count.number)
 
 
 def _left(count: StandingCount) -> str:
-    return f"{spelled(abs(count.left_minor), count.currency)} {'missing' if count.left_minor > 0 else 'found'}"
+    return _off(count.left_minor, count.currency)
+
+
+def _off(missing_minor: int, currency: str) -> str:
+    amount = spelled(abs(missing_minor), currency)
+    return told("{amount} missing", amount=amount) if missing_minor > 0 else told("{amount} found", amount=amount)
 
 
 def _sums(counts: StandingCounts) -> str:
-    return ", ".join(
-        f"{spelled(amount, one.currency)} {how}"
-        for one in counts.sums
-        for amount, how in ((one.missing_minor, "missing"), (one.found_minor, "found"))
-        if amount
+    return listed(
+        _off(amount, one.currency) for one in counts.sums for amount in (one.missing_minor, -one.found_minor) if amount
     )
 
 

@@ -83,6 +83,7 @@ COMMANDS = (
         "tieout.devstack.approvals",
         "What waits for somebody's approval: list, ask for a count, approve, reject.",
         remote=True,
+        spoken=True,
     ),
     Command(
         "periods",
@@ -98,7 +99,13 @@ COMMANDS = (
         remote=True,
         spoken=True,
     ),
-    Command("desk", "tieout.devstack.desk", "Who looks after what, how soon, and when people work.", remote=True),
+    Command(
+        "desk",
+        "tieout.devstack.desk",
+        "Who looks after what, how soon, and when people work.",
+        remote=True,
+        spoken=True,
+    ),
     Command(
         "replay", "tieout.devstack.replay", "Run events again: rehearsed first, and proved afterwards.", remote=True
     ),

@@ -20,7 +20,11 @@ from rich.text import Text
 from tieout.contracts.desk import PUT_DEADLINE, PUT_HOURS, PUT_TEAM, PUT_YEAR, SHOW_DESK, Desk
 from tieout.contracts.streams import CORE_SERVICES
 from tieout.devstack import hints, questions, usage
+from tieout.devstack.languages import marked, said, told
 from tieout.devstack.terminal import Screen
+
+# Who says which days are free.
+_SOURCES = {"published": marked("published"), "company": marked("the company's own")}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -67,11 +71,11 @@ def _days(text: str) -> list[str]:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    told = _answer(arguments)
+    desk = _answer(arguments)
     if arguments.json:
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(told), indent=2).decode() + "\n")
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(desk), indent=2).decode() + "\n")
     else:
-        render(told, Screen())
+        render(desk, Screen())
     return 0
 
 
@@ -93,25 +97,32 @@ def _answer(arguments: argparse.Namespace) -> Desk:
     return questions.put(arguments.dir, path, Desk, body)
 
 
-def render(told: Desk, console: Console) -> None:
-    console.print("teams", style="bold")
-    for one in told.teams:
+def render(desk: Desk, console: Console) -> None:
+    console.print(told("teams"), style="bold")
+    for one in desk.teams:
         console.print(Text(f"  {one.service:<10} @{one.team}"))
-    console.print("deadlines", style="bold")
-    for deadline in told.deadlines:
-        by = "of working hours" if deadline.clock == "working" else "by the wall clock"
-        console.print(Text(f"  P{deadline.priority}  {_span(deadline.due_minutes)} {by}"))
-    console.print("hours", style="bold")
-    console.print(Text(f"  {told.hours.spans}, {told.hours.zone}, holidays: {told.hours.holidays}"))
-    if told.year is not None:
-        console.print(f"{told.year.year} ({told.year.source})", style="bold", highlight=False)
-        console.print(Text(f"  free    {', '.join(day[5:] for day in told.year.free) or 'weekends only'}"))
-        console.print(Text(f"  worked  {', '.join(day[5:] for day in told.year.worked) or 'weekdays only'}"))
-    if told.note:
-        console.print(Text(hints.fitted(told.note), style="yellow"))
-    console.print(f"Who changed what: {hints.command('settings --service control')}", style="dim")
+    console.print(told("deadlines"), style="bold")
+    for deadline in desk.deadlines:
+        span = _span(deadline.due_minutes)
+        working = deadline.clock == "working"
+        due = told("{span} of working hours", span=span) if working else told("{span} by the wall clock", span=span)
+        console.print(Text(f"  P{deadline.priority}  {due}"))
+    console.print(told("hours"), style="bold")
+    hours, holidays = f"{desk.hours.spans}, {desk.hours.zone}", desk.hours.holidays
+    console.print(Text("  " + told("{hours}, holidays: {holidays}", hours=hours, holidays=holidays)))
+    if desk.year is not None:
+        source = told(_SOURCES.get(desk.year.source, desk.year.source))
+        console.print(f"{desk.year.year} ({source})", style="bold", highlight=False)
+        free, worked = (", ".join(day[5:] for day in days) for days in (desk.year.free, desk.year.worked))
+        console.print(Text("  " + told("free    {days}", days=free or told("weekends only"))))
+        console.print(Text("  " + told("worked  {days}", days=worked or told("weekdays only"))))
+    if desk.note:
+        console.print(Text(said(hints.fitted(desk.note)), style="yellow"))
+    changes = hints.command("settings --service control")
+    console.print(told("Who changed what: {command}", command=changes), style="dim")
 
 
 def _span(minutes: int) -> str:
     hours, rest = divmod(minutes, 60)
-    return " ".join(part for part in (f"{hours} h" if hours else "", f"{rest} min" if rest else "") if part)
+    whole, part = told("{h} h", h=hours) if hours else "", told("{min} min", min=rest) if rest else ""
+    return " ".join(filter(None, (whole, part)))

@@ -26,6 +26,7 @@ from tieout.devstack.languages import CATALOGUES, COLON, DIVIDERS, SAID
 
 ROOT = Path(__file__).resolve().parents[5]
 KEYWORDS = {"told": 1, "told_count": 2, "marked": 1}  # How many of what they are given are sentences.
+_WHENCE = (("of source {1}", "{2}"), ("without a source", "{1}"))
 # Composed where no reader of code could find them.
 _MORE = (
     *("conflict", "duplicate", "refused noted", "cancelled noted", "waits: {0}", "for {0}", "also for {0}"),
@@ -56,6 +57,20 @@ _MORE = (
     "{0} ends on {1}, and in {2} it is {3}: what is still sold in it would go into the next one. "
     "Close it when it is over.",
     "There is no such request. See {0}.",
+    "This request is {0} already. Ask again where it is needed.",
+    "{0} has asked for it; somebody else must approve.",
+    "{0} has given a verdict already; somebody else must give the next one.",
+    "{0} has asked for this already, with the reason “{1}”. Approve or reject that, or give this one a number of its "
+    "own.",
+    "1901 has {0} of this count now, not {1}. Reject this and ask again.",
+    *(f"Count {{0}} {whence} has left nothing on 1901 of {last}." for whence, last in _WHENCE),
+    "Period {0} of {1} is open again already.",
+    "Period {0} of {1} is open. Closed through: {2}.",
+    "An abnormal loss names the input tax of its goods, and no other loss does: give both, or neither.",
+    "Goods lost to a disaster keep their input tax; abnormal is what was lost by bad management.",
+    "The goods that are missing were worth {0}; their input tax cannot be {1}.",
+    "The holidays of {0} are not published: weekdays are counted. Enter them as soon as they are announced: {1}",
+    "There is no zone {0}; name one as Asia/Shanghai.",
     "Nothing was ever refused for the field {0}. Write it as {1} does.",
     "1901 is not zero: nobody has approved count {0}. Ask with {1} and have it approved.",
     *("{0} or {1}", "{0} entry", "{0} entries", "{0} character", "{0} characters"),
