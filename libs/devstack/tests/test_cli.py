@@ -1,6 +1,7 @@
 import ast
 import asyncio
 import contextlib
+import fcntl
 import http.server
 import importlib
 import re
@@ -12,10 +13,12 @@ from pathlib import Path
 import httpx
 import pytest
 from tieout.contracts.operation import Operation
-from tieout.devstack import demo, hints, jaeger, sentences, silent, status, up
+from tieout.devstack import demo, hints, jaeger, processes, sentences, silent, status, up
 from tieout.devstack.cli import COMMANDS, main
 from tieout.devstack.endpoints import DatabaseEndpoint, Endpoints, NatsEndpoint
 from tieout.devstack.failures import CommandFailed
+from tieout.devstack.stack_folder import StackFolder
+from tieout.devstack.suite import Stack
 from tieout.devstack.usage import EXAMPLES, Parser
 
 
@@ -409,7 +412,7 @@ def test_stopping_what_does_not_run_is_no_failure(tmp_path, capsys):
     assert "no stack runs" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("port", ["-1", "65536", "http"])
+@pytest.mark.parametrize("port", ["-1", "65536", "http", "٣٣٣٣", "²"])
 def test_a_port_that_is_none_is_told(port, tmp_path, capsys):
     with pytest.raises(SystemExit) as ended:
         main(["up", "--port", port, "--dir", str(tmp_path)])
@@ -417,11 +420,44 @@ def test_a_port_that_is_none_is_told(port, tmp_path, capsys):
     assert "--port" in capsys.readouterr().err
 
 
-def test_a_demo_is_not_told_to_use_an_option_that_it_does_not_have(tmp_path, monkeypatch):
-    (tmp_path / "endpoints.json").write_text("{}")
-    monkeypatch.setattr(up, "_launcher_lives", lambda folder: True)
-    with pytest.raises(CommandFailed, match="then use demo again"):
+def test_a_stack_that_only_starts_or_stops_is_not_forgotten_under_its_launcher(tmp_path):
+    """It has no endpoints.json then; two launchers in one folder would write over each other's databases."""
+    launcher = StackFolder(tmp_path)
+    launcher.take()
+    (tmp_path / "postgres").mkdir()
+    assert up.is_running(tmp_path)
+    with pytest.raises(CommandFailed, match="or starts or stops there") as told:
         up.forget(tmp_path, "demo")
+    assert "then use demo again" in str(told.value)
+    with pytest.raises(CommandFailed, match="already"):
+        StackFolder(tmp_path).take()
+    assert (tmp_path / "postgres").exists()
+    launcher.leave()
+    assert not up.is_running(tmp_path)
+    up.forget(tmp_path)
+    assert not tmp_path.exists()
+
+
+def test_who_opened_a_folder_that_is_removed_meanwhile_does_not_take_it(tmp_path, monkeypatch):
+    """Its lock would be on a file that nobody finds any more."""
+    flock = fcntl.flock
+
+    def removed_before(lock, how):
+        (tmp_path / "lock").unlink()
+        flock(lock, how)
+
+    monkeypatch.setattr(fcntl, "flock", removed_before)
+    assert not StackFolder(tmp_path).hold()
+
+
+def test_a_port_of_last_time_that_another_program_has_is_told_and_tried_again_next_time(tmp_path):
+    StackFolder(tmp_path).remember_port(port := processes.free_port())
+    with socket.create_server(("127.0.0.1", port)):
+        stack = Stack(tmp_path)
+        assert stack._port_of_last_time() == 0
+    assert stack.port_missed == port
+    assert f"port {port} of last time is in use" in up._elsewhere(stack.port_missed)
+    assert Stack(tmp_path)._port_of_last_time() == port
 
 
 def test_a_demo_deletes_an_earlier_day_only_when_told_to(tmp_path):

@@ -322,6 +322,17 @@ async def apply(desk, amount, number="A1", **more):
     return await desk.ask_as("Li", finance.APPLY_MONEY, **asked)
 
 
+async def test_an_order_takes_no_more_of_a_customers_free_money_than_it_can_use(desk):
+    await desk.give(desk.placed(), desk.shipped(desk.part(0, 1)), desk.pay(4_000))
+    with pytest.raises(Refused, match="takes") as caught:
+        await apply(desk, 2_000)
+    assert caught.value.problem.field == "amount_minor"
+    everything = int(caught.value.problem.detail.split(" takes ")[1].split()[0].replace(",", "").replace(".", ""))
+    assert (await apply(desk, everything)).unapplied_minor == 4_000 - everything
+    with pytest.raises(Refused, match="takes 0"):
+        await apply(desk, 1, "A2")
+
+
 async def test_money_that_named_no_order_is_applied_to_one_later(desk):
     await desk.give(desk.placed(), desk.shipped(desk.part(0, 1)), desk.pay(400))
     applied = await apply(desk, 300)

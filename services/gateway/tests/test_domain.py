@@ -344,6 +344,19 @@ def test_two_companies_keep_two_currencies_apart():
     assert judged(company="C2", currency="CNY", rate_micro=130_000).command.rate_micro == 130_000
 
 
+def test_a_rate_that_would_burst_the_books_is_refused_at_the_door():
+    """Finance would hear of it after the goods have left, and could not post it at all."""
+    line = {"line_no": 1, "sku": "A", "quantity_micro": 1_000_000}
+    foreign = {"company": "C2", "currency": "CNY", "rate_micro": 10**12}
+    with pytest.raises(Fault) as refused:
+        judged(**foreign, lines=[{**line, "net_minor": 10**15}])
+    assert (refused.value.reason, refused.value.field) == ("bad_rate", "rate_micro")
+    assert judged(**foreign, lines=[{**line, "net_minor": 10**11}]).command.rate_micro == 10**12
+    payment = {"kind": "payment", "number": "p1", "received_minor": 10**12, "lines": UNSET}
+    with pytest.raises(Fault, match="bad_rate"):
+        judged(**foreign, **payment)
+
+
 def test_a_chain_is_the_orders_where_there_is_one():
     order = str(order_id("C1", "till", "7"))
     assert judged().chain == order

@@ -1,13 +1,17 @@
 """What is no HTTP is answered as RFC 9457 has it, says what was wrong, and takes no answer's place."""
 
 import asyncio
+import contextlib
 import logging
 import socket
 
 import httptools
 import msgspec
 import pytest
+import structlog
+import uvicorn
 from tieout.gateway.http import guard
+from tieout.gateway.settings import Settings
 
 POST = b"POST /v1/intake/till/tieout HTTP/1.1\r\nHost: x\r\n"
 CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
@@ -83,6 +87,30 @@ def problem_of(answer, status, code):
     assert problem["title"]
     assert problem["detail"]
     return problem
+
+
+CROWD = 5
+
+
+@pytest.fixture
+async def crowded():
+    """A server of our protocol that allows few connections: its port, and what it logs."""
+
+    async def answer(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+        await send({"type": "http.response.body", "body": b"ok"})
+
+    settings = Settings(database_url="", nats_url="", connections_max=CROWD)
+    config = uvicorn.Config(answer, http=guard.guarded(settings), ws="none", lifespan="off", log_config=None)
+    server = uvicorn.Server(config)
+    listening = socket.create_server(("127.0.0.1", 0))
+    with structlog.testing.capture_logs() as told:
+        serving = asyncio.create_task(server.serve([listening]))
+        try:
+            yield listening.getsockname()[1], told
+        finally:
+            server.should_exit = True
+            await serving
 
 
 @pytest.fixture
@@ -208,3 +236,26 @@ def test_a_mistake_of_ours_is_not_told_as_the_clients():
     error = httptools.HttpParserCallbackError("User callback error")
     error.__context__ = KeyError("x")
     assert guard.unreadable(error).status == 500
+
+
+async def test_connections_that_ask_nothing_give_way_to_who_has_something_to_say(crowded):
+    """One address that opens as many as there may be would else keep everybody out, the probes too."""
+    port, told = crowded
+    asked = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    idle = [await asyncio.open_connection("127.0.0.1", port) for _ in range(CROWD)]
+    for _, writer in idle:
+        writer.write(b"P")
+    for _ in range(2 * CROWD):
+        (answer,) = answers(
+            await asyncio.to_thread(spoken, port, b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        )
+        assert answer[0] == 200
+    for reader, writer in idle[:1]:  # The oldest: closed for the first that came.
+        with contextlib.suppress(ConnectionError):
+            assert await reader.read() == b""
+        writer.close()
+    assert [one["event"].partition(";")[0] for one in told if one["log_level"] == "warning"] == [
+        "as many connections as are allowed"
+    ]
+    for _, writer in idle[1:]:
+        writer.close()

@@ -1,5 +1,6 @@
 """Documents that no book may take: told with reason and field, kept as they came, corrected by people."""
 
+import asyncio
 import base64
 
 import msgspec
@@ -383,3 +384,20 @@ async def test_documents_are_resubmitted_by_field(house):
     await house.hear(ArticlesListed("C1", "l3", ("NEW",)))
     told = await house.post("/v1/quarantine/resubmit", field="lines[0].sku")
     assert told.json() == {"documents": 1}
+
+
+async def test_one_document_and_many_may_be_resubmitted_at_the_same_moment(house):
+    """Who is second hears that it was decided already, and not that the database is away."""
+    answers = [await house.send(house.order(lines=[line(sku="NEW")])) for _ in range(12)]
+    documents = [await house.document(answer) for answer in answers]
+    paths = [f"/v1/quarantine/{one['intake_id']}/resubmit" for one in documents]
+    many = [house.post("/v1/quarantine/resubmit", satellite="till", reason="unknown_sku") for _ in range(6)]
+    told = await asyncio.gather(*(house.post(path) for path in paths), *many)
+    assert {one.status_code for one in told} <= {200, 409}, [one.text for one in told]
+
+
+async def test_many_who_admit_one_new_satellite_hear_one_secret(house):
+    body, path = {"companies": ["C1"]}, "/v1/satellites/race"
+    told = await asyncio.gather(*(house.client.put(path, json=body, headers=house.admin) for _ in range(8)))
+    assert {one.status_code for one in told} == {200}, [one.text for one in told]
+    assert len({one.json().get("secret", "") for one in told} - {""}) == 1

@@ -8,7 +8,6 @@ import signal
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO
 
 import msgspec
 from msgspec import Struct
@@ -40,29 +39,43 @@ class StackFolder:
         self.path = path
         self.logs = path / "logs"
         self._run = path / "run"
-        self._lock: IO[bytes] | None = None
+        self._lock: int | None = None
 
     def take(self) -> None:
         """One launcher per folder; the lock dies with it."""
-        self._run.mkdir(parents=True, exist_ok=True)
-        self._lock = (self.path / "lock").open("wb")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._lock.close()
-            self._lock = None
+        self.path.mkdir(parents=True, exist_ok=True)
+        if not self.hold():
             raise CommandFailed(
                 f"a stack runs in {self.path} already. "
                 f"Stop it with: {hints.command('down', self.path)}, or choose another --dir"
-            ) from None
+            )
+        self._run.mkdir(exist_ok=True)
         processes.note(self._run / "launcher", os.getpid())
+
+    def hold(self) -> bool:
+        """Whether this process has the folder for itself now. False where another has it, ready or not, or removes
+        it."""
+        lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            mine = os.fstat(lock).st_ino == (self.path / "lock").stat().st_ino
+        except (BlockingIOError, FileNotFoundError):
+            mine = False
+        if not mine:
+            os.close(lock)
+            return False
+        self._lock = lock
+        return True
+
+    def let_go(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
     def leave(self) -> None:
         if self._run.exists():
             shutil.rmtree(self._run, ignore_errors=True)
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
+        self.let_go()
 
     def stop_left_over(self) -> bool:
         """Stop the processes that a killed launcher noted here. True if there were any."""
@@ -90,10 +103,9 @@ class StackFolder:
                 log.replace(log.with_suffix(".log.1"))
 
     def port_of_last_time(self) -> int:
-        """So that a shop's webhooks find the same address after a restart; 0 where there was none, or it is taken."""
+        """So that a shop's webhooks find the same address after a restart; 0 where there was none."""
         with contextlib.suppress(OSError, ValueError):
-            port = int((self.path / _LAST_PORT).read_text())
-            return port if processes.is_free(port) else 0
+            return int((self.path / _LAST_PORT).read_text())
         return 0
 
     def remember_port(self, port: int) -> None:

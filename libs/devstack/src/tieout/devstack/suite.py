@@ -74,6 +74,7 @@ class Stack:
     ) -> None:
         self.folder = folder.resolve()
         self.http_port = port
+        self.port_missed = 0  # That of last time, where another program has it now.
         self.sites_wanted = tuple(sites)
         for site in self.sites_wanted:
             if not re.fullmatch(r"[a-z][a-z0-9-]{0,30}", site) or site in {*CORE_SERVICES, *_TAKEN_NAMES}:
@@ -111,7 +112,7 @@ class Stack:
             self._kept.stop_left_over()  # Of a launcher that was killed, where the kernel did not do it.
             self._kept.rotate_logs()
             await self._prepare()
-            self.http_port = self.http_port or self._kept.port_of_last_time() or processes.free_port()
+            self.http_port = self.http_port or self._port_of_last_time() or processes.free_port()
             for name in self.process_names():
                 self.start_service(name)
             self._watch = asyncio.create_task(self._restart_dead_servers())
@@ -120,11 +121,19 @@ class Stack:
             self._ready = True
             endpoints = self.endpoints()
             endpoints.write(self.folder)
-            self._kept.remember_port(self.http_port)
+            if not self.port_missed:  # Webhooks still go there: the next start tries it again.
+                self._kept.remember_port(self.http_port)
             return endpoints
         except BaseException:
             await self.stop()
             raise
+
+    def _port_of_last_time(self) -> int:
+        port = self._kept.port_of_last_time()
+        if port and not processes.is_free(port):
+            self.port_missed = port
+            return 0
+        return port
 
     def refuse_taken_port(self) -> None:
         if self.http_port and not processes.is_free(self.http_port):

@@ -90,20 +90,32 @@ def forget(folder: Path, asked: str = "--fresh") -> None:
     """
     if not folder.exists():
         return
-    if is_running(folder):
-        raise CommandFailed(
-            f"a stack runs in {folder}. Stop it with: {hints.command('down', folder)}, then use {asked} again"
-        )
     if any(folder.iterdir()) and not (folder / "lock").exists():
         raise CommandFailed(
             f"{folder} holds other files than a stack's. {asked} would delete them; choose another --dir"
         )
-    StackFolder(folder).stop_left_over()
-    shutil.rmtree(folder)
+    kept = StackFolder(folder)
+    if not kept.hold():
+        raise CommandFailed(
+            f"a stack runs in {folder}, or starts or stops there. "
+            f"Stop it with: {hints.command('down', folder)}, then use {asked} again"
+        )
+    try:
+        kept.stop_left_over()
+        shutil.rmtree(folder)  # With the lock: who waits for it finds that its file is gone.
+    finally:
+        kept.let_go()
 
 
 def is_running(folder: Path) -> bool:
-    return (folder / "endpoints.json").exists() and _launcher_lives(folder)
+    """Also while it starts or stops: it is ready later, or writes its last."""
+    if not (folder / "lock").exists():
+        return False
+    kept = StackFolder(folder)
+    if not kept.hold():
+        return True
+    kept.let_go()
+    return False
 
 
 async def _foreground(arguments: argparse.Namespace, stack: Stack) -> int:
@@ -124,9 +136,12 @@ async def _foreground(arguments: argparse.Namespace, stack: Stack) -> int:
             starting.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await starting
+                await stack.stop()  # It was ready at this very moment.
             _say(_ended(arguments, "stopped before it was ready"))
             return 130
         where = starting.result()
+        if stack.port_missed:
+            print(_elsewhere(stack.port_missed), flush=True)
         if where.jaeger:
             print(f"jaeger {where.jaeger}", flush=True)
         print(f"ready {where.gateway}", flush=True)
@@ -143,6 +158,13 @@ async def _foreground(arguments: argparse.Namespace, stack: Stack) -> int:
                 follower.show_new()
     _say(_ended(arguments, "stopped"))
     return 0
+
+
+def _elsewhere(port: int) -> str:
+    return (
+        f"port {port} of last time is in use by another program: shops that send there reach that one. "
+        f"This time it is another; name one yourself with --port"
+    )
 
 
 def _say(told: str) -> None:
@@ -164,6 +186,7 @@ def _detached(arguments: argparse.Namespace) -> int:
     folder: Path = arguments.dir
     log = folder / "logs" / "up.log"
     log.parent.mkdir(parents=True, exist_ok=True)
+    (folder / "lock").touch()  # Of a stack, as --fresh sees it, before anything else is in the folder.
     command = [sys.executable, "-m", "tieout.devstack", "up", "--quiet", "--log", arguments.log]
     command += ["--dir", str(folder), "--port", str(arguments.port)]
     if arguments.replicas:
@@ -185,7 +208,7 @@ def _detached(arguments: argparse.Namespace) -> int:
             told = log.read_bytes()[offset:].decode(errors="replace")
             lines = told.splitlines()
             if any(line.startswith("ready ") for line in lines):
-                print("\n".join(line for line in lines if line.startswith(("jaeger ", "ready "))))
+                print("\n".join(line for line in lines if line.startswith(("port ", "jaeger ", "ready "))))
                 return 0
             if background.poll() is not None:
                 raise CommandFailed(told.strip().removeprefix("tieout up: ") or f"it ended at once. See {log}")
@@ -208,18 +231,11 @@ def _jaeger(arguments: argparse.Namespace) -> Path | None:
     return jaeger.on_the_path()
 
 
-def _launcher_lives(folder: Path) -> bool:
-    with contextlib.suppress(OSError, ValueError):
-        noted = (folder / "run" / "launcher").read_text()
-        return processes.identity(int(noted.partition(" ")[0])) == noted
-    return False
-
-
 def _replicas(text: str) -> dict[str, int]:
     found = {}
     for part in text.split(","):
         name, _, count = part.strip().partition("=")
-        if not count.isdigit() or not 1 <= int(count) <= REPLICAS_MAX:
+        if not (count.isascii() and count.isdigit()) or not 1 <= int(count) <= REPLICAS_MAX:
             raise argparse.ArgumentTypeError(
                 f"{part!r} is no number of processes: give service=number from 1 to {REPLICAS_MAX}, as in order=2"
             )
@@ -228,6 +244,6 @@ def _replicas(text: str) -> dict[str, int]:
 
 
 def _port(text: str) -> int:
-    if not text.isdigit() or not 0 <= int(text) <= 65535:
+    if not (text.isascii() and text.isdigit()) or not 0 <= int(text) <= 65535:
         raise argparse.ArgumentTypeError(f"{text!r} is no port: give a number from 1 to 65535, or 0 for a free one")
     return int(text)

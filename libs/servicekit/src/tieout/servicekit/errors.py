@@ -114,6 +114,8 @@ _DATA = (
 
 def cause_of(error: BaseException) -> Cause:
     """What the kit does next depends on nothing but this."""
+    if isinstance(error, OverflowError) and "out of int" in str(error):  # How asyncpg's COPY says it.
+        return Cause.DATA
     if isinstance(error, _DATA) and not isinstance(error, asyncpg.UniqueViolationError):
         return Cause.DATA
     if isinstance(error, _AGAIN):

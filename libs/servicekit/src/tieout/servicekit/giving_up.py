@@ -84,6 +84,12 @@ async def bury_unreadable(durable: str, broken: Sequence[Unreadable], database: 
             )
 
 
+TOO_LARGE = (
+    "an amount or a quantity, or the sum that it would lead to, is beyond what the books hold (9.2e18 of the smallest "
+    "unit). Correct the document where it came from"
+)
+
+
 async def give_up(
     failing: Sequence[tuple[Received[Any], Exception]], database: Database, retry_seconds: Sequence[float] = ()
 ) -> None:
@@ -98,7 +104,7 @@ async def give_up(
                 tx.bury(received, reason="nul_character", field=field, detail="Postgres keeps no NUL in text.")
             elif cause_of(error) in (Cause.DATA, Cause.AGAIN):
                 column = str(getattr(error, "column_name", "") or "")
-                detail = f"{type(error).__name__}: {error}"
+                detail = TOO_LARGE if "out of int" in str(error) else f"{type(error).__name__}: {error}"
                 tx.bury(received, reason="refused_by_database", field=column, detail=detail)
             elif received.attempts <= len(pauses):
                 seconds = pauses[received.attempts - 1] * random.uniform(0.75, 1.25)  # Not all of them at once.

@@ -44,6 +44,10 @@ async def apply_money(request: ApplyMoney, database: Database) -> MoneyApplied:
             raise Refused("too_much", detail, field="amount_minor", status=409)
 
         order, customer = items[to], items[of]
+        if order.order_net is not None and request.amount_minor > max(order.to_pay, 0):
+            owes = spelled(max(order.to_pay, 0), request.currency)
+            detail = f"Order {request.order_no} takes {owes} more; the rest would be held there for nothing."
+            raise Refused("too_much", detail, field="amount_minor", status=409)
         document = identity, request.number
         day = customer.not_before_its_money(request.business_date)
         order.money_date = order.not_before_its_money(day)

@@ -110,7 +110,10 @@ def judge(draft: Draft, satellite: Satellite, world: World, now: datetime, docum
     if world.unknown_warehouses:
         _known_warehouses(draft, command, world)
     _own_rules(draft.kind, command)
-    return _verdict(draft.kind, command, _count(draft.kind, command, lines))
+    verdict = _verdict(draft.kind, command, _count(draft.kind, command, lines))
+    if money is not None and money != company.currency:
+        _fits_the_books(verdict.amount_minor, money, company.currency, content.get("rate_micro", MICRO))
+    return verdict
 
 
 def _company(content: dict[str, Any], satellite: Satellite, world: World) -> Any:
@@ -165,6 +168,14 @@ def _other_currency(draft: Draft, money: str, functional: str, world: World) -> 
     draft.content["rate_micro"] = found[0]
     if draft.kind == "order":
         draft.content["rate_date"] = found[1]
+
+
+def _fits_the_books(amount: int, money: str, functional: str, rate: int) -> None:
+    """The books keep both amounts, and both must fit their sums."""
+    booked = amount * rate * 10 ** EXPONENTS[functional]
+    if booked > TOTAL_MAX * MICRO * 10 ** EXPONENTS[money]:
+        detail = f"at {rate} millionths of {functional} for one {money} it comes to more than {TOTAL_MAX} {functional}"
+        raise Fault("bad_rate", "rate_micro", f"{detail} in minor units; correct the rate, or split the document")
 
 
 def _numbered_apart(lines: Sequence[Any]) -> None:

@@ -55,7 +55,7 @@ async def correct_document(request: CorrectDocument, database: Database) -> Deci
         )
         kept = Kept(first_of_request(), 1)
         await write_documents(tx.connection, [(delivery, kept)])
-        await _decide(tx, refusal, "corrected", request.note, kept.first)
+        await _decide(tx, request.intake_id, refusal, "corrected", request.note, kept.first)
     return Decided(kept.first)
 
 
@@ -65,7 +65,7 @@ async def resubmit_document(request: ResubmitDocument, database: Database) -> De
         refusal = await _refusal(tx, request.intake_id)
         if refusal["decision"] is not None:
             raise _decided_before(refusal, request.intake_id)
-        await _decide(tx, refusal, "resubmitted", request.note, None)
+        await _decide(tx, request.intake_id, refusal, "resubmitted", request.note, None)
         await tx.execute(statements.queue_again, [request.intake_id])
     return Decided(request.intake_id)
 
@@ -78,7 +78,7 @@ async def dismiss_document(request: DismissDocument, database: Database) -> Deci
             return Decided(request.intake_id, repeated=True)
         if refusal["decision"] is not None:
             raise _decided_before(refusal, request.intake_id)
-        await _decide(tx, refusal, "dismissed", request.note, None)
+        await _decide(tx, request.intake_id, refusal, "dismissed", request.note, None)
     return Decided(request.intake_id)
 
 
@@ -132,5 +132,9 @@ def _decided_before(refusal: Any, document: UUID) -> Refused:
     )
 
 
-async def _decide(tx: Transaction, refusal: Any, decision: str, note: str, corrected_by: UUID | None) -> None:
-    await tx.execute(statements.decide, refusal["entry"], decision, asking(), note, corrected_by)
+async def _decide(
+    tx: Transaction, document: UUID, refusal: Any, decision: str, note: str, corrected_by: UUID | None
+) -> None:
+    made = await tx.fetchval(statements.decide, refusal["entry"], decision, asking(), note, corrected_by)
+    if made is None:
+        raise _decided_before(await tx.fetchrow(statements.newest_refusal, document), document)

@@ -11,7 +11,9 @@ WHERE f.id = $1 ORDER BY f.entry DESC LIMIT 1;
 SELECT body = $2 FROM raw_document WHERE id = $1;
 
 -- name: decide
-INSERT INTO decision (entry, decision, decided_by, note, corrected_by) VALUES ($1, $2, $3, $4, $5);
+-- Whoever decides many holds no document: his decision, made after we looked, stands.
+INSERT INTO decision (entry, decision, decided_by, note, corrected_by) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT DO NOTHING RETURNING entry;
 
 -- name: resubmit_many
 -- A row that somebody else decides at this moment is his.

@@ -32,6 +32,7 @@ async def put_satellite(request: PutSatellite, database: Database) -> SatelliteP
     await _check(request, database)
     await _check_warehouse(request, database)
     async with database.transaction() as tx:
+        await tx.execute(statements.queue, request.satellite)
         before = await tx.fetchrow(statements.lock, request.satellite)
         had = before["authentication"] if before is not None else "key"
         authentication = had if request.authentication is UNSET else request.authentication

@@ -1,5 +1,8 @@
+-- name: queue
+-- Two at once must not make two secrets of which each believes that it stands. A new one has no row to lock yet.
+SELECT pg_advisory_xact_lock(hashtextextended('satellite ' || $1::text, 0));
+
 -- name: lock
--- Two at once must not make two secrets of which each believes that it stands.
 SELECT authentication FROM satellite WHERE satellite = $1 FOR UPDATE;
 
 -- name: put

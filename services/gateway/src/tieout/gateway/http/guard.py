@@ -8,7 +8,7 @@ bounded where it is read (intake.py).
 """
 
 import sys
-from typing import Any
+from typing import Any, ClassVar
 
 import httptools
 import structlog
@@ -21,6 +21,7 @@ log = structlog.get_logger(__name__)
 
 HEAD_BYTES_MAX = 64 << 10
 TRAILER_BYTES_MAX = 8 << 10  # Of fields after the body. Nobody reads them.
+CROWDED_SECONDS = 60.0  # Between two lines of the log.
 LINGER_SECONDS = 1.0  # A connection that is closed under a client which is still sending is reset, and the answer lost.
 HEAD = (
     b"content-type: %b\r\ncontent-length: %d\r\nx-content-type-options: nosniff\r\ncache-control: no-store\r\n"
@@ -56,6 +57,8 @@ def guarded(settings: Settings) -> type[HttpToolsProtocol]:
 
     class Guarded(HttpToolsProtocol):
         open_connections = 0
+        silent: ClassVar[dict["Guarded", None]] = {}  # That have never sent a whole head; the oldest first.
+        crowded_told = -CROWDED_SECONDS
         _deadline: Any = None
         _head_bytes = 0
         _bytes_since_body = 0  # A field without an end is not told by the parser, and kept there.
@@ -69,15 +72,37 @@ def guarded(settings: Settings) -> type[HttpToolsProtocol]:
             super().connection_made(transport)
             self._counted = True
             Guarded.open_connections += 1
-            if Guarded.open_connections > settings.connections_max:
-                transport.close()
+            if Guarded.open_connections > settings.connections_max and not self._make_room():
+                transport.abort()
                 return
+            Guarded.silent[self] = None
             self._await_head()
+
+        def _make_room(self) -> bool:
+            """Who has asked nothing for longest gives way to the newcomer: a head is there in a moment from whoever
+            means it, and many connections that say nothing would else keep everybody out. False: all have asked."""
+            now = self.loop.time()
+            if now - Guarded.crowded_told > CROWDED_SECONDS:
+                Guarded.crowded_told = now
+                log.warning(
+                    "as many connections as are allowed; the oldest that asked nothing are closed",
+                    connections_max=settings.connections_max,
+                    silent=len(Guarded.silent),
+                    newest_from=(self.client or ("",))[0],
+                )
+            oldest = next(iter(Guarded.silent), None)
+            if oldest is None:
+                return False
+            del Guarded.silent[oldest]
+            oldest._no_deadline()
+            oldest.transport.abort()
+            return True
 
         def connection_lost(self, exc: Exception | None) -> None:
             if self._counted:
                 self._counted = False
                 Guarded.open_connections -= 1
+                Guarded.silent.pop(self, None)
             self._no_deadline()
             super().connection_lost(exc)
 
@@ -113,6 +138,7 @@ def guarded(settings: Settings) -> type[HttpToolsProtocol]:
             self._in_head = False
             self._bytes_since_body = 0
             self._no_deadline()
+            Guarded.silent.pop(self, None)
             super().on_headers_complete()
             self.headers = _Trailers()  # The request has those of its head.
 
@@ -147,6 +173,9 @@ def guarded(settings: Settings) -> type[HttpToolsProtocol]:
             if not self.transport.is_closing():
                 told = f"The first line and the headers did not arrive within {settings.head_seconds_max:g} s."
                 self._refuse(Problem("head_too_slow", told, "", 408))
+
+        def _unsupported_upgrade_warning(self) -> None:
+            """Whoever asks for a websocket gets plain HTTP; our log is not the place to advise an installation."""
 
         def send_400_response(self, msg: str) -> None:
             """What uvicorn calls while it handles the parser's error."""

@@ -333,14 +333,16 @@ def _key(scope: Any, headers: Mapping[str, str]) -> str:
         if not key and name.lower() in headers:
             key = said_once(scope["headers"], name)
     if len(key) > KEY_CHARACTERS_MAX or "\0" in key:
-        raise _No("invalid", f"It has at most {KEY_CHARACTERS_MAX} characters.", 422, "Idempotency-Key")
+        told = f"It has at most {KEY_CHARACTERS_MAX} characters, and no NUL among them."
+        raise _No("invalid", told, 422, "Idempotency-Key")
     return key
 
 
 def _topic(scope: Any, headers: Mapping[str, str]) -> str:
-    topic = headers.get("x-shopify-topic") or ""
+    topic = said_once(scope["headers"], "X-Shopify-Topic") if "x-shopify-topic" in headers else ""
     if not topic and scope["query_string"]:
         topic = parse_qs(scope["query_string"].decode("latin-1")).get("topic", [""])[0]
     if len(topic) > TOPIC_CHARACTERS_MAX or "\0" in topic:
-        raise _No("invalid", f"It has at most {TOPIC_CHARACTERS_MAX} characters.", 422, "X-Shopify-Topic")
+        told = f"It has at most {TOPIC_CHARACTERS_MAX} characters, and no NUL among them."
+        raise _No("invalid", told, 422, "X-Shopify-Topic")
     return topic
