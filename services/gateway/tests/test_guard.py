@@ -241,7 +241,6 @@ def test_a_mistake_of_ours_is_not_told_as_the_clients():
 async def test_connections_that_ask_nothing_give_way_to_who_has_something_to_say(crowded):
     """One address that opens as many as there may be would else keep everybody out, the probes too."""
     port, told = crowded
-    asked = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
     idle = [await asyncio.open_connection("127.0.0.1", port) for _ in range(CROWD)]
     for _, writer in idle:
         writer.write(b"P")
