@@ -161,5 +161,8 @@ async def test_a_payment_of_several_orders_leads_to_them_all_by_its_number_and_b
     vouchers = await trade.until(lambda: trade.vouchers(first), lambda found: len(found) == 2)
     (paid,) = [voucher.voucher_no for voucher in vouchers if voucher.document_no == number]
     for asked in (number, paid):
-        told = await call(trade.client, SHOW_JOURNEY, JourneyRequest(asked, company=EU.code))
+        told = await trade.until(  # control hears of the payment after finance has posted it.
+            lambda asked=asked: call(trade.client, SHOW_JOURNEY, JourneyRequest(asked, company=EU.code)),
+            lambda found: bool(found.choices),
+        )
         assert ([one.order_no for one in told.choices], told.journeys) == ([first.number, second.number], ())

@@ -29,6 +29,22 @@ def test_columns_that_no_comma_separates_are_called_by_their_separator(separator
         census.read(content, asked("-"))
 
 
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("number,amount\n1001,1,200.00\n", "line 2 has 3 columns, the header line only 2.*in quotes"),
+        ("number,note\n1001,3\n10", "line 3 has 1 columns, the header line 2: is the list cut off"),
+    ],
+)
+def test_a_line_of_more_or_fewer_columns_than_the_header_is_refused_by_its_number(content, told):
+    with pytest.raises(CommandFailed, match=told):
+        census.read(content, asked("-"))
+
+
+def test_empty_cells_and_lines_after_the_last_column_are_no_columns():
+    assert len(census.read("number,note\n1001,3,,\n,,\n\n1002,4\n", asked("-"))) == 2
+
+
 @pytest.mark.parametrize("content", ["", "number,amount\n", "[]"])
 def test_a_list_without_orders_agrees_with_nothing(tmp_path: Path, content):
     file = tmp_path / "orders"

@@ -237,7 +237,7 @@ def test_money_and_what_has_no_order_in_chinese() -> None:
     with speaking("zh"):
         assert journey.heading(replace(of_payment, order_no="9999")) == "没有订单 9999 的记录；提及它的单据：收款 P1"
         assert journey.heading(replace(of_payment, papers=(JourneyPaper("credit", "G1"),) * 5)).endswith(
-            "：红字单据 G1、红字单据 G1、红字单据 G1 等，另有 2 份"
+            "：贷项通知单 G1、贷项通知单 G1、贷项通知单 G1 等，另有 2 份"
         )
         journey.render(Journeys((of_payment,)), console)
         journey.render_choices("记-1", (JourneyChoice("C1", "1001"), JourneyChoice("C2", "7")), console)

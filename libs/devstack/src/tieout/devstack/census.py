@@ -302,11 +302,22 @@ def _csv_rows(text: str) -> Iterator[dict[str, Any]]:
             told = f"the header line names {', '.join(map(repr, twice))[:200]} more than once"
             raise CommandFailed(f"{told}, so it is not known which column is meant. Rename or remove one of them")
         for row in rows:
-            if row:
+            if any(row):
+                _fits(row, names, rows.line_num)
                 yield dict(zip(names, map(_cell, row), strict=False))
     except csv.Error as error:
         told = f"line {rows.line_num} cannot be read as CSV: {error}"
         raise CommandFailed(f'{told}. Look for a quote (") that nothing closes, or give another list') from None
+
+
+def _fits(row: list[str], names: list[str], line: int) -> None:
+    """A comma in an amount that nobody quoted moves every column after it; a file that broke off ends in half a row."""
+    if len(row) < len(names):
+        told = f"line {line} has {len(row)} columns, the header line {len(names)}: is the list cut off?"
+        raise CommandFailed(f"{told} Give the whole list, with every column in every line")
+    if any(row[len(names) :]):
+        told = f"line {line} has {len(row)} columns, the header line only {len(names)}"
+        raise CommandFailed(f'{told}. Put values that hold commas in quotes ("1,200.00"), or name the columns')
 
 
 def _cell(cell: str) -> str:

@@ -132,7 +132,8 @@ def find_fault(invoice: Invoice) -> Fault | None:
             return Fault("unknown_sku", f"lines[{number}].sku", f"{line.sku!r} is no form of article known here.")
     for number, line in enumerate(invoice.lines):
         if not line.quantity:
-            return Fault("zero_quantity", f"lines[{number}].quantity_micro", f"Quantity is {line.quantity_text!r}.")
+            reason, told = ("bad_quantity", ", no whole number") if line.quantity is None else ("zero_quantity", "")
+            return Fault(reason, f"lines[{number}].quantity_micro", f"Quantity is {line.quantity_text!r}{told}.")
     for number, line in enumerate(invoice.lines):
         if line.price_micro is None or line.price_micro < 0:
             return Fault("negative_price", f"lines[{number}].unit_price_micro", f"Price is {line.price_text!r}.")

@@ -16,7 +16,7 @@ Fact = SubmissionConflicted | CancelDecided | InventorySettled | FinanceSettled 
 KINDS = {
     "order": ("orders", "订单"),
     "cancel": ("cancellations", "取消单"),
-    "credit": ("credit notes", "红字单据"),
+    "credit": ("credit notes", "贷项通知单"),
     "receipt": ("receipts", "收货单"),
     "adjustment": ("stock counts", "盘点单"),
     "confirmation": ("shipping confirmations", "发货确认"),

@@ -17,7 +17,7 @@ MINOR_MAX = 10**17  # What came is not to be trusted: sums of it must fit into a
 FLOWS = {
     "order-place-orders": ("Accepting orders", "订单受理"),
     "order-request-cancellations": ("Accepting cancellations", "取消申请受理"),
-    "order-accept-credits": ("Accepting credit notes", "红字单据受理"),
+    "order-accept-credits": ("Accepting credit notes", "贷项通知单受理"),
     "order-note-inventory": ("Noting stock events on orders", "订单记录库存事件"),
     "order-note-settlements": ("Noting payments on orders", "订单记录结算"),
     "inventory-reserve-stock": ("Reserving stock", "库存预留"),

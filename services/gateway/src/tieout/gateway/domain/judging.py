@@ -174,8 +174,10 @@ def _fits_the_books(amount: int, money: str, functional: str, rate: int) -> None
     """The books keep both amounts, and both must fit their sums."""
     booked = amount * rate * 10 ** EXPONENTS[functional]
     if booked > TOTAL_MAX * MICRO * 10 ** EXPONENTS[money]:
-        detail = f"at {rate} millionths of {functional} for one {money} it comes to more than {TOTAL_MAX} {functional}"
-        raise Fault("bad_rate", "rate_micro", f"{detail} in minor units; correct the rate, or split the document")
+        detail = (
+            f"at this rate it comes to more than {TOTAL_MAX} minor units of {functional}; correct the rate or split it"
+        )
+        raise Fault("bad_rate", "rate_micro", detail)
 
 
 def _numbered_apart(lines: Sequence[Any]) -> None:
