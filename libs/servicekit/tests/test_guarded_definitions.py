@@ -67,6 +67,9 @@ async def told(findings, database):
          "ALTER DEFAULT PRIVILEGES REVOKE UPDATE ON TABLES FROM inventory_app", {"rights"}),
         ("ALTER TABLE demand ENABLE ROW LEVEL SECURITY", "ALTER TABLE demand DISABLE ROW LEVEL SECURITY",
          {"rights of demand"}),
+        ("CREATE TABLE shadow () INHERITS (demand)", "DROP TABLE shadow", {"inheriting tables of demand"}),
+        ("CREATE TABLE aside (LIKE demand); ALTER TABLE aside INHERIT demand", "ALTER TABLE aside NO INHERIT demand",
+         {"inheriting tables of demand"}),
         ("CREATE POLICY quiet ON demand USING (amount < 5)", "DROP POLICY quiet ON demand", {"policies of demand"}),
     ],
 )  # fmt: skip

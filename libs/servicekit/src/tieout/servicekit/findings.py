@@ -317,6 +317,7 @@ _ALTERED = {  # What it is, and what no migration did to it.
     "index": ("indexes", "dropped, broken or altered: twice the same may be in there, or each look reads the table"),
     "rights": ("rights", "granted, taken away, or another owner's: who may change what it holds is not as it was"),
     "policy": ("policies", "made or altered: they may hide rows from the service, or refuse them"),
+    "child": ("inheriting tables", "made to inherit: their rows show in every look at it, and nothing refused them"),
     "setting": ("settings of sessions", "set for whole sessions: commits may not wait for the disk, names mean others"),
 }
 

@@ -117,6 +117,9 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     FROM here h JOIN pg_roles r ON r.oid = h.role
     UNION ALL
     SELECT 'policy', r.tab, p.polname::text, format('%s written by %s', p.oid, p.xmin) FROM relation r JOIN pg_policy p ON p.polrelid = r.oid
+    UNION ALL  -- Whose rows every look at the table shows, past its triggers. No migration makes any; partitions are guarded themselves.
+    SELECT 'child', r.tab, i.inhrelid::regclass::text, i.inhrelid::text FROM relation r JOIN pg_inherits i ON i.inhparent = r.oid JOIN pg_class c ON c.oid = i.inhrelid
+    WHERE NOT c.relispartition
     UNION ALL  -- What each session begins with: of the database, of its roles, and of both. How much memory a sort may have is nobody's business here.
     SELECT 'setting', '', format('%s of %s in %s', split_part(s.one, '=', 1), coalesce(nullif(s.setrole, 0)::regrole::text, 'all'), CASE s.setdatabase WHEN 0 THEN 'all databases' ELSE 'this database' END), s.one
     FROM (SELECT x.setrole, x.setdatabase, unnest(x.setconfig) AS one FROM pg_db_role_setting x
@@ -221,7 +224,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     SELECT kind, tab, name, g.mark, n.mark FROM guard g FULL JOIN guards_now() n USING (kind, tab, name)
     WHERE g.mark IS DISTINCT FROM n.mark
       AND NOT (g.mark IS NULL AND (kind = 'function'
-        OR kind IN ('constraint', 'column', 'index', 'rights', 'policy') AND NOT EXISTS (SELECT FROM guard k WHERE k.kind = 'rights' AND k.tab = n.tab)
+        OR kind IN ('constraint', 'column', 'index', 'rights', 'policy', 'child') AND NOT EXISTS (SELECT FROM guard k WHERE k.kind = 'rights' AND k.tab = n.tab)
         OR kind = 'index' AND (n.mark LIKE 'CREATE INDEX %' AND n.mark NOT LIKE '%, computed' OR n.mark LIKE '%, invalid%')));
 $$;
 
