@@ -320,6 +320,22 @@ def test_a_feed_that_cannot_begin_says_why(words, told, tmp_path, capsys, monkey
     assert told in capsys.readouterr().err
 
 
+def test_where_no_stack_runs_it_is_told_what_is_there_instead(tmp_path, capsys):
+    day, stopped = tmp_path / "kept" / "demo", tmp_path / "stopped"
+    for folder in (day, stopped):
+        (folder / "postgres").mkdir(parents=True)
+
+    def told(folder):
+        assert main(["agreement", "--dir", str(folder)]) == 1
+        return capsys.readouterr().err
+
+    assert "what it has stored is kept. Start it" in told(stopped)
+    assert f"a demo's day is kept in {day}" in told(day.parent)
+    assert f"up --dir {day}" in told(day.parent)
+    assert "there is no such folder" in told(tmp_path / "mistyped")
+    assert "there is no such folder" not in told(tmp_path)
+
+
 def test_the_folder_may_stand_before_the_action_or_after_it(tmp_path, capsys):
     for words in (["quarantine", "--dir", str(tmp_path), "list"], ["quarantine", "list", "--dir", str(tmp_path)]):
         assert main(words) == 1

@@ -70,11 +70,22 @@ def of_stack(folder: Path) -> Endpoints:
     try:
         return msgspec.json.decode((folder / "endpoints.json").read_bytes(), type=Endpoints)
     except FileNotFoundError:
-        raise CommandFailed(
-            f"no stack runs in {folder}. Start one with: {hints.command('up', folder)}, or name its folder: --dir"
-        ) from None
+        raise CommandFailed(not_running(folder)) from None
     except msgspec.MsgspecError as error:
         raise CommandFailed(
             f"{folder}/endpoints.json is damaged ({error}). "
             f"Run: {hints.command('down', folder)}, then {hints.command('up', folder)}"
         ) from None
+
+
+def not_running(folder: Path) -> str:
+    """What is there instead: a stopped stack, a demo's day in a folder below, or nothing at all."""
+    told, day = f"no stack runs in {folder}", folder / "demo"
+    if (folder / "postgres").exists():
+        return f"{told}: it is stopped, and what it has stored is kept. Start it: {hints.command('up', folder)}"
+    if (day / "endpoints.json").exists():
+        return f"{told}; the demo's runs in {day}. Name that one: --dir {day}"
+    if (day / "postgres").exists():
+        return f"{told}; a demo's day is kept in {day}. Go on with it: {hints.command('up', day)}"
+    there = "" if folder.exists() else ", and there is no such folder"
+    return f"{told}{there}. Start one with: {hints.command('up', folder)}, or name its folder: --dir"

@@ -54,8 +54,7 @@ def processes(folder: Path) -> list[dict[str, Any]]:
     try:
         noted = msgspec.json.decode((folder / "run" / "processes.json").read_bytes(), type=list[ProcessFacts])
     except (OSError, msgspec.MsgspecError) as error:
-        told = f"no stack runs in {folder} ({error}). Start one with: {hints.command('up', folder)}"
-        raise CommandFailed(told) from None
+        raise CommandFailed(f"{endpoints.not_running(folder)} ({error})") from None
     entries = []
     for fact in noted:
         entry: dict[str, Any] = {"name": fact.name, "up": False, "pid": fact.pid, "restarts": fact.restarts}
