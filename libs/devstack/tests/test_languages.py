@@ -50,6 +50,7 @@ def test_every_sentence_that_is_shown_has_its_chinese_and_no_other_stands_in_the
     catalogue = sentences.read(CATALOGUE)
     known = {(one.context, one.id if isinstance(one.id, str) else tuple(one.id)) for one in catalogue if one.id}
     needed = {(None, text) for text in sentences.shown()} | {(languages.SAID, text) for text in sentences.heard()}
+    needed |= {(languages.HELP, text) for text in sentences.helps()}
     told_how = "`python -m tieout.devstack.sentences` enters what is new; then translate it"
     assert needed - known == set(), told_how
     assert known - needed == set(), told_how
@@ -57,6 +58,11 @@ def test_every_sentence_that_is_shown_has_its_chinese_and_no_other_stands_in_the
     # One of each way to say it, so that a reader of code that has become blind fails.
     assert {"what must agree", "dead letter", ("{count} ticket", "{count} tickets")} <= sentences.shown()
     assert {"handed over", "short of {0}", "on its way", "voucher posted", "unknown sku"} <= sentences.heard()
+    assert {"the intake id", "usage: ", "Stop the stack of this folder.", languages.__doc__} & sentences.helps() == {
+        "the intake id",
+        "usage: ",
+        "Stop the stack of this folder.",
+    }
     assert {"too late for {0}", "waits until its sale is billed", "a list is expected here"} <= sentences.heard()
     assert {"not yet posted", "reservation noted", "The order has no line {0}."} & sentences.heard()
 
@@ -158,6 +164,43 @@ def test_the_option_stands_before_or_behind_an_action_and_only_where_people_read
     assert told("nothing") == "nothing"  # Nobody speaks Chinese after that.
     with pytest.raises(SystemExit):
         cli.main(["status", "--language", "zh"])
+
+
+@pytest.mark.parametrize("words", [[], *([name] for name in SPOKEN), ["approvals", "ask"], ["tickets", "mute"]])
+def test_help_is_in_the_readers_language_and_fits_the_terminal(
+    words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv(languages.VARIABLE, "zh")
+    with pytest.raises(SystemExit) as ended:
+        cli.main([*words, "--help"])
+    told_ = capsys.readouterr().out
+    assert ended.value.code == 0
+    assert told_.startswith("用法：tieout")
+    assert max(map(cell_len, told_.splitlines())) <= 80
+    english = [line for line in told_.splitlines() if re.search("[a-z]{3,} [a-z]{3,} [a-z]{3,}", line)]
+    assert [line for line in english if "tieout" not in line and not CHINESE.search(line)] == []
+    with pytest.raises(SystemExit):
+        cli.main(["approvals", "--language", "en", "--help"])
+    assert capsys.readouterr().out.startswith("usage: tieout approvals")
+
+
+def test_a_wrong_call_is_told_in_chinese(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(languages.VARIABLE, "zh")
+    for words, complaint in {
+        "periods close": "缺少：COMPANY (哪家公司)；YYYY-MM (月份，如 2026-10)；--why WHY (理由；留存于账簿)\n例如：",
+        "tickets shw": "这里没有 'shw'，只有：list、show",
+        "agreement --wait 99": "参数 --wait：'99' 不是等待时间：请给出 0 到 15 秒\n全部用法：",
+        "agreement --limit": "参数 --limit：须给出一个值",
+        "desk deadline 9 --minutes 3": "参数 priority：没有 9，可选：1, 2, 3, 4",
+        "nope": "没有命令 'nope'\n命令：up, down",
+    }.items():
+        with pytest.raises(SystemExit):
+            cli.main(words.split())
+        assert complaint in capsys.readouterr().err
+    with pytest.raises(SystemExit):  # Who chose a language that nobody speaks is told so in English.
+        cli.main(["agreement", "--language", "fr"])
+    assert "argument --language: invalid choice: 'fr'" in capsys.readouterr().err
 
 
 def test_what_services_say_is_known_by_its_pattern_and_in_lists() -> None:

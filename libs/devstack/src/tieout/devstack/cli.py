@@ -19,6 +19,7 @@ from pathlib import Path
 from msgspec import Struct
 from tieout.devstack import hints, interrupts, languages, remote, version
 from tieout.devstack.failures import CommandFailed
+from tieout.devstack.languages import helped, told
 from tieout.devstack.processes import ServerFailed
 from tieout.devstack.terminal import visible
 from tieout.devstack.usage import FittedHelp, Parser, no_command
@@ -34,6 +35,7 @@ class Command(Struct, frozen=True):
     remote: bool = False  # Only asks the gateway over HTTP, so it takes --url and --token-file as well.
 
 
+ABOUT = "Orders, stock and books in agreement, and the proof of it."
 COMMANDS = (
     Command("up", "tieout.devstack.up", "Start the whole stack: Postgres, NATS, a leaf site, and every service."),
     Command("down", "tieout.devstack.down", "Stop the stack of this folder."),
@@ -127,28 +129,24 @@ def main(words: Sequence[str] | None = None) -> int:
         if words and words[0] in ("--version", "-V"):
             print(f"tieout {version.told()}")
             return 0
-        parser = _overview()
-        if not words:
-            parser.print_help()
-            return 2
-        if words[0] in ("-h", "--help"):
-            parser.parse_args(words)
-        no_command(words[0], [command.name for command in COMMANDS])
+        with languages.speaking(languages.meant_by(words)):
+            parser = _overview()
+            if not words:
+                parser.print_help()
+                return 2
+            if words[0] in ("-h", "--help"):
+                parser.parse_args(words)
+            no_command(words[0], [command.name for command in COMMANDS])
     try:
         module = importlib.import_module(chosen.module)
-        parser = Parser(prog=f"tieout {chosen.name}", description=module.__doc__ or chosen.summary)
-        parser.formatter_class = FittedHelp
-        module.add_arguments(parser)
-        if chosen.on_a_stack:
-            _add_folder(parser, remotely=chosen.remote)
-        if chosen.spoken:
-            languages.add_argument(parser)
+        parser = parser_of(chosen)
         if chosen.name == "test":
             known, others = parser.parse_known_args(words[1:])
             interrupts.end_in_order()
             return int(module.run(known, others) or 0)
-        arguments = parser.parse_args(words[1:])
-        gateway = _where(parser, arguments, remotely=chosen.remote) if chosen.on_a_stack else None
+        with languages.speaking(languages.meant_by(words) if chosen.spoken else "en"):
+            arguments = parser.parse_args(words[1:])
+            gateway = _where(parser, arguments, remotely=chosen.remote) if chosen.on_a_stack else None
         interrupts.end_in_order()
         with languages.speaking(languages.chosen(arguments) if chosen.spoken else "en"), remote.speaking_to(gateway):
             return int(module.run(arguments) or 0)
@@ -165,23 +163,38 @@ def main(words: Sequence[str] | None = None) -> int:
             raise
         if error.filename is None:
             doctor = hints.command("doctor")
-            told = f"a server of the stack does not answer ({why_silent(error)}). What is wrong: {doctor}"
-            print(f"tieout {chosen.name}: {visible(told)}", file=sys.stderr)
+            silent = f"a server of the stack does not answer ({why_silent(error)}). What is wrong: {doctor}"
+            print(f"tieout {chosen.name}: {visible(silent)}", file=sys.stderr)
             return 1
-        told = f"{error.filename}: {error.strerror}. Give another path, or mend what is there"
-        print(f"tieout {chosen.name}: {visible(told)}", file=sys.stderr)
+        wrong = f"{error.filename}: {error.strerror}. Give another path, or mend what is there"
+        print(f"tieout {chosen.name}: {visible(wrong)}", file=sys.stderr)
         return 1
+
+
+def parser_of(command: Command) -> Parser:
+    """All that one subcommand takes, and tells of itself."""
+    module = importlib.import_module(command.module)
+    parser = Parser(prog=f"tieout {command.name}", description=module.__doc__ or command.summary)
+    parser.formatter_class = FittedHelp
+    module.add_arguments(parser)
+    if command.on_a_stack:
+        _add_folder(parser, remotely=command.remote)
+    if command.spoken:
+        languages.add_argument(parser)
+    return parser
 
 
 def _overview() -> argparse.ArgumentParser:
     width = max(len(command.name) for command in COMMANDS)
-    listed = "\n".join(f"  {command.name.ljust(width)}  {command.summary}" for command in COMMANDS)
+    listed = "\n".join(f"  {command.name.ljust(width)}  {helped(command.summary)}" for command in COMMANDS)
     program = hints.program()
+    first = told("A good first: {command}", command=f"{program} demo")
+    more = told("All of one command: {command}", command=f"{program} COMMAND --help")
     return argparse.ArgumentParser(
         prog="tieout",
         usage="tieout COMMAND [--help] | tieout --version",
-        description="Orders, stock and books in agreement, and the proof of it.",
-        epilog=f"commands:\n{listed}\n\nA good first: {program} demo\nAll of one command: {program} COMMAND --help",
+        description=ABOUT,
+        epilog=f"{told('commands:')}\n{listed}\n\n{first}\n\n{more}",
         formatter_class=FittedHelp,
     )
 

@@ -15,7 +15,7 @@ import gettext
 import io
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import cache
@@ -30,6 +30,7 @@ LANGUAGES = ("en", "zh")
 VARIABLE = "TIEOUT_LANGUAGE"
 CATALOGUES = Path(__file__).parent / "translations"
 SAID = "said"  # The context of what services say, which stands in the code of others.
+HELP = "help"  # The context of what `--help` tells.
 DIVIDERS, COLON = ("; ", ", "), ": "  # Of a list, and of a reason from its sentence.
 _LOCALE = ("LC_ALL", "LC_MESSAGES", "LANG")  # The first that is not empty counts, as everywhere.
 
@@ -61,6 +62,17 @@ def chosen(arguments: argparse.Namespace, environment: Mapping[str, str] = os.en
     return "zh" if locale.lower().partition("_")[0] == "zh" else "en"
 
 
+def meant_by(words: Sequence[str], environment: Mapping[str, str] = os.environ) -> str:
+    """`chosen` before the words are parsed, for their help and for complaints about them; what is no language here is
+    told when they are."""
+    before = argparse.ArgumentParser(add_help=False, exit_on_error=False, allow_abbrev=False)
+    before.add_argument("--language", choices=LANGUAGES, default=None)
+    try:
+        return chosen(before.parse_known_args(list(words))[0], environment)
+    except (argparse.ArgumentError, CommandFailed):
+        return "en"
+
+
 @contextmanager
 def speaking(language: str) -> Iterator[None]:
     before = _SPOKEN.set(_ENGLISH if language == "en" else _catalogue(language))
@@ -89,6 +101,11 @@ def told(text: str, **values: object) -> str:
 def told_count(one: str, several: str, count: int, **values: object) -> str:
     """`{count}` is written with its thousands apart."""
     return _SPOKEN.get().ngettext(one, several, count).format(count=f"{count:,}", **values)
+
+
+def helped(text: str) -> str:
+    """What the parser of a command says of itself."""
+    return _SPOKEN.get().pgettext(HELP, text)
 
 
 def marked(text: str) -> str:

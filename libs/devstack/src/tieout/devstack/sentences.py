@@ -7,6 +7,7 @@ in English and a clerk reads: the steps of a journey and their details, why a do
 service's sentence each value is a number in braces.
 """
 
+import argparse
 import ast
 import re
 import sys
@@ -22,7 +23,8 @@ from tieout.contracts.agreement import MEASURES
 from tieout.contracts.finance.approvals import RequestView
 from tieout.contracts.finance.events import OrdersSettled
 from tieout.contracts.streams import CORE_SERVICES, EVENTS
-from tieout.devstack.languages import CATALOGUES, COLON, DIVIDERS, SAID
+from tieout.devstack import cli
+from tieout.devstack.languages import CATALOGUES, COLON, DIVIDERS, HELP, SAID
 
 ROOT = Path(__file__).resolve().parents[5]
 KEYWORDS = {"told": 1, "told_count": 2, "marked": 1}  # How many of what they are given are sentences.
@@ -76,7 +78,13 @@ _MORE = (
     *("{0} or {1}", "{0} entry", "{0} entries", "{0} character", "{0} characters"),
     *("order", "cancel", "credit", "receipt", "adjustment", "confirmation", "delivery", "payment", "refund"),
     *("voucher", "document", "application", "it took longer than {0} s"),
+    # What argparse says of a wrong call.
+    *("expected one argument", "expected at least one argument", "not allowed with argument {0}"),
+    *("invalid choice: {0} (choose from {1})", "invalid int value: {0}"),
+    *("one of the arguments {0} is required", "ambiguous option: {0} could match {1}"),
+    "ignored explicit argument {0}",
 )
+HEADINGS = ("usage: ", "options", "positional arguments")
 _HISTORY = (
     *("opened", "reopened", "acknowledged", "waiting", "resolved"),
     *("muted", "unmuted", "commented", "assigned", "prioritised", "overdue"),
@@ -117,7 +125,30 @@ def heard() -> set[str]:
         for file in sorted((ROOT / "services" / service / "src").rglob("*.py")):
             found.update(_in_code(file, ast.parse(file.read_text(encoding="utf-8")), service))
         found.update(_in_questions(ROOT / "services" / service / "src/tieout" / service / "reads.sql"))
+    for command in cli.COMMANDS:
+        if command.spoken:
+            file = Path(__file__).with_name(f"{command.module.rpartition('.')[2]}.py")
+            found.update(_of_wrong_values(ast.parse(file.read_text(encoding="utf-8"))))
     return {_spoken(text) for text in found if has_words(text)} | {*DIVIDERS, COLON}
+
+
+def helps() -> set[str]:
+    """What the overview and the parsers of the commands that speak tell of themselves: asked, for what one takes is
+    composed in several places."""
+    found = {cli.ABOUT, *HEADINGS, *(command.summary for command in cli.COMMANDS)}
+    for command in cli.COMMANDS:
+        if command.spoken:
+            found.update(_of_parser(cli.parser_of(command)))
+    return {text for text in found if has_words(text)}
+
+
+def _of_parser(parser: argparse.ArgumentParser) -> Iterator[str]:
+    yield parser.description or ""
+    for action in parser._actions:
+        yield action.help or ""
+        if isinstance(action, argparse._SubParsersAction):
+            yield from (one.help or "" for one in action._choices_actions)
+            yield from chain.from_iterable(map(_of_parser, action.choices.values()))
 
 
 def has_words(text: str) -> bool:
@@ -157,6 +188,13 @@ def _in_code(file: Path, tree: ast.Module, service: str) -> Iterator[str]:
     for function in ast.walk(tree):
         if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
             yield from _in_function(function, constants, file.name, service)
+
+
+def _of_wrong_values(tree: ast.Module) -> Iterator[str]:
+    """What a command says of a value that it does not take."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and _called(node) == "ArgumentTypeError":
+            yield from chain.from_iterable(_texts(one, {}) for one in node.args)
 
 
 def _codes(node: ast.expr) -> Iterator[str]:
@@ -267,6 +305,8 @@ def updated(catalogue: Catalog) -> Catalog:
         _copy(catalogue, fresh, message, None)
     for text in sorted(heard()):
         _copy(catalogue, fresh, text, SAID)
+    for text in sorted(helps()):
+        _copy(catalogue, fresh, text, HELP)
     return fresh
 
 

@@ -11,11 +11,13 @@ import textwrap
 from collections.abc import Iterable
 from typing import Any, NoReturn
 
+from rich.cells import cell_len
 from tieout.contracts.reason import wrong_reason
 from tieout.devstack import hints
+from tieout.devstack.languages import helped, listed, marked, said, told
 from tieout.devstack.terminal import visible
 
-EXAMPLE = "for example: "
+EXAMPLE = marked("for example: ")
 WHY = "WHY"  # The metavar of every option by which a person says why.
 # Where the names of what a command takes do not say enough by themselves.
 EXAMPLES = {
@@ -43,19 +45,44 @@ EXAMPLES = {
     "approvals approve": 'approvals approve REQUEST_ID --note "recounted with me"',
     "approvals reject": 'approvals reject REQUEST_ID --note "count it again"',
 }
+# A wide character with the punctuation that closes behind it, or a word with the blanks around it.
+_PARTS = re.compile(r"[\u2e80-\uffef][，。；：、！？）》”’]*|[^\s\u2e80-\uffef]+\s*|\s+")
 _MISSING = "the following arguments are required: "
 _CHOICE = re.compile(r"argument (?:ACTION|WHAT): invalid choice: (['\"])(?P<given>.*?)\1")
+_ARGUMENT = re.compile(r"argument (?P<name>\S+): (?P<what>.+)", re.DOTALL)
 _UNKNOWN = re.compile(r"unrecognized arguments: (?P<given>\S+)")
 
 
 class FittedHelp(argparse.RawDescriptionHelpFormatter):
-    """Keeps the paragraphs and lists of a description, and breaks their long lines where the terminal ends."""
+    """Keeps the paragraphs and lists of a description, and breaks their long lines where the terminal ends. All that a
+    command tells of itself is translated here, in the reader's language."""
+
+    def add_usage(self, usage: Any, actions: Any, groups: Any, prefix: str | None = None) -> None:
+        super().add_usage(usage, actions, groups, helped("usage: ") if prefix is None else prefix)
+
+    def _format_usage(self, usage: Any, actions: Any, groups: Any, prefix: str | None) -> str:
+        """argparse counts characters, and a wide one takes two cells."""
+        wider = cell_len(prefix or "") - len(prefix or "")
+        self._width -= wider
+        try:
+            return super()._format_usage(usage, actions, groups, prefix)
+        finally:
+            self._width += wider
+
+    def start_section(self, heading: str | None) -> None:
+        super().start_section(helped(heading) if heading else heading)
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        return helped(action.help or "")
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return _wrapped(" ".join(text.split()), width)
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         paragraphs: list[str] = []
-        for line in text.strip().splitlines():
+        for line in helped(text).strip().splitlines():
             if line and paragraphs and paragraphs[-1] and line[0] != " " != paragraphs[-1][0]:
-                paragraphs[-1] += f" {line}"
+                paragraphs[-1] += line if _is_wide(paragraphs[-1][-1]) else f" {line}"
             else:
                 paragraphs.append(line)
         return "\n".join(line for one in paragraphs for line in _filled(one, width))
@@ -68,24 +95,41 @@ def _filled(line: str, width: int) -> list[str]:
         return _typed(line, width)
     start = len(line) - len(line.lstrip())
     explained = re.match(r"( +\S.*?)  +(?=\S)", line)
-    if explained is None or len(line) <= width:
-        return textwrap.wrap(line, width, subsequent_indent=" " * start) or [""]
+    if explained is None or cell_len(line) <= width:
+        return _wrapped(line, width, below=" " * start) or [""]
     if explained.end() <= width // 2:
-        return textwrap.wrap(line, width, subsequent_indent=" " * explained.end())
+        return _wrapped(line, width, below=" " * explained.end())
     below = " " * (start + 4)
-    rest = textwrap.wrap(line[explained.end() :], width, initial_indent=below, subsequent_indent=below)
-    return textwrap.wrap(explained[1], width, subsequent_indent=below) + rest
+    return _wrapped(explained[1], width, below=below) + _wrapped(line[explained.end() :], width, below, below)
+
+
+def _wrapped(text: str, width: int, first: str = "", below: str = "") -> list[str]:
+    """Broken at blanks and beside wide characters, which are two cells; never before their closing punctuation."""
+    if not any(map(_is_wide, text)):
+        return textwrap.wrap(text, width, initial_indent=first, subsequent_indent=below)
+    lines = [first]
+    for part in _PARTS.findall(text):
+        if cell_len(lines[-1] + part.rstrip()) > width and lines[-1].strip():
+            lines[-1] = lines[-1].rstrip()
+            lines.append(below + part.lstrip())
+        else:
+            lines[-1] += part
+    return lines
+
+
+def _is_wide(sign: str) -> bool:
+    return cell_len(sign) > 1
 
 
 def _typed(example: str, width: int) -> list[str]:
     """A long example goes on as a shell wants it, so that it can be copied: never inside a quoted word."""
-    lines = [""]
-    for word in re.findall(r'(?:"[^"]*"|\S)+', example):
-        if lines[-1] and len(lines[-1]) + len(word) + 3 > width:
+    lines = [told(EXAMPLE).rstrip()]
+    for word in re.findall(r'(?:"[^"]*"|\S)+', example.removeprefix(EXAMPLE)):
+        if cell_len(lines[-1]) + len(word) + 3 > width:
             lines[-1] += " \\"
             lines.append(f"   {word}")
         else:
-            lines[-1] += f" {word}" if lines[-1] else word
+            lines[-1] += word if _is_wide(lines[-1][-1]) else f" {word}"
     return lines
 
 
@@ -107,23 +151,29 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         lines = [f"{self.prog}: {self._told(message)}"]
         if message.startswith(_MISSING):
-            lines.append(f"{EXAMPLE}{hints.program()} {EXAMPLES.get(self._words) or self._needed_words()}")
-        lines.append(f"all that it takes: {hints.program()} {self._words} --help")
+            lines.append(f"{told(EXAMPLE)}{hints.program()} {EXAMPLES.get(self._words) or self._needed_words()}")
+        lines.append(told("all that it takes: {command}", command=f"{hints.program()} {self._words} --help"))
         self.exit(2, "".join(f"{visible(line)}\n" for line in lines))
 
     def _told(self, message: str) -> str:
         if message.startswith(_MISSING):
             missing = [self._described(name.strip()) for name in message.removeprefix(_MISSING).split(",")]
-            return f"missing: {'; '.join(missing)}"
+            return told("missing: {what}", what=told("; ").join(missing))
         if (found := _CHOICE.match(message)) is not None:
             given, actions = found["given"], self._actions_of_it()
-            return f"there is no {given!r} here, but: {', '.join(actions)}{meant(given, actions)}"
+            known = listed(actions)
+            return told("there is no {given} here, but: {known}", given=repr(given), known=known) + meant(
+                given, actions
+            )
         if (found := _UNKNOWN.match(message)) is not None:
             options = [name for name in self._option_string_actions if name.startswith("--")]
             if later := self._actions_that_take(found["given"].partition("=")[0]):
-                return f"{found['given']} comes after an action: {', '.join(later)}"
-            return f"nothing is known of {found['given']}{meant(found['given'].partition('=')[0], options)}"
-        return message
+                return told("{option} comes after an action: {actions}", option=found["given"], actions=listed(later))
+            unknown = told("nothing is known of {given}", given=found["given"])
+            return unknown + meant(found["given"].partition("=")[0], options)
+        if (found := _ARGUMENT.fullmatch(message)) is not None:
+            return told("argument {name}: {what}", name=found["name"], what=said(found["what"]))
+        return said(message)
 
     def _actions_of_it(self) -> list[str]:
         for entry in self._actions:
@@ -141,9 +191,8 @@ class Parser(argparse.ArgumentParser):
         """--file FILE (the corrected document)"""
         for action in self._actions:
             if name in (argparse._get_action_name(action), action.dest):
-                known = (
-                    ", ".join(self._actions_of_it()) if isinstance(action, argparse._SubParsersAction) else action.help
-                )
+                several = isinstance(action, argparse._SubParsersAction)
+                known = listed(self._actions_of_it()) if several else helped(action.help or "")
                 return f"{_written(action)} ({known})" if known else _written(action)
         return name
 
@@ -174,7 +223,7 @@ def add_json(parser: argparse.ArgumentParser, told: str = "the answer as one JSO
 def meant(given: str, known: Iterable[str]) -> str:
     """. Did you mean status?"""
     found = difflib.get_close_matches(given, list(known), n=1, cutoff=0.6)
-    return f". Did you mean {found[0]}?" if found else ""
+    return told(". Did you mean {known}?", known=found[0]) if found else ""
 
 
 # What people try for what is called otherwise here.
@@ -215,11 +264,14 @@ def no_command(given: str, known: Iterable[str]) -> NoReturn:
     other = _OTHER_WORDS.get(given.lower(), "")
     likely = list(dict.fromkeys([*([other] if other in known else []), *close]))[:2]
     if given.startswith("-"):
-        told = f"tieout: the command comes first, then its options: {program} COMMAND {given}"
+        wrong = told("the command comes first, then its options: {command}", command=f"{program} COMMAND {given}")
     else:
-        told = f"tieout: there is no command {given!r}"
-        told += f". Did you mean: {' or '.join(f'{program} {name}' for name in likely)}" if likely else ""
+        wrong = told("there is no command {given}", given=repr(given))
+        meant_ = told(" or ").join(f"{program} {name}" for name in likely)
+        wrong += told(". Did you mean: {known}", known=meant_) if likely else ""
     width = 80
-    listed = textwrap.fill(f"commands: {', '.join(known)}", width, subsequent_indent="  ", break_on_hyphens=False)
-    sys.stderr.write(f"{visible(told)}\n{listed}\nwhat each does: {program} --help\n")
+    all_of_them = told("commands: {names}", names=", ".join(known))
+    names = textwrap.fill(all_of_them, width, subsequent_indent="  ", break_on_hyphens=False)
+    each = told("what each does: {command}", command=f"{program} --help")
+    sys.stderr.write(f"tieout: {visible(wrong)}\n{names}\n{each}\n")
     sys.exit(2)
