@@ -75,6 +75,18 @@ async def test_while_the_broker_is_away_transactions_commit_and_go_out_later(
     await toy.until(everything_sent(service))
 
 
+async def test_a_stream_deleted_under_a_running_service_is_made_anew_as_soon_as_something_is_announced(
+    start_service, toy, operator
+) -> None:
+    service = await start_service()
+    await announce(service, toy, "1")
+    await toy.until(everything_sent(service))
+    await operator.jetstream().delete_stream("INVENTORY")
+    await announce(service, toy, "2")
+    await toy.until(stream_has(operator, toy, "1", "2"))
+    await toy.until(everything_sent(service))
+
+
 async def lose_the_stream(operator, js):
     await js.delete_stream("INVENTORY")
 

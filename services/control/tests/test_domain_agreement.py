@@ -182,6 +182,10 @@ def test_the_verdict_is_told_in_english_and_in_chinese() -> None:
         "start.",
         "订单、库存与账簿一致；finance、order 的余额自启动以来尚未与明细核对。",
     )
+    assert sentence("agree", (), 0, (), missing_streams=("ORDER",)) == (
+        "Orders, stock and books agree; the hub has no stream ORDER.",
+        "订单、库存与账簿一致；消息服务器上没有流 ORDER。",
+    )
     given_up, given_up_zh = sentence("open", (), 0, (), given_up=("finance a", "finance b", "order c", "order d"))
     assert given_up.endswith("not checked: finance a, finance b, order c and 1 more.")
     assert given_up_zh.endswith("未能核对：finance a、finance b、order c 等 4 项。")

@@ -57,9 +57,9 @@ FOUND = [
     (checks.endings(by(endings=(Ending("", "killed", 1),))), "look"),
     (checks.endings(by(endings=(Ending("", "out_of_memory", 1),))), "wrong"),
     (checks.quarantine(2), "look"),
-    (checks.streams({"ORDER": 5 << 30}, 0), "ok"),
-    (checks.streams({"ORDER": None, "FINANCE": 7}, 0), "wrong"),
-    (checks.streams({"ORDER": 5 << 30}, 6 << 30), "look"),
+    (checks.streams({"ORDER": 5 << 30}, {}, 0), "ok"),
+    (checks.streams({"ORDER": None, "FINANCE": 7}, {"ORDER": "2026-11-23T08:00:00.5Z"}, 0), "wrong"),
+    (checks.streams({"ORDER": 5 << 30}, {}, 6 << 30), "look"),
     (checks.tables(by(tables=(TableSize("open_item", 1 << 30, 10_000, 900_000),))), "look"),
     (checks.tables(by(tables=(TableSize("open_item", 1 << 30, 5_000_000, 900_000),))), "ok"),
 ]
@@ -104,7 +104,7 @@ def test_count_differences_that_wait_are_told_with_number_amount_and_age():
 
 
 def test_a_stream_that_does_not_exist_is_named_with_what_happens_next() -> None:
-    told = checks.streams({"ORDER": None, "FINANCE": 7}, 0)
-    assert told.found == "Streams that do not exist: ORDER."
+    told = checks.streams({"ORDER": None, "FINANCE": 7}, {"ORDER": "2026-11-23T08:00:00.5Z"}, 0)
+    assert told.found == "Streams that do not exist: ORDER (since 2026-11-23T08:00:00Z)."
     assert "makes it anew" in told.why
     assert "./tieout logs order" in told.next_step

@@ -1,8 +1,10 @@
 """The proof on real books: it agrees, says what is in flight, and finds every edit by hand."""
 
 import asyncio
+import re
 import uuid
 from contextlib import suppress
+from datetime import UTC, datetime
 from itertools import count
 from random import Random
 from typing import Any
@@ -10,13 +12,23 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 from tieout.contracts.agreement import MEASURES, Book, Violation
-from tieout.contracts.control import Agreement, AgreementRequest, Settings, SettingsRequest, Status, StatusRequest
+from tieout.contracts.control import (
+    Agreement,
+    AgreementRequest,
+    Settings,
+    SettingsRequest,
+    SilentService,
+    Status,
+    StatusRequest,
+)
 from tieout.contracts.streams import CORE_SERVICES
 from tieout.control.continuous import Continuous
 from tieout.control.disagreements import tell
 from tieout.control.proof import Prover
+from tieout.control.watch import Watch
 from tieout.devstack.patience import PATIENCE_SECONDS, ask, until
 from tieout.servicekit import Refused
+from tieout.servicekit.instants import written
 from tieout.servicekit.scrub import Scrub
 
 SHIPPED = replace(MEASURES[3], books=tuple(book for book in MEASURES[3].books if book.service != "order"))
@@ -59,6 +71,31 @@ async def test_what_finance_has_yet_to_bill_is_in_flight_and_no_difference(trio:
     assert [(flow.durable, flow.waiting + flow.unacked) for flow in answer.flows] == [("finance-bill-shipments", 2)]
     trio.gate.set()
     assert (await prove(trio)).verdict == "agree"
+
+
+async def test_a_stream_that_somebody_deleted_is_told_beside_books_that_agree(trio: Any, testbed: Any) -> None:
+    await trio.ship("1001")
+    await prove(trio)
+    operator = await testbed.connect()
+    try:
+        await operator.jetstream().delete_stream("INVENTORY")
+    finally:
+        await operator.close()
+    trio.prover.missing_streams = Watch(trio.colleagues(), 0).missing_streams
+    first, second = await prove(trio), await prove(trio)
+    gone = {one.stream: one.since for one in second.missing_streams}
+    assert (second.verdict, gone["INVENTORY"]) == (
+        "agree",
+        {s.stream: s.since for s in first.missing_streams}["INVENTORY"],
+    )
+    assert re.match(
+        "Orders, stock and books agree; the hub has no streams? .*INVENTORY.*; the balances", second.sentence
+    )
+    status = await ask(trio.control.nats, "rpc.control.status", StatusRequest(), Status)
+    assert "INVENTORY" in {one.stream for one in status.missing_streams}
+    await trio.ship("1002")  # Inventory makes it anew where it has something to announce.
+    await trio.settled()
+    assert "INVENTORY" not in (await prove(trio)).sentence
 
 
 BY_HAND = (
@@ -262,6 +299,13 @@ async def test_a_service_that_is_away_leaves_the_question_open_and_is_named(trio
     answer = await prover.prove(HASTY, trio.control.database)
     assert (answer.verdict, answer.measures[0].state, answer.unanswered) == ("open", "unanswered", ("order",))
     assert "no answer from order" in answer.sentence
+    assert answer.silent == (SilentService("order"),)
+    at = datetime(2026, 11, 23, 8, tzinfo=UTC)
+    colleagues = trio.colleagues()
+    colleagues.heard_at["order"] = at
+    answer = await Prover(colleagues, measures=(measure,)).prove(HASTY, trio.control.database)
+    assert answer.silent == (SilentService("order", written(at)),)
+    assert colleagues.heard_at["finance"] > at  # Who was asked and answered.
 
 
 async def test_control_answers_over_the_wire_and_names_all_who_are_missing(trio: Any) -> None:

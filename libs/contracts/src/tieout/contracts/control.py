@@ -215,6 +215,18 @@ class FlowState(Struct, frozen=True, omit_defaults=True):
     paused_until: str = ""  # RFC 3339: somebody paused it on the hub until then; control has it resumed.
 
 
+class MissingStream(Struct, frozen=True):
+    """Of the hub, that somebody deleted: its service makes it anew within a minute and publishes again what it held."""
+
+    stream: str
+    since: str  # RFC 3339 UTC, when control first saw that it is gone.
+
+
+class SilentService(Struct, frozen=True, omit_defaults=True):
+    service: str  # Or the broker: nats.
+    since: str = ""  # RFC 3339 UTC, when control last had an answer of it; empty: not since control started.
+
+
 class Agreement(Struct, frozen=True, omit_defaults=True):
     verdict: Verdict
     sentence: str  # The verdict for people.
@@ -235,6 +247,8 @@ class Agreement(Struct, frozen=True, omit_defaults=True):
     requests: int = 0  # Questions to services that the comparison took, without those for balances and currencies.
     answer_bytes: int = 0
     sentence_zh: str = ""
+    missing_streams: tuple[MissingStream, ...] = ()
+    silent: tuple[SilentService, ...] = ()  # Those of `unanswered`, and since when.
 
 
 class SettingsRequest(Struct, frozen=True):
@@ -292,6 +306,7 @@ class Status(Struct, frozen=True, omit_defaults=True):
     unchecked: tuple[str, ...] = ()  # Rules that those scrubs gave up, as service and rule.
     disagreements: int = 0  # Found by the periodic proof and not gone yet.
     proved_at: str = ""  # RFC 3339 UTC: up to this moment all books were proved to agree; empty: not yet.
+    missing_streams: tuple[MissingStream, ...] = ()
 
 
 class DeadLettersRequest(Struct, frozen=True):

@@ -147,6 +147,8 @@ def render(answer: Agreement, console: Console, *, explain: bool = False, quick:
     for watermark in answer.watermarks:
         if held := _held_back(watermark):
             console.print(held, style="yellow")
+    for missing in _missing(answer):
+        console.print(missing, style="yellow", soft_wrap=True, highlight=False)
     _tell_how_far(answer, console, quick=quick)
     if answer.verdict == "differ" and not explain:
         why, mends = hints.command("agreement --explain"), hints.command("repair preview")
@@ -172,6 +174,25 @@ def _held_back(watermark: Watermark) -> str:
         writer = watermark.oldest_writer
         return told("{producer} is held back by a long transaction: {writer}", producer=producer, writer=writer)
     return ""
+
+
+def _missing(answer: Agreement) -> Iterator[str]:
+    doctor = hints.command("doctor")
+    for gone in answer.missing_streams:
+        yield told(
+            "The hub has had no stream {stream} since {moment}: nothing is announced on it. Its service makes it anew "
+            "within a minute and publishes again what it held; nothing is lost. Where it stays away: {command}",
+            stream=gone.stream,
+            moment=moment(gone.since),
+            command=doctor,
+        )
+    for one in answer.silent:
+        service = said(one.service)
+        if one.since:
+            line = told("{service} last answered at {moment}.", service=service, moment=moment(one.since))
+        else:
+            line = told("{service} has not answered since control started.", service=service)
+        yield f"{line} {told('What is wrong: {command}', command=doctor)}"
 
 
 def _tell_how_far(answer: Agreement, console: Console, *, quick: bool) -> None:

@@ -129,6 +129,13 @@ def show(console: Console, gateway: str, facts: list[dict[str, Any]], status: St
         return
     for told in _replicas(status):
         console.print(told, highlight=False)
+    for gone in status.missing_streams:
+        console.print(
+            f"[red]the hub has no stream {gone.stream} since {moment(gone.since)}[/]: nothing is announced on it. Its "
+            f"service makes it anew within a minute and publishes again what it held. {_what_is_wrong()}",
+            highlight=False,
+            soft_wrap=True,
+        )
     for flow in status.flows:
         if flow.paused_until:
             console.print(f"[red]{flow.durable} was paused on the hub until {flow.paused_until}[/]")

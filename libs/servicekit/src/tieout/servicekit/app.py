@@ -197,6 +197,7 @@ class Service:
         )
         servers.on_away.append(outbox.disconnected)
         servers.on_back.append(self.auditing.soon)
+        outbox.nobody_hears = self.auditing.soon
         self.auditing.soon()
 
     def _ask_again(self) -> None:

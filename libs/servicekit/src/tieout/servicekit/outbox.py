@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import itertools
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ import asyncpg
 import structlog
 from msgspec import Struct
 from nats.aio.client import Client
+from nats.errors import NoRespondersError
 from tieout.contracts.event import Handled, Notice, event_id
 from tieout.contracts.streams import notice_subject, stream_of
 from tieout.servicekit import failpoints, sql
@@ -75,6 +76,9 @@ class Outbox:
         self._tasks: set[asyncio.Task[None]] = set()
         self._in_flight: set[int] = set()
         self._silent: set[str] = set()  # Streams that did not answer, until the relay has got something through.
+        self.nobody_hears: Callable[[], None] = lambda: (
+            None
+        )  # Our stream was deleted under us: the audit makes it anew.
         self._left: set[int] = set()  # Failed here: the relay need not wait until they are overdue.
 
     def connect(self, connection: Client, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
@@ -288,6 +292,8 @@ class Outbox:
                 self._silent.discard(row["stream"])
         for stream, reason in away.items():
             log.warning("relay waits", stream=stream, error=repr(reason)[:300])
+            if stream == self.stream and isinstance(reason, NoRespondersError):
+                self.nobody_hears()
         if away:
             return 0
         if len(rows) < SWEEP_ROWS:

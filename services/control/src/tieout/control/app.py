@@ -60,6 +60,7 @@ def build(settings: Settings) -> Service:
     replays = Asking(colleagues, runner)
     watch = Watch(colleagues, settings.watch_seconds)
     prover.stalled = lambda: watch.stalled
+    prover.missing_streams = watch.missing_streams
     continuous = Continuous(colleagues, prover, settings.proof_seconds)
 
     lookout = Lookout(colleagues, watch, settings.lookout_seconds, settings.stall_seconds)
@@ -75,7 +76,7 @@ def build(settings: Settings) -> Service:
     @operation(SHOW_STATUS)
     async def show_status(request: StatusRequest, database: Database) -> Status:
         status = await reads.show_status(request, database, colleagues, await watch.flows())
-        return replace(status, proved_at=continuous.proved_at)
+        return replace(status, proved_at=continuous.proved_at, missing_streams=await watch.missing_streams())
 
     @operation(LIST_DEAD_LETTERS)
     async def list_dead_letters(request: DeadLettersRequest, database: Database) -> DeadLetters:

@@ -7,14 +7,14 @@ from datetime import UTC, datetime, timedelta
 from tieout.contracts.control import Agreement, AgreementRequest, FlowState, ServiceStatus
 from tieout.contracts.finance import ListStandingCounts, StandingCounts
 from tieout.contracts.gateway import ProgressRequest, ProgressView
-from tieout.contracts.streams import CORE_SERVICES, DEAD_STREAM, stream_of
+from tieout.contracts.streams import CORE_SERVICES
 from tieout.contracts.watch import AlarmsRequest, Check, Checkup, CheckupRequest, Vitals, VitalsRequest
 from tieout.control import office
 from tieout.control.alarms import ANSWER_SECONDS_MAX, list_alarms
 from tieout.control.colleagues import Colleagues, Unanswered
 from tieout.control.domain import checks
 from tieout.control.proof import Prover
-from tieout.control.watch import Watch
+from tieout.control.watch import STREAMS, Watch
 from tieout.servicekit import Database, sql
 
 statements = sql.load(__file__)
@@ -38,7 +38,7 @@ async def check_up(
         _flows(watch),
         _agreement(prover, database),
         asyncio.gather(_waiting_in_quarantine(colleagues), _approvals(colleagues)),
-        _streams(colleagues),
+        _streams(colleagues, watch),
     )
     async with database.read() as connection:
         counted = await connection.fetchrow(statements.counts, checks.RECENT_MINUTES)
@@ -72,7 +72,7 @@ async def check_up(
         counts,
         checks.memory(vitals),
         checks.endings(vitals),
-        checks.streams(streams, stream_bytes_max),
+        checks.streams(*streams, stream_bytes_max),
         checks.holidays(clocks[4].guesses(datetime.now(UTC), datetime.now(UTC) + timedelta(days=AHEAD_DAYS))),
     ]
     if request.tables:
@@ -153,11 +153,11 @@ async def _approvals(colleagues: Colleagues) -> Check:
     return checks.approvals(told.sums, (datetime.now(UTC) - oldest).total_seconds())
 
 
-async def _streams(colleagues: Colleagues) -> dict[str, int | None]:
-    found: dict[str, int | None] = {}
-    for name in (*map(stream_of, CORE_SERVICES), DEAD_STREAM):
-        try:
-            found[name] = await colleagues.stream_bytes(name)
-        except Unanswered:
-            continue  # The check of the broker tells it.
-    return found
+async def _streams(colleagues: Colleagues, watch: Watch) -> tuple[dict[str, int | None], dict[str, str]]:
+    """Bytes of each stream, None where the hub does not have it; and since when it has not."""
+    try:
+        held = await asyncio.gather(*map(colleagues.stream_bytes, STREAMS))
+        missing = {one.stream: one.since for one in await watch.missing_streams()}
+    except Unanswered:
+        return {}, {}  # The check of the broker tells it.
+    return dict(zip(STREAMS, held, strict=True)), missing

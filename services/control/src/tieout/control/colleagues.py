@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from typing import TypeVar
 
 import msgspec
@@ -81,15 +82,18 @@ BROKER = "nats"  # As a name among those who may not answer.
 class Colleagues:
     """`connection` is asked each time: this is made before the service has one."""
 
-    def __init__(self, connection: Callable[[], Client], seconds_max: float = 5.0) -> None:
+    def __init__(
+        self, connection: Callable[[], Client], seconds_max: float = 5.0, heard_at: dict[str, datetime] | None = None
+    ) -> None:
         self._connection = connection
         self._seconds_max = seconds_max
+        self.heard_at = {} if heard_at is None else heard_at  # When each service last answered.
         self.requests = 0  # To services.
         self.answer_bytes = 0
 
     def counting(self) -> "Colleagues":
         """The same ones, with counters of one's own."""
-        return Colleagues(self._connection, self._seconds_max)
+        return Colleagues(self._connection, self._seconds_max, self.heard_at)
 
     async def ask(
         self, service: str, verb: str, request: object, answer: type[Answer], *, seconds: float | None = None
@@ -98,7 +102,7 @@ class Colleagues:
         subject = f"rpc.{service}.{verb}"
         self.requests += 1
         try:
-            return await ask(
+            told = await ask(
                 self._connection(), subject, request, answer, timeout=seconds or self._seconds_max, heard=self._heard
             )
         except nats.errors.NoRespondersError:
@@ -109,6 +113,8 @@ class Colleagues:
             raise Unanswered(service, f"{subject}: {refusal.problem.detail}", refusal=refusal) from None
         except msgspec.MsgspecError as error:
             raise Unanswered(service, f"{subject} answered what this version cannot read: {error}") from None
+        self.heard_at[service] = datetime.now(UTC)
+        return told
 
     def _heard(self, size: int) -> None:
         self.answer_bytes += size

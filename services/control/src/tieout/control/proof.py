@@ -7,7 +7,7 @@ again, level by level. Nothing here trusts a clock.
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 import msgspec
@@ -34,6 +34,8 @@ from tieout.contracts.control import (
     Difference,
     FlowState,
     MeasureResult,
+    MissingStream,
+    SilentService,
     Watermark,
 )
 from tieout.contracts.operation import Nothing
@@ -46,6 +48,7 @@ from tieout.control.domain.verdicts import sentence
 from tieout.control.drill import ROWS_ABOVE_WATERMARK_MAX, Drill, Finding, result_of
 from tieout.control.totals import Standing, Told, Totals, hear, questions, totals
 from tieout.servicekit import Database, sql
+from tieout.servicekit.instants import written
 
 statements = sql.load(__file__)
 
@@ -79,6 +82,7 @@ class Prover:
         self._measures = measures
         self.standing = Standing()
         self.stalled: Callable[[], Mapping[str, float]] = dict  # Seconds by durable; the watch knows.
+        self.missing_streams: Callable[[], Awaitable[tuple[MissingStream, ...]]] = _none_missing
 
     async def prove(
         self,
@@ -96,6 +100,7 @@ class Prover:
         at = datetime.now(UTC)
         asking = self._colleagues.counting()
         looking = asyncio.create_task(self._rules(anew=request.violations))
+        looking_for_streams = asyncio.create_task(self._streams_gone())
         marks, away, told = await self.marks(asking, request.wait_seconds)
         uptos = {
             measure.number: marks[measure.producer].position for measure in self._measures if measure.producer in marks
@@ -153,6 +158,7 @@ class Prover:
         ]
         unanswered = tuple(sorted(away | checked.mute | {r.note for r in results if r.state == "unanswered"}))
         unpublished = sum(mark.unpublished for mark in marks.values())
+        gone = await looking_for_streams
         violations = checked.violations
         verdict = rules.verdict_of(
             (result.state for result in results),
@@ -169,12 +175,13 @@ class Prover:
             unchecked=checked.unknown,
             unlooked=checked.unlooked,
             given_up=[f"{service} {one.rule}" for service, one in checked.unchecked],
+            missing_streams=[one.stream for one in gone],
         )
         return Agreement(
             verdict=verdict,
             sentence=words,
             sentence_zh=words_zh,
-            at=_text(at),
+            at=written(at),
             took_ms=round((time.perf_counter() - started) * 1000, 1),
             measures=tuple(results),
             watermarks=tuple(self._tell_watermarks(marks, reached)),
@@ -190,7 +197,18 @@ class Prover:
             causes=tuple(cause for finding in findings for cause in finding.causes),
             requests=requests,
             answer_bytes=answer_bytes,
+            missing_streams=gone,
+            silent=tuple(map(self._silent, unanswered)),
         )
+
+    async def _streams_gone(self) -> tuple[MissingStream, ...]:
+        try:
+            return await self.missing_streams()
+        except Unanswered:
+            return ()  # Who cannot ask the broker hears nothing of the services either, and that is told.
+
+    def _silent(self, service: str) -> SilentService:
+        return SilentService(service, written(self._colleagues.heard_at.get(service)))
 
     def _one_row_many_books(self, findings: Sequence[Finding]) -> list[Finding]:
         """A row that no event has counts in every book of its table; a measure of three books tells of all."""
@@ -336,7 +354,7 @@ class Prover:
                 mark=mark.position,
                 agreed=min(position for position, _ in agreed) if whole else 0,
                 last_position=mark.last_position,
-                at=_text(min(moment for _, moment in agreed)) if whole else "",
+                at=written(min(moment for _, moment in agreed)) if whole else "",
                 oldest_writer=mark.oldest_writer,
                 unpublished=mark.unpublished,
                 unpublished_seconds=mark.unpublished_seconds,
@@ -391,6 +409,10 @@ class Prover:
             unknown=unknown,
             unlooked=tuple(service for service in told if service in never and service not in unknown),
         )
+
+
+async def _none_missing() -> tuple[MissingStream, ...]:
+    return ()
 
 
 async def _mark(
@@ -512,7 +534,3 @@ def _flow_state(durable: str, floor: Floor) -> FlowState:
         unacked=floor.unacked,
         floor=floor.confirmed,
     )
-
-
-def _text(at: datetime) -> str:
-    return at.isoformat().replace("+00:00", "Z")

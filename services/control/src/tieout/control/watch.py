@@ -3,17 +3,21 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 import structlog
 from tieout.contracts.agreement import RestartedFlow, RestartFlowRequest
-from tieout.contracts.control import FlowState
-from tieout.contracts.streams import FLOWS
+from tieout.contracts.control import FlowState, MissingStream
+from tieout.contracts.streams import CORE_SERVICES, DEAD_STREAM, FLOWS, stream_of
 from tieout.control.colleagues import Colleagues, Unanswered
 from tieout.control.domain.agreement import Floor
 from tieout.control.domain.pace import Pace, Track
 from tieout.servicekit import Database
+from tieout.servicekit.instants import written
 
 log = structlog.get_logger(__name__)
+
+STREAMS = (*map(stream_of, CORE_SERVICES), DEAD_STREAM)
 
 
 class Watch:
@@ -25,6 +29,7 @@ class Watch:
         self.stalled: dict[str, float] = {}  # Seconds by durable, at the last look.
         self._moved: dict[str, tuple[tuple[int, int], float]] = {}  # durable -> (floor, waiting) and when they changed
         self._tracks: dict[str, Track] = {}
+        self._gone: dict[str, datetime] = {}  # Streams that the hub did not have at the last look.
 
     async def flows(self) -> tuple[FlowState, ...]:
         """All durables of the contracts, as the broker sees them now. Raises Unanswered where it does not answer."""
@@ -49,6 +54,14 @@ class Watch:
             for flow in FLOWS
             for floor, pace in ((floors.get(flow.durable), paces.get(flow.durable, idle)),)
         )
+
+    async def missing_streams(self) -> tuple[MissingStream, ...]:
+        """Streams of the contracts that the hub does not have now. Raises Unanswered where it does not answer."""
+        held = await asyncio.gather(*map(self._colleagues.stream_bytes, STREAMS))
+        now = datetime.now(UTC)
+        gone = [name for name, used in zip(STREAMS, held, strict=True) if used is None]
+        self._gone = {name: self._gone.get(name, now) for name in gone}
+        return tuple(MissingStream(name, written(since)) for name, since in self._gone.items())
 
     async def _resume(self, flows: Sequence[FlowState]) -> None:
         """Whoever paused them has told nobody, and nobody of ours does: their own services let them go on."""

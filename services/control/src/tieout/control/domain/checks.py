@@ -315,14 +315,15 @@ def approvals(sums: Sequence[StandingSum], oldest_seconds: float) -> Check:
     return Check("approvals", "look", told, why, "./tieout approvals")
 
 
-def streams(seen: Mapping[str, int | None], bytes_max: int) -> Check:
-    """Bytes of each stream, None where it does not exist; above `bytes_max` (0: no limit) its producer lets go of what
-    all have confirmed."""
+def streams(seen: Mapping[str, int | None], since: Mapping[str, str], bytes_max: int) -> Check:
+    """Bytes of each stream, None where it does not exist, and `since` when; above `bytes_max` (0: no limit) its
+    producer lets go of what all have confirmed."""
     if gone := [name for name, used in seen.items() if used is None]:
         why = "Nothing is announced on it. Its service makes it anew within a minute and publishes again what it held."
         owner = "control" if gone[0] == DEAD_STREAM else gone[0].lower()
         step = f"Wait a minute. Where it stays away: ./tieout logs {owner}"
-        return Check("streams", "wrong", f"Streams that do not exist: {', '.join(gone)}.", why, step, "BrokerAway")
+        told = ", ".join(f"{name} (since {since[name][:19]}Z)" if name in since else name for name in gone)
+        return Check("streams", "wrong", f"Streams that do not exist: {told}.", why, step, "BrokerAway")
     found = {name: used for name, used in seen.items() if used is not None}
     full = [f"{name} {used >> 20} MB" for name, used in found.items() if bytes_max and used > bytes_max * STREAM_SHARE]
     if full:

@@ -18,11 +18,13 @@ def sentence(
     unchecked: Sequence[str] = (),
     unlooked: Sequence[str] = (),
     given_up: Sequence[str] = (),
+    missing_streams: Sequence[str] = (),
     shown: int = 3,
 ) -> Pair:
     """`unlooked`: whose balances nobody has checked since they started, and this was not to wait for it. The verdict is
     that of the books then, so the sentence says which part of the proof it leaves out.
     `given_up`: rules whose check did not come to its end.
+    `missing_streams`: what was on them and unheard makes its measures differ; the verdict itself is that of the books.
     """
     told = [pair for measure in measures for pair in _of_measure(measure)]
     if violations:
@@ -44,6 +46,10 @@ def sentence(
         named, more = given_up[:RULES_NAMED], len(given_up) - RULES_NAMED
         english = f"not checked: {', '.join(named)}{f' and {more} more' if more > 0 else ''}"
         told.append((english, f"未能核对：{'、'.join(named)}{f' 等 {len(given_up)} 项' if more > 0 else ''}"))
+    if missing_streams:
+        are = "stream" if len(missing_streams) == 1 else "streams"
+        english = f"the hub has no {are} {', '.join(missing_streams)}"
+        told.append((english, f"消息服务器上没有流 {'、'.join(missing_streams)}"))
     return _whole(verdict, told, unlooked, shown)
 
 
@@ -70,10 +76,11 @@ def _whole(verdict: Verdict, told: Sequence[Pair], unlooked: Sequence[str], show
     chinese = "；".join(pair[1] for pair in told[:shown]) + (f"，另有 {more} 项" if more > 0 else "")
     left_out = f"he balances of {', '.join(unlooked)} were not checked against their facts since the start"
     left_out_zh = f"{'、'.join(unlooked)} 的余额自启动以来尚未与明细核对"
-    if verdict == "agree":
+    if verdict == "agree":  # What is told then takes nothing from it.
+        but, but_zh = (f"; {english}", f"；{chinese}") if told else ("", "")
         return (
-            f"Orders, stock and books agree{f'; t{left_out}' if unlooked else ''}.",
-            f"订单、库存与账簿一致{f'；{left_out_zh}' if unlooked else ''}。",
+            f"Orders, stock and books agree{but}{f'; t{left_out}' if unlooked else ''}.",
+            f"订单、库存与账簿一致{but_zh}{f'；{left_out_zh}' if unlooked else ''}。",
         )
     too, too_zh = (f" T{left_out}.", f"{left_out_zh}。") if unlooked else ("", "")
     if verdict == "differ":
