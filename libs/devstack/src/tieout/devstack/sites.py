@@ -1,15 +1,18 @@
 """The leaf sites of a stack, and how the launcher speaks with a broker."""
 
+import asyncio
 from typing import Any
 
 import nats.aio.client
+import nats.errors
 import nats.js.errors
 from nats.js.api import DiscardPolicy, StorageType, StreamConfig
 from tieout.devstack import nats as broker
-from tieout.devstack import permissions
+from tieout.devstack import permissions, processes
 from tieout.devstack.secrets import Secrets
 
 STREAM_SECONDS_MAX = 14 * 24 * 3600  # So long a site keeps what it has sold, heard by the hub or not.
+_MAKE_SECONDS_MAX = 5.0
 
 
 async def prepare(name: str, site: broker.Nats, secrets: Secrets) -> None:
@@ -30,6 +33,22 @@ async def prepare(name: str, site: broker.Nats, secrets: Secrets) -> None:
             await client.jsm().update_stream(config)
     finally:
         await client.close()
+
+
+async def restore(name: str, site: broker.Nats, secrets: Secrets) -> None:
+    """Where somebody deleted a site's stream its tills cannot sell, cut off from the hub or not: it is made anew."""
+    if not await asyncio.to_thread(site.lacks_stream, permissions.SITE_STREAM):
+        return
+    try:
+        async with asyncio.timeout(_MAKE_SECONDS_MAX):
+            await prepare(name, site, secrets)
+    except (nats.errors.Error, nats.js.errors.Error, OSError) as error:  # Tried again at the next look.
+        processes.complain(f"{name} has no stream {permissions.SITE_STREAM}, and it cannot be made: {error}")
+        return
+    processes.complain(
+        f"the stream {permissions.SITE_STREAM} of {name} was gone, and is made anew. What the hub had not copied of it "
+        f"is lost: ./tieout doctor"
+    )
 
 
 async def connect(server: broker.Nats, user: str, password: str) -> nats.aio.client.Client:

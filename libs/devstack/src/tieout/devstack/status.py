@@ -129,6 +129,10 @@ def show(console: Console, gateway: str, facts: list[dict[str, Any]], status: St
         return
     for told in _replicas(status):
         console.print(told, highlight=False)
+    for site in status.sites:
+        when = f"made anew {moment(site.remade_at)}" if site.state == "ok" else f"gone since {moment(site.since)}"
+        told = f"[red]the stream that {site.site} sells into was deleted, {when}[/]: sales may be missing."
+        console.print(f"{told} {_what_is_wrong()}", highlight=False, soft_wrap=True)
     for flow in status.flows:
         if flow.paused_until:
             console.print(f"[red]{flow.durable} was paused on the hub until {flow.paused_until}[/]")

@@ -1,4 +1,5 @@
-"""Instants that people write. Whatever is none is refused with the field's name: it is no mistake of ours."""
+"""Instants that people write, and as we write them. Whatever is none is refused with the field's name: it is no mistake
+of ours."""
 
 from datetime import UTC, datetime
 
@@ -6,6 +7,11 @@ from tieout.servicekit.errors import Refused
 
 FORM = "Write it like 2026-11-23T08:00:00Z."
 SHOWN = 40  # Of what was written.
+
+
+def written(at: datetime | None) -> str:
+    """RFC 3339 UTC; "" for none."""
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z") if at else ""
 
 
 def instant(text: str, field: str) -> datetime:

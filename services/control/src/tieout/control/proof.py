@@ -38,10 +38,12 @@ from tieout.contracts.control import (
 )
 from tieout.contracts.operation import Nothing
 from tieout.contracts.streams import FLOW, stream_of
+from tieout.contracts.watch import LeafSite
 from tieout.control import disagreements
 from tieout.control.colleagues import Colleagues, Unanswered
 from tieout.control.domain import agreement as rules
 from tieout.control.domain.agreement import Floor
+from tieout.control.domain.sites import troubled, with_sites
 from tieout.control.domain.verdicts import sentence
 from tieout.control.drill import ROWS_ABOVE_WATERMARK_MAX, Drill, Finding, result_of
 from tieout.control.totals import Standing, Told, Totals, hear, questions, totals
@@ -96,6 +98,7 @@ class Prover:
         at = datetime.now(UTC)
         asking = self._colleagues.counting()
         looking = asyncio.create_task(self._rules(anew=request.violations))
+        looking_at_sites = asyncio.create_task(self._sites(at))
         marks, away, told = await self.marks(asking, request.wait_seconds)
         uptos = {
             measure.number: marks[measure.producer].position for measure in self._measures if measure.producer in marks
@@ -170,6 +173,8 @@ class Prover:
             unlooked=checked.unlooked,
             given_up=[f"{service} {one.rule}" for service, one in checked.unchecked],
         )
+        sites = await looking_at_sites
+        words, words_zh = with_sites((words, words_zh), sites)
         return Agreement(
             verdict=verdict,
             sentence=words,
@@ -190,7 +195,15 @@ class Prover:
             causes=tuple(cause for finding in findings for cause in finding.causes),
             requests=requests,
             answer_bytes=answer_bytes,
+            sites=sites,
         )
+
+    async def _sites(self, at: datetime) -> tuple[LeafSite, ...]:
+        """Whose sales may be missing at the source, where no comparison of books can find them."""
+        try:
+            return troubled(await self._colleagues.sites(), at)
+        except Unanswered:
+            return ()  # Told as any silence of the gateway: it is asked for its mark as well.
 
     def _one_row_many_books(self, findings: Sequence[Finding]) -> list[Finding]:
         """A row that no event has counts in every book of its table; a measure of three books tells of all."""
