@@ -19,20 +19,24 @@ async def prepare(name: str, site: broker.Nats, secrets: Secrets) -> None:
     """Each site keeps its own sales; the hub only copies them."""
     client = await connect(site, permissions.OPERATOR, secrets.of(f"nats_{name}-operator"))
     try:
-        config = StreamConfig(
-            name=permissions.SITE_STREAM,
-            subjects=[permissions.SITE_SUBJECT],
-            storage=StorageType.FILE,
-            discard=DiscardPolicy.NEW,
-            allow_direct=True,
-            max_age=STREAM_SECONDS_MAX,
-        )
-        try:
-            await client.jsm().add_stream(config)
-        except nats.js.errors.BadRequestError:  # It exists with other settings.
-            await client.jsm().update_stream(config)
+        await _make(client)
     finally:
         await client.close()
+
+
+async def _make(client: nats.aio.client.Client) -> None:
+    config = StreamConfig(
+        name=permissions.SITE_STREAM,
+        subjects=[permissions.SITE_SUBJECT],
+        storage=StorageType.FILE,
+        discard=DiscardPolicy.NEW,
+        allow_direct=True,
+        max_age=STREAM_SECONDS_MAX,
+    )
+    try:
+        await client.jsm().add_stream(config)
+    except nats.js.errors.BadRequestError:  # It exists with other settings.
+        await client.jsm().update_stream(config)
 
 
 async def restore(name: str, site: broker.Nats, secrets: Secrets) -> None:
@@ -41,14 +45,28 @@ async def restore(name: str, site: broker.Nats, secrets: Secrets) -> None:
         return
     try:
         async with asyncio.timeout(_MAKE_SECONDS_MAX):
-            await prepare(name, site, secrets)
+            made = await _make_where_it_is_gone(name, site, secrets)
     except (nats.errors.Error, nats.js.errors.Error, OSError) as error:  # Tried again at the next look.
         processes.complain(f"{name} has no stream {permissions.SITE_STREAM}, and it cannot be made: {error}")
         return
-    processes.complain(
-        f"the stream {permissions.SITE_STREAM} of {name} was gone, and is made anew. What the hub had not copied of it "
-        f"is lost: ./tieout doctor"
-    )
+    if made:
+        processes.complain(
+            f"the stream {permissions.SITE_STREAM} of {name} was gone, and is made anew. What the hub had not copied "
+            f"of it is lost: ./tieout doctor"
+        )
+
+
+async def _make_where_it_is_gone(name: str, site: broker.Nats, secrets: Secrets) -> bool:
+    """A server that has just started lists its streams a moment later than it answers."""
+    client = await connect(site, permissions.OPERATOR, secrets.of(f"nats_{name}-operator"))
+    try:
+        await client.jsm().stream_info(permissions.SITE_STREAM)
+        return False
+    except nats.js.errors.NotFoundError:
+        await _make(client)
+        return True
+    finally:
+        await client.close()
 
 
 async def connect(server: broker.Nats, user: str, password: str) -> nats.aio.client.Client:
