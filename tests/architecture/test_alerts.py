@@ -192,7 +192,8 @@ def test_alerts_have_names_of_their_own() -> None:
 def test_every_runbook_is_the_page_of_an_alert_or_of_a_check() -> None:
     control = ROOT / "services/control/src/tieout/control"
     code = "".join(
-        (control / name).read_text() for name in ("domain/checks.py", "checkup.py", "alarms.py", "tickets.py")
+        (control / name).read_text()
+        for name in ("domain/checks.py", "domain/sites.py", "checkup.py", "alarms.py", "tickets.py")
     )
     code += (ROOT / "libs/devstack/src/tieout/devstack/doctor.py").read_text()
     named = {rule["alert"] for rule in RULES} | set(re.findall(r'"((?:[A-Z][a-z]+){1,3})"', code))

@@ -6,7 +6,7 @@ from pathlib import Path
 import asyncpg
 import msgspec
 import nats
-from nats.js.api import DiscardPolicy
+from nats.js.api import DiscardPolicy, StreamConfig, StreamInfo, StreamState
 from nats.js.errors import NotFoundError
 from tieout.contracts.gateway import PUT_SATELLITE
 from tieout.contracts.streams import site_stream
@@ -14,6 +14,7 @@ from tieout.devstack import permissions, sites
 from tieout.devstack.patience import until
 from tieout.devstack.postgres import UNSAFE_BUT_FAST
 from tieout.devstack.suite import Stack
+from tieout.gateway.flows.look_at_sites import CREATED, LOST, REMADE, noted_with
 
 STREAM = site_stream("store-1")
 
@@ -135,3 +136,19 @@ async def test_what_the_hub_copies_again_from_a_store_is_kept_once_and_a_store_t
         await until(limits, lambda found: found == (DiscardPolicy.NEW, -1, 10_000_000, 1))
         await books.close()
         await till.close()
+
+
+def test_what_a_hand_wrote_over_what_is_noted_of_a_store_is_left_out():
+    """It stands in a stream's metadata, where whoever manages the hub may write anything."""
+
+    def read(**metadata: str) -> dict[str, str]:
+        config = StreamConfig(name=STREAM, metadata={key.replace("_", "-"): text for key, text in metadata.items()})
+        return noted_with(StreamInfo(config, StreamState(0, 0, 0, 0, 0)))
+
+    assert read(site_created="2026-11-24T04:50:05.366850123Z", site_lost="6-7", _nats_level="5") == {
+        CREATED: "2026-11-24T04:50:05.366850Z",
+        LOST: "6-7",
+    }
+    assert read(site_created="yesterday", site_remade="2026-11-24T04:50:05", site_lost="6-" + "7" * 20) == {}
+    assert read(site_remade="9999-12-31T23:00:00-14:00", site_seen="") == {}
+    assert read(site_remade="2026-11-24T12:50:05+08:00") == {REMADE: "2026-11-24T04:50:05Z"}

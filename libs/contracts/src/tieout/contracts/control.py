@@ -6,6 +6,7 @@ from msgspec import Meta, Struct
 from tieout.contracts.agreement import CurrencySum, SettingsChange, Unchecked, Violation
 from tieout.contracts.event import Event, Number
 from tieout.contracts.operation import Health, MoneyStanding, Operation
+from tieout.contracts.watch import LeafSite
 
 
 class DisagreementFound(Event, frozen=True):
@@ -249,6 +250,7 @@ class Agreement(Struct, frozen=True, omit_defaults=True):
     sentence_zh: str = ""
     missing_streams: tuple[MissingStream, ...] = ()
     silent: tuple[SilentService, ...] = ()  # Those of `unanswered`, and since when.
+    sites: tuple[LeafSite, ...] = ()  # Whose own stream somebody deleted: their sales may be missing at the source.
 
 
 class SettingsRequest(Struct, frozen=True):
@@ -305,6 +307,7 @@ class Status(Struct, frozen=True, omit_defaults=True):
     findings: int = 0  # Of the services' own scrubs: what hands touched, and balances that are not their facts.
     unchecked: tuple[str, ...] = ()  # Rules that those scrubs gave up, as service and rule.
     disagreements: int = 0  # Found by the periodic proof and not gone yet.
+    sites: tuple[LeafSite, ...] = ()  # Leaf sites whose own stream somebody deleted.
     proved_at: str = ""  # RFC 3339 UTC: up to this moment all books were proved to agree; empty: not yet.
     missing_streams: tuple[MissingStream, ...] = ()
 

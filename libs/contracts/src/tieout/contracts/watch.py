@@ -223,6 +223,26 @@ class Rhythms(Struct, frozen=True):
     satellites: tuple[SatelliteRhythm, ...]
 
 
+class LeafSite(Struct, frozen=True, omit_defaults=True):
+    """A leaf site's own stream, which the hub copies, as the gateway saw it last."""
+
+    site: str
+    state: Literal["ok", "away", "missing"] = "away"  # Away: the line is cut, so nobody here can look.
+    since: str = ""  # RFC 3339 UTC, of `state`.
+    remade_at: str = ""  # Somebody deleted it, and it was made anew then, empty.
+    lost_first: int = 0  # Places in the one before it, seen there and never copied by the hub; 0: none was seen.
+    lost_last: int = 0
+    seen_at: str = ""  # What was sold after this, and was not copied when it was deleted, nobody here has seen.
+
+
+class SitesRequest(Struct, frozen=True):
+    pass
+
+
+class LeafSites(Struct, frozen=True):
+    sites: tuple[LeafSite, ...]
+
+
 LIST_ALARMS = Operation(
     "control.alarms",
     "GET",
@@ -263,4 +283,12 @@ RHYTHMS = Operation(
     Rhythms,
     "Since when each satellite has been silent, and whether that is unusual for it.",
 )
-OPERATIONS = (LIST_ALARMS, CHECKUP, CENSUS, CENSUS_OURS, RHYTHMS)
+SITES = Operation(
+    "gateway.sites",
+    "GET",
+    "/v1/sites",
+    SitesRequest,
+    LeafSites,
+    "Each leaf site's own stream: whether it is there, and what was lost where somebody deleted it.",
+)
+OPERATIONS = (LIST_ALARMS, CHECKUP, CENSUS, CENSUS_OURS, RHYTHMS, SITES)

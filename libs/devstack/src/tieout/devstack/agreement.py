@@ -149,6 +149,10 @@ def render(answer: Agreement, console: Console, *, explain: bool = False, quick:
             console.print(held, style="yellow")
     for missing in _missing(answer):
         console.print(missing, style="yellow", soft_wrap=True, highlight=False)
+    if answer.sites:
+        names = listed(site.site for site in answer.sites)
+        lost = told("What was lost at {sites}, and what to do: {command}", sites=names, command=hints.command("doctor"))
+        console.print(lost, style="yellow", soft_wrap=True, highlight=False)
     _tell_how_far(answer, console, quick=quick)
     if answer.verdict == "differ" and not explain:
         why, mends = hints.command("agreement --explain"), hints.command("repair preview")

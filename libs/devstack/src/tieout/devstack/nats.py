@@ -98,6 +98,16 @@ class Nats:
             return False
         return False
 
+    def lacks_stream(self, name: str) -> bool:
+        """It works, and has no stream of that name. False while nobody answers."""
+        address = f"http://127.0.0.1:{self.monitor_port}/jsz?accounts=true&streams=true"
+        try:
+            with urllib.request.urlopen(address, timeout=1) as answer:
+                accounts = json.load(answer).get("account_details") or []
+        except (OSError, ValueError):
+            return False
+        return all(one["name"] != name for account in accounts for one in account.get("stream_detail") or [])
+
     def _ready(self) -> bool:
         return processes.accepts(self.port) and processes.accepts(self.monitor_port)
 

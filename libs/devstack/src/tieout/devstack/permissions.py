@@ -59,6 +59,7 @@ def of_service(service: str, sites: Iterable[str] = ()) -> Permissions:
         for site in sites:
             stream = streams.site_stream(site)
             publish |= _manages(stream) | _consumes(stream, "*")
+            publish.add(f"$JS.{site}.API.STREAM.INFO.{SITE_STREAM}")  # Whether the site still has what is copied.
     if service == "control":
         # Reads how far every consumer is, and asks every service for its side of the books.
         publish |= {"rpc.>", "$JS.API.CONSUMER.INFO.*.*", "$JS.API.CONSUMER.LIST.*", "$JS.API.STREAM.INFO.*"}
@@ -68,13 +69,21 @@ def of_service(service: str, sites: Iterable[str] = ()) -> Permissions:
 
 
 def of_site(site: str) -> Permissions:
-    """What a leaf node's connection may carry: the hub's sourcing of the site's stream, and the downlink of the hub.
+    """What a leaf node's connection may carry: the hub's sourcing of the site's stream and its looks at it, and the
+    downlink of the hub.
 
     Nothing that a till publishes crosses by itself; the hub fetches. A miss here is silent, so tests prove it works.
     """
     return Permissions(
-        publish=("$JSC.R.>", "$JS.S.>", "$JS.FC.>", f"$JS.hub.API.CONSUMER.CREATE.DOWN.*.down.{site}.>"),
+        publish=(
+            "$JSC.R.>",
+            "$JS.S.>",
+            "$JS.FC.>",
+            f"$JS.hub.API.CONSUMER.CREATE.DOWN.*.down.{site}.>",
+            f"{inbox_of('gateway')}.site.{site}.>",  # Answers about its own stream; no other inbox of the gateway.
+        ),
         subscribe=(
+            f"$JS.{site}.API.STREAM.INFO.{SITE_STREAM}",
             f"$JS.{site}.API.CONSUMER.CREATE.{SITE_STREAM}",
             f"$JS.{site}.API.CONSUMER.CREATE.{SITE_STREAM}.>",
             "$JSC.R.>",

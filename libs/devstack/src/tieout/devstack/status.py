@@ -136,6 +136,10 @@ def show(console: Console, gateway: str, facts: list[dict[str, Any]], status: St
             highlight=False,
             soft_wrap=True,
         )
+    for site in status.sites:
+        when = f"made anew {moment(site.remade_at)}" if site.state == "ok" else f"gone since {moment(site.since)}"
+        told = f"[red]the stream that {site.site} sells into was deleted, {when}[/]: sales may be missing."
+        console.print(f"{told} {_what_is_wrong()}", highlight=False, soft_wrap=True)
     for flow in status.flows:
         if flow.paused_until:
             console.print(f"[red]{flow.durable} was paused on the hub until {flow.paused_until}[/]")

@@ -421,6 +421,8 @@ class Stack:
                         processes.complain(f"the disk of {server.name} was full, so it is started anew")
                         if server.process is not None:
                             server.process.send_signal(signal.SIGTERM)
+                for name, site in self.sites.items():
+                    await sites.restore(name, site, self.secrets)
             for server in self._servers:
                 if server.process is not None and server.process.poll() is not None:
                     noted = False

@@ -12,7 +12,7 @@ from tieout.contracts.watch import AlarmsRequest, Check, Checkup, CheckupRequest
 from tieout.control import office
 from tieout.control.alarms import ANSWER_SECONDS_MAX, list_alarms
 from tieout.control.colleagues import Colleagues, Unanswered
-from tieout.control.domain import checks
+from tieout.control.domain import checks, sites
 from tieout.control.proof import Prover
 from tieout.control.watch import STREAMS, Watch
 from tieout.servicekit import Database, sql
@@ -32,12 +32,12 @@ async def check_up(
     stream_bytes_max: int,
 ) -> Checkup:
     began = time.monotonic()
-    healths, vitals, flows, proved, (intake, counts), streams = await asyncio.gather(
+    healths, vitals, flows, proved, (intake, counts, at_sites), streams = await asyncio.gather(
         asyncio.gather(*(colleagues.health(service) for service in CORE_SERVICES)),
         _vitals(colleagues, tables=request.tables),
         _flows(watch),
         _agreement(prover, database),
-        asyncio.gather(_waiting_in_quarantine(colleagues), _approvals(colleagues)),
+        asyncio.gather(_waiting_in_quarantine(colleagues), _approvals(colleagues), _sites(colleagues)),
         _streams(colleagues, watch),
     )
     async with database.read() as connection:
@@ -68,6 +68,7 @@ async def check_up(
         checks.agreement(agreement, why_not, counted["disagreements"]),
         checks.findings(instances),
         checks.silences(alarms),
+        at_sites,
         _quarantine(intake),
         counts,
         checks.memory(vitals),
@@ -141,6 +142,13 @@ def _quarantine(waiting: int | None) -> Check:
     return (
         checks.quarantine(waiting) if waiting is not None else Check("quarantine", "unknown", "The gateway is silent.")
     )
+
+
+async def _sites(colleagues: Colleagues) -> Check:
+    try:
+        return sites.check(await colleagues.sites(), datetime.now(UTC))
+    except Unanswered as error:
+        return Check("sites", "unknown", f"{error}.")
 
 
 async def _approvals(colleagues: Colleagues) -> Check:

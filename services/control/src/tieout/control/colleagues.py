@@ -11,6 +11,7 @@ from msgspec import Struct
 from nats.aio.client import Client
 from tieout.contracts.operation import Health, Nothing
 from tieout.contracts.streams import FLOW
+from tieout.contracts.watch import LeafSite, LeafSites, SitesRequest
 from tieout.control.domain.agreement import Floor
 from tieout.servicekit import Refused, ask
 
@@ -125,6 +126,11 @@ class Colleagues:
             return [await self.ask(service, "health", Nothing(), Health, seconds=min(2.0, self._seconds_max))]
         except Unanswered:
             return []
+
+    async def sites(self) -> tuple[LeafSite, ...]:
+        """Leaf sites as the gateway sees them. Raises Unanswered."""
+        told = await self.ask("gateway", "sites", SitesRequest(), LeafSites, seconds=min(2.0, self._seconds_max))
+        return told.sites
 
     async def last_sequence(self, stream: str) -> int:
         """The stream's highest sequence. Raises Unanswered."""

@@ -30,7 +30,6 @@ from tieout.contracts.control import (
     Agreement,
     AgreementRequest,
     BookSide,
-    CauseCount,
     Difference,
     FlowState,
     MeasureResult,
@@ -40,12 +39,15 @@ from tieout.contracts.control import (
 )
 from tieout.contracts.operation import Nothing
 from tieout.contracts.streams import FLOW, stream_of
+from tieout.contracts.watch import LeafSite
 from tieout.control import disagreements
 from tieout.control.colleagues import Colleagues, Unanswered
 from tieout.control.domain import agreement as rules
 from tieout.control.domain.agreement import Floor
+from tieout.control.domain.sites import troubled, with_sites
 from tieout.control.domain.verdicts import sentence
 from tieout.control.drill import ROWS_ABOVE_WATERMARK_MAX, Drill, Finding, result_of
+from tieout.control.findings import beyond, of_digests, one_row_many_books
 from tieout.control.totals import Standing, Told, Totals, hear, questions, totals
 from tieout.servicekit import Database, sql
 from tieout.servicekit.instants import written
@@ -69,9 +71,6 @@ class _Checked(Struct):
     under_way: tuple[str, ...]  # A newer look goes on.
     unknown: tuple[str, ...]  # The look failed, or there was none yet.
     unlooked: tuple[str, ...]  # Only asked what was found last, and nothing has looked since they started.
-
-
-DIGEST_RULE = "digest_is_rows"
 
 
 class Prover:
@@ -101,6 +100,7 @@ class Prover:
         asking = self._colleagues.counting()
         looking = asyncio.create_task(self._rules(anew=request.violations))
         looking_for_streams = asyncio.create_task(self._streams_gone())
+        looking_at_sites = asyncio.create_task(self._sites(at))
         marks, away, told = await self.marks(asking, request.wait_seconds)
         uptos = {
             measure.number: marks[measure.producer].position for measure in self._measures if measure.producer in marks
@@ -137,12 +137,12 @@ class Prover:
             )
         )
         findings = [
-            _beyond(finding, found[finding.result.number], never_given_out)
+            beyond(finding, found[finding.result.number], never_given_out)
             if finding.result.number in never_given_out
             else finding
             for finding in findings
         ]
-        findings = self._one_row_many_books(findings)
+        findings = one_row_many_books(findings, self._measures)
         requests, answer_bytes = asking.requests, asking.answer_bytes
         reached = await self._raise_watermarks(findings, marks, known, at, database)
         differences = [difference for finding in findings for difference in finding.differences]
@@ -153,7 +153,7 @@ class Prover:
             results = await asyncio.gather(*(self._with_currencies(result) for result in results))
         checked = await looking
         results = [
-            _of_digests(result, measure, finding.hidden, checked.violations)
+            of_digests(result, measure, finding.hidden, checked.violations)
             for result, measure, finding in zip(results, self._measures, findings, strict=True)
         ]
         unanswered = tuple(sorted(away | checked.mute | {r.note for r in results if r.state == "unanswered"}))
@@ -177,6 +177,8 @@ class Prover:
             given_up=[f"{service} {one.rule}" for service, one in checked.unchecked],
             missing_streams=[one.stream for one in gone],
         )
+        sites = await looking_at_sites
+        words, words_zh = with_sites((words, words_zh), sites)
         return Agreement(
             verdict=verdict,
             sentence=words,
@@ -199,6 +201,7 @@ class Prover:
             answer_bytes=answer_bytes,
             missing_streams=gone,
             silent=tuple(map(self._silent, unanswered)),
+            sites=sites,
         )
 
     async def _streams_gone(self) -> tuple[MissingStream, ...]:
@@ -210,16 +213,12 @@ class Prover:
     def _silent(self, service: str) -> SilentService:
         return SilentService(service, written(self._colleagues.heard_at.get(service)))
 
-    def _one_row_many_books(self, findings: Sequence[Finding]) -> list[Finding]:
-        """A row that no event has counts in every book of its table; a measure of three books tells of all."""
-        producers = {measure.number: measure.producer for measure in self._measures}
-        known = {
-            (producers[one.measure], one.position, one.line_no, one.service): one
-            for finding in findings
-            for one in finding.differences
-            if one.surplus
-        }
-        return [_as_known(finding, producers, known) for finding in findings] if known else list(findings)
+    async def _sites(self, at: datetime) -> tuple[LeafSite, ...]:
+        """Whose sales may be missing at the source, where no comparison of books can find them."""
+        try:
+            return troubled(await self._colleagues.sites(), at)
+        except Unanswered:
+            return ()  # Told as any silence of the gateway: it is asked for its mark as well.
 
     async def _with_companies(self, differences: Sequence[Difference], database: Database) -> tuple[Difference, ...]:
         """A number alone does not tell whose order it is."""
@@ -432,89 +431,6 @@ async def _mark(
     except Unanswered:
         return None
     return mark
-
-
-def _of_digests(
-    result: MeasureResult, measure: Measure, hidden: int, violations: Iterable[tuple[str, Violation]]
-) -> MeasureResult:
-    """Totals that differ while no row does are no events of other values: whose digest it is, its own scrub tells."""
-    if not hidden:
-        return result
-    forged = {(service, one.key.split(",")[0]) for service, one in violations if one.rule == DIGEST_RULE}
-    named = [book for book in measure.books if (book.service, book.name) in forged]
-    where = ", ".join(dict.fromkeys(book.service for book in named))
-    either = " or ".join(dict.fromkeys(book.service for book in measure.books))
-    told = f"a digest that is not its rows, in {where or f'{either}: its own rules have not been checked yet'}"
-    told += f" ({DIGEST_RULE})" if where else ""
-    whose_zh = where or f"{either.replace(' or ', ' 或 ')}（各自的规则尚未检查）"
-    told_zh = f"{whose_zh} 的摘要与其明细不符" + (f"（{DIGEST_RULE}）" if where else "")
-    return msgspec.structs.replace(_noted(result, told, told_zh), digests=hidden)
-
-
-def _noted(result: MeasureResult, told: str, told_zh: str) -> MeasureResult:
-    """With a note more, in both languages."""
-    note = "; ".join(filter(None, (result.note, told)))
-    return msgspec.structs.replace(result, note=note, note_zh="；".join(filter(None, (result.note_zh, told_zh))))
-
-
-def _beyond(finding: Finding, totals: Totals, never_given_out: Mapping[int, int]) -> Finding:
-    result = finding.result
-    last = never_given_out[result.number]
-    told = (
-        f"{totals.beyond} holds rows up to position {totals.highest}, but {result.producer} has given out none above "
-        f"{last}: written by hand, or {result.producer} was restored from a backup"
-    )
-    told_zh = (
-        f"{totals.beyond} 的记录位置达到 {totals.highest}，而 {result.producer} 只发出到 {last}："
-        f"系手工写入，或 {result.producer} 由备份恢复"
-    )
-    result = _noted(result, told, told_zh)
-    result = msgspec.structs.replace(result, state="differ", differing=result.differing + 1)
-    return Finding(
-        result, finding.differences, finding.causes, caught_up=False, compared_whole=False, hidden=finding.hidden
-    )
-
-
-def _as_known(
-    finding: Finding, producers: Mapping[int, str], known: Mapping[tuple[str, int, int, str], Difference]
-) -> Finding:
-    told: list[Difference] = []
-    moved: set[int] = set()
-    for one in finding.differences:
-        holders = [side.service for side in one.sides if side.present]
-        same = known.get((producers[one.measure], one.position, one.line_no, holders[0])) if len(holders) == 1 else None
-        if same is not None and one.cause == "unknown":
-            moved.add(one.position)
-            one = msgspec.structs.replace(
-                one,
-                cause=same.cause,
-                why=same.why,
-                why_zh=same.why_zh,
-                flow="",
-                repair=same.repair,
-                service=same.service,
-                surplus=True,
-            )
-        told.append(one)
-    moved -= {
-        one.position for one in told if one.cause == "unknown"
-    }  # Counted by event: another line is still unknown.
-    if not moved:
-        return msgspec.structs.replace(finding, differences=tuple(told))
-    left = len(moved)
-    causes: list[CauseCount] = []
-    for count in finding.causes:
-        fewer = min(left, count.events) if count.cause == "unknown" else 0
-        left -= fewer
-        if fewer:
-            causes.append(
-                msgspec.structs.replace(
-                    count, cause="edited_by_hand", events=fewer, flow="", repair="reverse_and_rebook"
-                )
-            )
-        if count.events > fewer:
-            causes.append(msgspec.structs.replace(count, events=count.events - fewer))
-    return msgspec.structs.replace(finding, differences=tuple(told), causes=tuple(causes))
 
 
 async def _unanswered(measure: Measure, watermark: int, service: str) -> Finding:

@@ -30,10 +30,12 @@ from tieout.contracts.control import (
 from tieout.contracts.event import Notice
 from tieout.contracts.operation import OrderNamed, Trail, TrailEntry, TrailRequest
 from tieout.contracts.streams import CORE_SERVICES, FOLLOWED
+from tieout.contracts.watch import LeafSite
 from tieout.control.colleagues import Colleagues, Unanswered
 from tieout.control.domain import journey as journeys
 from tieout.control.domain.journey import HeardStep
 from tieout.control.domain.latency import JOURNEY, percentile_ms
+from tieout.control.domain.sites import troubled
 from tieout.servicekit import Database, Refused, instant, sql
 
 statements = sql.load(__file__)
@@ -212,7 +214,9 @@ async def show_status(
         buckets = await connection.fetch(statements.latencies, request.minutes)
         counted = await connection.fetch(statements.throughput, request.minutes)
         open_counts = await connection.fetchrow(statements.open_counts)
-    health = await asyncio.gather(*(colleagues.health(service) for service in CORE_SERVICES))
+    health, sites = await asyncio.gather(
+        asyncio.gather(*(colleagues.health(service) for service in CORE_SERVICES)), _sites(colleagues)
+    )
     waiting: dict[str, int] = {}
     for flow in flows:
         service = flow.durable.partition("-")[0]
@@ -240,7 +244,15 @@ async def show_status(
         findings=sum(max((one.findings for one in instances), default=0) for instances in health),
         unchecked=tuple(sorted(given_up)),
         disagreements=open_counts["disagreements"] if open_counts else 0,
+        sites=sites,
     )
+
+
+async def _sites(colleagues: Colleagues) -> tuple[LeafSite, ...]:
+    try:
+        return troubled(await colleagues.sites(), datetime.now(UTC))
+    except Unanswered:
+        return ()  # That the gateway is silent stands among the services.
 
 
 def _latencies(rows: Sequence[Any]) -> tuple[StepLatency, ...]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
+from tieout.contracts.watch import SITES, LeafSites, SitesRequest
 from tieout.gateway import census, reads
 from tieout.gateway.flows.decide_quarantined import (
     correct_document,
@@ -33,7 +34,7 @@ from tieout.gateway.papers import Paper
 from tieout.gateway.rebuilding import Rebuilding
 from tieout.gateway.satellites import Satellites
 from tieout.gateway.settings import Settings
-from tieout.servicekit import Database, Service, fresh_secret, sql
+from tieout.servicekit import Database, Service, fresh_secret, operation, sql
 
 OPERATIONS = (
     put_satellite,
@@ -71,6 +72,7 @@ class Gateway:
         self.settings = settings
         self.satellites = Satellites(service.database)
         self.keeper = Keeper(service.database)
+        self.sites = Sites(service, self.keeper, settings)
 
     def after_change(self) -> None:
         """Somebody changed a satellite or put documents back into the queue."""
@@ -121,12 +123,16 @@ def build(settings: Settings) -> Service:
         gateway(service).keeper.kept.set()
 
     async def take_in_sites(service: Service) -> None:
-        await Sites(service, gateway(service).keeper, settings).run()
+        await gateway(service).sites.run()
+
+    @operation(SITES)
+    async def show_sites(request: SitesRequest, database: Database) -> LeafSites:
+        return LeafSites(gateway(service).sites.told())
 
     async def serve_http(service: Service) -> None:
         own = gateway(service)
         callers = Callers(service.database, fresh_secret(settings.admin_token_file, "TIEOUT_ADMIN_TOKEN_FILE"))
-        routes = Routes(service.nats, service.database, callers, OPERATIONS, own.after_change)
+        routes = Routes(service.nats, service.database, callers, (*OPERATIONS, show_sites), own.after_change)
         intake = Intake(own.satellites, own.keeper, settings)
         await serve(traced(front(intake, application(routes, own.is_ready)), service.tracing), settings)
 
@@ -151,7 +157,7 @@ def build(settings: Settings) -> Service:
         settings,
         migrations=sql.folder(__file__, "migrations"),
         flows=(note_articles, note_companies),
-        operations=(*OPERATIONS, choose_documents, mapping_again(rehearse_mapping, queued)),
+        operations=(*OPERATIONS, show_sites, choose_documents, mapping_again(rehearse_mapping, queued)),
         trail=reads.trail,
         violations=sql.load_file(__file__, "violations.sql"),
         tasks=tasks,

@@ -21,12 +21,15 @@ from nats.js.api import (
     ExternalStream,
     StorageType,
     StreamConfig,
+    StreamInfo,
     StreamSource,
     SubjectTransform,
 )
 from nats.js.errors import NotFoundError
 from tieout.contracts.streams import site_stream
+from tieout.contracts.watch import LeafSite
 from tieout.gateway.channels import canonical
+from tieout.gateway.flows.look_at_sites import SOURCE, Origin, noted_with
 from tieout.gateway.intake.keeping import Delivery, Keeper, KeyReused
 from tieout.gateway.settings import Settings
 from tieout.servicekit import Service
@@ -41,9 +44,9 @@ log = structlog.get_logger(__name__)
 
 SITE_STREAM, SITE_SUBJECT = "SAT", "sale.>"  # At each site.
 LEAF_NODES = "$SYS.ACCOUNT.TIEOUT.CONNECT"  # Somebody has connected to the hub.
-SOURCE, MESSAGE_ID = "Nats-Stream-Source", "Nats-Msg-Id"  # The hub's word: stream and sequence; and the till's own.
+MESSAGE_ID = "Nats-Msg-Id"  # The till's own.
 DURABLE = "gateway-take-in"
-LOOK_SECONDS = 5.0  # Between two looks at the stream's settings: one small question per site.
+LOOK_SECONDS = 5.0  # Between two looks at the stream's settings, and at the site's own: three small questions.
 BATCH = 500
 LINGER_SECONDS = 0.02
 ACK_WAIT_SECONDS = 6  # Extended while a batch runs; so long a killed process' messages wait for another one.
@@ -66,6 +69,9 @@ class Sites:
         self._service = service
         names = dict.fromkeys(name.strip() for name in settings.sites.split(",") if name.strip())
         self._sites = [Site(name, service, keeper, settings) for name in names]
+
+    def told(self) -> tuple[LeafSite, ...]:
+        return tuple(site.origin.told() for site in self._sites)
 
     async def run(self) -> None:
         if not self._sites:
@@ -97,6 +103,7 @@ class Site:
         self._service = service
         self._keeper = keeper
         self._stream = site_stream(name)
+        self.origin = Origin(name, SITE_STREAM)
         self._replicas = settings.stream_replicas
         self._days = settings.stream_max_age_days
         self._resume = asyncio.Event()
@@ -127,14 +134,19 @@ class Site:
             resumed = self._resume.is_set()
             self._resume.clear()
             try:
-                found = await self._ensure_stream()
-                if not resumed and _is_safe(found):
+                copy = await self._ensure_stream()
+                jetstream, found = self._service.jetstream, copy.config
+                noted = await self.origin.look(self._service.nats, jetstream, copy)
+                if not resumed and _is_safe(found) and noted == noted_with(copy):
                     continue
                 if not _is_safe(found):
                     log.warning("the stream's settings were not ours and are put back", stream=self._stream)
-                jetstream = self._service.jetstream
-                await jetstream.update_stream(self._config(sourcing=False, max_bytes=found.max_bytes))
-                await jetstream.update_stream(self._config(sourcing=True, max_bytes=found.max_bytes))
+                for sourcing in (
+                    False,
+                    True,
+                ):  # Left to itself a hub asks a new stream after 20 seconds.
+                    config = self._config(sourcing=sourcing, max_bytes=found.max_bytes, metadata=noted)
+                    await jetstream.update_stream(config)
                 log.info("site is sourced", site=self.name)
             except _AWAY as error:
                 if not resumed:
@@ -143,7 +155,9 @@ class Site:
                 await asyncio.sleep(0.5)
                 self._resume.set()
 
-    def _config(self, *, sourcing: bool, max_bytes: int | None = None) -> StreamConfig:
+    def _config(
+        self, *, sourcing: bool, max_bytes: int | None = None, metadata: dict[str, str] | None = None
+    ) -> StreamConfig:
         """`max_bytes` is the operator's: a full stream refuses, and the hub asks the site again until there is room."""
         source = StreamSource(
             name=SITE_STREAM,
@@ -161,13 +175,14 @@ class Site:
             duplicate_window=0,  # Else one site's message ids could swallow another's.
             allow_direct=True,
             sources=[source] if sourcing else [],
+            metadata=metadata,
         )
 
-    async def _ensure_stream(self) -> StreamConfig:
+    async def _ensure_stream(self) -> StreamInfo:
         try:
-            return (await self._service.jetstream.stream_info(self._stream)).config
+            return await self._service.jetstream.stream_info(self._stream)
         except NotFoundError:
-            return (await self._service.jetstream.add_stream(self._config(sourcing=True))).config
+            return await self._service.jetstream.add_stream(self._config(sourcing=True))
 
     # ---------------------------------------------------------------------------------------------- taking in
 
