@@ -93,8 +93,26 @@ async def test_a_month_that_was_opened_again_tells_by_whom(desk):
     (again, later) = (found["C1", period] for period in ("2026-11", "2031-01"))
     assert (again.state, again.reopened_by, again.reopening_approved_by) == ("open", "Li", "Wang")
     assert (again.closed_by, again.reopening_id, later.reopened_by) == ("", None, "")
+    assert (again.reopening_reason, again.reason, again.closed_at) == ("invoice 7 is missing", "", None)
     await close(desk, "2026-11", who="Zhao")
     assert (await months(desk))["C1", "2026-11"].closed_by == "Zhao"
+
+
+async def test_opening_a_month_again_and_closing_it_leaves_the_close_of_the_one_before_it(desk, monkeypatch):
+    monkeypatch.setattr(close_period, "today", lambda zone: date(2026, 12, 1))
+    await close(desk, "2026-10", who="Li", reason="October is done")
+    await close(desk, "2026-11", who="Li", reason="November is done")
+    asked = await desk.ask_as("Li", finance.REQUEST_REOPENING, company="C1", period="2026-11", reason="invoice 7")
+    await desk.ask_as("Wang", finance.DECIDE_REQUEST, request_id=asked.request_id)
+    repeated = await close(desk, "2026-10", who="Zhao")
+    assert (repeated.closed_by, repeated.first_open) == ("Li", "2026-11")  # Closed still, and November is open now.
+    again = await close(desk, "2026-11", who="Zhao", reason="invoice 7 is in")
+    assert (again.closed_by, again.first_open) == ("Zhao", "2026-12")
+    found = await months(desk)
+    october, november = (found["C1", period] for period in ("2026-10", "2026-11"))
+    assert (october.closed_by, october.reason) == ("Li", "October is done")
+    assert (november.closed_by, november.reason, november.reopening_reason) == ("Zhao", "invoice 7 is in", "")
+    assert (await close(desk, "2026-10", who="Zhao")).first_open == "2026-12"
 
 
 async def test_the_vouchers_of_closed_months_are_not_looked_at(desk, owner, testbed, monkeypatch):

@@ -409,7 +409,11 @@ def _cells(month: Month) -> tuple[str, ...]:
     by, at, why = one.closed_by, moment(one.closed_at) if one.closed_at else "", one.reason
     if one.reopened_at is not None:
         at = moment(one.reopened_at)
-        why = told("opened again by {one} and {other}", one=one.reopened_by, other=one.reopening_approved_by)
+        people = {"one": one.reopened_by, "other": one.reopening_approved_by}
+        if one.reopening_reason:
+            why = told("opened again by {one} and {other}: {why}", **people, why=one.reopening_reason)
+        else:  # An older finance does not tell it.
+            why = told("opened again by {one} and {other}", **people)
     return one.company, one.period, _state(month), f"{one.vouchers:,}", by, at, why
 
 

@@ -42,7 +42,7 @@ async def list_periods(request: ListPeriods, database: Database) -> Periods:
         waiting = _by_company(await c.fetch(statements.waiting, request.company))
     return Periods(
         tuple(
-            _closed(books, month, closes[name], waiting[name])
+            _closed(books, month, closes[name], reopenings[name], waiting[name])
             if month <= books["closed_through"]
             else _open(books, month, closes[name], reopenings[name], counts.get((name, month)), waiting[name])
             for books in companies
@@ -72,9 +72,11 @@ def _calendar(books: Any, month: str) -> dict[str, Any]:
     }
 
 
-def _closed(books: Any, month: str, closes: list[Any], waiting: list[Any]) -> PeriodStanding:
-    """By the close of this month, or of the later one that closed it too; of several the last."""
-    by = next((close for close in reversed(closes) if close["period"] >= month), None)
+def _closed(books: Any, month: str, closes: list[Any], reopenings: list[Any], waiting: list[Any]) -> PeriodStanding:
+    """By the close that stands: of this month, or of the later one that closed it too, the first since it was last
+    opened again. A later close of a later month leaves it as it was."""
+    since = max((one["position"] for one in reopenings if one["period"] <= month), default=0)
+    by = next((close for close in closes if close["period"] >= month and close["position"] > since), None)
     asked = next((row for row in waiting if row["kind"] == "reopening" and row["period"] == month), None)
     return PeriodStanding(
         state="closed",
@@ -100,6 +102,7 @@ def _open(
         reopened_by=again["requested_by"] if again else "",
         reopening_approved_by=again["approved_by"] if again else "",
         reopened_at=again["reopened_at"] if again else None,
+        reopening_reason=again["reason"] if again else "",
         counts=counts["counts"] if counts else 0,
         counts_unasked=counts["unasked"] if counts else 0,
         missing_minor=counts["missing"] if counts else 0,

@@ -12,7 +12,7 @@ WHERE $1 IN ('', c.company) GROUP BY c.company ORDER BY c.company;
 SELECT company, period, closed_by, closed_at, reason, position FROM period_close WHERE $1 IN ('', company) ORDER BY company, position;
 
 -- name: reopenings
-SELECT company, period, requested_by, approved_by, reopened_at, position FROM period_reopening WHERE $1 IN ('', company) ORDER BY company, position;
+SELECT company, period, requested_by, approved_by, reason, reopened_at, position FROM period_reopening WHERE $1 IN ('', company) ORDER BY company, position;
 
 -- name: open_counts
 -- By company and open month ($2, $3): the counts whose difference up to that month's end is not zero, as its close would find them.

@@ -110,6 +110,7 @@ class PeriodStanding(Struct, frozen=True, omit_defaults=True):
         None  # Closed: somebody has asked for it to be opened again, and others have not decided.
     )
     reopening_asked_by: str = ""
+    reopening_reason: str = ""  # Open again: why.
 
 
 class Periods(Struct, frozen=True):

@@ -8,8 +8,12 @@ INSERT INTO period_close (company, period, first_open, closed_by, position, reas
 UPDATE company SET closed_through = $2, calendar = calendar + 1 WHERE company = $1 RETURNING calendar;
 
 -- name: shown
--- The close of this period, or of the later one that closed it too; of several the last.
-SELECT first_open, closed_by, closed_at FROM period_close WHERE company = $1 AND period >= $2 ORDER BY position DESC LIMIT 1;
+-- The close that stands: of this period, or of the later one that closed it too, the first since it was last opened again.
+SELECT to_char(to_date(c.closed_through, 'YYYY-MM') + interval '1 month', 'YYYY-MM') AS first_open, p.closed_by, p.closed_at
+FROM company c JOIN period_close p USING (company)
+WHERE company = $1 AND p.period >= $2
+    AND p.position > coalesce((SELECT max(position) FROM period_reopening r WHERE r.company = $1 AND r.period <= $2), 0)
+ORDER BY p.position LIMIT 1;
 
 -- name: vouchers
 SELECT count(*) FROM voucher WHERE company = $1 AND period = $2;
