@@ -43,6 +43,9 @@ BROKEN = {
     "chunks, then length": (
         POST + b"Transfer-Encoding: chunked\r\nContent-Length: 2\r\n\r\n0\r\n\r\n", "body_length", "Content-Length",
     ),
+    "a coding that nobody undoes": (
+        POST + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", "body_length", "Transfer-Encoding",
+    ),
     "a coding that has no end": (POST + b"Transfer-Encoding: gzip\r\n\r\n", "body_length", "Transfer-Encoding"),
     "chunks within chunks": (
         POST + b"Transfer-Encoding: chunked, chunked\r\n\r\n", "body_length", "Transfer-Encoding",

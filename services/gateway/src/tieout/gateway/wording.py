@@ -74,6 +74,8 @@ def explained(message: str, kind: Any) -> tuple[str, str]:
         told = f" of {_BOUNDS[bound]} {number}" + (f" {counted[number != '1']}" if counted else "")
         return path, f"{_NAMES.get(name, name)}{told} is expected"
     if (wrong := _TYPE.match(text)) is not None:
+        if wrong[1] == "int" and wrong[2] == "float":
+            return path, "a whole number in digits alone is expected, like 1000000: no fraction and no exponent"
         expected = " or ".join(_NAMES.get(name.strip(), name.strip()) for name in wrong[1].split("|"))
         return path, f"{expected} is expected, not {_NAMES.get(wrong[2], wrong[2])}"
     if "matching regex" in text:

@@ -136,7 +136,8 @@ def find_fault(invoice: Invoice) -> Fault | None:
             return Fault(reason, f"lines[{number}].quantity_micro", f"Quantity is {line.quantity_text!r}{told}.")
     for number, line in enumerate(invoice.lines):
         if line.price_micro is None or line.price_micro < 0:
-            return Fault("negative_price", f"lines[{number}].unit_price_micro", f"Price is {line.price_text!r}.")
+            reason, told = ("bad_amount", ", no number") if line.price_micro is None else ("negative_price", "")
+            return Fault(reason, f"lines[{number}].unit_price_micro", f"Price is {line.price_text!r}{told}.")
     for number, line in enumerate(invoice.lines):
         if not adjustment and ((line.quantity or 0) < 0) != bool(is_credit):
             wanted = "negative on a credit" if is_credit else "positive on a sale"

@@ -35,6 +35,11 @@ class TrailersTooLarge(Exception):
     """What comes after the body is more than anybody has to say there."""
 
 
+class CodedBody(Exception):
+    """A body that is encoded for its transfer beyond chunks, as `gzip, chunked`: nobody here undoes that, and what is
+    behind it must not be taken as it stands (RFC 9112, 6.1)."""
+
+
 class _Trailers(list[tuple[bytes, bytes]]):
     """Where the parser puts the fields of one request that come after its body: nowhere (RFC 9110, 6.5.1). What is said
     there is no header: whoever checked the head, a proxy or we, has not seen it.
@@ -139,6 +144,10 @@ def guarded(settings: Settings) -> type[HttpToolsProtocol]:
             self._bytes_since_body = 0
             self._no_deadline()
             Guarded.silent.pop(self, None)
+            if any(
+                name == b"transfer-encoding" and value.strip().lower() != b"chunked" for name, value in self.headers
+            ):
+                raise CodedBody
             super().on_headers_complete()
             self.headers = _Trailers()  # The request has those of its head.
 
@@ -244,6 +253,9 @@ def unreadable(error: BaseException) -> Problem:
     """What of a request the parser could not read. Its reasons are fixed texts, without anything that a client sent."""
     if isinstance(error.__context__, TrailersTooLarge):
         return trailers_too_large()
+    if isinstance(error.__context__, CodedBody):
+        told = "A body is taken as it is or in chunks. Nothing was kept of it; send Transfer-Encoding: chunked alone"
+        return Problem("body_length", f"{told}, and say gzip in Content-Encoding.", "Transfer-Encoding", 400)
     reason = str(error)
     told = f"{reason}. Nothing was kept of it"
     if isinstance(error, httptools.HttpParserCallbackError) and not isinstance(error.__context__, TARGET):

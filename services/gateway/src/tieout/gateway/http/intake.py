@@ -125,7 +125,7 @@ class Intake:
         channel = unquote(names[1])
         if channel not in CHANNELS:
             raise _No("not_found", f"There is no channel {channel[:40]!r}; there are {', '.join(CHANNELS)}.", 404)
-        shape, packed = _form(headers)
+        shape, packed = _form(scope)
         key, topic = _key(scope, headers), _topic(scope, headers)
         name = member.satellite.satellite
         raw = None
@@ -315,12 +315,12 @@ def _signature(member: Member, headers: Mapping[str, str]) -> str:
     return headers.get("x-signature-sha256", "").removeprefix("sha256=")
 
 
-def _form(headers: Mapping[str, str]) -> tuple[Shape, bool]:
-    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+def _form(scope: Any) -> tuple[Shape, bool]:
+    kind = said_once(scope["headers"], "Content-Type").partition(";")[0].strip().lower()
     shape = SHAPES.get(kind)
     if shape is None:
         raise _No("media_type", f"Content-Type {kind[:60]!r} is none of {', '.join(SHAPES)}.", 415, "Content-Type")
-    packed = headers.get("content-encoding", "identity").strip().lower()
+    packed = said_once(scope["headers"], "Content-Encoding").lower()
     if packed not in ("identity", "", "gzip"):
         raise _No("media_type", f"Content-Encoding {packed[:40]!r} is not known; send gzip.", 415, "Content-Encoding")
     return shape, packed == "gzip"

@@ -41,6 +41,8 @@ def micro(value: Any) -> int:
 def whole(value: Any) -> int:
     if type(value) is int:
         return int(value)
+    if type(value) is float:
+        raise ValueError("a whole number in digits alone is expected, like 1000000: no fraction and no exponent")
     raise ValueError(f"a whole number is expected, not {_kind(value)}")
 
 
