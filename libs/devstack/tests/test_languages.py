@@ -364,7 +364,7 @@ def test_a_reason_of_the_quarantine_is_told_in_words_with_the_code_to_choose_it_
 
 
 def test_what_waits_for_an_approval_in_chinese() -> None:
-    count = StandingCount("C1", "wms", "CNT-7", NOW.date(), NOW, "CNY", 7000)
+    count = StandingCount("C1", "wms", "CNT-7", NOW.date(), NOW, "CNY", -7000)
     request = RequestView(
         UUID(int=7), "count", "C1", "CNT-8 of wms", "CNY", 1200, "recounted", "Wang", NOW, 2, (), "waiting"
     )

@@ -205,12 +205,12 @@ def test_what_no_terminal_shows_is_one_line():
 def test_what_waits_for_an_approval_is_listed_with_the_next_steps(width):
     counts = StandingCounts(
         (
-            StandingCount("C1", "wms", "CNT 7", NOW.date(), NOW - timedelta(hours=5), "CNY", 123_450),
-            StandingCount("C1", "wms", "CNT-8", NOW.date(), NOW, "CNY", -3000, request_id=REQUEST, asked_by="Li"),
+            StandingCount("C1", "wms", "CNT 7", NOW.date(), NOW - timedelta(hours=5), "CNY", -123_450),
+            StandingCount("C1", "wms", "CNT-8", NOW.date(), NOW, "CNY", 3000, request_id=REQUEST, asked_by="Li"),
         ),
         (StandingSum("CNY", 2, 123_450, 3000),),
     )
-    asked = RequestView(REQUEST, "count", "C1", "CNT-8 of wms", "CNY", -3000, "recounted", "Li", NOW, 1, (), "waiting")
+    asked = RequestView(REQUEST, "count", "C1", "CNT-8 of wms", "CNY", 3000, "recounted", "Li", NOW, 1, (), "waiting")
     lines = seen(
         width, lambda console: approvals.render(counts, Requests((asked,), 203), console, NOW, "http://127.0.0.1:1")
     )
@@ -234,7 +234,7 @@ def test_what_waits_for_an_approval_is_listed_with_the_next_steps(width):
 
 
 def test_counts_that_are_not_listed_come_with_a_choice_that_was_not_made_yet():
-    one = StandingCount("UCI", "wms", "CNT-7", NOW.date(), NOW, "CNY", 70)
+    one = StandingCount("UCI", "wms", "CNT-7", NOW.date(), NOW, "CNY", -70)
     counts = StandingCounts((one,), (StandingSum("CNY", 263, 70, 0, unasked=263),))
     for chosen, told in (
         (("", ""), "262 more counts; choose with --company"),

@@ -170,7 +170,7 @@ async def test_a_cash_discount_closes_its_part_of_the_receivable(desk):
 async def test_a_count_difference_is_approved_before_its_period_closes(desk, cause, account):
     count = desk.moved("adjusted", (-2, -100), (1, 30))
     await desk.give(count)
-    with pytest.raises(Refused, match=r"nobody has approved count D1 of source 'wms' \(70\)") as caught:
+    with pytest.raises(Refused, match=r"nobody has approved count D1 of source 'wms' \(-0.70 CNY\)") as caught:
         await close(desk)
     assert caught.value.problem.field == "period"
     request = {"company": "C1", "source": "wms", "number": "D1", "cause": cause, "reason": "checked twice"}
@@ -198,7 +198,7 @@ async def test_counts_that_stand_on_1901_are_listed_until_somebody_approves_them
     assert await standing("C1", period=period) == told
     assert await standing("C1", period="1999-01") == finance.StandingCounts(())
     assert await standing(skip=1) == finance.StandingCounts((), told.sums)  # The sums are of all, listed or not.
-    assert (count.company, count.source, count.number, count.left_minor) == ("C1", "wms", "D1", 70)
+    assert (count.company, count.source, count.number, count.left_minor) == ("C1", "wms", "D1", -70)
     assert (count.request_id, count.asked_by, count.rejected) == (None, "", False)
     assert (await standing("C9")).counts == ()
     request = {"company": "C1", "source": "wms", "number": "D1", "cause": "management", "reason": "checked twice"}
@@ -228,7 +228,7 @@ async def test_what_stands_on_1901_is_found_without_reading_what_was_closed(desk
     async with rows_touched(testbed.postgres, desk.database) as touched:
         told = await desk.ask(finance.STANDING_COUNTS, limit=1)
     assert touched.above(counts) == {}
-    assert [one.left_minor for one in told.counts] == [70]
+    assert [one.left_minor for one in told.counts] == [-70]
     assert told.sums == (finance.StandingSum("CNY", 2, 70, 30, unasked=2),)
 
 
@@ -236,7 +236,7 @@ async def test_a_period_that_was_opened_again_shows_what_was_counted_in_it(desk)
     await close(desk)
     await decide(desk, "Wang", await reopening(desk))
     await desk.give(desk.moved("adjusted", (-1, -70)))
-    assert [one.left_minor for one in (await desk.ask(finance.STANDING_COUNTS)).counts] == [70]
+    assert [one.left_minor for one in (await desk.ask(finance.STANDING_COUNTS)).counts] == [-70]
 
 
 async def test_a_revaluation_of_counted_goods_has_no_source_and_keeps_its_number_whatever_it_reads(desk):
@@ -266,7 +266,7 @@ async def test_what_bad_management_lost_takes_its_input_tax_along(desk):
             await desk.ask_as("Li", finance.REQUEST_COUNT_APPROVAL, **{**request, **wrong})
         assert caught.value.problem.field == field
     asked = await desk.ask_as("Li", finance.REQUEST_COUNT_APPROVAL, **request, abnormal=True, input_tax_minor=13)
-    assert (asked.amount_minor, asked.tax_minor) == (70, 13)
+    assert (asked.amount_minor, asked.tax_minor) == (-70, 13)
     await decide(desk, "Wang", asked)
     assert (await desk.vouchers())[1:] == [
         ("T19t", [("D", "1901", 13), ("C", "2221.01.04", 13)]),

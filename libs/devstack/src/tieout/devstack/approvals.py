@@ -373,14 +373,14 @@ def _left(count: StandingCount) -> str:
     return _off(count.left_minor, count.currency)
 
 
-def _off(missing_minor: int, currency: str) -> str:
-    amount = spelled(abs(missing_minor), currency)
-    return told("{amount} missing", amount=amount) if missing_minor > 0 else told("{amount} found", amount=amount)
+def _off(left_minor: int, currency: str) -> str:
+    amount = spelled(abs(left_minor), currency)
+    return told("{amount} missing", amount=amount) if left_minor < 0 else told("{amount} found", amount=amount)
 
 
 def _sums(counts: StandingCounts) -> str:
     return listed(
-        _off(amount, one.currency) for one in counts.sums for amount in (one.missing_minor, -one.found_minor) if amount
+        _off(amount, one.currency) for one in counts.sums for amount in (-one.missing_minor, one.found_minor) if amount
     )
 
 
@@ -389,7 +389,9 @@ def _kind(view: RequestView) -> str:
 
 
 def _amount(view: RequestView) -> str:
-    return f"  {spelled(view.amount_minor, view.currency)}" if view.amount_minor else ""
+    if not view.amount_minor:
+        return ""
+    return f"  {(_off if view.kind == 'count' else spelled)(view.amount_minor, view.currency)}"
 
 
 def _print_json(answer: Any) -> None:

@@ -85,7 +85,7 @@ def view(row: Any, verdicts: tuple[Verdict, ...], voucher_no: str) -> RequestVie
         company=row["company"],
         subject=row["subject"],
         currency=row["currency"],
-        amount_minor=row["amount_minor"],
+        amount_minor=-row["amount_minor"] if row["kind"] == "count" else row["amount_minor"],
         reason=row["reason"],
         requested_by=row["requested_by"],
         requested_at=row["requested_at"],

@@ -248,7 +248,7 @@ async def list_standing_counts(request: ListStandingCounts, database: Database) 
                 business_date=row["business_date"],
                 posted_at=row["posted_at"],
                 currency=row["currency"],
-                left_minor=row["left_minor"],
+                left_minor=-row["left_minor"],
                 request_id=None if row["rejected"] else row["request_id"],
                 asked_by=row["requested_by"] or "",
                 asked_at=row["requested_at"],

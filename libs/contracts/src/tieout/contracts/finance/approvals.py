@@ -82,7 +82,7 @@ class RequestView(Struct, frozen=True):
     company: str
     subject: str  # The period, the order, the count.
     currency: str
-    amount_minor: int
+    amount_minor: int  # Of a count as inventory counts it: negative is missing.
     reason: str
     requested_by: str
     requested_at: datetime
@@ -122,7 +122,7 @@ class StandingCount(Struct, frozen=True, omit_defaults=True):
     business_date: date
     posted_at: datetime
     currency: str
-    left_minor: int  # As 1901 has it: positive is missing, negative was found.
+    left_minor: int  # As inventory counts it: negative is missing, positive was found.
     request_id: UUID | None = None  # None: nobody has asked for its approval since it was last rejected.
     asked_by: str = ""
     asked_at: datetime | None = None

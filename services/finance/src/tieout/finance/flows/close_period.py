@@ -8,6 +8,7 @@ because 1901 is zero at every close. One that has not ended in the company's zon
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
+from tieout.contracts.currency import spelled
 from tieout.contracts.event import document_id
 from tieout.contracts.finance import CLOSE_PERIOD, ClosePeriod, PeriodClosed, PeriodView
 from tieout.finance import foreign_items, ledger
@@ -31,7 +32,7 @@ async def close_period(request: ClosePeriod, database: Database) -> PeriodView:
         repeated = request.period <= books["closed_through"]
         if not repeated:
             refuse_before_its_end(request.period, today(books["zone"]), books["zone"])
-            await refuse_open_counts(tx, request)
+            await refuse_open_counts(tx, request, books["currency"])
             first_open = next_period(request.period)
             (position,) = await tx.positions(1)
             closing = (request.company, request.period, first_open, closed_by, position, request.reason)
@@ -80,10 +81,13 @@ def refuse_before_its_end(period: str, day: date, zone: str) -> None:
         raise Refused("period_not_ended", detail, field="period", status=409)
 
 
-async def refuse_open_counts(tx: Transaction, request: ClosePeriod) -> None:
+async def refuse_open_counts(tx: Transaction, request: ClosePeriod, currency: str) -> None:
+    """Names what is left as inventory counts it: negative is missing."""
     found = await tx.fetch(statements.open_counts, request.company, request.period)
     if found:
-        named = ", ".join(f"{row['number']} of source {row['source']!r} ({row['left']})" for row in found[:5])
+        named = ", ".join(
+            f"{row['number']} of source {row['source']!r} ({spelled(-row['left'], currency)})" for row in found[:5]
+        )
         more = f" and {len(found) - 5} more" if len(found) > 5 else ""
         every = f"--company {request.company} --period {request.period} --cause … --reason …"
         detail = (

@@ -1,5 +1,5 @@
 -- name: lock_company
-SELECT closed_through, zone FROM company WHERE company = $1 FOR UPDATE;
+SELECT closed_through, zone, currency FROM company WHERE company = $1 FOR UPDATE;
 
 -- name: close
 INSERT INTO period_close (company, period, first_open, closed_by, position, reason) VALUES ($1, $2, $3, $4, $5, $6);

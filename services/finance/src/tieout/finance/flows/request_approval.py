@@ -6,6 +6,7 @@ Who asked, when and why stays for ever, also where it is rejected.
 
 from uuid import UUID
 
+from tieout.contracts.currency import spelled
 from tieout.contracts.event import document_id, order_id
 from tieout.contracts.finance import (
     REQUEST_COUNT_APPROVAL,
@@ -83,7 +84,7 @@ async def request_count_approval(request: RequestCountApproval, database: Databa
             source = f"of source {request.source}" if request.source else "without a source"
             detail = f"Count {request.number} {source} has left nothing on 1901 of {request.company}."
             raise Refused("not_found", detail, field="number", status=404)
-        check_tax(request, count["left"])
+        check_tax(request, count["left"], company.currency)
         subject = f"{request.number} of {request.source}" if request.source else request.number
         rejected = await tx.fetchval(approvals.statements.rejected_before, request.company, "count", subject)
         identity: UUID = count["document_id"]
@@ -104,7 +105,7 @@ async def request_count_approval(request: RequestCountApproval, database: Databa
         return await approvals.ask(tx, wish)
 
 
-def check_tax(request: RequestCountApproval, missing: int) -> None:
+def check_tax(request: RequestCountApproval, missing: int, currency: str) -> None:
     """Input tax is transferred out for what bad management lost only, and never more than the goods were worth."""
     tax = request.input_tax_minor
     if request.abnormal != bool(tax):
@@ -116,7 +117,8 @@ def check_tax(request: RequestCountApproval, missing: int) -> None:
         detail = "Goods lost to a disaster keep their input tax; abnormal is what was lost by bad management."
         raise Refused("invalid", detail, field="abnormal")
     if tax > missing:
-        detail = f"The goods that are missing were worth {max(missing, 0)}; their input tax cannot be {tax}."
+        worth, no = spelled(max(missing, 0), currency), spelled(tax, currency)
+        detail = f"The goods that are missing were worth {worth}; their input tax cannot be {no}."
         raise Refused("too_much", detail, field="input_tax_minor", status=409)
 
 
