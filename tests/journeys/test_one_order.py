@@ -20,8 +20,14 @@ async def test_an_order_becomes_one_balanced_voucher(trade):
     assert by_account["1122"] == sale.gross_minor
     assert by_account["6001.02"] == CARRIAGE.price_minor
     assert by_account["6401"] == by_account["1405"] == AMPLE[0].cost_minor + AMPLE[1].cost_minor
-    shown = await trade.until(lambda: trade.order(sale), lambda found: found.summary.billing == "billed")
-    assert (shown.summary.fulfilment, shown.summary.payment) == ("shipped", "unpaid")
+
+    def done(found):
+        return (found.summary.fulfilment, found.summary.billing) == ("shipped", "billed")
+
+    shown = await trade.until(
+        lambda: trade.order(sale), done
+    )  # It hears inventory and finance on streams of their own.
+    assert shown.summary.payment == "unpaid"
 
 
 async def test_its_journey_names_every_step_and_the_voucher(trade):
