@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 from msgspec.structs import replace
-from tieout.contracts.agreement import MEASURES, Row
+from tieout.contracts.agreement import MEASURES, HeldLine, Rebooked, RebookRequest, Row
 from tieout.contracts.control import Agreement, AgreementRequest
 from tieout.contracts.repair import RepairPreviewRequest, RepairRequest, RepairResult, RepairsRequest
 from tieout.contracts.replay import FREEZE_REPLAY
@@ -109,6 +109,42 @@ async def test_an_edit_by_hand_is_named_with_who_and_reversed_by_facts_of_its_ow
     await trio.by_hand("finance", "UPDATE billed_line SET quantity_micro = 8 WHERE order_no = '1001'")
     assert await causes(trio) == [("1001", "edited_by_hand")]  # A later touch is found again,
     assert await repair(trio) == [("edited_by_hand", "reverse_and_rebook", "proved")]  # and mended again.
+
+
+async def test_a_row_that_changed_after_the_preview_is_left_alone_and_told(trio: Any) -> None:
+    """Between the run's own look and its booking somebody edits the row once more."""
+    await trio.ship("1001", "1002")
+    await prove(trio)
+    await trio.by_hand("finance", "UPDATE billed_line SET quantity_micro = 7")
+    one, other = (await prove(trio)).differences
+    held = tuple(
+        HeldLine(d.position, d.line_no, side.present, side.a, side.b)
+        for d in (one, other)
+        for side in d.sides
+        if side.service == "finance"
+    )
+    assert [line.a for line in held] == [7, 7]
+    await trio.by_hand("finance", "UPDATE billed_line SET quantity_micro = 8 WHERE order_no = '1002'")
+    asked = RebookRequest(4, "billed_quantity", (one.position, other.position), str(uuid4()), "Li", "a test", held)
+    told = await ask(trio.control.nats, "rpc.finance.rebook", asked, Rebooked)
+    assert (told.rows, told.changed) == (2, (other.position,))
+    assert await causes(trio) == [("1002", "edited_by_hand")]
+    again = await ask(trio.control.nats, "rpc.finance.rebook", asked, Rebooked)
+    assert (again.rows, again.changed) == (0, (one.position, other.position))  # Mended now, so no longer as previewed.
+    assert await repair(trio) == [("edited_by_hand", "reverse_and_rebook", "proved")]
+    assert await causes(trio) == []
+
+
+async def test_two_repairs_of_one_difference_at_once_book_it_once(trio: Any) -> None:
+    await trio.ship("1001")
+    await prove(trio)
+    await trio.by_hand("finance", "UPDATE billed_line SET quantity_micro = 7")
+    first, second = await asyncio.gather(repaired(trio), repaired(trio))
+    assert {result.state for result in (*first, *second)} == {"proved"}
+    async with trio.finance.database.read() as connection:
+        booked = await connection.fetchval("SELECT count(*) FROM correction")
+    assert booked == 2  # Out what the hand left, in what stood there.
+    assert await causes(trio) == []
 
 
 async def test_a_deleted_row_that_was_corrected_and_then_booked_again_does_not_count_twice(trio: Any) -> None:

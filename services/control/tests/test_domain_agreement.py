@@ -5,7 +5,7 @@ from array import array
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from tieout.contracts.agreement import MEASURES, Book, CurrencySum, DigestEntry, Measure, Row, Touch
+from tieout.contracts.agreement import MEASURES, Book, CurrencySum, DigestEntry, HeldLine, Measure, Row, Touch
 from tieout.contracts.control import BookSide, MeasureResult
 from tieout.control.domain.agreement import (
     NEVER,
@@ -27,7 +27,7 @@ from tieout.control.domain.agreement import (
     verdict_of,
 )
 from tieout.control.domain.causes import Evidence, explain
-from tieout.control.domain.repairs import plan
+from tieout.control.domain.repairs import held, plan
 from tieout.control.domain.verdicts import sentence
 
 PRODUCER = Book("inventory", "shipped_line")
@@ -118,7 +118,7 @@ def test_the_differing_lines_are_named_with_the_values_of_each_book() -> None:
     ]
 
 
-def test_a_row_that_no_event_has_is_named_with_its_book_and_taken_out_by_a_person() -> None:
+def test_a_row_that_no_event_has_is_named_with_its_book_and_reversed_there() -> None:
     """A service's own role wrote it, so no hand was seen; the source and another book know nothing of it."""
     rest, more = rows((7, 1, 5)), rows((7, 1, 5), (7, 99, 3))
     three = [BookRows(PRODUCER, rest), BookRows(FINANCE, rest), BookRows(ORDER, more)]
@@ -127,9 +127,9 @@ def test_a_row_that_no_event_has_is_named_with_its_book_and_taken_out_by_a_perso
     assert told.why == "no event has line 99 of order's shipped_line at position 7: written with the service's own role"
     measure = replace(SHIPPED, books=(PRODUCER, FINANCE, ORDER))
     (step,) = plan(line_differences(measure, 7, told, three), {"shipped": measure}, 200)
-    assert (step.service, step.book, step.runs, step.positions) == ("order", "shipped_line", False, (7,))
-    assert "deletes the rows of its book shipped_line: position 7 line 99" in step.words
-    assert "CALL trust_touched(" in step.words
+    assert (step.service, step.book, step.runs, step.positions) == ("order", "shipped_line", True, (7,))
+    assert (step.surplus, step.title) == (True, "reverse in order's shipped_line what no event has")
+    assert held(step, line_differences(measure, 7, told, three)) == (HeldLine(7, 99, True, 3, 0),)
 
 
 def test_a_row_more_is_named_as_that_only_where_two_books_and_their_source_say_so() -> None:

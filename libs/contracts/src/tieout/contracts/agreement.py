@@ -367,10 +367,22 @@ class PublishedAgain(Struct, frozen=True):
     unknown: tuple[int, ...] = ()  # Positions that the outbox does not hold (any more).
 
 
+class HeldLine(Struct, frozen=True):
+    """What a book held at a place when a repair was previewed; `a` and `b` as its measure names them."""
+
+    position: int
+    line_no: int
+    present: bool
+    a: int = 0
+    b: int = 0
+
+
 class RebookRequest(Struct, frozen=True):
     """`rpc.<service>.rebook`: facts that reverse what hands did to these positions and book again what stood there.
 
     Of every book that the touched table fills; nothing is edited. May come twice: what is right already is left.
+    `held` is compared at the moment of booking: a position whose book holds something else by then is left alone and
+    told. `surplus`: these lines are of no event, and are taken out without anything in their place.
     """
 
     measure: int
@@ -379,11 +391,14 @@ class RebookRequest(Struct, frozen=True):
     repair_id: str
     actor: str
     reason: Reason
+    held: tuple[HeldLine, ...] = ()  # Empty: nothing is compared.
+    surplus: bool = False
 
 
 class Rebooked(Struct, frozen=True):
     rows: int  # Correcting facts that were booked.
     books: tuple[str, ...] = ()
+    changed: tuple[int, ...] = ()  # Positions whose book holds something else than `held`: nothing was booked there.
 
 
 class Violation(Struct, frozen=True, omit_defaults=True):

@@ -9,7 +9,8 @@ No repair edits a fact. What each kind does:
 * publish_again: what the broker lost, out of the producer's outbox.
 * resubmit: what the source of the fact had heard of these orders is handed to it again (of the gateway: the raw
   documents that are not settled), as a replay. Where nothing was heard, only its satellite can send it: a census.
-* reverse_and_rebook: facts that take out what a hand left and put in what stood there before.
+* reverse_and_rebook: facts that take out what a hand left and put in what stood there before; of a row that no event
+  has, facts that take it out.
 """
 
 from typing import Annotated, Literal
@@ -52,6 +53,7 @@ class RepairStep(Struct, frozen=True, omit_defaults=True):
     differences: tuple[Difference, ...] = ()  # A few of them, with both values.
     would: tuple[OutcomeCount, ...] = ()  # Dry run of a replay: what would become of each event,
     effects: tuple[Effect, ...] = ()  # and of stock, vouchers and books.
+    surplus: bool = False  # Of rows that no event has: they are taken out, and nothing is put in.
 
 
 class RepairPreview(Struct, frozen=True, omit_defaults=True):

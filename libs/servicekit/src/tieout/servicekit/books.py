@@ -140,10 +140,15 @@ class Book:
 
         The table's own expressions read the remembered row, as if it still stood there. A deleted row is settled only
         while it is gone: its event may come again (a replay, a stream published anew) and is booked then. One that was
-        taken out with its owner's word (trust_touched) should not have been there, and is never put in again.
+        taken out with its owner's word (trust_touched) should not have been there, and is never put in again; neither
+        is one that a correction took out because no event has it.
         """
         return f"""
-            SELECT x.position, x.line, x.key, x.last_id, x.was, x.op, x.who, x.at, x.counts, x.a, x.b,
+            SELECT x.position, x.line, x.key, x.last_id, x.was, x.op, x.who, x.at, x.a, x.b,
+                   x.counts AND NOT EXISTS (
+                       SELECT FROM correction c
+                       WHERE c.book = '{self.name}' AND c.position = x.position AND c.line_no = x.line AND c.surplus
+                   ) AS counts,
                    x.settled AND NOT (x.gone AND EXISTS (
                        SELECT FROM {self._tab} WHERE {self._place} = x.position AND ({self._line})::bigint = x.line
                    )) AS settled

@@ -16,6 +16,7 @@ import msgspec
 from msgspec.structs import astuple, replace
 from tieout.contracts.agreement import (
     MEASURES,
+    HeldLine,
     Measure,
     PublishAgainRequest,
     PublishedAgain,
@@ -38,7 +39,7 @@ from tieout.contracts.repair import (
     RepairStep,
 )
 from tieout.control.colleagues import Colleagues, Unanswered
-from tieout.control.domain.repairs import plan, selection, why_by_a_person
+from tieout.control.domain.repairs import held, plan, selection, why_by_a_person
 from tieout.control.proof import Prover
 from tieout.control.replay.mending import Mending
 from tieout.servicekit import ACTOR, Database, Refused, sql
@@ -62,6 +63,12 @@ class Repairs:
 
     async def preview(self, request: RepairPreviewRequest, database: Database) -> RepairPreview:
         """Raises Refused for an unknown measure."""
+        return (await self._look(request, database))[0]
+
+    async def _look(
+        self, request: RepairPreviewRequest, database: Database
+    ) -> tuple[RepairPreview, Sequence[Difference]]:
+        """The preview, and all differences that it is made of."""
         if request.measure and request.measure not in self._measures:
             known = ", ".join(self._measures)
             raise Refused("invalid", f"There is no measure {request.measure!r}; there are: {known}.", field="measure")
@@ -71,7 +78,7 @@ class Repairs:
         verdict = _verdict(answer, request, steps)
         told = _sentence(answer, steps, verdict)
         token = self._token(steps, answer.differences) if steps else ""
-        return RepairPreview(steps, told, token, verdict, answer.unanswered)
+        return RepairPreview(steps, told, token, verdict, answer.unanswered), chosen
 
     async def _rehearsed(self, step: RepairStep, database: Database) -> RepairStep:
         """A step that runs events again says what would come of it; one that would mend nothing is not run."""
@@ -84,7 +91,7 @@ class Repairs:
     async def run(self, request: RepairRequest, database: Database) -> RepairResults:
         """Raises Refused where the differences are no longer those that were previewed."""
         asked = RepairPreviewRequest(request.order_no, request.cause, request.measure, request.limit)
-        preview = await self.preview(asked, database)
+        preview, chosen = await self._look(asked, database)
         if preview.token != request.token:
             raise Refused(
                 "conflict",
@@ -94,7 +101,9 @@ class Repairs:
             )
         actor = ACTOR.get() or "control"
         begun = [await self._begin(step, actor, request.reason, database) for step in preview.steps]
-        told = [await self._do(step, one, request, database) for step, one in zip(preview.steps, begun, strict=True)]
+        told = [
+            await self._do(step, one, request, chosen, database) for step, one in zip(preview.steps, begun, strict=True)
+        ]
         standing = await self._prove(preview.steps, database)
         broken = {step.service: await self._broken_rules(step) for step in preview.steps if step.book}
         results = []
@@ -179,7 +188,12 @@ class Repairs:
         )
 
     async def _do(
-        self, step: RepairStep, begun: RepairResult, request: RepairRequest, database: Database
+        self,
+        step: RepairStep,
+        begun: RepairResult,
+        request: RepairRequest,
+        chosen: Sequence[Difference],
+        database: Database,
     ) -> tuple[bool, str, int]:
         """Whether it was done, what there is to say, and the replay that did it.
 
@@ -189,13 +203,15 @@ class Repairs:
             if step.repair in REPLAYED and step.runs:
                 ran = await self._mending.run(selection(step, self._measures[step.measure]), request.reason, database)
                 return ran.state == "succeeded", f"replay {ran.replay}: {ran.sentence or ran.state}", ran.replay
-            return (*await self._do_at_once(step, begun, request), 0)
+            return (*await self._do_at_once(step, begun, request, held(step, chosen)), 0)
         except Unanswered as error:
             return False, str(error), 0
         except Refused as refusal:
             return False, refusal.problem.detail, 0
 
-    async def _do_at_once(self, step: RepairStep, begun: RepairResult, request: RepairRequest) -> tuple[bool, str]:
+    async def _do_at_once(
+        self, step: RepairStep, begun: RepairResult, request: RepairRequest, previewed: tuple[HeldLine, ...]
+    ) -> tuple[bool, str]:
         measure = self._measures[step.measure]
         ask = self._colleagues.ask
         if step.repair == "wait":
@@ -212,9 +228,21 @@ class Repairs:
             )
             lost = f"; {len(again.unknown)} are no longer in the outbox" if again.unknown else ""
             return not again.unknown, f"{again.messages} messages published again{lost}"
-        rebook = RebookRequest(measure.number, step.book, step.positions, begun.repair_id, begun.actor, request.reason)
+        rebook = RebookRequest(
+            measure.number,
+            step.book,
+            step.positions,
+            begun.repair_id,
+            begun.actor,
+            request.reason,
+            previewed,
+            step.surplus,
+        )
         rebooked = await ask(step.service, "rebook", rebook, Rebooked, seconds=20)
-        return True, f"{rebooked.rows} correcting facts in {', '.join(rebooked.books) or 'no book'}"
+        told = f"{rebooked.rows} correcting facts in {', '.join(rebooked.books) or 'no book'}"
+        if rebooked.changed:
+            told += f"; {len(rebooked.changed)} events hold something else by now than was previewed: left as they are"
+        return True, told
 
     async def _broken_rules(self, step: RepairStep) -> str:
         """Balance rules read the edited rows themselves: what they still find is told, and is no success."""
@@ -232,9 +260,13 @@ class Repairs:
             return f"of {step.service} is not checked: {', '.join(one.rule for one in found.unchecked)}"
         if not names:
             return ""
+        if step.surplus:
+            owner = "its owner has to take the row out, and to say why: CALL trust_touched('TABLE', 'who wrote it')"
+        else:
+            owner = "its owner has to put the row back as `tamper` has it"
         return (
-            f"{step.service} still breaks {', '.join(names)}: its owner has to put the row back as `tamper` has it; "
-            "then run the repair once more, for the correction stands beside the row"
+            f"{step.service} still breaks {', '.join(names)}: {owner}; then run the repair once more, for the "
+            "correction stands beside the row"
         )
 
     async def _prove(self, steps: Sequence[RepairStep], database: Database) -> dict[str, set[int]]:

@@ -39,7 +39,8 @@ CREATE TABLE correction (
     order_no  text NOT NULL,
     currency  text NOT NULL,
     repair_id uuid NOT NULL,
-    booked_at timestamptz NOT NULL DEFAULT now()
+    booked_at timestamptz NOT NULL DEFAULT now(),
+    surplus   boolean NOT NULL DEFAULT false        -- Takes out a row that no event has: nothing stood there before it.
 );
 CREATE INDEX correction_place ON correction (book, position);
 CALL fact_table('correction');

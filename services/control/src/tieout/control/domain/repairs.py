@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from tieout.contracts.agreement import Measure
+from tieout.contracts.agreement import HeldLine, Measure
 from tieout.contracts.control import Cause, Difference, RepairKind
 from tieout.contracts.repair import RepairStep
 from tieout.contracts.replay import INTAKE, OutcomeCount, Selection
@@ -40,7 +40,7 @@ def _step(group: Group, found: Sequence[Difference], events_max: int) -> RepairS
     orders = tuple(sorted({difference.order_no for difference in told} - {""}))
     repair: RepairKind = told[0].repair or "replay"
     if surplus:
-        runs, title, title_zh, words = _taken_out(service, book, told)
+        runs, title, title_zh, words = _taken_out(service, book)
     else:
         runs, title, title_zh, words = _words(cause, repair, flow, service, orders, len(positions))
     return RepairStep(
@@ -59,6 +59,19 @@ def _step(group: Group, found: Sequence[Difference], events_max: int) -> RepairS
         book=book,
         why=told[0].why,
         differences=tuple(told[:SHOWN]),
+        surplus=surplus,
+    )
+
+
+def held(step: RepairStep, differences: Sequence[Difference]) -> tuple[HeldLine, ...]:
+    """What the book that a step corrects held when it was previewed, of all its events."""
+    positions = set(step.positions)
+    return tuple(
+        HeldLine(one.position, one.line_no, side.present, side.a, side.b)
+        for one in differences
+        if one.name == step.measure and one.position in positions and one.surplus == step.surplus
+        for side in one.sides
+        if (side.service, side.book) == (step.service, step.book)
     )
 
 
@@ -92,17 +105,13 @@ def why_by_a_person(step: RepairStep, would: Sequence[OutcomeCount], trouble: st
     )
 
 
-def _taken_out(service: str, book: str, told: Sequence[Difference]) -> tuple[bool, str, str, str]:
-    """By its owner: no log holds such a row, so nothing says what stood there before except the other books."""
-    places = sorted({(one.position, one.line_no) for one in told})
-    rows = ", ".join(f"position {position} line {line}" for position, line in places[:ORDERS_IN_WORDS])
-    more = f" and {len(places) - ORDERS_IN_WORDS} more" if len(places) > ORDERS_IN_WORDS else ""
+def _taken_out(service: str, book: str) -> tuple[bool, str, str, str]:
+    """No log holds such a row; that nothing stood there before, the source and the other books say."""
     return (
-        False,
-        f"take out of {service}'s {book} what no event has",
-        f"从 {service} 的 {book} 中删除不属于任何事件的行",
-        f"the owner of {service}'s database deletes the rows of its book {book}: {rows}{more}; "
-        "it is told as touched_by_hand until he says why: CALL trust_touched('TABLE', 'who wrote it, and why')",
+        True,
+        f"reverse in {service}'s {book} what no event has",
+        f"在 {service} 的 {book} 中冲回不属于任何事件的行",
+        "",
     )
 
 
