@@ -87,6 +87,19 @@ async def test_a_stream_deleted_under_a_running_service_is_made_anew_as_soon_as_
     await toy.until(everything_sent(service))
 
 
+async def test_a_deleted_stream_is_made_anew_by_the_next_short_look_also_where_nothing_is_announced(
+    start_service, toy, operator
+) -> None:
+    service = await start_service()
+    await announce(service, toy, "1")
+    await toy.until(everything_sent(service))
+    await operator.jetstream().delete_stream("INVENTORY")
+    await service.auditing.look()
+    assert service.auditing.task is not None
+    await service.auditing.task
+    assert await stream_has(operator, toy, "1")()
+
+
 async def lose_the_stream(operator, js):
     await js.delete_stream("INVENTORY")
 

@@ -5,6 +5,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import structlog
+from nats.js.errors import NotFoundError
 from tieout.servicekit.errors import Cause, OlderThanItsStream, cause_of, told
 from tieout.servicekit.letterbox import Letterbox
 from tieout.servicekit.lifetime import Lifetime
@@ -38,9 +39,14 @@ class Auditing:
             self.task = asyncio.create_task(self._until_done())
 
     async def look(self) -> None:
-        """The short looks, which nearly always find that nothing lacks."""
-        await self.audit.look()
+        """The short looks, which nearly always find that nothing lacks. A stream that is gone altogether is made anew."""
+        try:
+            await self.audit.look()
+        except NotFoundError:
+            self.soon()
         await self.letterbox.look()
+        if self._make_streams is not None and self._outbox.letters_created is None:
+            self.soon()
 
     async def _until_done(self) -> None:
         """Nothing new is published before our stream is known to hold what we published before."""
