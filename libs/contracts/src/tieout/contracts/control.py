@@ -217,7 +217,7 @@ class FlowState(Struct, frozen=True, omit_defaults=True):
 
 
 class MissingStream(Struct, frozen=True):
-    """Of the hub, that somebody deleted: its service makes it anew within seconds and publishes again what it held."""
+    """Of the hub, that somebody deleted: its service makes it anew within 20 s and publishes again what it held."""
 
     stream: str
     since: str  # RFC 3339 UTC, when control first saw that it is gone.

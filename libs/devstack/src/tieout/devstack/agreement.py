@@ -185,7 +185,7 @@ def _missing(answer: Agreement) -> Iterator[str]:
     for gone in answer.missing_streams:
         yield told(
             "The hub has had no stream {stream} since {moment}: nothing is announced on it. Its service makes it anew "
-            "within seconds and publishes again what it held; nothing is lost. Where it stays away: {command}",
+            "within 20 s and publishes again what it held; nothing is lost. Where it stays away: {command}",
             stream=gone.stream,
             moment=moment(gone.since),
             command=doctor,

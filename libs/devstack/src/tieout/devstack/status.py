@@ -132,7 +132,7 @@ def show(console: Console, gateway: str, facts: list[dict[str, Any]], status: St
     for gone in status.missing_streams:
         console.print(
             f"[red]the hub has no stream {gone.stream} since {moment(gone.since)}[/]: nothing is announced on it. Its "
-            f"service makes it anew within seconds and publishes again what it held. {_what_is_wrong()}",
+            f"service makes it anew within 20 s and publishes again what it held. {_what_is_wrong()}",
             highlight=False,
             soft_wrap=True,
         )

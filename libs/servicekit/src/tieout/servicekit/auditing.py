@@ -39,7 +39,7 @@ class Auditing:
             self.task = asyncio.create_task(self._until_done())
 
     async def look(self) -> None:
-        """The short looks, which nearly always find that nothing lacks. A stream that is gone altogether is made anew."""
+        """The short looks, which nearly always find that nothing lacks. A stream that is gone is made anew."""
         try:
             await self.audit.look()
         except NotFoundError:

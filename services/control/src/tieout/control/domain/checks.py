@@ -319,7 +319,7 @@ def streams(seen: Mapping[str, int | None], since: Mapping[str, str], bytes_max:
     """Bytes of each stream, None where it does not exist, and `since` when; above `bytes_max` (0: no limit) its
     producer lets go of what all have confirmed."""
     if gone := [name for name, used in seen.items() if used is None]:
-        why = "Nothing is announced on it. Its service makes it anew within seconds and publishes again what it held."
+        why = "Nothing is announced on it. Its service makes it anew within 20 s and publishes again what it held."
         owner = "control" if gone[0] == DEAD_STREAM else gone[0].lower()
         step = f"Wait a moment. Where it stays away: ./tieout logs {owner}"
         told = ", ".join(f"{name} (since {since[name][:19]}Z)" if name in since else name for name in gone)
