@@ -186,6 +186,11 @@ def test_the_verdict_is_told_in_english_and_in_chinese() -> None:
         "Orders, stock and books agree; the hub has no stream ORDER.",
         "订单、库存与账簿一致；消息服务器上没有流 ORDER。",
     )
+    assert sentence("differ", (), 3, (), by_hand=2) == (
+        "The books differ. 1 kept balance is not the sum of its facts; 2 traces of changes by hand.",
+        "账簿不一致。1 个余额与其明细合计不符；2 处手工改动的痕迹。",
+    )
+    assert sentence("differ", (), 1, (), by_hand=1)[0] == "The books differ. 1 trace of changes by hand."
     given_up, given_up_zh = sentence("open", (), 0, (), given_up=("finance a", "finance b", "order c", "order d"))
     assert given_up.endswith("not checked: finance a, finance b, order c and 1 more.")
     assert given_up_zh.endswith("未能核对：finance a、finance b、order c 等 4 项。")

@@ -50,11 +50,13 @@ from tieout.control.drill import ROWS_ABOVE_WATERMARK_MAX, Drill, Finding, resul
 from tieout.control.findings import beyond, of_digests, one_row_many_books
 from tieout.control.totals import Standing, Told, Totals, hear, questions, totals
 from tieout.servicekit import Database, sql
+from tieout.servicekit.findings import HAND_RULES
 from tieout.servicekit.instants import written
 
 statements = sql.load(__file__)
 
 POLL_SECONDS = 0.1
+BY_HAND = {*HAND_RULES, "settings_are_logged"}
 # A large book that is read for the first time since its service started goes on being read, and is quick next time.
 SUMS_SECONDS_MAX = 8.0
 RULES_SECONDS_MAX = 12.0
@@ -175,6 +177,7 @@ class Prover:
             unchecked=checked.unknown,
             unlooked=checked.unlooked,
             given_up=[f"{service} {one.rule}" for service, one in checked.unchecked],
+            by_hand=sum(one.rule in BY_HAND for _, one in violations),
             missing_streams=[one.stream for one in gone],
         )
         sites = await looking_at_sites

@@ -18,18 +18,22 @@ def sentence(
     unchecked: Sequence[str] = (),
     unlooked: Sequence[str] = (),
     given_up: Sequence[str] = (),
+    by_hand: int = 0,
     missing_streams: Sequence[str] = (),
     shown: int = 3,
 ) -> Pair:
     """`unlooked`: whose balances nobody has checked since they started, and this was not to wait for it. The verdict is
     that of the books then, so the sentence says which part of the proof it leaves out.
+    `by_hand`: so many of the violations are of no balance, but of what hands did to rows, triggers or settings.
     `given_up`: rules whose check did not come to its end.
     `missing_streams`: what was on them and unheard makes its measures differ; the verdict itself is that of the books.
     """
     told = [pair for measure in measures for pair in _of_measure(measure)]
-    if violations:
-        are = "is not the sum of its facts" if violations == 1 else "are not the sums of their facts"
-        told.append((f"{_count(violations, 'kept balance')} {are}", f"{violations} 个余额与其明细合计不符"))
+    if balances := violations - by_hand:
+        are = "is not the sum of its facts" if balances == 1 else "are not the sums of their facts"
+        told.append((f"{_count(balances, 'kept balance')} {are}", f"{balances} 个余额与其明细合计不符"))
+    if by_hand:
+        told.append((f"{_count(by_hand, 'trace')} of changes by hand", f"{by_hand} 处手工改动的痕迹"))
     if on_the_way := sum(measure.in_flight for measure in measures):
         told.append((f"{_count(on_the_way, 'event')} still on the way", f"{on_the_way} 个事件在途"))
     if waiting := sum(measure.parked for measure in measures):
