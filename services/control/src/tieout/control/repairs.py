@@ -241,8 +241,8 @@ class Repairs:
         rebooked = await ask(step.service, "rebook", rebook, Rebooked, seconds=20)
         told = f"{rebooked.rows} correcting facts in {', '.join(rebooked.books) or 'no book'}"
         if rebooked.changed:
-            told += f"; {len(rebooked.changed)} events are no longer as previewed (another step mended them, or somebody "
-            told += "changed them): left alone"
+            told += f"; {len(rebooked.changed)} events are no longer as previewed (another step mended them, or "
+            told += "somebody changed them): left alone"
         return True, told
 
     async def _broken_rules(self, step: RepairStep) -> str:
