@@ -81,6 +81,16 @@ async def test_the_same_file_again_is_all_duplicates_and_one_changed_quantity_a_
     assert outcomes_of(changed)["conflict"] == 1
 
 
+async def test_a_receipt_and_an_adjustment_of_one_month_come_again_as_duplicates(trade, tmp_path):
+    """A receipt that comes again has a value; an adjustment of the same month is a line to weigh all the same."""
+    known = {"company": "FEED9", "satellite": "feed-9"}
+    files = rows(tmp_path, SALE.replace("12-01", "12-10"), LOSS.replace("12-03", "12-12"))  # Stock opens on the 9th.
+    assert (await run(trade, "uci-online-retail", files, **known)).balance.holds
+    again = await run(trade, "uci-online-retail", files, **known)
+    assert again.balance.holds
+    assert again.balance.total.outcomes["duplicate"].documents == 2
+
+
 async def test_a_satellite_of_somebody_else_is_neither_changed_nor_taken_over(trade, tmp_path):
     made = PutSatellite(
         "feed-own", "My shop", ("FEED7", "EU"), zone="Asia/Tokyo", due_days=7, control_passes="delivery"

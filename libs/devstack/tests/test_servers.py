@@ -103,6 +103,12 @@ def test_postgres_starts_again_once_the_children_of_a_killed_server_have_ended(t
     assert log.read_text().count("shared memory block") >= 8
 
 
+async def test_a_folder_may_have_any_name(tmp_path):
+    named = tmp_path / "账 'x\" y"
+    async with bare(named).running():
+        assert endpoints.of_stack(named).gateway.startswith("http://127.0.0.1:")
+
+
 async def test_a_second_launcher_in_the_same_folder_is_told_so(folder):
     async with bare(folder).running():
         with pytest.raises(CommandFailed, match=r"runs in .* already"):

@@ -1,4 +1,7 @@
 import io
+import os
+import subprocess
+import sys
 
 import httpx
 import nats.errors
@@ -68,3 +71,11 @@ def test_a_server_that_is_suspended_is_told_in_a_sentence_with_the_next_step(mon
 def test_one_of_a_thing_is_one_and_not_ones():
     assert [counted(n, "order") for n in (0, 1, 1000)] == ["0 orders", "1 order", "1,000 orders"]
     assert counted(2, "process", "processes") == "2 processes"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "gbk"])
+def test_a_terminal_that_lacks_a_sign_still_gets_the_answer(encoding):
+    program = "from tieout.devstack import cli, entry; cli.main = lambda: print('\\u2713 agree'); entry.main()"
+    environment = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True)
+    assert (done.returncode, done.stdout) == (0, b"? agree\n"), done.stderr.decode()

@@ -197,6 +197,17 @@ async def test_a_process_that_stops_lets_go_of_its_replay_and_the_next_one_goes_
     assert (ended.state, ended.done, [one.action for one in ended.log][-2:]) == ("succeeded", 20, ["run", "ended"])
 
 
+async def test_a_ticket_without_dead_letters_and_a_replay_that_ended_are_told_with_the_next_step(trio: Any) -> None:
+    with pytest.raises(Refused, match=r"Ticket 77 has no dead letters .*tickets show 77"):
+        await ask(trio, contract.FREEZE_REPLAY, FreezeReplay(Selection(ticket=77), WHY))
+    await trio.ship("5000")
+    await trio.settled()
+    view = await rehearsed(trio, EVERYTHING)
+    await ask(trio, contract.CANCEL_REPLAY, contract.SteerReplay(view.replay, WHY))
+    with pytest.raises(Refused, match="A cancelled one stays so"):
+        await ask(trio, contract.RUN_REPLAY, RunReplay(view.replay, WHY))
+
+
 async def test_dead_letters_of_a_ticket_are_mended_with_the_original_beside_them(trio: Any) -> None:
     await trio.ship("poison-1", "1002")
     await trio.settled()

@@ -7,11 +7,13 @@ import socket
 import time
 
 import httpx
+import msgspec
 import pytest
 from tieout.devstack.patience import PATIENCE_SECONDS, until
 from tieout.devstack.processes import free_port
 from tieout.gateway.http.server import front, serve
 from tieout.gateway.settings import Settings
+from tieout.servicekit import Misconfigured
 
 MEGABYTE = 1 << 20
 
@@ -158,3 +160,13 @@ async def test_an_answer_that_breaks_off_in_the_middle_is_cut_off_and_logged_onc
     finally:
         serving.cancel()
         await asyncio.gather(serving, return_exceptions=True)
+
+
+async def test_a_port_that_another_program_has_is_told_by_its_setting(house):
+    settings = house.service.settings
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(Misconfigured, match=f"TIEOUT_HTTP_PORT={port} .* Choose a free port"):
+            await serve(None, msgspec.structs.replace(settings, http_port=port))

@@ -81,6 +81,12 @@ async def _run(arguments: argparse.Namespace) -> int:
     loop = asyncio.get_running_loop()
     if task is not None:
         loop.add_signal_handler(signal.SIGTERM, task.cancel)
+    if arguments.dir.name == folder.name and up.is_running(arguments.dir):
+        above = hints.command("demo --fresh", arguments.dir.parent)
+        raise CommandFailed(
+            f"{arguments.dir} is the folder of a demo that runs, and another would lie within it. Stop that one; then: "
+            f"{above}"
+        )
     make_room(folder, fresh=arguments.fresh)
     began = time.monotonic()
     console.print(f"Starting Postgres, NATS, a leaf site and the services in {folder} ...", style="dim")

@@ -136,7 +136,8 @@ class Nats:
             config["leafnodes"] = {"reconnect": "1s", "remotes": [self._remote]}
         path = self.folder / "nats.json"
         path.touch(mode=0o600)
-        path.write_text(json.dumps(config, indent=1))
+        # Its folder may have any name; the server knows no \u in its strings.
+        path.write_text(json.dumps(config, indent=1, ensure_ascii=False), encoding="utf-8")
         return path
 
 

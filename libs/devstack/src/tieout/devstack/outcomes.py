@@ -113,7 +113,7 @@ class Books(Struct, frozen=True):
                     stock.quantity_micro,
                     stock.amount_minor,
                 )
-            elif stock.outcome in ("duplicate", "conflict") and not stock.value_minor:
+            elif stock.outcome in ("duplicate", "conflict") and stock.kind == "adjustment":
                 yield Term(
                     stock.month,
                     stock.outcome,

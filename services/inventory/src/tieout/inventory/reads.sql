@@ -55,13 +55,14 @@ SELECT company, source, month, outcome, '' AS reason, count(DISTINCT order_id),
        count(*) FILTER (WHERE start = 0), count(*) FILTER (WHERE start > 0), sum(stop - start),
        sum(floor(net * stop / ordered + 0.5) - floor(net * start / ordered + 0.5)
          + floor(tax * stop / ordered + 0.5) - floor(tax * start / ordered + 0.5)),
-       0, currency
+       0, currency, '' AS kind
 FROM part GROUP BY company, source, month, outcome, currency ORDER BY 1, 2, 3, 4;
 
 -- name: outcomes_of_documents
 SELECT b.company, b.source, to_char(b.business_date, 'YYYY-MM') AS month,
        CASE WHEN b.outcome <> 'accepted' THEN b.outcome WHEN b.kind = 'count' THEN CASE WHEN b.quantity < 0 THEN 'adjusted_loss' ELSE 'adjusted_gain' END ELSE b.kind END AS what,
-       b.reason, count(DISTINCT b.intake_id), sum(b.lines), 0, sum(b.quantity), 0, sum(b.value), coalesce(c.currency, '')
+       b.reason, count(DISTINCT b.intake_id), sum(b.lines), 0, sum(b.quantity), 0, sum(b.value), coalesce(c.currency, ''),
+       CASE WHEN b.outcome <> 'accepted' THEN b.kind ELSE '' END AS paper
 FROM (
     SELECT s.company, s.source, s.business_date, s.outcome, s.reason, s.intake_id, m.kind, 1 AS lines, m.quantity_micro AS quantity, m.value_minor AS value
     FROM submission s JOIN move m ON m.chain_id = s.document_id AND m.kind IN ('opening', 'purchase', 'count')
@@ -78,7 +79,7 @@ FROM (
     JOIN stock s ON s.stock_id = m.stock_id
 ) b LEFT JOIN company c ON c.company = b.company
 WHERE ($1 = '' OR b.company = $1) AND ($2 = '' OR b.source = $2)
-GROUP BY 1, 2, 3, 4, 5, c.currency ORDER BY 1, 2, 3, 4, 5;
+GROUP BY 1, 2, 3, 4, 5, c.currency, paper ORDER BY 1, 2, 3, 4, 5, paper;
 
 -- name: trail_of_promises
 -- What was called back (negative) went with a move of the same stock in the same transaction: a count that found less, or

@@ -80,7 +80,7 @@ class InventoryOutcome(Struct, frozen=True):
     because it also counts as shipped elsewhere.
     Documents: `opening`, `purchase`, `adjusted_gain`, `adjusted_loss`, `returned`, and `confirmed`: what a warehouse's
     papers say has left, which are goods of order lines that shipped. Papers that changed nothing: `duplicate` and
-    `conflict` with their reason.
+    `conflict` with their reason and the `kind` of paper (receipt, adjustment, confirmation, delivery).
     """
 
     company: str
@@ -109,6 +109,7 @@ class InventoryOutcome(Struct, frozen=True):
     amount_minor: int  # Net and tax of the order lines' part, in the order's currency; 0 for documents.
     value_minor: int  # Signed stock value, in the company's currency; 0 for order lines.
     currency: str  # Of the amount, else of the value.
+    kind: str = ""
 
 
 class InventoryOutcomes(Struct, frozen=True):

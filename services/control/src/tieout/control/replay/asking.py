@@ -93,6 +93,14 @@ class Asking:
             found = await self._chooser.choose(request.selection, database)
         except Unanswered as error:
             raise _away(error) from None
+        if not found and request.selection.ticket:
+            raise Refused(
+                "not_found",
+                f"Ticket {request.selection.ticket} has no dead letters that could be run again. Its next step: "
+                f"./tieout tickets show {request.selection.ticket}",
+                field="selection",
+                status=404,
+            )
         if not found:
             raise Refused(
                 "not_found",
@@ -312,6 +320,9 @@ _NEXT_STEPS = {
     ("running", "running"): _FOLLOW,
     ("running", "proving"): _FOLLOW,
     ("running", "paused"): " Go on with it: ./tieout replay resume {replay} --why …",
+    ("running", "succeeded"): " To run it once more, rehearse it again: ./tieout replay rehearse {replay}",
+    ("running", "unproved"): " To run it once more, rehearse it again: ./tieout replay rehearse {replay}",
+    ("running", "cancelled"): " A cancelled one stays so. Choose anew: ./tieout replay new --help",
     ("running", "rehearsing"): " Wait for the end of its rehearsal: ./tieout replay show {replay}",
 }
 

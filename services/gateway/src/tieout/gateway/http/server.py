@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -56,6 +57,15 @@ class Server(uvicorn.Server):
         """The service has its own."""
         yield
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """As it is; but where it cannot listen, it must not end the process in the middle of the loop."""
+        try:
+            await super().startup(sockets)
+        except SystemExit:
+            raise Misconfigured(
+                f"TIEOUT_HTTP_PORT={self.config.port} on {self.config.host} cannot be listened on. Choose a free port."
+            ) from None
+
 
 async def serve(application: Any, settings: Settings) -> None:
     """Until it is cancelled; then what is under way is answered."""
@@ -79,10 +89,6 @@ async def serve(application: Any, settings: Settings) -> None:
     serving = asyncio.create_task(server.serve())
     try:
         await asyncio.shield(serving)
-    except SystemExit:  # uvicorn's way to say that it could not listen.
-        raise Misconfigured(
-            f"TIEOUT_HTTP_PORT={settings.http_port} on {settings.http_host} cannot be listened on. Choose a free port."
-        ) from None
     finally:
         server.should_exit = True
         with contextlib.suppress(TimeoutError, asyncio.CancelledError):
